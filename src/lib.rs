@@ -1,0 +1,3 @@
+//! keywheel
+#[cfg(feature = "rehearsal")]
+pub mod rehearsal;
