@@ -1,0 +1,495 @@
+//! The vocabulary: accounts, users, access keys and the names of their secrets. Pure.
+//!
+//! Every value is checked where it enters, so that the rest of the program can rely on it. The name of a secret is
+//! the only place from which the rotation function learns whose key it rotates: a name cannot be changed, while tags
+//! and values can.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// Access keys that one IAM user can hold, active or not.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+pub const MAX_KEYS_PER_USER: usize = 2;
+
+/// Longest user name: 64 characters today, 128 for users made before the limit was lowered.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_User.html>
+const MAX_USER_NAME_LENGTH: usize = 128;
+
+/// A name or identifier that is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} `{value}` is not valid: {allowed}")]
+pub struct InvalidName {
+    what: &'static str,
+    value: String,
+    allowed: &'static str,
+}
+
+impl InvalidName {
+    fn new(what: &'static str, value: &str, allowed: &'static str) -> Self {
+        // Long input is cut: the message goes to logs, and its start is enough to find it.
+        let value = value.chars().take(200).collect();
+        Self { what, value, allowed }
+    }
+}
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $allowed:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(InvalidName::new($what, text, $allowed))
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name_type!(
+    /// The 12-digit id of an AWS account.
+    AccountId,
+    "account id",
+    "it has exactly 12 digits",
+    |text| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+);
+
+name_type!(
+    /// The friendly name of an IAM user, without its path.
+    /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_User.html>
+    UserName,
+    "IAM user name",
+    "it has 1 to 128 characters of A-Z a-z 0-9 _ + = , . @ -",
+    |text| {
+        (1..=MAX_USER_NAME_LENGTH).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte))
+    }
+);
+
+name_type!(
+    /// The public half of an access key, such as `AKIAIOSFODNN7EXAMPLE`. Not a secret.
+    /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_AccessKey.html>
+    AccessKeyId,
+    "access key id",
+    "it has 16 to 128 letters, digits and underscores",
+    |text| {
+        (16..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    }
+);
+
+name_type!(
+    /// The id of one version of a secret: the `ClientRequestToken` of the request that made it.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
+    VersionId,
+    "version id",
+    "it has 32 to 64 letters, digits and hyphens",
+    |text| (32..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+);
+
+name_type!(
+    /// An e-mail address as SES takes it: `local@domain.tld`, without a display name.
+    EmailAddress,
+    "e-mail address",
+    "it reads local@domain.tld, in ASCII, without spaces, at most 320 characters",
+    |text| {
+        let Some((local, domain)) = text.rsplit_once('@') else { return false };
+        let plain = text.len() <= 320
+            && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>()[],;:\\\"".contains(&byte));
+        let labels = domain.split('.').all(|label| {
+            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        });
+        plain && !local.is_empty() && !local.contains('@') && domain.contains('.') && labels
+    }
+);
+
+/// The secret half of an access key: never printed, wiped from memory on drop.
+///
+/// It has no `Display` and no `Serialize`; [`SecretKey::expose`] is called only by the code that stores a key and by
+/// the code that tests it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretKey(Zeroizing<String>);
+
+impl SecretKey {
+    /// Takes the text over.
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The secret itself. Do not log, format or keep what this returns.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(redacted)")
+    }
+}
+
+/// Whether an access key can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyStatus {
+    /// It can.
+    Active,
+    /// It was disabled.
+    Inactive,
+    /// A status that keywheel does not know how to treat, such as `Expired`.
+    Other(String),
+}
+
+/// One use of an access key. IAM records the first use in every 15 minutes.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccessKeyLastUsed.html>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUse {
+    /// When.
+    pub time: DateTime<Utc>,
+    /// Of which service, such as `s3`.
+    pub service: String,
+    /// In which Region.
+    pub region: String,
+}
+
+/// One user of one account: the identity that a secret belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserRef {
+    /// The account that the user lives in.
+    pub account: AccountId,
+    /// The user's name, without its path.
+    pub name: UserName,
+}
+
+impl fmt::Display for UserRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "user `{}` in account {}", self.name, self.account)
+    }
+}
+
+/// The name of the secret that holds one user's key: `Account_<account id>_User_<user name>_AccessKey`.
+///
+/// A comma is legal in a user name and illegal in the name of a secret: it is written `/2C`. No user name has a
+/// slash, so this can be read back without doubt.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretName {
+    user: UserRef,
+}
+
+const COMMA: &str = "/2C";
+const SECRET_NAME_SHAPE: &str = "keywheel's secrets are named Account_<12 digits>_User_<user name>_AccessKey";
+
+impl SecretName {
+    /// The name of that user's secret.
+    pub fn of(user: &UserRef) -> Self {
+        Self { user: user.clone() }
+    }
+
+    /// The user whose key the secret holds.
+    pub fn user(&self) -> &UserRef {
+        &self.user
+    }
+
+    /// What the names of all secrets of one account start with.
+    pub fn account_prefix(account: &AccountId) -> String {
+        format!("Account_{account}_User_")
+    }
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = self.user.name.as_str().replace(',', COMMA);
+        write!(f, "{}{user}_AccessKey", Self::account_prefix(&self.user.account))
+    }
+}
+
+impl FromStr for SecretName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let invalid = || InvalidName::new("secret name", text, SECRET_NAME_SHAPE);
+        let rest = text.strip_prefix("Account_").ok_or_else(invalid)?;
+        let (account, rest) = rest.split_at_checked(12).ok_or_else(invalid)?;
+        let encoded =
+            rest.strip_prefix("_User_").and_then(|rest| rest.strip_suffix("_AccessKey")).ok_or_else(invalid)?;
+        // A literal comma would be a second spelling of the same name.
+        if encoded.contains(',') {
+            return Err(invalid());
+        }
+        let account = account.parse().map_err(|_| invalid())?;
+        let name = encoded.replace(COMMA, ",").parse().map_err(|_| invalid())?;
+        Ok(Self { user: UserRef { account, name } })
+    }
+}
+
+/// The ARN of a secret of keywheel's, with the six random characters at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretArn {
+    text: String,
+    partition: String,
+    account: AccountId,
+    name: SecretName,
+}
+
+impl SecretArn {
+    /// The whole ARN.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// `aws`, `aws-cn`, `aws-us-gov` …
+    pub fn partition(&self) -> &str {
+        &self.partition
+    }
+
+    /// The account of the central store.
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// The secret's name, and with it the user.
+    pub fn name(&self) -> &SecretName {
+        &self.name
+    }
+}
+
+impl FromStr for SecretArn {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let invalid = || {
+            let shape = "it must be arn:<partition>:secretsmanager:<region>:<account>:secret:<name>-<6 characters>, \
+                         and the name Account_<12 digits>_User_<user name>_AccessKey";
+            InvalidName::new("secret ARN", text, shape)
+        };
+        let parts: Vec<&str> = text.splitn(7, ':').collect();
+        let ["arn", partition, "secretsmanager", region, account, "secret", resource] = parts[..] else {
+            return Err(invalid());
+        };
+        let (name, suffix) = resource.rsplit_once('-').ok_or_else(invalid)?;
+        let suffix_fits = suffix.len() == 6 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if partition.is_empty() || region.is_empty() || !suffix_fits {
+            return Err(invalid());
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            partition: partition.to_owned(),
+            account: account.parse().map_err(|_| invalid())?,
+            name: name.parse().map_err(|_| invalid())?,
+        })
+    }
+}
+
+/// The ARN of an IAM user, path included: `arn:aws:iam::111122223333:user/ci/bot`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UserArn {
+    text: String,
+    partition: String,
+    user: UserRef,
+}
+
+impl UserArn {
+    /// The whole ARN.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// `aws`, `aws-cn`, `aws-us-gov` …
+    pub fn partition(&self) -> &str {
+        &self.partition
+    }
+
+    /// The user, path aside: names are unique in an account whatever the path.
+    pub fn user(&self) -> &UserRef {
+        &self.user
+    }
+}
+
+impl fmt::Display for UserArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for UserArn {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let invalid = || {
+            let shape = "it must be arn:<partition>:iam::<account>:user/<path and name>";
+            InvalidName::new("user ARN", text, shape)
+        };
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let ["arn", partition, "iam", "", account, resource] = parts[..] else {
+            return Err(invalid());
+        };
+        let path_and_name = resource.strip_prefix("user/").ok_or_else(invalid)?;
+        let name = path_and_name.rsplit('/').next().unwrap_or(path_and_name);
+        if partition.is_empty() {
+            return Err(invalid());
+        }
+        let user =
+            UserRef { account: account.parse().map_err(|_| invalid())?, name: name.parse().map_err(|_| invalid())? };
+        Ok(Self { text: text.to_owned(), partition: partition.to_owned(), user })
+    }
+}
+
+impl TryFrom<String> for UserArn {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<UserArn> for String {
+    fn from(arn: UserArn) -> Self {
+        arn.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn user(name: &str) -> UserRef {
+        UserRef { account: "111122223333".parse().unwrap(), name: name.parse().unwrap() }
+    }
+
+    #[test]
+    fn a_comma_is_written_reversibly() {
+        let name = SecretName::of(&user("ci,bot")).to_string();
+        assert_eq!(name, "Account_111122223333_User_ci/2Cbot_AccessKey");
+        assert_eq!(name.parse::<SecretName>().unwrap().user().name.as_str(), "ci,bot");
+    }
+
+    #[test]
+    fn foreign_secret_names_are_refused() {
+        for name in [
+            "",
+            "prod/database",
+            "User_ci_AccessKey",
+            "Account_11112222333_User_ci_AccessKey",
+            "Account_111122223333_User__AccessKey",
+            "Account_111122223333_User_ci_Password",
+            "Account_111122223333_User_a,b_AccessKey",
+            "Account_111122223333_User_a/2cb_AccessKey",
+            "Account_111122223333_User_a/b_AccessKey",
+            "Account_11112222333é_User_ci_AccessKey",
+        ] {
+            assert!(name.parse::<SecretName>().is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_arn_gives_partition_account_and_user() {
+        let arn: SecretArn =
+            "arn:aws-cn:secretsmanager:cn-north-1:999988887777:secret:Account_111122223333_User_ci-bot_AccessKey-a1B2c3"
+                .parse()
+                .unwrap();
+        assert_eq!(arn.partition(), "aws-cn");
+        assert_eq!(arn.account().as_str(), "999988887777");
+        assert_eq!(arn.name().user(), &user("ci-bot"));
+    }
+
+    #[test]
+    fn an_arn_without_its_suffix_is_refused() {
+        let arn = "arn:aws:secretsmanager:eu-west-1:999988887777:secret:Account_111122223333_User_ci_AccessKey";
+        assert!(arn.parse::<SecretArn>().is_err());
+    }
+
+    #[test]
+    fn a_user_arn_keeps_its_path_aside() {
+        let arn: UserArn = "arn:aws:iam::111122223333:user/ci/eu/bot".parse().unwrap();
+        assert_eq!(arn.user(), &user("bot"));
+        assert!("arn:aws:iam::111122223333:role/bot".parse::<UserArn>().is_err());
+        assert!("arn:aws:sts::111122223333:assumed-role/a/b".parse::<UserArn>().is_err());
+    }
+
+    #[test]
+    fn addresses_that_ses_would_refuse_are_refused() {
+        for good in ["a@b.co", "first.last+tag@mail.example.org"] {
+            assert!(good.parse::<EmailAddress>().is_ok(), "{good}");
+        }
+        for bad in ["", "a", "a@b", "@b.co", "a@b..co", "a b@c.de", "Ann <a@b.co>", "a@b@c.de", "a@b.co,c@d.ef"] {
+            assert!(bad.parse::<EmailAddress>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_secret_key_is_never_printed() {
+        let key = SecretKey::new("wJalrXUtnFEMI/K7MDENG".to_owned());
+        assert_eq!(format!("{key:?}"), "SecretKey(redacted)");
+    }
+
+    proptest! {
+        #[test]
+        fn every_legal_user_name_survives_the_round_trip(
+            account in "[0-9]{12}",
+            name in "[A-Za-z0-9_+=,.@-]{1,128}",
+        ) {
+            let user = UserRef { account: account.parse().unwrap(), name: name.parse().unwrap() };
+            let secret = SecretName::of(&user).to_string();
+            prop_assert!(secret.len() <= 512);
+            prop_assert!(secret.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b)));
+            let parsed: SecretName = secret.parse().unwrap();
+            prop_assert_eq!(parsed.user(), &user);
+        }
+
+        #[test]
+        fn two_users_never_share_a_secret(
+            one in "[A-Za-z0-9_+=,.@-]{1,12}",
+            other in "[A-Za-z0-9_+=,.@-]{1,12}",
+        ) {
+            prop_assume!(one != other);
+            prop_assert_ne!(SecretName::of(&user(&one)).to_string(), SecretName::of(&user(&other)).to_string());
+        }
+
+        #[test]
+        fn no_text_makes_a_parser_panic(text in "\\PC{0,80}") {
+            let _ = text.parse::<SecretName>();
+            let _ = text.parse::<SecretArn>();
+            let _ = text.parse::<UserArn>();
+            let _ = text.parse::<UserName>();
+        }
+    }
+}

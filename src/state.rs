@@ -1,0 +1,371 @@
+//! keywheel's state: tags on the secret, nowhere else. Pure.
+//!
+//! Written by the rotation function and the sweeper, read by both. Tag values hold letters, digits, spaces and
+//! `_.:/=+-@`, at most 256 characters, so every format here keeps to these.
+//! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/managing-secrets_tagging.html>
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+use crate::keys::{AccessKeyId, VersionId};
+
+/// The names of the tags.
+pub mod tag {
+    /// `1`: the secret is keywheel's.
+    pub const MANAGED: &str = "keywheel:managed";
+    /// The version that the other facts describe.
+    pub const VERSION: &str = "keywheel:version";
+    /// The key in the current version.
+    pub const CURRENT_KEY: &str = "keywheel:current-key";
+    /// The key that the last rotation replaced.
+    pub const PREVIOUS_KEY: &str = "keywheel:previous-key";
+    /// When AWSCURRENT moved to the current key.
+    pub const ROTATED_AT: &str = "keywheel:rotated-at";
+    /// When the outgoing key was observed disabled.
+    pub const DISABLED_AT: &str = "keywheel:disabled-at";
+    /// A key on its way out whose grace began at another time than the rotation: `<key> <time>`.
+    pub const RETIRING: &str = "keywheel:retiring";
+    /// The rotation that is about to make a key: `<version> <time>`.
+    pub const INTENT: &str = "keywheel:intent";
+    /// What owners were told: `<key>=<phase>.<phase> <key>=<phase>`.
+    pub const NOTIFIED: &str = "keywheel:notified";
+    /// `true`: the next rotation may retire the other key at once.
+    pub const FORCE: &str = "keywheel:force";
+}
+
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Tag.html>
+const MAX_TAG_VALUE_LENGTH: usize = 256;
+
+/// The time at which a key that an intent announces may have been made, around the time in the intent: IAM's dates
+/// are whole seconds and its clock is not ours; tagging and creating take their retries and time limits.
+const INTENT_WINDOW_BEFORE: TimeDelta = TimeDelta::seconds(5);
+const INTENT_WINDOW_AFTER: TimeDelta = TimeDelta::minutes(2);
+
+/// A key on its way out, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retiring {
+    /// The key.
+    pub key: AccessKeyId,
+    /// When its grace began.
+    pub since: DateTime<Utc>,
+}
+
+/// The announcement that a rotation is about to make a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The version that the key is for.
+    pub version: VersionId,
+    /// When it was announced.
+    pub at: DateTime<Utc>,
+}
+
+impl Intent {
+    /// Whether a key made at that time can be the announced one.
+    pub fn covers(&self, created: DateTime<Utc>) -> bool {
+        (self.at - INTENT_WINDOW_BEFORE..=self.at + INTENT_WINDOW_AFTER).contains(&created)
+    }
+}
+
+/// A tag of keywheel's that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "tag {name} is `{value}`, which is not {expected}; remove the tag, and the next sweep restores what can be known"
+)]
+pub struct MalformedTag {
+    name: &'static str,
+    value: String,
+    expected: &'static str,
+}
+
+/// What was told about each key, by phase.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Notified(BTreeMap<AccessKeyId, BTreeSet<String>>);
+
+impl Notified {
+    fn read(text: &str) -> Self {
+        let mut told = Self::default();
+        for entry in text.split(' ') {
+            // An entry that cannot be read is dropped: at worst something is told twice.
+            let Some((key, phases)) = entry.split_once('=') else { continue };
+            let Ok(key) = key.parse() else { continue };
+            told.0.insert(key, phases.split('.').filter(|phase| !phase.is_empty()).map(str::to_owned).collect());
+        }
+        told
+    }
+
+    /// Whether that was told about that key.
+    pub fn contains(&self, key: &AccessKeyId, phase: &str) -> bool {
+        self.0.get(key).is_some_and(|phases| phases.contains(phase))
+    }
+
+    /// Whether anything was told about that key.
+    pub fn mentions(&self, key: &AccessKeyId) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// Remembers that it was told.
+    pub fn insert(&mut self, key: &AccessKeyId, phase: &str) {
+        self.0.entry(key.clone()).or_default().insert(phase.to_owned());
+    }
+
+    /// Forgets all about a key: what comes for it is news again.
+    pub fn forget(&mut self, key: &AccessKeyId) {
+        self.0.remove(key);
+    }
+
+    /// Keeps only what concerns these keys.
+    pub fn retain(&mut self, keys: &[&AccessKeyId]) {
+        self.0.retain(|key, _| keys.contains(&key));
+    }
+
+    /// The tag's value; what does not fit is forgotten, and at worst told twice.
+    pub fn to_tag(&self) -> String {
+        let mut kept = self.0.clone();
+        loop {
+            let mut text = String::new();
+            for (key, phases) in &kept {
+                let gap = if text.is_empty() { "" } else { " " };
+                let phases = phases.iter().map(String::as_str).collect::<Vec<_>>().join(".");
+                write!(text, "{gap}{key}={phases}").expect("writing to a string does not fail");
+            }
+            if text.len() <= MAX_TAG_VALUE_LENGTH {
+                return text;
+            }
+            let Some(largest) = kept.values_mut().max_by_key(|phases| phases.len()) else { return String::new() };
+            if largest.pop_first().is_none() {
+                kept.pop_first();
+            }
+        }
+    }
+}
+
+/// All facts that the tags hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct State {
+    /// The secret is keywheel's.
+    pub managed: bool,
+    /// The version that these facts describe.
+    pub version: Option<VersionId>,
+    /// The key in the current version.
+    pub current_key: Option<AccessKeyId>,
+    /// The key that the last rotation replaced.
+    pub previous_key: Option<AccessKeyId>,
+    /// When AWSCURRENT moved to the current key: that key was tested.
+    pub rotated_at: Option<DateTime<Utc>>,
+    /// When the outgoing key was observed disabled.
+    pub disabled_at: Option<DateTime<Utc>>,
+    /// A key on its way out whose grace began at another time than the rotation.
+    pub retiring: Option<Retiring>,
+    /// The rotation that is about to make a key.
+    pub intent: Option<Intent>,
+    /// What was told.
+    pub notified: Notified,
+    /// The next rotation may retire the other key at once.
+    pub force: bool,
+    /// Tags that cannot be read. While there are any, nothing destructive is done.
+    pub malformed: Vec<MalformedTag>,
+}
+
+impl State {
+    /// Reads the tags of a secret. Tags of others are ignored.
+    pub fn read(tags: &BTreeMap<String, String>) -> Self {
+        let mut malformed = Vec::new();
+        let mut read = Reader { tags, malformed: &mut malformed };
+        let state = Self {
+            managed: read.flag(tag::MANAGED, "1", "1"),
+            version: read.parse(tag::VERSION, "a version id", |text| text.parse().ok()),
+            current_key: read.parse(tag::CURRENT_KEY, "an access key id", |text| text.parse().ok()),
+            previous_key: read.parse(tag::PREVIOUS_KEY, "an access key id", |text| text.parse().ok()),
+            rotated_at: read.parse(tag::ROTATED_AT, TIME, parse_time),
+            disabled_at: read.parse(tag::DISABLED_AT, TIME, parse_time),
+            retiring: read.parse(tag::RETIRING, "an access key id and a time", |text| {
+                let (key, since) = text.split_once(' ')?;
+                Some(Retiring { key: key.parse().ok()?, since: parse_time(since)? })
+            }),
+            intent: read.parse(tag::INTENT, "a version id and a time", |text| {
+                let (version, at) = text.split_once(' ')?;
+                Some(Intent { version: version.parse().ok()?, at: parse_time(at)? })
+            }),
+            notified: tags.get(tag::NOTIFIED).map(|text| Notified::read(text)).unwrap_or_default(),
+            force: read.flag(tag::FORCE, "true", "true (or no tag)"),
+            malformed: Vec::new(),
+        };
+        Self { malformed, ..state }
+    }
+
+    /// When the outgoing key was disabled, if that is known to belong to the grace that began at `since`: an older
+    /// time is left over from an earlier key and proves nothing.
+    pub fn disabled_since(&self, since: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.disabled_at.filter(|disabled_at| *disabled_at >= since)
+    }
+}
+
+const TIME: &str = "an RFC 3339 time in UTC, such as 2026-11-22T09:00:00Z";
+
+struct Reader<'a> {
+    tags: &'a BTreeMap<String, String>,
+    malformed: &'a mut Vec<MalformedTag>,
+}
+
+impl Reader<'_> {
+    fn parse<T>(&mut self, name: &'static str, expected: &'static str, parse: fn(&str) -> Option<T>) -> Option<T> {
+        let value = self.tags.get(name).filter(|value| !value.is_empty())?;
+        let parsed = parse(value);
+        if parsed.is_none() {
+            self.malformed.push(MalformedTag { name, value: value.clone(), expected });
+        }
+        parsed
+    }
+
+    fn flag(&mut self, name: &'static str, yes: &str, expected: &'static str) -> bool {
+        match self.tags.get(name).map(String::as_str) {
+            None | Some("" | "false") => false,
+            Some(value) if value.eq_ignore_ascii_case(yes) => true,
+            Some(value) => {
+                self.malformed.push(MalformedTag { name, value: value.to_owned(), expected });
+                false
+            }
+        }
+    }
+}
+
+/// A time as tags hold it: RFC 3339, UTC, whole seconds.
+pub fn format_time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// A change of tags: what to set, what to remove.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TagChange {
+    /// To set.
+    pub set: BTreeMap<String, String>,
+    /// To remove; missing ones are no error.
+    pub remove: Vec<&'static str>,
+}
+
+impl TagChange {
+    /// Sets a tag.
+    #[must_use]
+    pub fn set(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.set.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Sets a tag, or removes it where there is nothing to say.
+    #[must_use]
+    pub fn set_or_remove(self, name: &'static str, value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => self.set(name, value.to_string()),
+            None => self.remove(name),
+        }
+    }
+
+    /// Removes a tag.
+    #[must_use]
+    pub fn remove(mut self, name: &'static str) -> Self {
+        self.remove.push(name);
+        self
+    }
+
+    /// Sets the key on its way out.
+    #[must_use]
+    pub fn retiring(self, key: &AccessKeyId, since: DateTime<Utc>) -> Self {
+        self.set(tag::RETIRING, format!("{key} {}", format_time(since)))
+    }
+
+    /// Announces that a key is about to be made.
+    #[must_use]
+    pub fn intent(self, version: &VersionId, at: DateTime<Utc>) -> Self {
+        self.set(tag::INTENT, format!("{version} {}", format_time(at)))
+    }
+}
+
+fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key(n: usize) -> AccessKeyId {
+        format!("AKIA{n:016}").parse().unwrap()
+    }
+
+    fn time(text: &str) -> DateTime<Utc> {
+        parse_time(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let version: VersionId = "0123456789abcdef0123456789abcdef".parse().unwrap();
+        let at = time("2026-11-22T09:00:00Z");
+        let change = TagChange::default()
+            .set(tag::MANAGED, "1")
+            .set(tag::VERSION, version.as_str())
+            .set(tag::ROTATED_AT, format_time(at))
+            .retiring(&key(1), at)
+            .intent(&version, at)
+            .set(tag::FORCE, "true");
+        let state = State::read(&change.set);
+        assert!(state.managed && state.force && state.malformed.is_empty());
+        assert_eq!(state.version, Some(version.clone()));
+        assert_eq!(state.rotated_at, Some(at));
+        assert_eq!(state.retiring, Some(Retiring { key: key(1), since: at }));
+        assert_eq!(state.intent, Some(Intent { version, at }));
+    }
+
+    #[test]
+    fn a_tag_that_cannot_be_read_is_named() {
+        let tags = BTreeMap::from([(tag::DISABLED_AT.to_owned(), "yesterday".to_owned())]);
+        let state = State::read(&tags);
+        insta::assert_snapshot!(state.malformed[0], @"");
+    }
+
+    #[test]
+    fn a_disable_before_the_grace_began_proves_nothing() {
+        let state = State { disabled_at: Some(time("2026-01-01T00:00:00Z")), ..State::default() };
+        assert_eq!(state.disabled_since(time("2026-01-01T00:00:01Z")), None);
+        assert!(state.disabled_since(time("2026-01-01T00:00:00Z")).is_some());
+    }
+
+    #[test]
+    fn an_intent_covers_its_window_only() {
+        let at = time("2026-11-22T09:00:00Z");
+        let intent = Intent { version: "0123456789abcdef0123456789abcdef".parse().unwrap(), at };
+        for (seconds, covered) in [(-6, false), (-5, true), (0, true), (120, true), (121, false)] {
+            assert_eq!(intent.covers(at + TimeDelta::seconds(seconds)), covered, "{seconds}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_told_fits_into_a_tag_and_is_read_back(
+            told in prop::collection::vec((0usize..6, "[a-z]{2,6}(-[a-z]{2,6})?"), 0..40),
+        ) {
+            let mut notified = Notified::default();
+            for (n, phase) in &told {
+                notified.insert(&key(*n), phase);
+            }
+            let text = notified.to_tag();
+            prop_assert!(text.len() <= MAX_TAG_VALUE_LENGTH);
+            prop_assert!(text.chars().all(|c| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c)));
+            let read = Notified::read(&text);
+            for (key, phases) in &read.0 {
+                for phase in phases {
+                    prop_assert!(notified.contains(key, phase));
+                }
+            }
+        }
+
+        #[test]
+        fn no_tag_makes_the_reader_panic(name in 0usize..10, value in "\\PC{0,60}") {
+            let names = [tag::MANAGED, tag::VERSION, tag::CURRENT_KEY, tag::PREVIOUS_KEY, tag::ROTATED_AT,
+                tag::DISABLED_AT, tag::RETIRING, tag::INTENT, tag::NOTIFIED, tag::FORCE];
+            let _ = State::read(&BTreeMap::from([(names[name].to_owned(), value)]));
+        }
+    }
+}
