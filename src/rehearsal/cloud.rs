@@ -201,11 +201,16 @@ impl Cloud {
         self.functions().insert(arn.to_owned(), function);
     }
 
-    /// Resolves when a stop hits a call made outside [`Cloud::until_stopped`] and outside rotation steps.
-    pub async fn stopped(&self) {
+    /// Resolves when a stop hits a call made outside [`Cloud::until_stopped`] and outside rotation steps. Stops count
+    /// from the moment this is called, not from the first poll.
+    pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut stops = self.inner.stops.subscribe();
-        // The sender lives as long as this handle, so the wait cannot fail.
-        let _ = stops.changed().await;
+        async move {
+            // Without the cloud there is nobody left who could stop anything.
+            if stops.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Drives `work` and drops it as soon as a stop hits one of its calls, as if its process had ended there.

@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use chrono::{DateTime, Utc};
+use http_body_util::BodyExt as _;
 
 use super::answer::WireAnswer;
 use super::cloud::Cloud;
@@ -42,10 +43,10 @@ impl HttpClient for Connector {
 }
 
 impl HttpConnector for Connector {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let (cloud, limit) = (self.cloud.clone(), self.read_timeout);
         HttpConnectorFuture::new(async move {
-            let wire = read(&request)?;
+            let wire = read(&mut request).await?;
             let answer = match limit {
                 None => cloud.handle(wire).await,
                 Some(limit) => tokio::time::timeout(limit, cloud.handle(wire))
@@ -58,11 +59,11 @@ impl HttpConnector for Connector {
     }
 }
 
-fn read(request: &HttpRequest) -> Result<Wire, ConnectorError> {
+async fn read(request: &mut HttpRequest) -> Result<Wire, ConnectorError> {
     let uri: http::Uri =
         request.uri().parse().map_err(|error: http::uri::InvalidUri| ConnectorError::user(error.into()))?;
-    let body = request.body().bytes();
-    let body = body.ok_or_else(|| ConnectorError::user("the model takes bodies in memory only".into()))?;
+    // Read as a stream: the SDK watches that its upload goes on and ends.
+    let body = request.take_body().collect().await.map_err(ConnectorError::user)?.to_bytes();
     let headers = request.headers().iter();
     Ok(Wire {
         method: request.method().to_owned(),

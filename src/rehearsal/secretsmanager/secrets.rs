@@ -147,7 +147,8 @@ pub(super) fn stages(secret: &Secret) -> Value {
 }
 
 pub(super) fn update(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
-    input.only(&["SecretId", "Description", "KmsKeyId"])?;
+    // Without a value the token that SDKs always send has no meaning.
+    input.only(&["SecretId", "ClientRequestToken", "Description", "KmsKeyId"])?;
     let place = locate_alive(exchange, input, "UpdateSecret")?;
     let kms_key_id = kms_key(exchange.world, input)?;
     let description = input.text("Description")?.map(ToOwned::to_owned);
