@@ -127,7 +127,7 @@ fn error(service: Service, refusal: &Refusal, request_id: &str) -> WireAnswer {
 fn xml_error(service: Service, refusal: &Refusal, request_id: &str) -> String {
     let fault = if refusal.status < 500 { "Sender" } else { "Receiver" };
     let inner = Xml::new().text("Type", fault).text("Code", &refusal.code).text("Message", &refusal.message);
-    let body = Xml::new().element("Error", inner).text("RequestId", request_id);
+    let body = Xml::new().element("Error", &inner).text("RequestId", request_id);
     let (xmlns, body) = (service.namespace(), body.as_str());
     format!("<ErrorResponse xmlns=\"{xmlns}\">{body}</ErrorResponse>")
 }

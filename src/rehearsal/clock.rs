@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
 /// Tokio clamps one sleep to about two years: longer ways are gone in pieces.
-const LONGEST_SLEEP: Duration = Duration::from_secs(300 * 24 * 3600);
+const LONGEST_SLEEP: Duration = Duration::from_hours(300 * 24);
 
 /// A clock, cheap to clone; every clone shows and moves the same time.
 #[derive(Clone, Debug)]
@@ -94,7 +94,6 @@ impl Clock {
 
     /// How the SDK sleeps: tokio's sleep, which a paused runtime skips. A shifted clock does not shorten it,
     /// otherwise moving the clock would make the timeouts of calls under way fire.
-    #[expect(clippy::unused_self, reason = "the sleep belongs to the clock, whatever its kind")]
     pub fn sleep(&self) -> SharedAsyncSleep {
         SharedAsyncSleep::new(TokioSleep::new())
     }
@@ -148,7 +147,7 @@ mod tests {
         let clock = Clock::starting_at(day());
         let sleeper = clock.clone();
         let woken = tokio::spawn(async move {
-            sleeper.sleep_for(Duration::from_secs(3600)).await;
+            sleeper.sleep_for(Duration::from_hours(1)).await;
             sleeper.now()
         });
         clock.advance_to(day() + TimeDelta::days(1000)).await;
@@ -161,9 +160,9 @@ mod tests {
         let clock = Clock::shifted();
         let before = clock.now();
         let sleeper = clock.clone();
-        let woken = tokio::spawn(async move { sleeper.sleep_for(Duration::from_secs(600)).await });
+        let woken = tokio::spawn(async move { sleeper.sleep_for(Duration::from_mins(10)).await });
         tokio::task::yield_now().await;
-        clock.advance(Duration::from_secs(900)).await;
+        clock.advance(Duration::from_mins(15)).await;
         tokio::time::timeout(Duration::from_secs(5), woken).await.expect("woken by the jump").expect("ran");
         assert!(clock.now() - before >= TimeDelta::seconds(900));
     }

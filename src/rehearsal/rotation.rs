@@ -136,7 +136,7 @@ impl World {
             "recipientAccountId": account,
             "additionalEventData": { "SecretId": arn },
         });
-        self.event("AWS Service Event via CloudTrail", &account, &arn, detail, now);
+        self.event("AWS Service Event via CloudTrail", &account, &arn, &detail, now);
     }
 }
 

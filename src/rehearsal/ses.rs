@@ -33,6 +33,8 @@ pub struct Mail {
     pub cc: Vec<String>,
     /// The recipients in blind copy.
     pub bcc: Vec<String>,
+    /// Where answers go.
+    pub reply_to: Vec<String>,
     /// The subject.
     pub subject: String,
     /// The HTML part.
@@ -73,13 +75,14 @@ pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Membe
     }
     match operation {
         "SendEmail" => send(exchange, input),
-        "GetAccount" => get_account(exchange),
+        "GetAccount" => get_account(exchange, input),
         "GetEmailIdentity" => get_identity(exchange, input),
         _ => Err(Refusal::unknown_operation(Service::Ses, operation)),
     }
 }
 
-fn get_account(exchange: &mut Exchange<'_>) -> Outcome {
+fn get_account(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&[])?;
     let switches = &exchange.world.switches;
     let sandbox = switches.mail_sandbox;
     let daily = if sandbox { 200.0 } else { 50_000.0 };
@@ -114,7 +117,7 @@ fn identity_arn(exchange: &Exchange<'_>, identity: &str) -> String {
 }
 
 fn send(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
-    input.only(&["FromEmailAddress", "Destination", "Content", "ReplyToAddresses", "ConfigurationSetName"])?;
+    input.only(&["FromEmailAddress", "Destination", "Content", "ReplyToAddresses"])?;
     let mail = compose(exchange, input)?;
     let domain = address(&mail.from).rsplit('@').next().unwrap_or_default().to_owned();
     exchange.resource = identity_arn(exchange, &domain);
@@ -136,6 +139,7 @@ fn compose(exchange: &mut Exchange<'_>, input: &Members) -> Result<Mail, Refusal
         to: recipients("ToAddresses")?,
         cc: recipients("CcAddresses")?,
         bcc: recipients("BccAddresses")?,
+        reply_to: input.texts("ReplyToAddresses")?.unwrap_or_default(),
         subject: String::new(),
         html: None,
         text: None,

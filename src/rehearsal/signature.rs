@@ -54,9 +54,8 @@ pub(crate) fn authenticate(
 /// The services are only where they are: IAM and Organizations in the partition's own region, the others in the model's.
 fn check_region(world: &World, authorization: &Authorization, service: Service) -> Result<(), Refusal> {
     let expected = match service {
-        Service::Iam => world.global_region(),
         Service::Organizations if world.partition == "aws-cn" => "cn-northwest-1",
-        Service::Organizations => world.global_region(),
+        Service::Iam | Service::Organizations => world.global_region(),
         Service::Sts => return Ok(()),
         Service::SecretsManager | Service::Ses => world.region.as_str(),
     };

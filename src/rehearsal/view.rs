@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::cloud::Cloud;
-use super::secretsmanager::{Plain, Secret, policy};
+use super::secretsmanager::{Plain, Rules, Secret, policy};
 use super::state::{AccessKey, LastUse, User, World};
 
 /// A user and its keys.
@@ -160,7 +160,7 @@ impl fmt::Debug for VersionView {
             .field("stages", &self.stages)
             .field("created", &self.created)
             .field("has_value", &self.has_value())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -239,7 +239,7 @@ fn secret_view(world: &World, secret: &Secret) -> SecretView {
         policy: policy.map(|stored| policy::shown(world, stored)),
         rotation_enabled: secret.rotation.enabled,
         rotation_function: secret.rotation.function.clone(),
-        rotation_rules: secret.rotation.rules.as_ref().map(|it| it.shown()),
+        rotation_rules: secret.rotation.rules.as_ref().map(Rules::shown),
         last_rotated: secret.rotation.last_rotated,
         next_rotation: secret.next_rotation(),
         deletion_date: secret.deletion_date,

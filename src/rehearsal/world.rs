@@ -2,6 +2,8 @@
 //!
 //! A script that names an account, user, group or key that does not exist is wrong: these methods then panic and say so.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, Utc};
 
 use super::clock::delta;
@@ -104,12 +106,12 @@ impl Cloud {
             state: AccountState::Active,
             joined: self.clock().now(),
             alias: None,
-            users: Default::default(),
-            groups: Default::default(),
-            roles: Default::default(),
+            users: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            roles: BTreeMap::new(),
             report: None,
-            secrets: Default::default(),
-            secret_order: Default::default(),
+            secrets: BTreeMap::new(),
+            secret_order: BTreeMap::new(),
         };
         self.world().accounts.insert(id.to_owned(), account);
     }
@@ -168,6 +170,9 @@ impl Cloud {
     }
 
     /// Adds a user who was made at `created`.
+    ///
+    /// # Panics
+    /// When the account has a user of this name, whatever the case of its letters.
     pub fn add_user_made_at(&self, account: &str, name: &str, path: &str, created: DateTime<Utc>) {
         let mut world = self.world();
         let user = User {
@@ -175,8 +180,8 @@ impl Cloud {
             path: path.to_owned(),
             id: ids::unique_id(&mut world.rng, "AIDA"),
             created,
-            tags: Default::default(),
-            groups: Default::default(),
+            tags: BTreeMap::new(),
+            groups: BTreeSet::new(),
             keys: Vec::new(),
             deleted_keys: Vec::new(),
         };
@@ -210,7 +215,7 @@ impl Cloud {
             name: name.to_owned(),
             id: ids::unique_id(&mut world.rng, "AGPA"),
             created: now,
-            members: Default::default(),
+            members: BTreeSet::new(),
             grants_reads: false,
         };
         let groups = &mut world.expect_account(account).groups;

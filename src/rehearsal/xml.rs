@@ -38,7 +38,7 @@ impl Xml {
 
     /// An element with elements inside.
     #[must_use]
-    pub(crate) fn element(mut self, name: &str, inner: Xml) -> Self {
+    pub(crate) fn element(mut self, name: &str, inner: &Xml) -> Self {
         self.open(name);
         self.0.push_str(&inner.0);
         self.close(name);

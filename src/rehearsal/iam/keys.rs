@@ -60,7 +60,7 @@ pub(super) fn create(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
         .text("Status", &key.status)
         .text("SecretAccessKey", &key.secret)
         .time("CreateDate", key.created);
-    Ok(Reply::Xml(Xml::new().element("AccessKey", shown)))
+    Ok(Reply::Xml(Xml::new().element("AccessKey", &shown)))
 }
 
 fn no_such_key(id: &str) -> Refusal {
@@ -109,13 +109,11 @@ pub(super) fn last_used(exchange: &mut Exchange<'_>, input: &Members) -> Outcome
     let found = world.accounts.get(&account).and_then(|it| it.user(&owner.1));
     let user = found.ok_or_else(|| no_such_key(id))?;
     let key = user.keys.iter().find(|key| key.id == id).ok_or_else(|| no_such_key(id))?;
-    let used = match &key.last_use {
-        Some(used) => {
-            Xml::new().time("LastUsedDate", used.at).text("ServiceName", &used.service).text("Region", &used.region)
-        }
+    let last_use = match &key.last_use {
+        Some(it) => Xml::new().time("LastUsedDate", it.at).text("ServiceName", &it.service).text("Region", &it.region),
         None => Xml::new().text("ServiceName", "N/A").text("Region", "N/A"),
     };
-    let answer = Xml::new().text("UserName", &user.name).element("AccessKeyLastUsed", used);
+    let answer = Xml::new().text("UserName", &user.name).element("AccessKeyLastUsed", &last_use);
     exchange.resource = world.user_arn(&account, user);
     Ok(Reply::Xml(answer))
 }

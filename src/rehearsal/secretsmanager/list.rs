@@ -11,11 +11,12 @@ use crate::rehearsal::request::Members;
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
 const PAGE: usize = 100;
 
+/// What a filter looks at.
 #[derive(Clone, Copy)]
 enum Key {
     Name,
-    TagKey,
-    TagValue,
+    Tag,
+    Value,
 }
 
 struct Filter {
@@ -28,8 +29,8 @@ impl Filter {
         members.only(&["Key", "Values"])?;
         let key = match members.needed("Key")? {
             "name" => Key::Name,
-            "tag-key" => Key::TagKey,
-            "tag-value" => Key::TagValue,
+            "tag-key" => Key::Tag,
+            "tag-value" => Key::Value,
             other => return Err(invalid_parameter(format!("the filter {other} is not modelled"))),
         };
         let values = members.texts("Values")?.unwrap_or_default();
@@ -40,8 +41,8 @@ impl Filter {
     fn passes(&self, secret: &Secret) -> bool {
         let texts: Vec<&str> = match self.key {
             Key::Name => vec![secret.name.as_str()],
-            Key::TagKey => secret.tags.keys().map(String::as_str).collect(),
-            Key::TagValue => secret.tags.values().map(String::as_str).collect(),
+            Key::Tag => secret.tags.keys().map(String::as_str).collect(),
+            Key::Value => secret.tags.values().map(String::as_str).collect(),
         };
         let starts = |value: &str| texts.iter().any(|text| text.starts_with(value));
         let (excluded, wanted): (Vec<&String>, Vec<&String>) =

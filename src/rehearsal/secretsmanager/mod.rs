@@ -2,6 +2,7 @@
 
 mod list;
 pub(crate) mod policy;
+mod reading;
 mod rotate;
 mod rules;
 mod secrets;
@@ -213,10 +214,10 @@ impl World {
     pub(crate) fn label_updated(&mut self, secret: (&str, &str, &str), version: &str, now: DateTime<Utc>) {
         let (account, name, arn) = secret;
         let detail = json!({ "name": name, "labelUpdated": CURRENT, "versionId": version });
-        self.event("Secret Label Updated", account, arn, detail, now);
+        self.event("Secret Label Updated", account, arn, &detail, now);
     }
 
-    pub(crate) fn event(&mut self, kind: &str, account: &str, arn: &str, detail: Value, now: DateTime<Utc>) {
+    pub(crate) fn event(&mut self, kind: &str, account: &str, arn: &str, detail: &Value, now: DateTime<Utc>) {
         let event = json!({
             "version": "0",
             "id": ids::uuid(&mut self.rng),
@@ -308,7 +309,7 @@ pub(crate) fn locate(exchange: &mut Exchange<'_>, input: &Members, action: &str)
     };
     let action = format!("secretsmanager:{action}");
     if let Kind::User { .. } = exchange.caller.kind {
-        policy::authorize(exchange, &place, &action, exact)?;
+        reading::authorize(exchange, &place, &action, exact)?;
     } else if place.account != own {
         return Err(Refusal::denied(
             &exchange.caller.arn,

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::versions::{self, CURRENT};
 use super::{
-    NO_SECRET, Place, Secret, Version, identified, identity, invalid_parameter, invalid_request, locate, locate_alive,
-    not_found, seconds, tags,
+    NO_SECRET, Place, Rules, Secret, Version, identified, identity, invalid_parameter, invalid_request, locate,
+    locate_alive, not_found, seconds, tags,
 };
 use crate::rehearsal::answer::{Outcome, Refusal, Reply};
 use crate::rehearsal::clock;
@@ -43,7 +43,7 @@ pub(super) fn create(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     });
     let id = version.as_ref().map(|_| token.as_str());
     secret.versions.extend(version);
-    exchange.resource = secret.arn.clone();
+    exchange.resource.clone_from(&secret.arn);
     exchange.world.insert_secret(secret);
     identified(exchange.world, &place, id)
 }
@@ -132,7 +132,7 @@ pub(super) fn details(secret: &Secret) -> Value {
     optional("KmsKeyId", secret.kms_key_id.as_ref().map(|it| json!(it)));
     optional("RotationEnabled", rotation.function.as_ref().map(|_| json!(rotation.enabled)));
     optional("RotationLambdaARN", rotation.function.as_ref().map(|it| json!(it)));
-    optional("RotationRules", rotation.rules.as_ref().map(|it| it.shown()));
+    optional("RotationRules", rotation.rules.as_ref().map(Rules::shown));
     optional("LastRotatedDate", rotation.last_rotated.map(seconds));
     optional("NextRotationDate", secret.next_rotation().map(seconds));
     optional("LastAccessedDate", secret.accessed.map(seconds));

@@ -147,7 +147,7 @@ async fn a_role_is_assumed_by_trust_and_its_session_expires() {
     let config = cloud.sdk_config(MEMBER, "sweeper").into_builder().credentials_provider(provider).build();
     let identity = sts(&config).get_caller_identity().send().await.expect("a session");
     assert_eq!(identity.arn(), Some("arn:aws:sts::444455556666:assumed-role/sweeper/test"));
-    cloud.clock().advance(Duration::from_secs(900)).await;
+    cloud.clock().advance(Duration::from_mins(15)).await;
     assert_eq!(code(sts(&config).get_caller_identity().send().await), "ExpiredToken");
     cloud.set_account_state(MEMBER, crate::rehearsal::AccountState::Suspended);
     assert_eq!(code(assume(sweeper, 900).await), "AccessDenied");
@@ -188,7 +188,7 @@ async fn the_credential_report_is_made_slowly_and_grows_old() {
     let client = iam_client(&cloud);
     assert_eq!(code(client.get_credential_report().send().await), "ReportNotPresent");
     let started = client.generate_credential_report().send().await.expect("started");
-    assert_eq!(started.state().map(|it| it.as_str()), Some("STARTED"));
+    assert_eq!(started.state().map(aws_sdk_iam::types::ReportStateType::as_str), Some("STARTED"));
     assert_eq!(code(client.get_credential_report().send().await), "ReportInProgress");
     cloud.clock().advance(Duration::from_secs(4)).await;
     let report = client.get_credential_report().send().await.expect("ready");
@@ -198,7 +198,7 @@ async fn the_credential_report_is_made_slowly_and_grows_old() {
     assert!(line.contains(",true,2026-11-22T09:00:00+00:00,N/A,N/A,N/A,false,"), "{line}");
     assert_eq!(csv.lines().next().map(|it| it.split(',').count()), Some(22));
     assert_eq!(csv.lines().nth(1).map(|it| it.split(',').count()), Some(22));
-    cloud.clock().advance(Duration::from_secs(4 * 3600)).await;
+    cloud.clock().advance(Duration::from_hours(4)).await;
     assert_eq!(code(client.get_credential_report().send().await), "ReportExpired");
 }
 

@@ -56,7 +56,7 @@ async fn the_state_of_the_account_decides_about_mail() {
     send("a@example.com").await.expect("verified");
     let account = client.get_account().send().await.expect("the account");
     assert!(!account.production_access_enabled());
-    assert_eq!(account.send_quota().map(|it| it.sent_last24_hours()), Some(1.0));
+    assert_eq!(account.send_quota().map(aws_sdk_sesv2::types::SendQuota::sent_last24_hours), Some(1.0));
     client.get_email_identity().email_identity("example.com").send().await.expect("verified");
     assert_eq!(code(client.get_email_identity().email_identity("x+y@z.com").send().await), "NotFoundException");
     cloud.switch(|it| it.mail_paused = true);
@@ -107,7 +107,7 @@ async fn accounts_come_in_pages_of_twenty_and_some_are_empty() {
     let client = organizations(&cloud, CENTRAL, "execution");
     let suspended = client.describe_account().account_id("500000000001").send().await.expect("there");
     let suspended = suspended.account().expect("an account");
-    assert_eq!(suspended.state().map(|it| it.as_str()), Some("SUSPENDED"));
+    assert_eq!(suspended.state().map(aws_sdk_organizations::types::AccountState::as_str), Some("SUSPENDED"));
     assert_eq!(code(client.describe_account().account_id("999999999999").send().await), "AccountNotFoundException");
     assert_eq!(code(client.list_accounts().max_results(21).send().await), "InvalidInputException");
 }

@@ -172,7 +172,7 @@ async fn lists_are_filtered_by_prefix_paged_and_may_lag() {
     let all = Filter::builder().key(FilterNameStringType::All).values("x").build();
     assert_eq!(code(client.list_secrets().filters(all).send().await), "InvalidParameterException");
 
-    cloud.switch(|it| it.list_secrets_lag = Duration::from_secs(300));
+    cloud.switch(|it| it.list_secrets_lag = Duration::from_mins(5));
     cloud.clock().advance(Duration::from_secs(301)).await;
     client.create_secret().name("late").secret_string("x").send().await.expect("created");
     client.update_secret().secret_id("other").description("new").send().await.expect("updated");
@@ -214,7 +214,7 @@ async fn versions_of_a_day_are_never_removed_to_make_room() {
         put(n).await.expect("up to 100");
     }
     assert_eq!(code(put(99).await), "LimitExceededException");
-    cloud.clock().advance(Duration::from_secs(25 * 3600)).await;
+    cloud.clock().advance(Duration::from_hours(25)).await;
     put(100).await.expect("an old version goes");
     assert_eq!(cloud.secret("s").map(|it| it.versions.len()), Some(100));
 }
