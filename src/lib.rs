@@ -2,6 +2,7 @@
 pub mod aws;
 pub mod keys;
 pub mod lifecycle;
+pub mod notify;
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
 pub mod settings;
