@@ -3,6 +3,7 @@ pub mod aws;
 pub mod error;
 pub mod keys;
 pub mod lifecycle;
+pub mod notify;
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
 pub mod rotation;
