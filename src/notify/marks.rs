@@ -1,10 +1,8 @@
 //! What is remembered as told: the whole notice, or one audience of it while the other could not be reached. Pure.
 
-use std::collections::BTreeMap;
-
 use crate::keys::AccessKeyId;
 use crate::lifecycle::Notice;
-use crate::state::{Notified, State, tag};
+use crate::state::Notified;
 
 /// Who hears of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,28 +64,22 @@ pub fn remember(notified: &mut Notified, notice: &Notice, told: &Told) {
     }
 }
 
-/// The same without what was remembered for single audiences, by way of the tag's text.
+/// The same without what was remembered for single audiences.
 fn without_partial_marks(notified: &Notified, key: &AccessKeyId, phase: &str) -> Notified {
-    let partial = Audience::ALL.map(|audience| audience.mark(phase));
-    if !partial.iter().any(|mark| notified.contains(key, mark)) {
-        return notified.clone();
+    let mut kept = notified.clone();
+    for audience in Audience::ALL {
+        kept.remove(key, &audience.mark(phase));
     }
-    let text = notified.to_tag();
-    let entries = text.split(' ').map(|entry| match entry.split_once('=') {
-        Some((of, phases)) if of == key.as_str() => {
-            let kept: Vec<&str> = phases.split('.').filter(|phase| !partial.iter().any(|mark| mark == phase)).collect();
-            format!("{of}={}", kept.join("."))
-        }
-        _ => entry.to_owned(),
-    });
-    let text = entries.collect::<Vec<_>>().join(" ");
-    State::read(&BTreeMap::from([(tag::NOTIFIED.to_owned(), text)])).notified
+    kept
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::notify::fixtures::{key, notice, rotation_ahead};
+    use crate::state::{State, tag};
 
     #[test]
     fn what_was_told_to_everybody_is_not_due_again() {
