@@ -214,15 +214,19 @@ impl Cloud {
     }
 
     /// Drives `work` and drops it as soon as a stop hits one of its calls, as if its process had ended there.
+    /// A call that `work` makes from a task of its own cannot be told from anybody else's: a stop there ends
+    /// everything that is being driven.
     ///
     /// # Errors
     /// [`Stopped`] when it was stopped.
     pub async fn until_stopped<F: Future>(&self, work: F) -> Result<F::Output, Stopped> {
         let sender = watch::Sender::new(false);
         let mut stop = sender.subscribe();
+        let elsewhere = self.stopped();
         tokio::select! {
             biased;
             _ = stop.wait_for(|stopped| *stopped) => Err(Stopped),
+            () = elsewhere => Err(Stopped),
             output = INVOCATION.scope(sender, work) => Ok(output),
         }
     }

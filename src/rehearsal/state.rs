@@ -205,11 +205,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let organization = Organization {
-            id: format!("o-{}", ids::arn_suffix(&mut rng).to_ascii_lowercase()),
-            management: None,
-            delegated: BTreeSet::new(),
-        };
+        let organization =
+            Organization { id: ids::organization_id(&mut rng), management: None, delegated: BTreeSet::new() };
         Self {
             partition: "aws".to_owned(),
             region: "us-east-1".to_owned(),
