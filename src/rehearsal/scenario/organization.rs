@@ -196,7 +196,7 @@ fn give_key(keywheel: &Deployment, person: &Person, key: FirstKey, day_0: DateTi
     let cloud = keywheel.cloud();
     let (account, user) = (&person.account, &person.name);
     let made = cloud.add_access_key(account, user, day_0 - TimeDelta::days(key.age_days));
-    if let Some(ago) = key.used_days_ago.filter(|ago| *ago <= key.age_days) {
+    if let Some(ago) = key.used_days_ago.filter(|ago| *ago < key.age_days) {
         let used = cloud.use_key(account, user, &made.access_key_id, "s3", day_0 - TimeDelta::days(ago));
         used.expect("an active key is not refused");
     }
