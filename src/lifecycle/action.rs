@@ -193,12 +193,18 @@ impl Action {
     }
 
     /// What the tags say once the action was carried out, at that time. `notified` is what was told before.
+    ///
+    /// Removals are to be written first: whoever stops in between must leave less behind that is believed, not more.
     pub fn tag_change(&self, done_at: DateTime<Utc>, notified: &Notified) -> TagChange {
         let change = TagChange::default();
         match self {
-            Self::Adopt { version, key } => {
-                change.set(tag::MANAGED, "1").set(tag::VERSION, version.as_str()).set(tag::CURRENT_KEY, key.as_str())
-            }
+            Self::Adopt { version, key } => [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING]
+                .into_iter()
+                // Left over from an earlier life of the secret, they would pass that key off as tested.
+                .fold(change, TagChange::remove)
+                .set(tag::MANAGED, "1")
+                .set(tag::VERSION, version.as_str())
+                .set(tag::CURRENT_KEY, key.as_str()),
             Self::RestoreFacts(RestoredFacts { version, current_key, previous_key }) => change
                 .set(tag::VERSION, version.as_str())
                 .set_or_remove(tag::CURRENT_KEY, current_key.as_ref())
@@ -208,20 +214,16 @@ impl Action {
                 .remove(tag::DISABLED_AT)
                 .remove(tag::RETIRING),
             Self::Retire { key, inactive: true } => {
-                change.set(tag::DISABLED_AT, format_time(done_at)).retiring(key, done_at)
+                forget(change.set(tag::DISABLED_AT, format_time(done_at)).retiring(key, done_at), notified, key)
             }
-            Self::Retire { key, inactive: false } => change.remove(tag::DISABLED_AT).retiring(key, done_at),
-            Self::StopRetiring { .. } => change.remove(tag::RETIRING).remove(tag::DISABLED_AT),
+            Self::Retire { key, inactive: false } => {
+                forget(change.remove(tag::DISABLED_AT).retiring(key, done_at), notified, key)
+            }
+            Self::StopRetiring { key } => forget(change.remove(tag::RETIRING).remove(tag::DISABLED_AT), notified, key),
             Self::RecordDisabled { .. } | Self::Disable { .. } => change.set(tag::DISABLED_AT, format_time(done_at)),
-            Self::RestartGrace { key } => {
-                let mut notified = notified.clone();
-                notified.forget(key);
-                let change = change.remove(tag::DISABLED_AT).retiring(key, done_at);
-                match notified.to_tag() {
-                    empty if empty.is_empty() => change.remove(tag::NOTIFIED),
-                    told => change.set(tag::NOTIFIED, told),
-                }
-            }
+            // The time of the disabling stays: it is before the new grace and proves nothing any more. Were it removed
+            // and the new grace not yet written, the old one would be over and the key disabled again at once.
+            Self::RestartGrace { key } => forget(change.retiring(key, done_at), notified, key),
             Self::Delete { .. } => change.remove(tag::DISABLED_AT).remove(tag::RETIRING),
             Self::Provision { .. }
             | Self::Restore
@@ -230,6 +232,19 @@ impl Action {
             | Self::CancelSchedule(_)
             | Self::DeleteSecret => change,
         }
+    }
+}
+
+/// What was told about that key is void: what comes for it is news again.
+fn forget(change: TagChange, notified: &Notified, key: &AccessKeyId) -> TagChange {
+    if !notified.mentions(key) {
+        return change;
+    }
+    let mut notified = notified.clone();
+    notified.forget(key);
+    match notified.to_tag() {
+        empty if empty.is_empty() => change.remove(tag::NOTIFIED),
+        told => change.set(tag::NOTIFIED, told),
     }
 }
 
