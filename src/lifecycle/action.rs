@@ -196,6 +196,22 @@ impl Action {
     ///
     /// Removals are to be written first: whoever stops in between must leave less behind that is believed, not more.
     pub fn tag_change(&self, done_at: DateTime<Utc>, notified: &Notified) -> TagChange {
+        let change = self.facts_change(done_at);
+        match self.voids_notices_of() {
+            Some(key) => forget(change, notified, key),
+            None => change,
+        }
+    }
+
+    /// The key whose way out begins or is taken back: what was told about it before is void, and what comes is news.
+    pub fn voids_notices_of(&self) -> Option<&AccessKeyId> {
+        match self {
+            Self::Retire { key, .. } | Self::StopRetiring { key } | Self::RestartGrace { key } => Some(key),
+            _ => None,
+        }
+    }
+
+    fn facts_change(&self, done_at: DateTime<Utc>) -> TagChange {
         let change = TagChange::default();
         match self {
             Self::Adopt { version, key } => [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING]
@@ -214,16 +230,14 @@ impl Action {
                 .remove(tag::DISABLED_AT)
                 .remove(tag::RETIRING),
             Self::Retire { key, inactive: true } => {
-                forget(change.set(tag::DISABLED_AT, format_time(done_at)).retiring(key, done_at), notified, key)
+                change.set(tag::DISABLED_AT, format_time(done_at)).retiring(key, done_at)
             }
-            Self::Retire { key, inactive: false } => {
-                forget(change.remove(tag::DISABLED_AT).retiring(key, done_at), notified, key)
-            }
-            Self::StopRetiring { key } => forget(change.remove(tag::RETIRING).remove(tag::DISABLED_AT), notified, key),
+            Self::Retire { key, inactive: false } => change.remove(tag::DISABLED_AT).retiring(key, done_at),
+            Self::StopRetiring { .. } => change.remove(tag::RETIRING).remove(tag::DISABLED_AT),
             Self::RecordDisabled { .. } | Self::Disable { .. } => change.set(tag::DISABLED_AT, format_time(done_at)),
             // The time of the disabling stays: it is before the new grace and proves nothing any more. Were it removed
             // and the new grace not yet written, the old one would be over and the key disabled again at once.
-            Self::RestartGrace { key } => forget(change.retiring(key, done_at), notified, key),
+            Self::RestartGrace { key } => change.retiring(key, done_at),
             Self::Delete { .. } => change.remove(tag::DISABLED_AT).remove(tag::RETIRING),
             Self::Provision { .. }
             | Self::Restore
@@ -235,7 +249,6 @@ impl Action {
     }
 }
 
-/// What was told about that key is void: what comes for it is news again.
 fn forget(change: TagChange, notified: &Notified, key: &AccessKeyId) -> TagChange {
     if !notified.mentions(key) {
         return change;
