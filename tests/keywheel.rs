@@ -1,3 +1,5 @@
 //! The one integration target: whole handlers on the embedded AWS.
 
+mod harness;
 mod life;
+mod rotation_contract;
