@@ -1,3 +1,7 @@
 //! The one integration target: whole handlers on the embedded AWS.
 
+mod bad_input;
+mod harness;
 mod life;
+mod refusals;
+mod rotation_contract;
