@@ -1,11 +1,15 @@
 //! The policy: facts about one user and a time → what to do and what to tell. Pure.
 //!
-//! [`facts`] are what was observed; the plan is a value that prints itself; nothing here reads a clock or calls AWS.
+//! `facts` are what was observed, `plan` decides, `outgoing` leads a key out, `action` and `notice` are the values that
+//! a plan consists of. Nothing here reads a clock or calls AWS: time is an argument.
 
 mod action;
 mod facts;
 mod notice;
+mod outgoing;
+mod plan;
 
 pub use action::{Action, CancelReason, Problem, RestoredFacts, UserPlan};
 pub use facts::{Drift, Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, UserFacts};
 pub use notice::{Notice, NoticeKind};
+pub use plan::{plan, plan_for_deleted_user};

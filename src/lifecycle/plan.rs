@@ -1,0 +1,258 @@
+//! Facts about one user, the periods and a time → the plan.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::action::{Action, CancelReason, Problem, RestoredFacts, UserPlan};
+use super::facts::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
+use super::notice::{Notice, NoticeKind};
+use super::outgoing;
+use crate::keys::{AccessKeyId, MAX_KEYS_PER_USER, UserRef};
+use crate::settings::Periods;
+use crate::state::Notified;
+
+/// A rotation that was due for this long and is still not finished does not finish by itself.
+const UNFINISHED_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(1);
+
+/// Decides what is to be done for one user and what is to be told.
+pub fn plan(facts: &UserFacts, periods: &Periods, now: DateTime<Utc>) -> UserPlan {
+    let mut planner = Planner::new(facts, periods, now);
+    planner.decide();
+    planner.plan
+}
+
+/// Decides what is to be done with the secret of a user who does not exist any more.
+pub fn plan_for_deleted_user(user: &UserRef, secret: &PresentSecret) -> UserPlan {
+    let mut plan = UserPlan::nothing(user);
+    if !secret.state.managed {
+        let error = format!(
+            "secret {} has the name of a secret of keywheel's, but {user} does not exist and the secret has no tag \
+             keywheel:managed; delete it, or tag it keywheel:managed = 1 to have it deleted",
+            secret.arn
+        );
+        plan.problems.push(Problem { action: "delete-secret", error });
+        return plan;
+    }
+    if secret.rotation_enabled {
+        plan.actions.push(Action::CancelSchedule(CancelReason::UserGone));
+    }
+    plan.actions.push(Action::DeleteSecret);
+    if let Some(key) = secret.state.current_key.clone()
+        && !secret.state.notified.contains(&key, NoticeKind::SecretDeleted.phase())
+    {
+        let kind = NoticeKind::SecretDeleted;
+        let secret_arn = Some(secret.arn.clone());
+        plan.notices.push(Notice { user: user.clone(), owner: None, secret_arn, key, created: None, kind });
+    }
+    plan
+}
+
+pub(super) struct Planner<'a> {
+    pub(super) facts: &'a UserFacts,
+    pub(super) periods: &'a Periods,
+    pub(super) now: DateTime<Utc>,
+    pub(super) plan: UserPlan,
+}
+
+impl<'a> Planner<'a> {
+    fn new(facts: &'a UserFacts, periods: &'a Periods, now: DateTime<Utc>) -> Self {
+        Self { facts, periods, now, plan: UserPlan::nothing(facts.user()) }
+    }
+
+    fn decide(&mut self) {
+        match &self.facts.exemption {
+            Exemption::Exempt => self.stop_schedule(CancelReason::Exempt),
+            Exemption::Unknown(why) => {
+                let error = format!("it is not known whether the user is exempt: {why}; nothing is done until it is");
+                self.problem("rotate", error);
+            }
+            Exemption::NotExempt if self.newest_active().is_none() => self.stop_schedule(CancelReason::NoActiveKey),
+            Exemption::NotExempt => self.rotate_user(),
+        }
+    }
+
+    fn rotate_user(&mut self) {
+        match &self.facts.secret {
+            SecretFacts::Missing => self.provision(),
+            SecretFacts::PendingDeletion => self.act(Action::Restore),
+            SecretFacts::Present(secret) => self.maintain(secret),
+        }
+    }
+
+    fn provision(&mut self) {
+        let Some(key) = self.newest_active() else { return };
+        let then_rotate = self.is_due() && self.has_free_slot();
+        self.act(Action::Provision { key: key.id.clone(), created: key.created, then_rotate });
+        self.lead_keys_out();
+        self.rotate_if_due(true);
+    }
+
+    fn maintain(&mut self, secret: &'a PresentSecret) {
+        for malformed in &secret.state.malformed {
+            self.problem("rotate", malformed.to_string());
+        }
+        for drift in &secret.drift {
+            self.act(Action::Repair(*drift));
+        }
+        if !secret.state.malformed.is_empty() {
+            return;
+        }
+        if !secret.state.managed {
+            self.adopt(secret);
+        } else if secret.facts_are_fresh() {
+            self.tell_of_rotation(secret);
+        } else {
+            return self.restore_facts(secret);
+        }
+        self.lead_keys_out();
+        self.rotate_if_due(secret.drift.contains(&Drift::Schedule));
+    }
+
+    fn tell_of_rotation(&mut self, secret: &PresentSecret) {
+        let (Some(current), Some(rotated_at)) = (self.proven_current(), secret.state.rotated_at) else { return };
+        let old_key = secret.state.previous_key.clone().filter(|old| self.key(old).is_some());
+        let disable_at = old_key.as_ref().map(|_| rotated_at + self.periods.installation_grace);
+        self.tell(&current.id, NoticeKind::Rotated { old_key, disable_at });
+    }
+
+    /// A secret of the predecessor's: nothing is known of it but its user. It is rotated when its user's key is due.
+    fn adopt(&mut self, secret: &PresentSecret) {
+        let key = self.newest_active().map(|key| key.id.clone());
+        match (secret.current_version.clone(), key) {
+            (Some(version), Some(key)) => self.act(Action::Adopt { version, key }),
+            _ => self.problem("adopt", format!("secret {} has no current version", secret.arn)),
+        }
+    }
+
+    /// The tags describe another version than readers get. Nothing else is done before that is put right.
+    fn restore_facts(&mut self, secret: &PresentSecret) {
+        let Some(version) = secret.current_version.clone() else {
+            return self.problem("repair", format!("secret {} has no current version", secret.arn));
+        };
+        let state = &secret.state;
+        let finished = state.intent.as_ref().filter(|intent| intent.version == version);
+        let mut made = finished.into_iter().flat_map(|intent| {
+            let replaced = state.current_key.as_ref();
+            self.facts.keys.iter().filter(move |key| intent.covers(key.created) && Some(&key.id) != replaced)
+        });
+        // The rotation moved the label and stopped before its records; exactly one key can be the one that it made.
+        let new_key = made.next().filter(|_| made.next().is_none()).map(|key| key.id.clone());
+        let replaced = state.current_key.clone().filter(|old| self.key(old).is_some());
+        let previous_key = new_key.as_ref().and(replaced);
+        self.act(Action::RestoreFacts(RestoredFacts { version, current_key: new_key, previous_key }));
+    }
+
+    fn stop_schedule(&mut self, reason: CancelReason) {
+        let Some(secret) = self.facts.secret.present().filter(|secret| secret.state.managed) else { return };
+        if secret.rotation_enabled {
+            self.act(Action::CancelSchedule(reason));
+        }
+        if let Some(key) = secret.state.current_key.clone() {
+            self.tell(&key, NoticeKind::ScheduleCancelled(reason));
+        }
+    }
+
+    fn lead_keys_out(&mut self) {
+        outgoing::lead_out(self);
+    }
+
+    fn rotate_if_due(&mut self, configure: bool) {
+        let Some(key) = self.reference_key() else { return };
+        let due = key.created + self.periods.rotation;
+        if self.now < due {
+            if self.now >= due - self.periods.warn {
+                self.tell(&key.id, NoticeKind::RotationAhead { at: due });
+            }
+            return;
+        }
+        if !self.has_free_slot() {
+            // The key that has to give way is on its way out, and its owner is told so.
+            return;
+        }
+        self.plan.actions.retain(|action| !configure || *action != Action::Repair(Drift::Schedule));
+        self.act(Action::Rotate { key: key.id.clone(), created: key.created, configure });
+        // A rotation that was started by the last run or just now may be on its way.
+        let unfinished = self.secret().is_some_and(|secret| secret.unfinished_version.is_some())
+            && self.now >= due + UNFINISHED_IS_NEWS_AFTER;
+        let kind = if unfinished {
+            NoticeKind::RotationUnfinished { since: due }
+        } else {
+            NoticeKind::RotationDue { since: due }
+        };
+        self.tell(&key.id, kind);
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        self.reference_key().is_some_and(|key| self.now >= key.created + self.periods.rotation)
+    }
+
+    /// Whether a rotation started now finds or makes room for its key.
+    fn has_free_slot(&self) -> bool {
+        let deleted = self.plan.actions.iter().any(|action| matches!(action, Action::Delete { .. }));
+        self.facts.keys.len() < MAX_KEYS_PER_USER || deleted || self.key_in_flight().is_some()
+    }
+
+    /// The key whose age decides when the next rotation is due: the one in the secret if that was tested; otherwise
+    /// the oldest active one, because nothing says which of the user's keys is in use.
+    pub(super) fn reference_key(&self) -> Option<&'a KeyFacts> {
+        let in_flight = self.key_in_flight().map(|key| &key.id);
+        let mut active = self.facts.keys.iter().filter(|key| key.is_active() && Some(&key.id) != in_flight);
+        self.proven_current().filter(|key| key.is_active()).or_else(|| active.next())
+    }
+
+    /// The key in the secret, if keywheel made and tested it and it is still there.
+    pub(super) fn proven_current(&self) -> Option<&'a KeyFacts> {
+        let secret = self.secret().filter(|secret| secret.facts_are_fresh())?;
+        secret.state.rotated_at?;
+        self.key(secret.state.current_key.as_ref()?)
+    }
+
+    /// A key that a rotation has made and not finished with, or left behind: the rotation function's, whatever becomes
+    /// of it.
+    pub(super) fn key_in_flight(&self) -> Option<&'a KeyFacts> {
+        let state = &self.secret()?.state;
+        let intent = state.intent.as_ref()?;
+        let known = [state.current_key.as_ref(), state.previous_key.as_ref()];
+        self.facts.keys.iter().find(|key| intent.covers(key.created) && !known.contains(&Some(&key.id)))
+    }
+
+    pub(super) fn newest_active(&self) -> Option<&'a KeyFacts> {
+        self.facts.keys.iter().rfind(|key| key.is_active())
+    }
+
+    pub(super) fn key(&self, id: &AccessKeyId) -> Option<&'a KeyFacts> {
+        self.facts.keys.iter().find(|key| key.id == *id)
+    }
+
+    pub(super) fn secret(&self) -> Option<&'a PresentSecret> {
+        self.facts.secret.present()
+    }
+
+    pub(super) fn act(&mut self, action: Action) {
+        self.plan.actions.push(action);
+    }
+
+    pub(super) fn problem(&mut self, action: &'static str, error: String) {
+        self.plan.problems.push(Problem { action, error });
+    }
+
+    /// Plans a notice, unless it was told before.
+    pub(super) fn tell(&mut self, key: &AccessKeyId, kind: NoticeKind) {
+        let nothing_told = Notified::default();
+        let notified = self.secret().map_or(&nothing_told, |secret| &secret.state.notified);
+        if !notified.contains(key, kind.phase()) {
+            self.tell_again(key, kind);
+        }
+    }
+
+    /// Plans a notice, whatever was told before.
+    pub(super) fn tell_again(&mut self, key: &AccessKeyId, kind: NoticeKind) {
+        self.plan.notices.push(Notice {
+            user: self.facts.user().clone(),
+            owner: self.facts.owner.clone(),
+            secret_arn: self.secret().map(|secret| secret.arn.clone()),
+            key: key.clone(),
+            created: self.key(key).map(|key| key.created),
+            kind,
+        });
+    }
+}

@@ -1,0 +1,186 @@
+//! createSecret: make the new key and put it into the pending version.
+//!
+//! The order is what keeps keys from being lost: announce, make, put. Whatever fails in between, the next attempt finds
+//! either the value or the orphan.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::slots::{self, Decision, Slots};
+use super::{Job, user_gone};
+use crate::aws::{CURRENT, Failure, FailureKind, Iam, ListedKey, NewKey, PREVIOUS};
+use crate::error::Error;
+use crate::keys::{AccessKeyId, KeyStatus, UserArn};
+use crate::state::{TagChange, tag};
+use crate::value::{KeyIdentity, StoredKey, StoredValue};
+
+/// On a second attempt the value that the first one put may not be readable everywhere yet. Taking it for lost would
+/// delete the key in it.
+const READS_OF_A_RETRIED_VERSION: u32 = 3;
+const WAIT_BETWEEN_READS: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
+    if job.settings.dry_run {
+        return Err(Error::DryRun(job.user().clone()));
+    }
+    if pending_value_settled(job).await?.is_some() {
+        info!("the pending version has its value already");
+        return Ok(());
+    }
+    let current = job.current_value().await?;
+    let iam = job.iam().await?;
+    let arn = user_to_rotate(job, &iam).await?;
+    let kept = free_a_slot(job, &iam, current.as_ref()).await?;
+    announce(job, kept.as_ref()).await?;
+    let key = iam.create_access_key(&job.user().name).await?;
+    info!(key = %key.id, "made an access key");
+    put(job, &iam, arn, key).await
+}
+
+/// The pending value; asked for several times if an earlier attempt of this very rotation got as far as its intent.
+async fn pending_value_settled(job: &Job<'_>) -> Result<Option<StoredValue>, Error> {
+    let retried = job.state.intent.as_ref().is_some_and(|intent| intent.version == job.event.version);
+    let reads = if retried { READS_OF_A_RETRIED_VERSION } else { 1 };
+    for read in 1..=reads {
+        let value = job.pending_value().await?;
+        if value.is_some() || read == reads {
+            return Ok(value);
+        }
+        job.aws.sleep(WAIT_BETWEEN_READS).await;
+    }
+    Ok(None)
+}
+
+/// The user's ARN, if the user is there and not exempt. Asked at this moment: a sweep may be a day old.
+async fn user_to_rotate(job: &Job<'_>, iam: &Iam) -> Result<UserArn, Error> {
+    let user = job.user();
+    let found = iam.find_user(&user.name).await?.ok_or_else(|| Error::UserGone(user.clone()))?;
+    let groups = iam.groups_of(&user.name).await.map_err(|failure| user_gone(user, failure))?;
+    let group = &job.settings.exemption_group;
+    if groups.contains(group) {
+        return Err(Error::UserExempt { user: user.clone(), group: group.clone() });
+    }
+    Ok(found.arn)
+}
+
+/// Makes room for a key where that loses nothing. Answers the key that the new one will replace.
+async fn free_a_slot(job: &Job<'_>, iam: &Iam, current: Option<&StoredValue>) -> Result<Option<AccessKeyId>, Error> {
+    let user = job.user();
+    let keys = iam.access_keys(&user.name).await.map_err(|failure| user_gone(user, failure))?;
+    let current = current.map(StoredValue::key_id);
+    let orphan = find_orphan(job, iam, &keys, current).await?;
+    let fresh = job.state.version.is_some() && job.state.version == job.description.version_at(CURRENT);
+    let decision = Slots {
+        keys: &keys,
+        orphan: orphan.as_ref(),
+        current,
+        state: fresh.then_some(&job.state),
+        force: job.state.force,
+        recovery_grace: job.settings.periods.recovery_grace,
+        now: job.aws.now(),
+    }
+    .decide();
+    let removed = match decision {
+        Decision::Remove(removed) => removed,
+        Decision::NoActiveKey => return Err(Error::NoActiveKey(user.clone())),
+        Decision::NoFreeSlot(why) => {
+            let keys = slots::describe(&keys, current);
+            return Err(Error::NoFreeSlot { user: user.clone(), keys, why });
+        }
+    };
+    for key in keys.iter().filter(|key| removed.contains(&key.id)) {
+        remove(job, iam, key).await?;
+    }
+    Ok(keys.into_iter().map(|key| key.id).find(|id| !removed.contains(id)))
+}
+
+async fn find_orphan(
+    job: &Job<'_>,
+    iam: &Iam,
+    keys: &[ListedKey],
+    current: Option<&AccessKeyId>,
+) -> Result<Option<AccessKeyId>, Error> {
+    let previous = previous_key(job).await?;
+    let in_versions: Vec<&AccessKeyId> = [current, previous.as_ref()]
+        .into_iter()
+        .chain([job.state.current_key.as_ref(), job.state.previous_key.as_ref()])
+        .flatten()
+        .collect();
+    let Some(candidate) = slots::orphan_candidate(keys, job.state.intent.as_ref(), &in_versions) else {
+        return Ok(None);
+    };
+    // A key that was used once is somebody's, whoever made it.
+    match iam.last_use(&candidate.id).await? {
+        None => Ok(Some(candidate.id.clone())),
+        Some(_) => Ok(None),
+    }
+}
+
+/// The key in the value before the current one. One that cannot be read names no key of ours.
+async fn previous_key(job: &Job<'_>) -> Result<Option<AccessKeyId>, Error> {
+    let value = job.aws.secrets().value(job.secret(), None, Some(PREVIOUS)).await?;
+    Ok(value.and_then(|text| StoredValue::read(&text).ok()).map(|value| value.key_id().clone()))
+}
+
+/// Disables, then deletes: an active key is never deleted.
+async fn remove(job: &Job<'_>, iam: &Iam, key: &ListedKey) -> Result<(), Error> {
+    warn!(key = %key.id, force = job.state.force, "removing an access key to make room");
+    let name = &job.user().name;
+    if key.status != KeyStatus::Inactive {
+        iam.disable_access_key(name, &key.id).await?;
+    }
+    Ok(iam.delete_access_key(name, &key.id).await?)
+}
+
+/// Writes the intent down. Were the function to stop after making the key and before putting it, nothing else would
+/// tell our orphan from a person's key.
+async fn announce(job: &Job<'_>, kept: Option<&AccessKeyId>) -> Result<(), Error> {
+    let mut change = TagChange::default().intent(&job.event.version, job.aws.now());
+    if let Some(kept) = kept {
+        // The key that this rotation replaces, whatever was believed before.
+        change = change.set(tag::CURRENT_KEY, kept.as_str());
+    }
+    Ok(job.aws.secrets().tag(job.secret(), &change.set).await?)
+}
+
+async fn put(job: &Job<'_>, iam: &Iam, arn: UserArn, key: NewKey) -> Result<(), Error> {
+    let identity = KeyIdentity { id: key.id, arn, created: key.created.unwrap_or_else(|| job.aws.now()) };
+    let stored = StoredKey { identity, secret: key.secret };
+    let token = job.event.rotation_token.as_ref().map(super::event::RotationToken::expose);
+    let version = &job.event.version;
+    match job.aws.secrets().put_pending(job.secret(), version, &stored.to_json(), token).await {
+        Ok(()) => Ok(()),
+        Err(failure) => recover(job, iam, &stored, failure).await,
+    }
+}
+
+/// The put failed, or only its answer was lost. The key is deleted if the service says that the value is not there; if
+/// that cannot be known, it stays for the next attempt, which finds the value or, by the intent, the orphan.
+async fn recover(job: &Job<'_>, iam: &Iam, stored: &StoredKey, failure: Failure) -> Result<(), Error> {
+    let id = &stored.identity.id;
+    let there = job.aws.secrets().value(job.secret(), Some(&job.event.version), None).await;
+    match there {
+        Ok(Some(text)) if StoredValue::read(&text).is_ok_and(|value| value.key_id() == id) => {
+            info!(key = %id, "the value was put although the call failed");
+            return Ok(());
+        }
+        // The put may still be under way, or may be there and not yet readable.
+        Ok(None) if failure.kind() == FailureKind::NoAnswer => {
+            warn!(key = %id, "not known whether the value was put: the next attempt finds out");
+            return Err(failure.into());
+        }
+        Ok(_) => {}
+        Err(unknown) => {
+            warn!(key = %id, error = %unknown, "not known whether the value was put: the next attempt finds out");
+            return Err(failure.into());
+        }
+    }
+    warn!(key = %id, "the value could not be put: deleting the key that was made for it");
+    let name = &job.user().name;
+    let disabled = iam.disable_access_key(name, id).await;
+    if let Err(left) = disabled.and(iam.delete_access_key(name, id).await) {
+        warn!(key = %id, error = %left, "the key could not be deleted: the next attempt finds it by the intent");
+    }
+    Err(failure.into())
+}

@@ -1,0 +1,151 @@
+//! Secrets Manager's event → [`RotationEvent`]. Pure.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::keys::{SecretArn, VersionId};
+
+/// The four steps, and no other.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Make the new key and put it into the pending version.
+    CreateSecret,
+    /// Check that the pending key is in place.
+    SetSecret,
+    /// Check that the pending key works.
+    TestSecret,
+    /// Make the pending version the current one.
+    FinishSecret,
+}
+
+/// Lets the function put a value through an assumed role. As sensitive as a key: never printed, wiped on drop.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RotationToken(Zeroizing<String>);
+
+impl RotationToken {
+    /// The token itself, for PutSecretValue only.
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RotationToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RotationToken(redacted)")
+    }
+}
+
+/// What Secrets Manager asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RotationEvent {
+    /// The step to take.
+    pub step: Step,
+    /// The secret, whose name says whose key it is.
+    pub secret: SecretArn,
+    /// The version to work on.
+    pub version: VersionId,
+    /// Present when the service wants it back with the value.
+    pub rotation_token: Option<RotationToken>,
+}
+
+/// Unknown fields are passed over: `RotationToken` itself was added to this event years after the other three, and
+/// a function that refused it would have stopped every rotation on that day.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Fields {
+    step: String,
+    secret_id: String,
+    client_request_token: String,
+    rotation_token: Option<String>,
+}
+
+impl RotationEvent {
+    /// Reads an event.
+    ///
+    /// # Errors
+    /// [`Error::InvalidEvent`] that names the field; it never repeats the rotation token.
+    pub fn read(event: Value) -> Result<Self, Error> {
+        // serde's message would quote a value of the wrong type, and one of the values is sensitive.
+        let fields = Fields::deserialize(&event).map_err(|_| Error::InvalidEvent(shape_mistake(&event)))?;
+        let step = match fields.step.as_str() {
+            "createSecret" => Step::CreateSecret,
+            "setSecret" => Step::SetSecret,
+            "testSecret" => Step::TestSecret,
+            "finishSecret" => Step::FinishSecret,
+            other => {
+                let steps = "createSecret, setSecret, testSecret and finishSecret";
+                return Err(Error::InvalidEvent(format!("Step is `{other}`; the steps are {steps}")));
+            }
+        };
+        let invalid = |field: &str, why: &dyn fmt::Display| Error::InvalidEvent(format!("{field}: {why}"));
+        Ok(Self {
+            step,
+            secret: fields.secret_id.parse().map_err(|why| invalid("SecretId", &why))?,
+            version: fields.client_request_token.parse().map_err(|why| invalid("ClientRequestToken", &why))?,
+            rotation_token: fields.rotation_token.map(|token| RotationToken(Zeroizing::new(token))),
+        })
+    }
+}
+
+fn shape_mistake(event: &Value) -> String {
+    if !event.is_object() {
+        return "it is not an object".to_owned();
+    }
+    let wrong: Vec<&str> = ["Step", "SecretId", "ClientRequestToken"]
+        .into_iter()
+        .filter(|field| !event[*field].is_string())
+        .chain((!matches!(event["RotationToken"], Value::Null | Value::String(_))).then_some("RotationToken"))
+        .collect();
+    format!("{} must be text; this function is called by Secrets Manager, not by hand", wrong.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const ARN: &str =
+        "arn:aws:secretsmanager:us-east-1:999988887777:secret:Account_111122223333_User_ci-bot_AccessKey-a1B2c3";
+    const TOKEN: &str = "7c3e1a52-0c1d-4e0f-9a57-1c2f3d4e5f60";
+
+    #[test]
+    fn the_real_event_is_read() {
+        let event = json!({"Step": "testSecret", "SecretId": ARN, "ClientRequestToken": TOKEN,
+            "RotationToken": "a-token-of-the-service-that-is-sensitive"});
+        let event = RotationEvent::read(event).unwrap();
+        assert_eq!(event.step, Step::TestSecret);
+        assert_eq!(event.secret.name().user().name.as_str(), "ci-bot");
+        assert_eq!(event.version.as_str(), TOKEN);
+        assert!(!format!("{event:?}").contains("sensitive"), "{event:?}");
+    }
+
+    #[test]
+    fn upstream_defect_39_malformed_events_are_refused_in_words() {
+        let cases = [
+            (json!(null), "not an object"),
+            (json!({}), "Step, SecretId, ClientRequestToken"),
+            (json!({"Step": "createSecret", "SecretId": ARN}), "ClientRequestToken"),
+            (json!({"Step": "rotate", "SecretId": ARN, "ClientRequestToken": TOKEN}), "`rotate`"),
+            (json!({"Step": "CreateSecret", "SecretId": ARN, "ClientRequestToken": TOKEN}), "`CreateSecret`"),
+            (json!({"Step": "setSecret", "SecretId": "prod/db", "ClientRequestToken": TOKEN}), "SecretId"),
+            (json!({"Step": "setSecret", "SecretId": ARN, "ClientRequestToken": "short"}), "ClientRequestToken"),
+        ];
+        for (event, named) in cases {
+            let error = RotationEvent::read(event).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_sensitive_field_of_the_wrong_type_is_not_repeated() {
+        let event =
+            json!({"Step": "setSecret", "SecretId": ARN, "ClientRequestToken": TOKEN, "RotationToken": ["sensitive"]});
+        let error = RotationEvent::read(event).unwrap_err().to_string();
+        assert!(error.contains("RotationToken") && !error.contains("sensitive"), "{error}");
+    }
+}
