@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from moto.core.exceptions import ServiceException
 from moto.iam.models import AccessKey, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.secretsmanager.exceptions import InvalidRequestException
 from moto.secretsmanager.models import SecretsManagerBackend
 from moto.ses.models import Message
+from moto.sts.exceptions import STSClientError
 from moto.sts.models import STSBackend
 from werkzeug.serving import run_simple
 
@@ -30,7 +30,7 @@ def refuse_roles_that_do_not_exist() -> None:
         roles = iam_backends[account]["global"].roles.values()
         if request["role_arn"] not in [role.arn for role in roles]:
             message = f"User is not authorized to perform: sts:AssumeRole on resource: {request['role_arn']}"
-            raise ServiceException("AccessDenied", message)
+            raise STSClientError("AccessDenied", message)
         return assume_role(self, **request)
 
     STSBackend.assume_role = corrected
@@ -48,7 +48,7 @@ def refuse_keys_that_are_disabled_or_deleted() -> None:
         keys = [key for account in accounts for key in list(account["global"].access_keys.values())]
         usable = [key.access_key_id for key in keys if key.status == "Active"]
         if access_key_id.startswith("AKIA") and access_key_id not in usable:
-            raise ServiceException("InvalidClientTokenId", "The security token included in the request is invalid")
+            raise STSClientError("InvalidClientTokenId", "The security token included in the request is invalid")
         return get_caller_identity(self, access_key_id, region)
 
     STSBackend.get_caller_identity = corrected

@@ -129,7 +129,7 @@ def rotation_failed(arn: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("event", "named"),
     [
-        ({"acount": "111122223333"}, "acount"),
+        ({"accounts": "111122223333"}, "accounts"),
         ({"account": "12345"}, "12345"),
         ({"inventory": {"limit": "many"}}, "limit"),
         ({"source": "aws.secretsmanager", "detail-type": "Something Else", "detail": {}}, "Something Else"),
