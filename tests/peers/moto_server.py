@@ -13,7 +13,7 @@ from typing import Any
 
 from moto.iam.models import AccessKey, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from moto.secretsmanager.exceptions import InvalidRequestException
+from moto.secretsmanager.exceptions import InvalidRequestException, ResourceExistsException
 from moto.secretsmanager.models import SecretsManagerBackend
 from moto.ses.models import Message
 from moto.sts.exceptions import STSClientError
@@ -107,6 +107,23 @@ def rotate_secrets_as_documented() -> None:
     SecretsManagerBackend.rotate_secret = corrected
 
 
+def refuse_a_second_value_for_one_token() -> None:
+    """https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
+
+    AWS answers ResourceExistsException to a token that was used with another value. moto overwrites the value as long
+    as the version is labelled AWSPENDING.
+    """
+    put_secret_value = SecretsManagerBackend.put_secret_value
+
+    def corrected(self: SecretsManagerBackend, **request: Any) -> str:
+        version = self.describe_secret(request["secret_id"]).versions.get(request["client_request_token"] or "", {})
+        if version.get("secret_string") not in (None, request["secret_string"]):
+            raise ResourceExistsException("You can't use a ClientRequestToken that is in use with another value.")
+        return put_secret_value(self, **request)
+
+    SecretsManagerBackend.put_secret_value = corrected
+
+
 def inside() -> dict[str, Any]:
     """What no API tells: the mails that went out, and the secret half of every key there has been.
 
@@ -138,6 +155,7 @@ def with_inside(application: Callable[..., Iterable[bytes]]) -> Callable[..., It
 def main() -> None:
     refuse_roles_that_do_not_exist()
     refuse_keys_that_are_disabled_or_deleted()
+    refuse_a_second_value_for_one_token()
     rotate_secrets_as_documented()
     application = with_inside(DomainDispatcherApplication(create_backend_app))
     run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=True, request_handler=MotoRequestHandler)

@@ -167,6 +167,19 @@ def test_a_sweeper_that_was_down_for_a_month_gives_the_whole_recovery_period(lif
     assert life.keys == {life.new: "Active"}
 
 
+def test_use_of_the_old_key_after_the_rotation_is_told(life: Life) -> None:
+    life.rotate()
+    assert life.rotated_at
+    sent = len(life.organization.mails())
+    life.organization.clock.move_to(life.rotated_at + timedelta(days=1))
+    life.organization.identity_of(life.old_value)
+    life.sweep_at(life.rotated_at + timedelta(days=2))
+    told = life.organization.mails()[sent:]
+    assert {tuple(mail["to"]) for mail in told} == {(life.account.email,), (OWNER,)}
+    for mail in told:
+        assert life.old in mail["body"] and "sts" in mail["body"], mail
+
+
 def test_a_person_who_enables_the_old_key_again_is_heeded(life: Life) -> None:
     life.rotate()
     life.disable()
