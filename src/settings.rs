@@ -403,7 +403,7 @@ mod tests {
     fn every_mistake_is_reported_at_once() {
         let error =
             sweeper(&[("DRY_RUN_FLAG", "maybe"), ("ROTATION_PERIOD", "0"), ("SENDER_EMAIL", "nobody")]).unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"3 wrong setting(s): SENDER_EMAIL is `nobody`; allowed: an address, local@domain.tld. DRY_RUN_FLAG is `maybe`; allowed: true or false. ROTATION_PERIOD is `0`; allowed: a whole number from 1 to 1000.");
     }
 
     #[test]

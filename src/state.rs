@@ -110,6 +110,13 @@ impl Notified {
         self.0.entry(key.clone()).or_default().insert(phase.to_owned());
     }
 
+    /// Forgets that it was told.
+    pub fn remove(&mut self, key: &AccessKeyId, phase: &str) {
+        if let Some(phases) = self.0.get_mut(key) {
+            phases.remove(phase);
+        }
+    }
+
     /// Forgets all about a key: what comes for it is news again.
     pub fn forget(&mut self, key: &AccessKeyId) {
         self.0.remove(key);
@@ -322,7 +329,7 @@ mod tests {
     fn a_tag_that_cannot_be_read_is_named() {
         let tags = BTreeMap::from([(tag::DISABLED_AT.to_owned(), "yesterday".to_owned())]);
         let state = State::read(&tags);
-        insta::assert_snapshot!(state.malformed[0], @"");
+        insta::assert_snapshot!(state.malformed[0], @"tag keywheel:disabled-at is `yesterday`, which is not an RFC 3339 time in UTC, such as 2026-11-22T09:00:00Z; remove the tag, and the next sweep restores what can be known");
     }
 
     #[test]

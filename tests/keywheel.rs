@@ -1,1 +1,3 @@
-//! integration
+//! The one integration target: whole handlers on the embedded AWS.
+
+mod life;

@@ -85,6 +85,8 @@ pub struct RotationSchedule {
 pub struct NewSecret<'a> {
     /// Its name.
     pub name: &'a SecretName,
+    /// The id of its first version.
+    pub version: &'a VersionId,
     /// One line for people.
     pub description: String,
     /// The KMS key; the AWS managed key without one.
@@ -226,10 +228,11 @@ impl SecretStore {
     /// # Errors
     /// Any failure; of kind `Conflict` if it exists already.
     pub async fn create(&self, secret: NewSecret<'_>) -> Result<(), Failure> {
-        let NewSecret { name, description, kms_key, placeholder, tags } = secret;
+        let NewSecret { name, version, description, kms_key, placeholder, tags } = secret;
         self.client
             .create_secret()
             .name(name.to_string())
+            .client_request_token(version.as_str())
             .description(description)
             .set_kms_key_id(kms_key.map(str::to_owned))
             .secret_string(placeholder)

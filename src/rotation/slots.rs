@@ -215,19 +215,21 @@ mod tests {
 
     #[test]
     fn upstream_defect_10_force_takes_the_inactive_key_then_the_one_that_is_not_in_the_secret() {
+        let current = id(1);
         let active = [key(1, KeyStatus::Active, 95), key(2, KeyStatus::Active, 1)];
-        let forced = Slots { force: true, ..slots(&active, None, &id(1)) };
+        let forced = Slots { force: true, ..slots(&active, None, &current) };
         assert_eq!(forced.decide(), Decision::Remove(vec![id(2)]));
         let mixed = [key(1, KeyStatus::Inactive, 95), key(2, KeyStatus::Active, 1)];
-        let forced = Slots { force: true, ..slots(&mixed, None, &id(1)) };
+        let forced = Slots { force: true, ..slots(&mixed, None, &current) };
         assert_eq!(forced.decide(), Decision::Remove(vec![id(1)]), "the only active key stays");
     }
 
     #[test]
     fn an_orphan_is_removed_even_where_the_slot_is_not_needed() {
+        let current = id(1);
         let keys = [key(1, KeyStatus::Active, 95), key(2, KeyStatus::Active, 0)];
         let orphan = id(2);
-        let found = Slots { orphan: Some(&orphan), ..slots(&keys, None, &id(1)) };
+        let found = Slots { orphan: Some(&orphan), ..slots(&keys, None, &current) };
         assert_eq!(found.decide(), Decision::Remove(vec![id(2)]));
     }
 

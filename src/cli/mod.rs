@@ -1,0 +1,1 @@
+//! The command line: rehearses keywheel on the embedded model of AWS.

@@ -1,0 +1,172 @@
+//! What the reader of a notice can do about it, with the commands for it. Pure.
+//!
+//! Commands are made of values whose characters mean nothing to a shell: user names, key ids and the names of groups
+//! and secrets are checked where they enter, the Region is checked here.
+
+use serde::Serialize;
+
+use super::Mode;
+use super::phrases::day;
+use crate::keys::SecretArn;
+use crate::lifecycle::{CancelReason, Notice, NoticeKind};
+use crate::settings::Periods;
+
+/// One thing to do or to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Step {
+    /// A sentence.
+    pub(super) text: String,
+    /// The command that does it; empty where there is none.
+    pub(super) command: String,
+}
+
+impl Step {
+    fn say(text: impl Into<String>) -> Self {
+        Self { text: text.into(), command: String::new() }
+    }
+
+    fn run(text: impl Into<String>, command: String) -> Self {
+        Self { text: text.into(), command }
+    }
+}
+
+/// What to do about one notice.
+pub(super) fn steps(notice: &Notice, mode: Mode, periods: &Periods, exemption_group: &str) -> Vec<Step> {
+    let about = About { notice, periods, exemption_group };
+    let planned = mode == Mode::DryRun;
+    match &notice.kind {
+        NoticeKind::RotationAhead { .. } | NoticeKind::RotationDue { .. } => {
+            vec![about.after_rotation(mode), about.exempt()]
+        }
+        NoticeKind::RotationUnfinished { .. } | NoticeKind::RotationFailed { .. } => about.get_rotation_going(),
+        NoticeKind::Rotated { .. } => {
+            vec![about.fetch("Fetch the new key, and install it wherever the old one is used.")]
+        }
+        NoticeKind::StillInUse { .. } | NoticeKind::DisableAhead { .. } => {
+            vec![about.fetch("Find what still uses this key, and give it the user's current key."), about.exempt()]
+        }
+        NoticeKind::Retiring { disable_at: Some(_), .. } => {
+            vec![
+                Step::say(
+                    "Give whatever uses this key the user's other key, or the new one from the secret once that one \
+                     is rotated.",
+                ),
+                about.exempt(),
+            ]
+        }
+        NoticeKind::Retiring { disable_at: None, .. } => {
+            vec![Step::say("It is inactive, so nothing uses it."), about.exempt()]
+        }
+        NoticeKind::Disabled { .. } if planned => vec![about.nothing_yet(), about.exempt()],
+        NoticeKind::Disabled { delete_at, .. } => vec![
+            about.enable(&format!("If something stopped working, enable the key again before {}.", day(*delete_at))),
+            about.fetch("Then replace it by the user's current key."),
+        ],
+        NoticeKind::DeleteAhead { .. } => vec![
+            about.enable("A deleted key cannot be brought back. If something needs it, enable it before that."),
+            about.fetch("Then replace it by the user's current key."),
+        ],
+        NoticeKind::Deleted if planned => vec![
+            about.nothing_yet(),
+            about.enable("A deleted key cannot be brought back. If something needs it, enable it before that."),
+        ],
+        NoticeKind::Deleted => vec![about.fetch("It cannot be brought back. The user's current key is in the secret.")],
+        NoticeKind::Reactivated { disable_at } => vec![about.fetch(&format!(
+            "Replace it by the user's current key before {}; then this one is not needed any more.",
+            day(*disable_at)
+        ))],
+        NoticeKind::ScheduleCancelled(reason) => about.after_cancelling(*reason),
+        NoticeKind::SecretDeleted if planned => vec![about.nothing_yet()],
+        NoticeKind::SecretDeleted => vec![about.restore_secret()],
+    }
+}
+
+struct About<'a> {
+    notice: &'a Notice,
+    periods: &'a Periods,
+    exemption_group: &'a str,
+}
+
+impl About<'_> {
+    /// `command` of Secrets Manager for the notice's secret; nothing without an ARN that is keywheel's.
+    fn secret_command(&self, command: &str, rest: &str) -> String {
+        let arn = self.notice.secret_arn.as_deref().filter(|arn| arn.parse::<SecretArn>().is_ok());
+        let region = arn.and_then(|arn| arn.split(':').nth(3)).filter(|region| is_region(region));
+        match (arn, region) {
+            (Some(arn), Some(region)) => {
+                format!("aws secretsmanager {command} --secret-id {arn} --region {region}{rest}")
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn fetch(&self, text: &str) -> Step {
+        Step::run(text, self.secret_command("get-secret-value", " --query SecretString --output text"))
+    }
+
+    fn restore_secret(&self) -> Step {
+        let command = self.secret_command("restore-secret", "");
+        Step::run("If the secret is still needed, restore it before Secrets Manager deletes it.", command)
+    }
+
+    fn enable(&self, text: &str) -> Step {
+        let command = format!(
+            "aws iam update-access-key --user-name {} --access-key-id {} --status Active",
+            self.notice.user.name, self.notice.key
+        );
+        Step::run(text, command)
+    }
+
+    fn after_rotation(&self, mode: Mode) -> Step {
+        let (will, days) = (mode.will(), self.periods.installation_grace.num_days());
+        Step::say(format!(
+            "The new key {will} be in the user's secret in Secrets Manager. From then on there {will} be {days} days \
+             to install it, until the old key is disabled."
+        ))
+    }
+
+    fn exempt(&self) -> Step {
+        let (group, user) = (self.exemption_group, &self.notice.user.name);
+        Step::run(
+            format!("To leave the user out of rotation, add it to the group {group} of its account."),
+            format!("aws iam add-user-to-group --group-name {group} --user-name {user}"),
+        )
+    }
+
+    fn get_rotation_going(&self) -> Vec<Step> {
+        let user = &self.notice.user.name;
+        vec![
+            Step::run(
+                "Most often both places for keys are taken. List the user's keys, and delete the one that nothing uses.",
+                format!("aws iam list-access-keys --user-name {user}"),
+            ),
+            Step::run(
+                "Then rotate again, or leave it to Secrets Manager, which tries by itself. The log of the rotation \
+                 function says more.",
+                self.secret_command("rotate-secret", ""),
+            ),
+        ]
+    }
+
+    fn after_cancelling(&self, reason: CancelReason) -> Vec<Step> {
+        let (group, user) = (self.exemption_group, &self.notice.user.name);
+        match reason {
+            CancelReason::Exempt => vec![Step::run(
+                format!("To have it rotated again, take the user out of the group {group}."),
+                format!("aws iam remove-user-from-group --group-name {group} --user-name {user}"),
+            )],
+            CancelReason::NoActiveKey => {
+                vec![Step::say("Rotation starts again by itself once the user has an active key.")]
+            }
+            CancelReason::UserGone => vec![Step::say("There is nothing to do.")],
+        }
+    }
+
+    fn nothing_yet(&self) -> Step {
+        Step::say("Nothing was changed: this happens once keywheel runs without its dry run.")
+    }
+}
+
+fn is_region(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}

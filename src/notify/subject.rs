@@ -1,0 +1,165 @@
+//! The subject of a message: what happens, to whom, by when. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use super::phrases::{counted, cut, day, grouped, one_line};
+use super::words::{coming, headline};
+use super::{AccountContact, Addressed, Mode};
+use crate::lifecycle::NoticeKind;
+
+/// Mail programs show less than half of it; headers hold 998 characters a line.
+/// <https://www.rfc-editor.org/rfc/rfc5322#section-2.1.1>
+pub(super) const MAX_SUBJECT_LENGTH: usize = 150;
+
+/// The subject of a message about these notices.
+pub(super) fn subject(mode: Mode, items: &[&Addressed<'_>]) -> String {
+    let prefix = match mode {
+        Mode::Enforced => "",
+        Mode::DryRun => "[dry run] ",
+    };
+    let text = match items {
+        [item] => of_one(mode, item, MAX_SUBJECT_LENGTH - prefix.len()),
+        items => of_several(mode, items, MAX_SUBJECT_LENGTH - prefix.len()),
+    };
+    format!("{prefix}{text}")
+}
+
+fn of_one(mode: Mode, item: &Addressed<'_>, longest: usize) -> String {
+    let what = headline(&item.notice.kind, mode);
+    let account = item.account;
+    let user = item.notice.user.name.as_str();
+    let fixed = format!("Access key of  (, {}) {what}", account.id).chars().count();
+    let (user, name) = share(longest.saturating_sub(fixed), user, &one_line(&account.name, longest));
+    if name.is_empty() {
+        return format!("Access key of {user} ({}) {what}", account.id);
+    }
+    format!("Access key of {user} ({name}, {}) {what}", account.id)
+}
+
+/// Two names in the room of so many characters. The second one gets a third of it, or more if the first leaves more.
+fn share(room: usize, first: &str, second: &str) -> (String, String) {
+    let second = cut(second, (room / 3).max(room.saturating_sub(first.chars().count())));
+    (cut(first, room - second.chars().count()), second)
+}
+
+/// What notices are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    Failed,
+    InUse,
+    Rotated,
+    DueNow,
+    DisabledNow,
+    DeletedNow,
+    WillBeDisabled,
+    WillBeDeleted,
+    WillBeRotated,
+    EnabledAgain,
+    Cancelled,
+    SecretDeleted,
+}
+
+impl Happening {
+    fn of(kind: &NoticeKind) -> Self {
+        match kind {
+            NoticeKind::RotationUnfinished { .. } | NoticeKind::RotationFailed { .. } => Self::Failed,
+            NoticeKind::StillInUse { .. } => Self::InUse,
+            NoticeKind::Rotated { .. } => Self::Rotated,
+            NoticeKind::RotationDue { .. } => Self::DueNow,
+            NoticeKind::Disabled { .. } => Self::DisabledNow,
+            NoticeKind::Deleted => Self::DeletedNow,
+            NoticeKind::DisableAhead { .. } | NoticeKind::Retiring { disable_at: Some(_), .. } => Self::WillBeDisabled,
+            NoticeKind::DeleteAhead { .. } | NoticeKind::Retiring { disable_at: None, .. } => Self::WillBeDeleted,
+            NoticeKind::RotationAhead { .. } => Self::WillBeRotated,
+            NoticeKind::Reactivated { .. } => Self::EnabledAgain,
+            NoticeKind::ScheduleCancelled(_) => Self::Cancelled,
+            NoticeKind::SecretDeleted => Self::SecretDeleted,
+        }
+    }
+
+    /// What is said after the number, and before the date if the notices have one that matters.
+    fn phrase(self, mode: Mode) -> &'static str {
+        let either = |done, planned| if mode == Mode::Enforced { done } else { planned };
+        match self {
+            Self::Failed => "not rotated though due",
+            Self::InUse => "used after rotation",
+            Self::Rotated => "rotated",
+            Self::DueNow => either("due for rotation", "would be rotated now"),
+            Self::DisabledNow => either("disabled", "would be disabled now"),
+            Self::DeletedNow => either("deleted", "would be deleted now"),
+            Self::WillBeDisabled => either("will be disabled", "would be disabled"),
+            Self::WillBeDeleted => either("will be deleted", "would be deleted"),
+            Self::WillBeRotated => either("will be rotated", "would be rotated"),
+            Self::EnabledAgain => "enabled again",
+            Self::Cancelled => either("not rotated any more", "would not be rotated any more"),
+            Self::SecretDeleted => "of deleted users",
+        }
+    }
+
+    fn is_to_come(self) -> bool {
+        matches!(self, Self::WillBeDisabled | Self::WillBeDeleted | Self::WillBeRotated)
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    count: usize,
+    dates: BTreeSet<DateTime<Utc>>,
+}
+
+fn of_several(mode: Mode, items: &[&Addressed<'_>], longest: usize) -> String {
+    let mut tallies: BTreeMap<Happening, Tally> = BTreeMap::new();
+    for item in items {
+        let tally = tallies.entry(Happening::of(&item.notice.kind)).or_default();
+        tally.count += 1;
+        tally.dates.extend(coming(&item.notice.kind));
+    }
+    let whom = format!(" ({})", whom(items));
+    let room = longest.saturating_sub("keywheel: ".len() + whom.chars().count());
+    let mut parts = tallies.iter().enumerate().map(|(position, (happening, tally))| {
+        let number = if position == 0 { counted(tally.count, "access key") } else { grouped(tally.count) };
+        format!("{number} {}{}", happening.phrase(mode), deadline(*happening, &tally.dates))
+    });
+    let mut text = parts.next().unwrap_or_default();
+    let mut untold: usize = items.len() - tallies.values().next().map_or(0, |tally| tally.count);
+    for (part, tally) in parts.zip(tallies.values().skip(1)) {
+        // Room stays for the count of what does not fit.
+        if text.chars().count() + part.chars().count() + ", and 1,000,000 more".len() > room {
+            break;
+        }
+        text = format!("{text}, {part}");
+        untold -= tally.count;
+    }
+    let rest = if untold > 0 { format!(", and {} more", grouped(untold)) } else { String::new() };
+    format!("keywheel: {text}{rest}{whom}")
+}
+
+fn deadline(happening: Happening, dates: &BTreeSet<DateTime<Utc>>) -> String {
+    match (dates.first(), dates.last()) {
+        (Some(first), Some(last)) if happening.is_to_come() => {
+            let preposition = if day(*first) == day(*last) { "on" } else { "by" };
+            format!(" {preposition} {}", day(*last))
+        }
+        _ => String::new(),
+    }
+}
+
+/// The account if it is one, and the user if it is one.
+fn whom(items: &[&Addressed<'_>]) -> String {
+    let users: BTreeSet<_> = items.iter().map(|item| &item.notice.user).collect();
+    let accounts: BTreeMap<_, &AccountContact> =
+        items.iter().map(|item| (&item.notice.user.account, item.account)).collect();
+    let Some(account) = accounts.values().next().filter(|_| accounts.len() == 1) else {
+        return counted(accounts.len(), "account");
+    };
+    let name = match one_line(&account.name, 24) {
+        empty if empty.is_empty() => account.id.to_string(),
+        name => name,
+    };
+    match users.first() {
+        Some(user) if users.len() == 1 => format!("{}, {name}", cut(user.name.as_str(), 32)),
+        _ => name,
+    }
+}

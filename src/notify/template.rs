@@ -1,0 +1,197 @@
+//! Templates: which files, compiled and tried at start. Pure: files arrive through a function that reads them.
+//!
+//! A mistake in a template is found when the function starts, not when somebody should have been told something.
+
+use serde::Serialize;
+use tinytemplate::TinyTemplate;
+
+use super::message::Context;
+use super::{AccountContact, Addressed, Mode};
+use crate::keys::{AccessKeyId, EmailAddress, KeyUse, UserRef};
+use crate::lifecycle::{CancelReason, Notice, NoticeKind};
+use crate::settings::{Periods, Settings};
+use crate::state::Notified;
+
+/// The predecessor's name, and the default of both settings.
+const BUILT_IN_NAME: &str = "iam-auto-key-rotation-enforcement.html";
+const BUILT_IN_HTML: &str = include_str!("../../templates/iam-auto-key-rotation-enforcement.html");
+const BUILT_IN_TEXT: &str = include_str!("../../templates/iam-auto-key-rotation-enforcement.txt");
+
+/// A template that is missing or does not render.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("mail template {file}: {problem}")]
+pub struct InvalidTemplate {
+    file: String,
+    problem: String,
+}
+
+/// The templates of a run, and the settings that their words depend on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Templates {
+    enforced: Template,
+    dry_run: Template,
+    exemption_group: String,
+    periods: Periods,
+}
+
+impl Templates {
+    /// Finds the templates that the settings name, and tries them on samples of every notice. `read` answers the text
+    /// of a file in `templates/` by its name.
+    ///
+    /// The default name is served by the built-in template where there is no such file. The text part of `NAME.html`
+    /// is `NAME.txt`, or the built-in one.
+    ///
+    /// # Errors
+    /// [`InvalidTemplate`] for a file that is missing, a mistake in its syntax, or a name that it uses and that does
+    /// not exist.
+    pub fn load(settings: &Settings, read: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidTemplate> {
+        let templates = Self {
+            enforced: Template::find(&settings.template_enforce, "EMAIL_TEMPLATE_ENFORCE", &read)?,
+            dry_run: Template::find(&settings.template_audit, "EMAIL_TEMPLATE_AUDIT", &read)?,
+            exemption_group: settings.exemption_group.clone(),
+            periods: settings.periods,
+        };
+        templates.try_on_samples()?;
+        Ok(templates)
+    }
+
+    pub(super) fn of(&self, mode: Mode) -> &Template {
+        match mode {
+            Mode::Enforced => &self.enforced,
+            Mode::DryRun => &self.dry_run,
+        }
+    }
+
+    pub(super) fn exemption_group(&self) -> &str {
+        &self.exemption_group
+    }
+
+    pub(super) fn periods(&self) -> &Periods {
+        &self.periods
+    }
+
+    /// Every notice in both modes, alone and together, whole and cut short: both ways of every condition are taken.
+    fn try_on_samples(&self) -> Result<(), InvalidTemplate> {
+        let (account, notified, recipient) = (sample_account(), Notified::default(), sample_recipient());
+        let notices = sample_notices();
+        let addressed: Vec<Addressed<'_>> =
+            notices.iter().map(|notice| Addressed { notice, account: &account, notified: &notified }).collect();
+        let all: Vec<&Addressed<'_>> = addressed.iter().collect();
+        for template in [&self.enforced, &self.dry_run] {
+            for mode in [Mode::Enforced, Mode::DryRun] {
+                for items in all.chunks(1).chain([&all[..]]) {
+                    template.render(&Context::new(self, mode, sample_time(), &recipient, items, 3))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One message's two parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Template {
+    html: Source,
+    text: Source,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Source {
+    file: String,
+    content: String,
+}
+
+impl Template {
+    fn find(name: &str, variable: &str, read: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidTemplate> {
+        let built_in = |content: &str| (name == BUILT_IN_NAME).then(|| content.to_owned());
+        let html = read(name).or_else(|| built_in(BUILT_IN_HTML)).ok_or_else(|| InvalidTemplate {
+            file: name.to_owned(),
+            problem: format!("there is no such file in templates/; add it, or change {variable}"),
+        })?;
+        let text_name = format!("{}.txt", name.strip_suffix(".html").unwrap_or(name));
+        let text = read(&text_name).unwrap_or_else(|| BUILT_IN_TEXT.to_owned());
+        Ok(Self { html: Source::new(name, &html), text: Source::new(&text_name, &text) })
+    }
+
+    /// The HTML and the text part.
+    pub(super) fn render(&self, context: &impl Serialize) -> Result<(String, String), InvalidTemplate> {
+        let mut escaping = TinyTemplate::new();
+        let html = self.html.render(&mut escaping, context)?;
+        let mut plain = TinyTemplate::new();
+        // The text part is no HTML: what is escaped there is shown escaped.
+        plain.set_default_formatter(&tinytemplate::format_unescaped);
+        Ok((html, self.text.render(&mut plain, context)?))
+    }
+}
+
+impl Source {
+    fn new(file: &str, content: &str) -> Self {
+        // tinytemplate panics on a text whose last character is a backslash.
+        Self { file: file.to_owned(), content: format!("{}\n", content.trim_end()) }
+    }
+
+    fn render<'a>(
+        &'a self,
+        engine: &mut TinyTemplate<'a>,
+        context: &impl Serialize,
+    ) -> Result<String, InvalidTemplate> {
+        let invalid =
+            |error: tinytemplate::error::Error| InvalidTemplate { file: self.file.clone(), problem: error.to_string() };
+        engine.add_template("message", &self.content).map_err(invalid)?;
+        engine.render("message", context).map_err(invalid)
+    }
+}
+
+fn sample_account() -> AccountContact {
+    AccountContact { id: "111122223333".parse().expect("twelve digits"), name: "prod".to_owned(), email: None }
+}
+
+fn sample_recipient() -> EmailAddress {
+    "owner@example.com".parse().expect("an address")
+}
+
+fn sample_time() -> chrono::DateTime<chrono::Utc> {
+    chrono::DateTime::UNIX_EPOCH
+}
+
+/// One notice of every kind, and one that lacks all that a notice can lack.
+fn sample_notices() -> Vec<Notice> {
+    let secret =
+        "arn:aws:secretsmanager:us-east-1:999988887777:secret:Account_111122223333_User_ci-bot_AccessKey-a1B2c3";
+    let notice = |kind| Notice {
+        user: UserRef { account: sample_account().id, name: "ci-bot".parse().expect("a user name") },
+        owner: None,
+        secret_arn: Some(secret.to_owned()),
+        key: sample_key(),
+        created: Some(sample_time()),
+        kind,
+    };
+    let bare =
+        Notice { secret_arn: None, created: None, ..notice(NoticeKind::Rotated { old_key: None, disable_at: None }) };
+    sample_kinds().into_iter().map(notice).chain([bare]).collect()
+}
+
+fn sample_key() -> AccessKeyId {
+    "AKIAIOSFODNN7EXAMPLE".parse().expect("a key id")
+}
+
+fn sample_kinds() -> Vec<NoticeKind> {
+    let at = sample_time();
+    let last_use = KeyUse { time: at, service: "s3".to_owned(), region: "us-east-1".to_owned() };
+    vec![
+        NoticeKind::RotationAhead { at },
+        NoticeKind::RotationDue { since: at },
+        NoticeKind::RotationUnfinished { since: at },
+        NoticeKind::RotationFailed { reason: "NoFreeSlot".to_owned() },
+        NoticeKind::Rotated { old_key: Some(sample_key()), disable_at: Some(at) },
+        NoticeKind::StillInUse { last_use: last_use.clone(), disable_at: at },
+        NoticeKind::DisableAhead { at, last_use: Some(last_use.clone()) },
+        NoticeKind::Disabled { delete_at: at, last_use: Some(last_use) },
+        NoticeKind::DeleteAhead { at },
+        NoticeKind::Deleted,
+        NoticeKind::Retiring { disable_at: Some(at), delete_at: at },
+        NoticeKind::Reactivated { disable_at: at },
+        NoticeKind::ScheduleCancelled(CancelReason::Exempt),
+        NoticeKind::SecretDeleted,
+    ]
+}

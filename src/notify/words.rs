@@ -1,0 +1,218 @@
+//! One notice in words: what happens, by when, and why. Pure.
+//!
+//! A dry run says of everything that a run would do that it *would* be done. What has happened whatever the mode, such
+//! as a rotation or a use of an old key, is told as what it is.
+
+use chrono::{DateTime, Utc};
+
+use super::phrases::{counted, day, one_line};
+use super::{AccountContact, Mode};
+use crate::keys::KeyUse;
+use crate::lifecycle::{CancelReason, Notice, NoticeKind};
+use crate::settings::Periods;
+use crate::state::format_time;
+
+/// Longest reason of a failed rotation that a message repeats, in characters.
+const MAX_REASON_LENGTH: usize = 500;
+
+/// How much a notice asks of its reader. The order is that of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Tone {
+    /// Something is wrong or about to break.
+    Alert,
+    /// Something was done, and can be undone or acted upon.
+    Done,
+    /// Something is to come.
+    Ahead,
+}
+
+impl Tone {
+    pub(super) fn of(kind: &NoticeKind) -> Self {
+        match kind {
+            NoticeKind::RotationUnfinished { .. }
+            | NoticeKind::RotationFailed { .. }
+            | NoticeKind::StillInUse { .. } => Self::Alert,
+            NoticeKind::DisableAhead { last_use: Some(_), .. } | NoticeKind::Disabled { last_use: Some(_), .. } => {
+                Self::Alert
+            }
+            NoticeKind::Rotated { .. }
+            | NoticeKind::RotationDue { .. }
+            | NoticeKind::Disabled { .. }
+            | NoticeKind::Deleted
+            | NoticeKind::Reactivated { .. }
+            | NoticeKind::ScheduleCancelled(_)
+            | NoticeKind::SecretDeleted => Self::Done,
+            NoticeKind::RotationAhead { .. }
+            | NoticeKind::DisableAhead { .. }
+            | NoticeKind::DeleteAhead { .. }
+            | NoticeKind::Retiring { .. } => Self::Ahead,
+        }
+    }
+
+    /// The name under which a template knows it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Done => "done",
+            Self::Ahead => "ahead",
+        }
+    }
+
+    /// A colour that is told apart on a light and on a dark ground.
+    pub(super) fn color(self) -> &'static str {
+        match self {
+            Self::Alert => "#d9480f",
+            Self::Done => "#2f9e44",
+            Self::Ahead => "#1c7ed6",
+        }
+    }
+}
+
+/// The next date in the key's life that the notice tells of.
+pub(super) fn coming(kind: &NoticeKind) -> Option<DateTime<Utc>> {
+    match kind {
+        NoticeKind::RotationAhead { at } | NoticeKind::DisableAhead { at, .. } | NoticeKind::DeleteAhead { at } => {
+            Some(*at)
+        }
+        NoticeKind::StillInUse { disable_at, .. } | NoticeKind::Reactivated { disable_at } => Some(*disable_at),
+        NoticeKind::Disabled { delete_at, .. } => Some(*delete_at),
+        NoticeKind::Rotated { disable_at, .. } => *disable_at,
+        NoticeKind::Retiring { disable_at, delete_at } => Some(disable_at.unwrap_or(*delete_at)),
+        NoticeKind::RotationDue { .. }
+        | NoticeKind::RotationUnfinished { .. }
+        | NoticeKind::RotationFailed { .. }
+        | NoticeKind::Deleted
+        | NoticeKind::ScheduleCancelled(_)
+        | NoticeKind::SecretDeleted => None,
+    }
+}
+
+/// Completes the sentence that begins with the key, `Access key of ci-bot …`.
+pub(super) fn headline(kind: &NoticeKind, mode: Mode) -> String {
+    let will = mode.will();
+    let either = |done: &str, planned: &str| if mode == Mode::Enforced { done.to_owned() } else { planned.to_owned() };
+    match kind {
+        NoticeKind::RotationAhead { at } => format!("{will} be rotated on {}", day(*at)),
+        NoticeKind::RotationDue { .. } => either("is due for rotation", "would be rotated now"),
+        NoticeKind::RotationUnfinished { since } => format!("is due since {} and not rotated yet", day(*since)),
+        NoticeKind::RotationFailed { .. } => "could not be rotated".to_owned(),
+        NoticeKind::Rotated { disable_at: Some(at), .. } => {
+            format!("was rotated; the old one {will} be disabled on {}", day(*at))
+        }
+        NoticeKind::Rotated { disable_at: None, .. } => "was rotated".to_owned(),
+        NoticeKind::StillInUse { disable_at, .. } => {
+            format!("was used after its rotation and {will} be disabled on {}", day(*disable_at))
+        }
+        NoticeKind::DisableAhead { at, .. } => format!("{will} be disabled on {}", day(*at)),
+        NoticeKind::Disabled { delete_at, .. } => {
+            let done = either("was disabled and will be deleted", "would be disabled now and deleted");
+            format!("{done} on {}", day(*delete_at))
+        }
+        NoticeKind::DeleteAhead { at } => format!("{will} be deleted on {}", day(*at)),
+        NoticeKind::Deleted => either("was deleted", "would be deleted now"),
+        NoticeKind::Retiring { disable_at: Some(at), .. } => {
+            format!("has to give way and {will} be disabled on {}", day(*at))
+        }
+        NoticeKind::Retiring { disable_at: None, delete_at } => {
+            format!("has to give way and {will} be deleted on {}", day(*delete_at))
+        }
+        NoticeKind::Reactivated { disable_at } => {
+            format!("was enabled again and {will} be disabled on {}", day(*disable_at))
+        }
+        NoticeKind::ScheduleCancelled(_) => either("is not rotated any more", "would not be rotated any more"),
+        NoticeKind::SecretDeleted => {
+            let is = either("is", "would be");
+            format!("was of a deleted user, and its secret {is} scheduled for deletion")
+        }
+    }
+}
+
+/// Why it happens, in whole sentences.
+pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
+    let Notice { key, kind, .. } = notice;
+    let will = mode.will();
+    let days = |period: chrono::TimeDelta| counted(usize::try_from(period.num_days()).unwrap_or_default(), "day");
+    match kind {
+        NoticeKind::RotationAhead { .. } => {
+            format!("An access key is replaced {} after it was made.", days(periods.rotation))
+        }
+        NoticeKind::RotationDue { since } => {
+            format!(
+                "It is due since {}: an access key is replaced {} after it was made.",
+                day(*since),
+                days(periods.rotation)
+            )
+        }
+        NoticeKind::RotationUnfinished { since } => {
+            format!("It is due since {}. A rotation was started and has not come to its end.", day(*since))
+        }
+        NoticeKind::RotationFailed { reason } => match one_line(reason, MAX_REASON_LENGTH) {
+            empty if empty.is_empty() => {
+                "Secrets Manager reports that the rotation failed, and gives no reason.".to_owned()
+            }
+            reason => format!("Secrets Manager reports that the rotation failed: {reason}"),
+        },
+        NoticeKind::Rotated { old_key: Some(old), .. } => {
+            format!("{key} is the new key. It was tested, and it replaces {old}.")
+        }
+        NoticeKind::Rotated { old_key: None, .. } => format!("{key} is the new key. It was tested."),
+        NoticeKind::StillInUse { last_use, .. } => {
+            format!("A newer key replaces it, yet something still uses it: {}.", used(last_use))
+        }
+        NoticeKind::DisableAhead { last_use: Some(last_use), .. } => {
+            format!("It is on its way out, yet something still uses it: {}.", used(last_use))
+        }
+        NoticeKind::DisableAhead { last_use: None, .. } => {
+            format!(
+                "It is on its way out. Disabled, it {will} be kept for {} more, and then deleted.",
+                days(periods.recovery_grace)
+            )
+        }
+        NoticeKind::Disabled { last_use, .. } => {
+            let grace = "Its grace period is over.";
+            match last_use {
+                Some(last_use) => format!("{grace} Something used it to the end: {}.", used(last_use)),
+                None => grace.to_owned(),
+            }
+        }
+        NoticeKind::DeleteAhead { .. } => {
+            format!("It is disabled, and a disabled key is kept for {}.", days(periods.recovery_grace))
+        }
+        NoticeKind::Deleted => format!("It was disabled for at least {}.", days(periods.recovery_grace)),
+        NoticeKind::Retiring { .. } => {
+            "A user can have two access keys. The rotation of the user's other key comes due, \
+                                        and needs the place that this one takes."
+                .to_owned()
+        }
+        NoticeKind::Reactivated { .. } => {
+            format!(
+                "It was disabled on its way out, and a person enabled it. It gets {} once more.",
+                days(periods.installation_grace)
+            )
+        }
+        NoticeKind::ScheduleCancelled(CancelReason::Exempt) => "The user is exempt from rotation.".to_owned(),
+        NoticeKind::ScheduleCancelled(CancelReason::NoActiveKey) => "The user has no active access key.".to_owned(),
+        NoticeKind::ScheduleCancelled(CancelReason::UserGone) => "The user was deleted.".to_owned(),
+        NoticeKind::SecretDeleted => {
+            "The user was deleted. The secret can be restored until Secrets Manager deletes it.".to_owned()
+        }
+    }
+}
+
+fn used(last_use: &KeyUse) -> String {
+    let KeyUse { time, service, region } = last_use;
+    format!("{} in {}, on {}", one_line(service, 60), one_line(region, 60), format_time(*time))
+}
+
+/// The order of a message: what is wrong first, then what is nearest, then by account and user.
+pub(super) fn by_urgency(
+    (left, left_account): (&Notice, &AccountContact),
+    (right, right_account): (&Notice, &AccountContact),
+) -> std::cmp::Ordering {
+    let rank = |notice: &Notice| (Tone::of(&notice.kind), coming(&notice.kind).map_or(i64::MIN, |at| at.timestamp()));
+    rank(left)
+        .cmp(&rank(right))
+        .then_with(|| left_account.id.cmp(&right_account.id))
+        .then_with(|| left.user.cmp(&right.user))
+        .then_with(|| left.key.cmp(&right.key))
+}

@@ -1,0 +1,66 @@
+//! The edge of a process: environment, files beside the executable, log, deadline. Nothing else reads these.
+
+use std::fs;
+
+use chrono::{DateTime, Utc};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::aws::{Access, Aws, production_config};
+use crate::settings::{Function, InvalidSettings, Settings};
+
+/// Writes the log to standard output, one JSON object a line.
+///
+/// Other crates' lines start at warnings: at lower levels the AWS SDK writes requests and answers down, and in these
+/// are secrets.
+pub fn start_log() {
+    let levels = Targets::new().with_target("keywheel", Level::INFO).with_default(Level::WARN);
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
+    tracing_subscriber::registry().with(lines).with(levels).init();
+}
+
+/// The settings in the environment.
+///
+/// # Errors
+/// [`InvalidSettings`] with every mistake at once.
+pub fn settings(function: Function) -> Result<Settings, InvalidSettings> {
+    Settings::read(function, environment)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the edge of the process")]
+fn environment(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
+}
+
+/// The text of a file in the folder `templates` beside the executable, or in that of the current folder.
+pub fn template(name: &str) -> Option<String> {
+    let beside = std::env::current_exe().ok().and_then(|executable| Some(executable.parent()?.join("templates")));
+    let folders = beside.into_iter().chain(std::env::current_dir().ok().map(|folder| folder.join("templates")));
+    folders.map(|folder| folder.join(name)).find_map(|path| fs::read_to_string(path).ok())
+}
+
+/// The clients of that function, in the role that it has in member accounts.
+pub async fn aws(function: Function, settings: &Settings) -> Aws {
+    Aws::new(production_config().await, access(function, settings))
+}
+
+/// Which roles that function assumes.
+pub fn access(function: Function, settings: &Settings) -> Access {
+    Access {
+        primary_account: settings.primary_account.clone(),
+        member_role: match function {
+            Function::Rotation => settings.rotation_member_role(),
+            Function::Sweeper => settings.member_role.clone(),
+        },
+        session_name: settings.session_name.clone(),
+        org_list_role_arn: settings.org_list_role_arn.clone(),
+    }
+}
+
+/// When Lambda ends an invocation, from the milliseconds since 1970 in its context.
+pub fn deadline(epoch_ms: u64) -> DateTime<Utc> {
+    let epoch_ms = i64::try_from(epoch_ms).ok();
+    epoch_ms.and_then(DateTime::from_timestamp_millis).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}

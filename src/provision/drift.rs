@@ -1,0 +1,128 @@
+//! What of a secret is not as it should be. Pure.
+
+use super::{Wanted, policy};
+use crate::aws::SecretDescription;
+use crate::keys::UserArn;
+use crate::lifecycle::Drift;
+
+/// How a user comes to read the secret, beside the secret's own policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Nothing is needed or nothing can be done: same account, group switched off or missing, or a member already.
+    Given,
+    /// The user has to join the reader group.
+    JoinGroup,
+}
+
+/// Compares a secret with what is wanted. `policy` is the resource policy that was read.
+pub fn drift(
+    secret: &SecretDescription,
+    policy: Option<&str>,
+    wanted: &Wanted,
+    arn: &UserArn,
+    reach: &Reach,
+) -> Vec<Drift> {
+    let policy_fits = policy.is_some_and(|policy| policy::is_for_user(policy, arn));
+    let checks = [
+        (Drift::KmsKey, kms_key_differs(secret.kms_key.as_deref(), wanted.kms_key.as_deref())),
+        (Drift::Policy, !policy_fits),
+        (Drift::Schedule, schedule_differs(secret, wanted)),
+        (Drift::ReaderGroup, *reach == Reach::JoinGroup),
+    ];
+    checks.into_iter().filter_map(|(drift, found)| found.then_some(drift)).collect()
+}
+
+fn schedule_differs(secret: &SecretDescription, wanted: &Wanted) -> bool {
+    let schedule = &secret.schedule;
+    !secret.rotation_enabled
+        || schedule.function.as_deref() != Some(wanted.function_arn.as_str())
+        || schedule.days != Some(wanted.days)
+        || schedule.expression.is_some()
+}
+
+/// The service may answer with another form of the same key; forms that cannot be compared are not taken for drift.
+fn kms_key_differs(is: Option<&str>, wanted: Option<&str>) -> bool {
+    match (is, wanted) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(is), Some(wanted)) => {
+            let (is, wanted) = (bare(is), bare(wanted));
+            is != wanted && is.starts_with("alias/") == wanted.starts_with("alias/")
+        }
+    }
+}
+
+/// A key id or `alias/…`, without the ARN around it.
+fn bare(key: &str) -> &str {
+    let resource = key.rsplit(':').next().unwrap_or(key);
+    resource.strip_prefix("key/").unwrap_or(resource)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::aws::RotationSchedule;
+
+    const FUNCTION: &str = "arn:aws:lambda:us-east-1:999988887777:function:rotation";
+    const KEY_ARN: &str = "arn:aws:kms:us-east-1:999988887777:key/0a1b2c3d-0000-4000-8000-000000000000";
+
+    fn arn() -> UserArn {
+        "arn:aws:iam::111122223333:user/bot".parse().unwrap()
+    }
+
+    fn wanted() -> Wanted {
+        Wanted {
+            kms_key: Some(KEY_ARN.to_owned()),
+            function_arn: FUNCTION.to_owned(),
+            days: 90,
+            reader_group: Some("readers".to_owned()),
+        }
+    }
+
+    fn secret() -> SecretDescription {
+        SecretDescription {
+            arn: "arn:aws:secretsmanager:us-east-1:999988887777:secret:Account_111122223333_User_bot_AccessKey-a1b2c3"
+                .to_owned(),
+            name: "Account_111122223333_User_bot_AccessKey".parse().unwrap(),
+            kms_key: Some(KEY_ARN.to_owned()),
+            rotation_enabled: true,
+            schedule: RotationSchedule { function: Some(FUNCTION.to_owned()), days: Some(90), expression: None },
+            next_rotation: None,
+            deleted: None,
+            tags: BTreeMap::new(),
+            stages: BTreeMap::new(),
+        }
+    }
+
+    fn found(secret: &SecretDescription) -> Vec<Drift> {
+        let policy = policy::for_user(&arn()).to_string();
+        drift(secret, Some(&policy), &wanted(), &arn(), &Reach::Given)
+    }
+
+    #[test]
+    fn a_secret_as_wanted_has_no_drift() {
+        assert_eq!(found(&secret()), []);
+        let by_id = SecretDescription { kms_key: Some("0a1b2c3d-0000-4000-8000-000000000000".to_owned()), ..secret() };
+        assert_eq!(found(&by_id), [], "the same key in another form");
+        let by_alias = SecretDescription { kms_key: Some("alias/keywheel".to_owned()), ..secret() };
+        assert_eq!(found(&by_alias), [], "an alias may be that key");
+    }
+
+    #[test]
+    fn each_part_that_differs_is_named() {
+        let schedule = |change: fn(&mut RotationSchedule)| {
+            let mut changed = secret();
+            change(&mut changed.schedule);
+            changed
+        };
+        assert_eq!(found(&SecretDescription { kms_key: None, ..secret() }), [Drift::KmsKey]);
+        assert_eq!(found(&SecretDescription { kms_key: Some("other-key".to_owned()), ..secret() }), [Drift::KmsKey]);
+        assert_eq!(found(&SecretDescription { rotation_enabled: false, ..secret() }), [Drift::Schedule]);
+        assert_eq!(found(&schedule(|s| s.days = Some(30))), [Drift::Schedule]);
+        assert_eq!(found(&schedule(|s| s.function = Some("other".to_owned()))), [Drift::Schedule]);
+        assert_eq!(found(&schedule(|s| s.expression = Some("rate(4 hours)".to_owned()))), [Drift::Schedule]);
+        assert_eq!(drift(&secret(), None, &wanted(), &arn(), &Reach::JoinGroup), [Drift::Policy, Drift::ReaderGroup]);
+    }
+}

@@ -1,0 +1,167 @@
+//! The secret of one user, its policy, its schedule, and the user's way to it.
+//!
+//! `policy` and `drift` are pure; this file carries out. Every part is repeated safely: a failure in between leaves a
+//! secret whose missing parts the next sweep sees as drift.
+
+mod drift;
+pub mod policy;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+
+use crate::aws::{Aws, Failure, FailureKind, Iam, NewSecret, is_rotation_unfinished};
+use crate::keys::{AccessKeyId, SecretName, UserArn, VersionId};
+use crate::lifecycle::Drift;
+use crate::settings::Settings;
+use crate::state::tag;
+use crate::value::KeyIdentity;
+
+pub use drift::{Reach, drift};
+
+/// What every secret is to be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The KMS key; the AWS managed one without it.
+    pub kms_key: Option<String>,
+    /// The rotation function.
+    pub function_arn: String,
+    /// `AutomaticallyAfterDays`.
+    pub days: i64,
+    /// The group through which users of other accounts read their secret.
+    pub reader_group: Option<String>,
+}
+
+impl Wanted {
+    /// What the settings say; `None` without a rotation function, which the sweeper's settings never lack.
+    pub fn from_settings(settings: &Settings) -> Option<Self> {
+        Some(Self {
+            kms_key: settings.kms_key.clone(),
+            function_arn: settings.rotation_function_arn.clone()?,
+            days: settings.periods.rotation.num_days(),
+            reader_group: settings.reader_group.clone(),
+        })
+    }
+}
+
+/// Makes the secret with everything that belongs to it. Safe to repeat after a failure in between.
+///
+/// `schedule` is false where a rotation that sets the schedule follows at once.
+///
+/// # Errors
+/// The first failure; what was made before it stays.
+pub async fn provision(
+    aws: &Aws,
+    iam: &Iam,
+    wanted: &Wanted,
+    arn: &UserArn,
+    key: (&AccessKeyId, DateTime<Utc>),
+    reach: &Reach,
+    schedule: bool,
+) -> Result<(), Failure> {
+    let name = SecretName::of(arn.user());
+    create(aws, wanted, arn, &name, key).await?;
+    let id = name.to_string();
+    repair(aws, iam, wanted, &id, arn, Drift::Policy).await?;
+    if *reach == Reach::JoinGroup {
+        repair(aws, iam, wanted, &id, arn, Drift::ReaderGroup).await?;
+    }
+    if schedule {
+        repair(aws, iam, wanted, &id, arn, Drift::Schedule).await?;
+    }
+    Ok(())
+}
+
+async fn create(
+    aws: &Aws,
+    wanted: &Wanted,
+    arn: &UserArn,
+    name: &SecretName,
+    (key, created): (&AccessKeyId, DateTime<Utc>),
+) -> Result<(), Failure> {
+    let identity = KeyIdentity { id: key.clone(), arn: arn.clone(), created };
+    let version = new_version_id();
+    // With the secret itself, so that it never stands there without saying whose it is and what is in it.
+    let tags = BTreeMap::from([
+        (tag::MANAGED.to_owned(), "1".to_owned()),
+        (tag::VERSION.to_owned(), version.to_string()),
+        (tag::CURRENT_KEY.to_owned(), key.to_string()),
+    ]);
+    let secret = NewSecret {
+        name,
+        version: &version,
+        description: format!("Access key of IAM {}, rotated by keywheel", arn.user()),
+        kms_key: wanted.kms_key.as_deref(),
+        placeholder: identity.placeholder_json(),
+        tags,
+    };
+    match aws.secrets().create(secret).await {
+        // The list lagged, or an earlier run stopped after this: the rest is put in place all the same.
+        Err(failure) if failure.kind() == FailureKind::Conflict => Ok(()),
+        made => made,
+    }
+}
+
+/// Puts one part right. Safe to repeat.
+///
+/// # Errors
+/// The failure of the call.
+pub async fn repair(
+    aws: &Aws,
+    iam: &Iam,
+    wanted: &Wanted,
+    secret_id: &str,
+    arn: &UserArn,
+    drift: Drift,
+) -> Result<(), Failure> {
+    let secrets = aws.secrets();
+    match drift {
+        Drift::KmsKey => match &wanted.kms_key {
+            Some(kms_key) => secrets.set_kms_key(secret_id, kms_key).await,
+            None => Ok(()),
+        },
+        Drift::Policy => secrets.put_policy(secret_id, &policy::for_user(arn).to_string()).await,
+        Drift::Schedule => configure(aws, wanted, secret_id, false).await,
+        Drift::ReaderGroup => match &wanted.reader_group {
+            Some(group) => iam.join_group(group, &arn.user().name).await,
+            None => Ok(()),
+        },
+    }
+}
+
+/// Sets function and schedule; with `rotate_now` the same call starts a rotation.
+///
+/// # Errors
+/// The failure of the call. A rotation that is under way already is none: the service goes on with it.
+pub async fn configure(aws: &Aws, wanted: &Wanted, secret_id: &str, rotate_now: bool) -> Result<(), Failure> {
+    let configured = aws.secrets().configure_rotation(secret_id, &wanted.function_arn, wanted.days, rotate_now).await;
+    tolerate_unfinished(configured)
+}
+
+/// Starts a rotation of a secret whose schedule stands.
+///
+/// # Errors
+/// The failure of the call. A rotation that is under way already is none: the service goes on with it.
+pub async fn rotate(aws: &Aws, secret_id: &str) -> Result<(), Failure> {
+    tolerate_unfinished(aws.secrets().rotate(secret_id).await)
+}
+
+fn tolerate_unfinished(rotated: Result<(), Failure>) -> Result<(), Failure> {
+    match rotated {
+        Err(failure) if is_rotation_unfinished(&failure) => Ok(()),
+        other => other,
+    }
+}
+
+/// A random id in the form of a UUID, as Secrets Manager recommends for a version.
+fn new_version_id() -> VersionId {
+    let mut text = String::with_capacity(36);
+    for (index, byte) in std::iter::repeat_with(|| fastrand::u8(..)).take(16).enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+    }
+    text.parse().expect("36 hexadecimal digits and hyphens are a version id")
+}

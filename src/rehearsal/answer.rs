@@ -1,0 +1,133 @@
+//! What a service answers, and how each protocol writes it: JSON 1.1, Query with XML, REST JSON.
+
+use serde_json::{Value, json};
+
+use super::request::{Operation, Service};
+use super::xml::Xml;
+
+/// A success: what the handler of an operation returns.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Json(Value),
+    /// What stands inside the `…Result` element.
+    Xml(Xml),
+    /// A success without members.
+    Empty,
+}
+
+/// An error as AWS answers it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+pub(crate) type Outcome = Result<Reply, Refusal>;
+
+impl Refusal {
+    pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
+        Self { status, code: code.to_owned(), message: message.into() }
+    }
+
+    pub(crate) fn validation(message: impl Into<String>) -> Self {
+        Self::new(400, "ValidationException", message)
+    }
+
+    /// Secrets Manager's and Organizations' denial.
+    pub(crate) fn denied(caller: &str, action: &str, resource: &str, why: &str) -> Self {
+        let message = format!("User: {caller} is not authorized to perform: {action} on resource: {resource}{why}");
+        Self::new(400, "AccessDeniedException", message)
+    }
+
+    /// The denial in the words and with the code of the service.
+    pub(crate) fn access_denied(service: Service, caller: &str, action: &str, resource: &str) -> Self {
+        let denied = Self::denied(caller, action, resource, "");
+        match service {
+            Service::Iam | Service::Sts => Self::new(403, "AccessDenied", denied.message),
+            Service::Ses => Self::new(403, "AccessDeniedException", denied.message),
+            Service::SecretsManager | Service::Organizations => denied,
+        }
+    }
+
+    /// The service's own error for too many requests.
+    pub(crate) fn throttled(service: Service) -> Self {
+        match service {
+            Service::Iam | Service::Sts => Self::new(400, "Throttling", "Rate exceeded"),
+            Service::SecretsManager => Self::new(400, "ThrottlingException", "Rate exceeded"),
+            Service::Organizations => Self::new(
+                400,
+                "TooManyRequestsException",
+                "You have sent too many requests in too short a period of time.",
+            ),
+            Service::Ses => Self::new(429, "TooManyRequestsException", "Too many requests."),
+        }
+    }
+
+    /// An operation that the service, or the model of it, does not have.
+    pub(crate) fn unknown_operation(service: Service, name: &str) -> Self {
+        match service {
+            Service::Iam | Service::Sts => Self::new(400, "InvalidAction", format!("Could not find operation {name}")),
+            Service::Ses => Self::new(404, "UnknownOperationException", format!("no operation at {name}")),
+            Service::SecretsManager | Service::Organizations => {
+                Self::new(400, "UnknownOperationException", format!("no operation {name}"))
+            }
+        }
+    }
+}
+
+/// An answer as it goes over the wire.
+#[derive(Debug)]
+pub(crate) struct WireAnswer {
+    pub(crate) status: u16,
+    pub(crate) content_type: &'static str,
+    /// The error code, for the header of REST JSON.
+    pub(crate) error: Option<String>,
+    pub(crate) body: String,
+}
+
+/// Writes an outcome in the service's protocol.
+pub(crate) fn write(operation: &Operation, outcome: &Outcome, request_id: &str) -> WireAnswer {
+    match outcome {
+        Ok(reply) => success(operation, reply, request_id),
+        Err(refusal) => error(operation.service, refusal, request_id),
+    }
+}
+
+fn success(operation: &Operation, reply: &Reply, request_id: &str) -> WireAnswer {
+    let service = operation.service;
+    let body = match (service, reply) {
+        (Service::Iam | Service::Sts, Reply::Xml(inner)) => envelope(operation, inner.as_str(), request_id),
+        (Service::Iam | Service::Sts, _) => envelope(operation, "", request_id),
+        (_, Reply::Json(value)) => value.to_string(),
+        (_, _) => "{}".to_owned(),
+    };
+    WireAnswer { status: 200, content_type: service.content_type(), error: None, body }
+}
+
+fn envelope(operation: &Operation, inner: &str, request_id: &str) -> String {
+    let (name, xmlns) = (&operation.name, operation.service.namespace());
+    format!(
+        "<{name}Response xmlns=\"{xmlns}\"><{name}Result>{inner}</{name}Result>\
+         <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{name}Response>"
+    )
+}
+
+fn error(service: Service, refusal: &Refusal, request_id: &str) -> WireAnswer {
+    let body = match service {
+        Service::Iam | Service::Sts => xml_error(service, refusal, request_id),
+        Service::Ses => json!({ "message": refusal.message }).to_string(),
+        Service::SecretsManager | Service::Organizations => {
+            json!({ "__type": refusal.code, "message": refusal.message }).to_string()
+        }
+    };
+    WireAnswer { status: refusal.status, content_type: service.content_type(), error: Some(refusal.code.clone()), body }
+}
+
+fn xml_error(service: Service, refusal: &Refusal, request_id: &str) -> String {
+    let fault = if refusal.status < 500 { "Sender" } else { "Receiver" };
+    let inner = Xml::new().text("Type", fault).text("Code", &refusal.code).text("Message", &refusal.message);
+    let body = Xml::new().element("Error", &inner).text("RequestId", request_id);
+    let (xmlns, body) = (service.namespace(), body.as_str());
+    format!("<ErrorResponse xmlns=\"{xmlns}\">{body}</ErrorResponse>")
+}

@@ -1,0 +1,169 @@
+//! The clock that the model, the SDK and keywheel share, and that a rehearsal moves by weeks in a moment.
+
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::watch;
+
+/// Tokio clamps one sleep to about two years: longer ways are gone in pieces.
+const LONGEST_SLEEP: Duration = Duration::from_hours(300 * 24);
+
+/// A clock, cheap to clone; every clone shows and moves the same time.
+#[derive(Clone, Debug)]
+pub struct Clock(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// Tokio's paused time, counted from `origin`, added to `base`.
+    Virtual { base: DateTime<Utc>, origin: tokio::time::Instant },
+    /// The system's clock and a movable offset in milliseconds.
+    Shifted { offset_ms: watch::Sender<i64> },
+}
+
+impl Clock {
+    /// A clock that shows `base` now and goes with tokio's time. The runtime must be `current_thread` with its time
+    /// paused (see [`paused_runtime`]); then every sleep, the SDK's too, passes in a moment.
+    pub fn starting_at(base: DateTime<Utc>) -> Self {
+        let origin = tokio::time::Instant::now();
+        Self(Kind::Virtual { base, origin })
+    }
+
+    /// The system's clock, which [`Clock::advance`] sets ahead. For a served model.
+    pub fn shifted() -> Self {
+        Self(Kind::Shifted { offset_ms: watch::Sender::new(0) })
+    }
+
+    /// The time that this clock shows.
+    pub fn now(&self) -> DateTime<Utc> {
+        match &self.0 {
+            Kind::Virtual { base, origin } => *base + delta(origin.elapsed()),
+            Kind::Shifted { offset_ms } => system_now() + TimeDelta::milliseconds(*offset_ms.borrow()),
+        }
+    }
+
+    /// Moves the time on by `by`. A virtual clock lets everything that sleeps meanwhile wake in its order;
+    /// a shifted clock jumps.
+    pub async fn advance(&self, by: Duration) {
+        match &self.0 {
+            Kind::Virtual { .. } => sleep_in_pieces(by).await,
+            Kind::Shifted { offset_ms } => {
+                let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+                offset_ms.send_modify(|offset| *offset = offset.saturating_add(ms));
+            }
+        }
+    }
+
+    /// Moves the time on to `to`; does nothing when that has passed.
+    pub async fn advance_to(&self, to: DateTime<Utc>) {
+        if let Ok(ahead) = (to - self.now()).to_std() {
+            self.advance(ahead).await;
+        }
+    }
+
+    /// Sleeps until this clock has gone on by `duration`; moving a shifted clock shortens the wait.
+    pub async fn sleep_for(&self, duration: Duration) {
+        match &self.0 {
+            Kind::Virtual { .. } => sleep_in_pieces(duration).await,
+            Kind::Shifted { offset_ms } => {
+                let deadline = self.now() + delta(duration);
+                let mut moved = offset_ms.subscribe();
+                while let Ok(left) = (deadline - self.now()).to_std() {
+                    if left.is_zero() {
+                        break;
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(left.min(LONGEST_SLEEP)) => {}
+                        _ = moved.changed() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether only this process moves the time (a virtual clock).
+    pub fn is_virtual(&self) -> bool {
+        matches!(self.0, Kind::Virtual { .. })
+    }
+
+    /// This clock as the SDK reads it.
+    pub fn time_source(&self) -> SharedTimeSource {
+        SharedTimeSource::new(self.clone())
+    }
+
+    /// How the SDK sleeps: tokio's sleep, which a paused runtime skips. A shifted clock does not shorten it,
+    /// otherwise moving the clock would make the timeouts of calls under way fire.
+    pub fn sleep(&self) -> SharedAsyncSleep {
+        SharedAsyncSleep::new(TokioSleep::new())
+    }
+}
+
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        Clock::now(self).into()
+    }
+}
+
+/// A runtime with paused time, in which a virtual [`Clock`] can be made.
+///
+/// # Errors
+/// When the operating system refuses the runtime.
+pub fn paused_runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a shifted clock starts from the system's: the only place of the model that reads it"
+)]
+fn system_now() -> DateTime<Utc> {
+    SystemTime::now().into()
+}
+
+async fn sleep_in_pieces(mut left: Duration) {
+    while !left.is_zero() {
+        let piece = left.min(LONGEST_SLEEP);
+        tokio::time::sleep(piece).await;
+        left -= piece;
+    }
+}
+
+/// `duration` for sums with dates; a span beyond chrono's range counts as a thousand years.
+pub(crate) fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::days(365_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day() -> DateTime<Utc> {
+        "2026-11-22T09:00:00Z".parse().expect("a date")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_virtual_clock_goes_years_in_a_moment_and_wakes_sleepers_in_order() {
+        let clock = Clock::starting_at(day());
+        let sleeper = clock.clone();
+        let woken = tokio::spawn(async move {
+            sleeper.sleep_for(Duration::from_hours(1)).await;
+            sleeper.now()
+        });
+        clock.advance_to(day() + TimeDelta::days(1000)).await;
+        assert_eq!(clock.now(), day() + TimeDelta::days(1000));
+        assert_eq!(woken.await.expect("ran"), day() + TimeDelta::hours(1));
+    }
+
+    #[tokio::test]
+    async fn a_shifted_clock_jumps_and_shortens_its_own_sleeps_only() {
+        let clock = Clock::shifted();
+        let before = clock.now();
+        let sleeper = clock.clone();
+        let woken = tokio::spawn(async move { sleeper.sleep_for(Duration::from_mins(10)).await });
+        tokio::task::yield_now().await;
+        clock.advance(Duration::from_mins(15)).await;
+        tokio::time::timeout(Duration::from_secs(5), woken).await.expect("woken by the jump").expect("ran");
+        assert!(clock.now() - before >= TimeDelta::seconds(900));
+    }
+}

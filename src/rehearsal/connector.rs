@@ -1,0 +1,94 @@
+//! The SDK's way in: an HTTP client that hands requests to the model instead of a socket.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use chrono::{DateTime, Utc};
+use http_body_util::BodyExt as _;
+
+use super::answer::WireAnswer;
+use super::cloud::Cloud;
+use super::request::Wire;
+
+/// An HTTP client whose only server is the model.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    cloud: Cloud,
+    read_timeout: Option<Duration>,
+}
+
+impl Connector {
+    pub(crate) fn new(cloud: Cloud) -> Self {
+        Self { cloud, read_timeout: None }
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+impl HttpClient for Connector {
+    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(Self { cloud: self.cloud.clone(), read_timeout: settings.read_timeout() })
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        let (cloud, limit) = (self.cloud.clone(), self.read_timeout);
+        HttpConnectorFuture::new(async move {
+            let wire = read(&mut request).await?;
+            let answer = match limit {
+                None => cloud.handle(wire).await,
+                Some(limit) => tokio::time::timeout(limit, cloud.handle(wire))
+                    .await
+                    .map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?,
+            };
+            let answer = answer.map_err(|lost| ConnectorError::io(lost.into()))?;
+            written(answer, cloud.clock().now())
+        })
+    }
+}
+
+async fn read(request: &mut HttpRequest) -> Result<Wire, ConnectorError> {
+    let uri: http::Uri =
+        request.uri().parse().map_err(|error: http::uri::InvalidUri| ConnectorError::user(error.into()))?;
+    // Read as a stream: the SDK watches that its upload goes on and ends.
+    let body = request.take_body().collect().await.map_err(ConnectorError::user)?.to_bytes();
+    let headers = request.headers().iter();
+    Ok(Wire {
+        method: request.method().to_owned(),
+        path: uri.path_and_query().map_or("/", |it| it.as_str()).to_owned(),
+        host: uri.authority().map(ToString::to_string).unwrap_or_default(),
+        headers: headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect(),
+        body: body.to_vec(),
+    })
+}
+
+fn written(answer: WireAnswer, now: DateTime<Utc>) -> Result<HttpResponse, ConnectorError> {
+    let response = head(&answer, now)
+        .body(SdkBody::from(answer.body))
+        .map_err(|error| ConnectorError::other(error.into(), None))?;
+    HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
+}
+
+/// Status and headers of an answer. The date is the model's, so that the SDK sees no skew between the clocks.
+pub(crate) fn head(answer: &WireAnswer, now: DateTime<Utc>) -> http::response::Builder {
+    let mut head = http::Response::builder()
+        .status(answer.status)
+        .header("content-type", answer.content_type)
+        .header("date", now.format("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    if let Some(code) = &answer.error {
+        head = head.header("x-amzn-errortype", code);
+    }
+    head
+}

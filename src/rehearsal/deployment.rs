@@ -1,0 +1,142 @@
+//! keywheel deployed on the model: the real handlers behind a function ARN, with the roles that the templates make.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+
+use super::cloud::Cloud;
+use super::rotation::RotationFunction;
+use crate::aws::Aws;
+use crate::error::Error;
+use crate::notify::Templates;
+use crate::settings::{Function, Settings};
+use crate::{process, rotation, sweep};
+
+/// The account of the stack, unless a test chooses another.
+pub const PRIMARY_ACCOUNT: &str = "999988887777";
+const KMS_KEY: &str = "arn:aws:kms:us-east-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000001";
+const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:999988887777:function:keywheel-rotation";
+/// Lambda's longest, which the template gives the sweeper.
+const SWEEP_LIMIT: TimeDelta = TimeDelta::minutes(15);
+
+/// keywheel on one model of AWS. Cheap to clone; clones share the model.
+#[derive(Clone)]
+pub struct Deployment {
+    cloud: Cloud,
+    settings: Arc<Settings>,
+    templates: Arc<Templates>,
+    sweeper: Aws,
+}
+
+impl Deployment {
+    /// Deploys with these settings over the rehearsal's own. The primary account, its KMS key and the two functions'
+    /// role are made; member accounts are prepared one by one.
+    ///
+    /// # Errors
+    /// Settings or templates that the executables would refuse.
+    pub fn new(cloud: &Cloud, overrides: &[(&str, &str)]) -> Result<Self, Error> {
+        let given: BTreeMap<&str, &str> = DEFAULTS.iter().chain(overrides).copied().collect();
+        let lookup = |variable: &str| given.get(variable).map(|value| (*value).to_owned());
+        let settings = Arc::new(Settings::read(Function::Sweeper, lookup)?);
+        let templates = Templates::load(&settings, |_| None).map_err(|error| Error::InvalidEvent(error.to_string()))?;
+        let primary = settings.primary_account.to_string();
+        if !cloud.account_ids().contains(&primary) {
+            cloud.add_account(&primary, "security", Some("security@example.com"));
+        }
+        cloud.add_kms_key(KMS_KEY);
+        let sweeper = aws(cloud, Function::Sweeper, &settings);
+        let rotation =
+            Arc::new(DeployedRotation { aws: aws(cloud, Function::Rotation, &settings), settings: settings.clone() });
+        cloud.set_rotation_function(FUNCTION_ARN, rotation);
+        Ok(Self { cloud: cloud.clone(), settings, templates: Arc::new(templates), sweeper })
+    }
+
+    /// The same deployment with other settings, as after a new `sam deploy`.
+    ///
+    /// # Errors
+    /// As [`Deployment::new`].
+    pub fn redeployed(&self, overrides: &[(&str, &str)]) -> Result<Self, Error> {
+        Self::new(&self.cloud, overrides)
+    }
+
+    /// What the member template brings into an account: both roles and both groups.
+    pub fn prepare_member(&self, account: &str) {
+        let execution_role =
+            format!("arn:aws:iam::{}:role/{}", self.settings.primary_account, self.settings.execution_role);
+        for role in [self.settings.member_role.clone(), self.settings.rotation_member_role()] {
+            self.cloud.add_role(account, &role, &[&execution_role]);
+        }
+        self.prepare_groups(account);
+    }
+
+    /// The groups alone: in the account of the stack no role is assumed.
+    pub fn prepare_groups(&self, account: &str) {
+        self.cloud.add_group(account, &self.settings.exemption_group);
+        if let Some(readers) = &self.settings.reader_group {
+            self.cloud.add_group(account, readers);
+            self.cloud.allow_reader_group(account, readers);
+        }
+    }
+
+    /// The model.
+    pub fn cloud(&self) -> &Cloud {
+        &self.cloud
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Invokes the sweeper.
+    ///
+    /// # Errors
+    /// The error that the function answers.
+    pub async fn sweep(&self, event: Value) -> Result<Value, Error> {
+        let deadline = self.cloud.clock().now() + SWEEP_LIMIT;
+        sweep::handle(&self.sweeper, &self.settings, &self.templates, event, deadline).await
+    }
+
+    /// Invokes the rotation function by hand, as Secrets Manager does.
+    ///
+    /// # Errors
+    /// The error that the function answers.
+    pub async fn rotate_step(&self, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
+        let aws = aws(&self.cloud, Function::Rotation, &self.settings);
+        rotation::handle(&aws, &self.settings, event, deadline).await
+    }
+}
+
+const DEFAULTS: [(&str, &str); 9] = [
+    ("DRY_RUN_FLAG", "false"),
+    ("PRIMARY_ACCOUNT_ID", PRIMARY_ACCOUNT),
+    ("AWS_ORG_ID", "o-keywheel0001"),
+    ("SENDER_EMAIL", "keywheel@example.com"),
+    ("RECIPIENT_EMAIL", "platform@example.com"),
+    ("SES_DOMAIN", "example.com"),
+    ("ROTATION_FUNCTION_ARN", FUNCTION_ARN),
+    ("SECRETS_KMS_KEY_ID", KMS_KEY),
+    ("RESOURCE_OWNER_TAG", "owner"),
+];
+
+fn aws(cloud: &Cloud, function: Function, settings: &Settings) -> Aws {
+    let config = cloud.sdk_config(settings.primary_account.as_str(), &settings.execution_role);
+    Aws::new(config, process::access(function, settings))
+}
+
+struct DeployedRotation {
+    aws: Aws,
+    settings: Arc<Settings>,
+}
+
+impl RotationFunction for DeployedRotation {
+    fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>> {
+        let (aws, settings) = (self.aws.clone(), self.settings.clone());
+        async move { rotation::handle(&aws, &settings, event, deadline).await.map_err(|error| error.to_string()) }
+            .boxed()
+    }
+}

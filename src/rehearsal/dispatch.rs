@@ -1,0 +1,212 @@
+//! From a request to its answer: faults, the caller, the service's handler, and the log.
+
+use chrono::{DateTime, Utc};
+
+use super::answer::{self, Outcome, Refusal, WireAnswer};
+use super::calls::Call;
+use super::cloud::Cloud;
+use super::faults::{FaultKind, Target};
+use super::ids;
+use super::request::{self, Members, Operation, Request, Service, Wire};
+use super::signature::{self, Caller};
+use super::state::{Account, World};
+use super::{iam, organizations, secretsmanager, ses, sts};
+
+/// The connection broke before the answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection broke before the answer came")]
+pub(crate) struct Lost;
+
+/// What a handler works with: the world, who calls, and when.
+pub(crate) struct Exchange<'w> {
+    pub(crate) world: &'w mut World,
+    pub(crate) caller: &'w Caller,
+    pub(crate) now: DateTime<Utc>,
+    /// The ARN of what the call is about, for the log.
+    pub(crate) resource: String,
+}
+
+impl Exchange<'_> {
+    /// The account in which the caller acts.
+    pub(crate) fn account(&mut self) -> &mut Account {
+        self.world.expect_account(&self.caller.account)
+    }
+}
+
+/// What the planted faults make of a call.
+#[derive(Default)]
+struct Verdict {
+    refuse: Option<Refusal>,
+    deny: bool,
+    /// The code under which a call is logged that is never handled.
+    silence: Option<&'static str>,
+    after: Option<Refusal>,
+    lost: bool,
+    stop_after: bool,
+}
+
+impl Cloud {
+    /// Handles a request as AWS would, with the planted faults.
+    pub(crate) async fn handle(&self, wire: Wire) -> Result<WireAnswer, Lost> {
+        let request = match request::parse(&wire) {
+            Ok(request) => request,
+            Err((operation, refusal)) => return Ok(self.refuse_unread(&operation, refusal)),
+        };
+        let verdict = self.judge(&request).await;
+        if let Some(code) = verdict.silence {
+            self.perform(&wire, &request, &verdict);
+            if code == "Stop" {
+                self.announce_stop();
+            }
+            std::future::pending::<()>().await;
+        }
+        let answer = self.perform(&wire, &request, &verdict);
+        if verdict.stop_after {
+            self.announce_stop();
+            std::future::pending::<()>().await;
+        }
+        if verdict.lost { Err(Lost) } else { Ok(answer) }
+    }
+
+    /// Looks the faults up; latency is waited for here.
+    async fn judge(&self, request: &Request) -> Verdict {
+        let mut verdict = Verdict::default();
+        for kind in self.hits(request) {
+            match kind {
+                FaultKind::Latency(wait) => tokio::time::sleep(wait).await,
+                FaultKind::ErrorBefore { status, code, message } => {
+                    verdict.refuse = Some(Refusal::new(status, &code, message));
+                }
+                FaultKind::ErrorAfter { status, code, message } => {
+                    verdict.after = Some(Refusal::new(status, &code, message));
+                }
+                FaultKind::Throttle { .. } => {
+                    verdict.refuse = Some(Refusal::throttled(request.operation.service));
+                }
+                FaultKind::AccessDenied => verdict.deny = true,
+                FaultKind::Hang => verdict.silence = Some("Hang"),
+                FaultKind::Stop => verdict.silence = Some("Stop"),
+                FaultKind::LostAnswer => verdict.lost = true,
+                FaultKind::StopAfter => verdict.stop_after = true,
+            }
+        }
+        verdict
+    }
+
+    fn hits(&self, request: &Request) -> Vec<FaultKind> {
+        let account = self.account_of(&request.authorization.access_key_id);
+        self.faults().hits(&Target {
+            service: request.operation.service.name(),
+            operation: &request.operation.name,
+            account: &account,
+            names: &|text| request.input.mention(text),
+        })
+    }
+
+    fn account_of(&self, access_key_id: &str) -> String {
+        let world = self.world();
+        let session = world.sessions.get(access_key_id).map(|it| &it.account);
+        let owner = world.key_owners.get(access_key_id).map(|(account, _)| account);
+        session.or(owner).cloned().unwrap_or_default()
+    }
+
+    /// Lets the call take effect, unless a fault forbids it, and logs it.
+    fn perform(&self, wire: &Wire, request: &Request, verdict: &Verdict) -> WireAnswer {
+        let now = self.clock().now();
+        let mut world = self.world();
+        let caller = signature::authenticate(&mut world, wire, request, now);
+        let mut call = Call {
+            at: now,
+            service: request.operation.service.name().to_owned(),
+            operation: request.operation.name.clone(),
+            caller_arn: caller.as_ref().map(|it| it.arn.clone()).unwrap_or_default(),
+            caller_account: caller.as_ref().map(|it| it.account.clone()).unwrap_or_default(),
+            resource: "*".to_owned(),
+            ok: false,
+            error_code: verdict.code(),
+        };
+        let outcome = match caller {
+            Err(refusal) => Err(refusal),
+            Ok(_) if verdict.silence.is_some() => Err(Refusal::new(500, "NoAnswer", "no answer")),
+            Ok(caller) => {
+                let (outcome, resource) = answered(&mut world, &caller, now, request, verdict);
+                call.resource = resource;
+                outcome
+            }
+        };
+        if let (None, Err(refusal)) = (&call.error_code, &outcome) {
+            call.error_code = Some(refusal.code.clone());
+        }
+        call.ok = call.error_code.is_none();
+        world.calls.push(call);
+        let request_id = ids::uuid(&mut world.rng);
+        drop(world);
+        answer::write(&request.operation, &outcome, &request_id)
+    }
+
+    fn refuse_unread(&self, operation: &Operation, refusal: Refusal) -> WireAnswer {
+        let mut world = self.world();
+        let request_id = ids::uuid(&mut world.rng);
+        world.calls.push(Call {
+            at: self.clock().now(),
+            service: operation.service.name().to_owned(),
+            operation: operation.name.clone(),
+            caller_arn: String::new(),
+            caller_account: String::new(),
+            resource: "*".to_owned(),
+            ok: false,
+            error_code: Some(refusal.code.clone()),
+        });
+        answer::write(operation, &Err(refusal), &request_id)
+    }
+}
+
+impl Verdict {
+    /// The code that the log shows where the fault takes the answer away.
+    fn code(&self) -> Option<String> {
+        let taken = match (self.silence, self.lost, self.stop_after) {
+            (Some(code), _, _) => Some(code),
+            (None, true, _) => Some("LostAnswer"),
+            (None, false, true) => Some("StopAfter"),
+            (None, false, false) => None,
+        };
+        taken.map(ToOwned::to_owned)
+    }
+}
+
+/// The outcome as the caller sees it, and what the call was about.
+fn answered(
+    world: &mut World,
+    caller: &Caller,
+    now: DateTime<Utc>,
+    request: &Request,
+    verdict: &Verdict,
+) -> (Outcome, String) {
+    let operation = &request.operation;
+    let mut exchange = Exchange { world, caller, now, resource: "*".to_owned() };
+    if let Some(refusal) = &verdict.refuse {
+        return (Err(refusal.clone()), exchange.resource);
+    }
+    if verdict.deny {
+        let action = format!("{}:{}", operation.service.name(), operation.name);
+        let denied = Refusal::access_denied(operation.service, &caller.arn, &action, "*");
+        return (Err(denied), exchange.resource);
+    }
+    let outcome = dispatch(&mut exchange, operation, &request.input);
+    let outcome = match &verdict.after {
+        Some(refusal) => Err(refusal.clone()),
+        None => outcome,
+    };
+    (outcome, exchange.resource)
+}
+
+fn dispatch(exchange: &mut Exchange<'_>, operation: &Operation, input: &Members) -> Outcome {
+    let name = operation.name.as_str();
+    match operation.service {
+        Service::Iam => iam::handle(exchange, name, input),
+        Service::Sts => sts::handle(exchange, name, input),
+        Service::SecretsManager => secretsmanager::handle(exchange, name, input),
+        Service::Organizations => organizations::handle(exchange, name, input),
+        Service::Ses => ses::handle(exchange, name, input),
+    }
+}

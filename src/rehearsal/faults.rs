@@ -1,0 +1,212 @@
+//! Faults that a test plants: errors before or after the effect, throttling, silence, and stops of the caller.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What happens to a matching call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FaultKind {
+    /// Nothing takes effect, and this error is answered.
+    ErrorBefore {
+        /// The HTTP status.
+        status: u16,
+        /// The error code.
+        code: String,
+        /// The error message.
+        message: String,
+    },
+    /// The call takes effect, and this error is answered.
+    ErrorAfter {
+        /// The HTTP status.
+        status: u16,
+        /// The error code.
+        code: String,
+        /// The error message.
+        message: String,
+    },
+    /// From the matching call on, so many calls are throttled with the service's own error.
+    Throttle {
+        /// How many calls.
+        times: u64,
+    },
+    /// Nothing takes effect; access is denied with the service's own error.
+    AccessDenied,
+    /// The call waits this long before it is handled.
+    Latency(Duration),
+    /// No answer comes, and nothing takes effect: the caller's timeout decides.
+    Hang,
+    /// The call takes effect, and the connection breaks before the answer.
+    LostAnswer,
+    /// The calling function is stopped before the call takes effect.
+    Stop,
+    /// The calling function is stopped after the call took effect.
+    StopAfter,
+}
+
+/// Which of the matching calls are hit, counted from the injection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occurrence {
+    /// The n-th one (1 is the next), once.
+    Nth(u64),
+    /// Every one.
+    Every,
+}
+
+/// A fault and the calls that it hits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// The service as policies name it (`iam`), or `*`.
+    pub service: String,
+    /// The operation (`CreateAccessKey`), or `*`.
+    pub operation: String,
+    /// Only calls acting in this account.
+    pub account: Option<String>,
+    /// Only calls whose resource or input names this (a user's name, a secret's name).
+    pub about: Option<String>,
+    /// Which of the matching calls.
+    pub nth: Occurrence,
+    /// What happens.
+    pub kind: FaultKind,
+}
+
+impl Fault {
+    /// The next call of this operation, in any account, gets this fault.
+    pub fn on(service: &str, operation: &str, kind: FaultKind) -> Self {
+        Self {
+            service: service.to_owned(),
+            operation: operation.to_owned(),
+            account: None,
+            about: None,
+            nth: Occurrence::Nth(1),
+            kind,
+        }
+    }
+
+    /// The n-th call instead of the next.
+    #[must_use]
+    pub fn nth(mut self, nth: u64) -> Self {
+        self.nth = Occurrence::Nth(nth);
+        self
+    }
+
+    /// Every call instead of the next.
+    #[must_use]
+    pub fn every(mut self) -> Self {
+        self.nth = Occurrence::Every;
+        self
+    }
+
+    /// Only calls acting in this account.
+    #[must_use]
+    pub fn in_account(mut self, account: &str) -> Self {
+        self.account = Some(account.to_owned());
+        self
+    }
+
+    /// Only calls whose input has a member that contains `text`, for example a user's name.
+    #[must_use]
+    pub fn about(mut self, text: &str) -> Self {
+        self.about = Some(text.to_owned());
+        self
+    }
+
+    fn matches(&self, call: &Target<'_>) -> bool {
+        (self.service == "*" || self.service == call.service)
+            && (self.operation == "*" || self.operation == call.operation)
+            && self.account.as_deref().is_none_or(|it| it == call.account)
+            && self.about.as_deref().is_none_or(|it| (call.names)(it))
+    }
+}
+
+/// The call that faults are looked up for.
+pub(crate) struct Target<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) operation: &'a str,
+    pub(crate) account: &'a str,
+    pub(crate) names: &'a dyn Fn(&str) -> bool,
+}
+
+#[derive(Debug)]
+struct Planted {
+    id: u64,
+    fault: Fault,
+    seen: u64,
+    fired: Arc<AtomicU64>,
+}
+
+impl Planted {
+    /// Counts a matching call; tells whether it is hit.
+    fn hit(&mut self, call: &Target<'_>) -> bool {
+        if !self.fault.matches(call) {
+            return false;
+        }
+        self.seen += 1;
+        let hit = match (self.fault.nth, &self.fault.kind) {
+            (Occurrence::Every, _) => true,
+            (Occurrence::Nth(n), FaultKind::Throttle { times }) => (n..n.saturating_add(*times)).contains(&self.seen),
+            (Occurrence::Nth(n), _) => self.seen == n,
+        };
+        if hit {
+            self.fired.fetch_add(1, Ordering::Relaxed);
+        }
+        hit
+    }
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    next_id: u64,
+    planted: Vec<Planted>,
+}
+
+/// The faults planted so far. Cheap to clone; all clones are the same set.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Mutex<Plan>>);
+
+impl Faults {
+    /// Plants a fault. The handle tells how often it fired and takes it away.
+    pub fn inject(&self, fault: Fault) -> FaultHandle {
+        let mut plan = self.plan();
+        plan.next_id += 1;
+        let id = plan.next_id;
+        let fired = Arc::new(AtomicU64::new(0));
+        plan.planted.push(Planted { id, fault, seen: 0, fired: Arc::clone(&fired) });
+        FaultHandle { id, fired, faults: self.clone() }
+    }
+
+    /// Takes all faults away.
+    pub fn clear(&self) {
+        self.plan().planted.clear();
+    }
+
+    /// The kinds that hit this call, in the order of their injection.
+    pub(crate) fn hits(&self, call: &Target<'_>) -> Vec<FaultKind> {
+        let mut plan = self.plan();
+        plan.planted.iter_mut().filter_map(|planted| planted.hit(call).then(|| planted.fault.kind.clone())).collect()
+    }
+
+    fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One planted fault. Dropping the handle leaves the fault in place.
+#[derive(Clone, Debug)]
+pub struct FaultHandle {
+    id: u64,
+    fired: Arc<AtomicU64>,
+    faults: Faults,
+}
+
+impl FaultHandle {
+    /// How many calls it hit.
+    pub fn fired(&self) -> u64 {
+        self.fired.load(Ordering::Relaxed)
+    }
+
+    /// Takes the fault away.
+    pub fn remove(&self) {
+        self.faults.plan().planted.retain(|it| it.id != self.id);
+    }
+}

@@ -1,0 +1,119 @@
+//! Access keys: two per user, a state, a last use.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Page, invalid_input, page, user};
+use crate::rehearsal::answer::{Outcome, Refusal, Reply};
+use crate::rehearsal::clock;
+use crate::rehearsal::dispatch::Exchange;
+use crate::rehearsal::request::Members;
+use crate::rehearsal::state::{AccessKey, User};
+use crate::rehearsal::xml::Xml;
+
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+const MOST_KEYS: usize = 2;
+
+pub(super) fn list(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&["UserName", "Marker", "MaxItems"])?;
+    let then = exchange.now - clock::delta(exchange.world.switches.list_access_keys_lag);
+    let user = user(exchange, input)?;
+    let keys = page(as_listed(user, then).into_iter(), input, false)?;
+    let name = user.name.clone();
+    let keys = keys.map(|(key, status)| {
+        Xml::new()
+            .text("UserName", &name)
+            .text("AccessKeyId", &key.id)
+            .text("Status", &status)
+            .time("CreateDate", key.created)
+    });
+    let list = Xml::new().list("AccessKeyMetadata", keys.items);
+    Ok(Page::<Xml>::end(keys.marker.as_deref(), list))
+}
+
+/// The keys and their states as they were at `then`.
+fn as_listed(user: &User, then: DateTime<Utc>) -> Vec<(AccessKey, String)> {
+    let deleted = user.deleted_keys.iter().filter(|(at, _)| *at > then).map(|(_, key)| key);
+    let keys = deleted.chain(&user.keys).filter(|key| key.created <= then);
+    keys.map(|key| {
+        let before = key.changed.as_ref().filter(|(at, _)| *at > then);
+        let status = before.map_or(&key.status, |(_, status)| status);
+        (key.clone(), status.clone())
+    })
+    .collect()
+}
+
+pub(super) fn create(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&["UserName"])?;
+    let found = user(exchange, input)?;
+    let (name, count) = (found.name.clone(), found.keys.len());
+    if count >= MOST_KEYS {
+        let message = format!("Cannot exceed quota for AccessKeysPerUser: {MOST_KEYS}");
+        return Err(Refusal::new(409, "LimitExceeded", message));
+    }
+    let account = exchange.caller.account.clone();
+    // IAM's times are whole seconds.
+    let created = exchange.now - TimeDelta::nanoseconds(i64::from(exchange.now.timestamp_subsec_nanos()));
+    let key = exchange.world.make_key(&account, &name, created);
+    let shown = Xml::new()
+        .text("UserName", &name)
+        .text("AccessKeyId", &key.id)
+        .text("Status", &key.status)
+        .text("SecretAccessKey", &key.secret)
+        .time("CreateDate", key.created);
+    Ok(Reply::Xml(Xml::new().element("AccessKey", &shown)))
+}
+
+fn no_such_key(id: &str) -> Refusal {
+    Refusal::new(404, "NoSuchEntity", format!("The Access Key with id {id} cannot be found."))
+}
+
+pub(super) fn update(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&["UserName", "AccessKeyId", "Status"])?;
+    let id = input.needed("AccessKeyId").map_err(|it| invalid_input(it.message))?;
+    let status = match input.text("Status")? {
+        Some(status @ ("Active" | "Inactive")) => status,
+        other => {
+            let message = format!("Value {other:?} at 'status' failed to satisfy constraint: [Active, Inactive]");
+            return Err(invalid_input(message));
+        }
+    };
+    let now = exchange.now;
+    let user = user(exchange, input)?;
+    let key = user.keys.iter_mut().find(|key| key.id == id).ok_or_else(|| no_such_key(id))?;
+    if key.status != status {
+        let before = std::mem::replace(&mut key.status, status.to_owned());
+        key.changed = Some((now, before));
+    }
+    Ok(Reply::Empty)
+}
+
+pub(super) fn delete(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&["UserName", "AccessKeyId"])?;
+    let id = input.needed("AccessKeyId").map_err(|it| invalid_input(it.message))?;
+    let name = user(exchange, input)?.name.clone();
+    let (account, now) = (exchange.caller.account.clone(), exchange.now);
+    if exchange.world.remove_key(&account, &name, id, now) {
+        return Ok(Reply::Empty);
+    }
+    Err(no_such_key(id))
+}
+
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccessKeyLastUsed.html>
+pub(super) fn last_used(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&["AccessKeyId"])?;
+    let id = input.needed("AccessKeyId").map_err(|it| invalid_input(it.message))?;
+    let account = exchange.caller.account.clone();
+    let owner = exchange.world.key_owners.get(id).filter(|(owner, _)| *owner == account);
+    let owner = owner.cloned().ok_or_else(|| no_such_key(id))?;
+    let world = &*exchange.world;
+    let found = world.accounts.get(&account).and_then(|it| it.user(&owner.1));
+    let user = found.ok_or_else(|| no_such_key(id))?;
+    let key = user.keys.iter().find(|key| key.id == id).ok_or_else(|| no_such_key(id))?;
+    let last_use = match &key.last_use {
+        Some(it) => Xml::new().time("LastUsedDate", it.at).text("ServiceName", &it.service).text("Region", &it.region),
+        None => Xml::new().text("ServiceName", "N/A").text("Region", "N/A"),
+    };
+    let answer = Xml::new().text("UserName", &user.name).element("AccessKeyLastUsed", &last_use);
+    exchange.resource = world.user_arn(&account, user);
+    Ok(Reply::Xml(answer))
+}

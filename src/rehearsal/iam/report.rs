@@ -1,0 +1,117 @@
+//! The credential report: made at most every four hours, and never quite at once.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+use crate::rehearsal::answer::{Outcome, Refusal, Reply};
+use crate::rehearsal::dispatch::Exchange;
+use crate::rehearsal::request::Members;
+use crate::rehearsal::state::{AccessKey, Account, CredentialReport, User, World};
+use crate::rehearsal::xml::Xml;
+
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html>
+const HEADER: &str = "user,arn,user_creation_time,password_enabled,password_last_used,password_last_changed,\
+password_next_rotation,mfa_active,access_key_1_active,access_key_1_last_rotated,access_key_1_last_used_date,\
+access_key_1_last_used_region,access_key_1_last_used_service,access_key_2_active,access_key_2_last_rotated,\
+access_key_2_last_used_date,access_key_2_last_used_region,access_key_2_last_used_service,cert_1_active,\
+cert_1_last_rotated,cert_2_active,cert_2_last_rotated";
+
+const FRESH_FOR: TimeDelta = TimeDelta::hours(4);
+const TAKES: TimeDelta = TimeDelta::seconds(3);
+
+enum State {
+    Absent,
+    Expired,
+    InProgress,
+    Complete,
+}
+
+fn state(account: &Account, now: DateTime<Utc>) -> State {
+    match &account.report {
+        None => State::Absent,
+        Some(report) if now < report.started + TAKES => State::InProgress,
+        Some(report) if now < report.started + FRESH_FOR => State::Complete,
+        Some(_) => State::Expired,
+    }
+}
+
+pub(super) fn generate(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&[])?;
+    let now = exchange.now;
+    let account = &exchange.world.accounts[&exchange.caller.account];
+    let answer = match state(account, now) {
+        State::Complete => Xml::new().text("State", "COMPLETE"),
+        State::InProgress => Xml::new().text("State", "INPROGRESS"),
+        State::Absent | State::Expired => {
+            let content = content(exchange.world, account);
+            exchange.account().report = Some(CredentialReport { started: now, content });
+            let description = "No report exists. Starting a new report generation task";
+            Xml::new().text("Description", description).text("State", "STARTED")
+        }
+    };
+    Ok(Reply::Xml(answer))
+}
+
+pub(super) fn get(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&[])?;
+    let now = exchange.now;
+    let account = exchange.account();
+    match (state(account, now), &account.report) {
+        (State::Complete, Some(report)) => Ok(Reply::Xml(
+            Xml::new()
+                .text("Content", &STANDARD.encode(&report.content))
+                .time("GeneratedTime", report.started)
+                .text("ReportFormat", "text/csv"),
+        )),
+        (State::InProgress, _) => Err(Refusal::new(404, "ReportInProgress", "The report is being generated.")),
+        (State::Expired, _) => Err(Refusal::new(410, "ReportExpired", "The most recent report has expired.")),
+        _ => Err(Refusal::new(410, "ReportNotPresent", "No report is present.")),
+    }
+}
+
+fn content(world: &World, account: &Account) -> String {
+    let root = format!("arn:{}:iam::{}:root", world.partition, account.id);
+    let mut csv = format!(
+        "{HEADER}\n<root_account>,{root},{},not_supported,no_information,not_supported,not_supported,true,\
+         false,N/A,N/A,N/A,N/A,false,N/A,N/A,N/A,N/A,false,N/A,false,N/A",
+        time(account.joined)
+    );
+    for user in account.users.values() {
+        let arn = world.user_arn(&account.id, user);
+        let _ = write!(csv, "\n{}", line(user, &arn));
+    }
+    csv
+}
+
+fn line(user: &User, arn: &str) -> String {
+    let (name, created) = (&user.name, time(user.created));
+    // A comma is legal in a user's name and path: such a field is quoted.
+    let quoted = |text: &str| if text.contains(',') { format!("\"{text}\"") } else { text.to_owned() };
+    let keys = [0, 1].map(|place| key_fields(user.keys.get(place)));
+    format!(
+        "{},{},{created},false,N/A,N/A,N/A,false,{},{},false,N/A,false,N/A",
+        quoted(name),
+        quoted(arn),
+        keys[0],
+        keys[1]
+    )
+}
+
+/// Active, last rotated (made or changed), last used date, region and service.
+fn key_fields(key: Option<&AccessKey>) -> String {
+    let Some(key) = key else { return "false,N/A,N/A,N/A,N/A".to_owned() };
+    let changed = key.changed.as_ref().map_or(key.created, |(at, _)| *at);
+    let active = key.status == "Active";
+    let rotated = if active { time(changed) } else { "N/A".to_owned() };
+    let used = key.last_use.as_ref();
+    let used =
+        used.map_or_else(|| "N/A,N/A,N/A".to_owned(), |it| format!("{},{},{}", time(it.at), it.region, it.service));
+    format!("{active},{rotated},{used}")
+}
+
+fn time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, false)
+}

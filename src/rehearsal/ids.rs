@@ -1,0 +1,51 @@
+//! Identifiers that look like AWS's, drawn from the model's seeded randomness: the same seed gives the same run.
+
+use std::iter::repeat_with;
+
+const BASE32: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const LETTERS_AND_DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+const SECRET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const HEX: &[u8] = b"0123456789abcdef";
+
+fn draw(rng: &mut fastrand::Rng, alphabet: &[u8], length: usize) -> String {
+    repeat_with(|| char::from(alphabet[rng.usize(..alphabet.len())])).take(length).collect()
+}
+
+/// A unique id: `prefix` (AKIA, ASIA, AIDA, AROA, AGPA) and 16 characters.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids>
+pub(crate) fn unique_id(rng: &mut fastrand::Rng, prefix: &str) -> String {
+    format!("{prefix}{}", draw(rng, BASE32, 16))
+}
+
+/// A secret access key of 40 characters.
+pub(crate) fn secret_access_key(rng: &mut fastrand::Rng) -> String {
+    draw(rng, SECRET, 40)
+}
+
+/// A session token; real ones are longer and their length is not documented.
+pub(crate) fn session_token(rng: &mut fastrand::Rng) -> String {
+    format!("IQoJ{}", draw(rng, SECRET, 156))
+}
+
+/// The six characters that end a secret's ARN.
+pub(crate) fn arn_suffix(rng: &mut fastrand::Rng) -> String {
+    draw(rng, LETTERS_AND_DIGITS, 6)
+}
+
+/// A rotation token of 64 characters.
+pub(crate) fn rotation_token(rng: &mut fastrand::Rng) -> String {
+    draw(rng, LETTERS_AND_DIGITS, 64)
+}
+
+/// A random id in the form of a UUID of version 4.
+pub(crate) fn uuid(rng: &mut fastrand::Rng) -> String {
+    let variant = char::from(b"89ab"[rng.usize(..4)]);
+    format!(
+        "{}-{}-4{}-{variant}{}-{}",
+        draw(rng, HEX, 8),
+        draw(rng, HEX, 4),
+        draw(rng, HEX, 3),
+        draw(rng, HEX, 3),
+        draw(rng, HEX, 12)
+    )
+}

@@ -1,0 +1,363 @@
+//! A request off the wire, parsed: which service and operation, signed by whom, and its input members.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::answer::Refusal;
+
+/// A request as it came, from the SDK's connector or from a socket.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) method: String,
+    /// Path and query.
+    pub(crate) path: String,
+    pub(crate) host: String,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Wire {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(it, _)| it == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    Iam,
+    Sts,
+    SecretsManager,
+    Organizations,
+    Ses,
+}
+
+impl Service {
+    /// The service of a credential scope's name.
+    fn of_scope(name: &str) -> Option<Self> {
+        Some(match name {
+            "iam" => Self::Iam,
+            "sts" => Self::Sts,
+            "secretsmanager" => Self::SecretsManager,
+            "organizations" => Self::Organizations,
+            "ses" => Self::Ses,
+            _ => return None,
+        })
+    }
+
+    /// The name in policies, logs and faults.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Iam => "iam",
+            Self::Sts => "sts",
+            Self::SecretsManager => "secretsmanager",
+            Self::Organizations => "organizations",
+            Self::Ses => "ses",
+        }
+    }
+
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Iam | Self::Sts => "text/xml",
+            Self::SecretsManager | Self::Organizations => "application/x-amz-json-1.1",
+            Self::Ses => "application/json",
+        }
+    }
+
+    pub(crate) fn namespace(self) -> &'static str {
+        match self {
+            Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
+            _ => "https://sts.amazonaws.com/doc/2011-06-15/",
+        }
+    }
+}
+
+/// Which operation of which service.
+#[derive(Clone, Debug)]
+pub(crate) struct Operation {
+    pub(crate) service: Service,
+    pub(crate) name: String,
+}
+
+/// What the `Authorization` header says.
+#[derive(Debug)]
+pub(crate) struct Authorization {
+    pub(crate) access_key_id: String,
+    pub(crate) region: String,
+    pub(crate) service: String,
+    pub(crate) signed_headers: Vec<String>,
+    pub(crate) signature: String,
+}
+
+impl Authorization {
+    /// Reads `AWS4-HMAC-SHA256 Credential=…/date/region/service/aws4_request, SignedHeaders=a;b, Signature=…`.
+    fn parse(header: &str) -> Option<Self> {
+        let fields = header.strip_prefix("AWS4-HMAC-SHA256")?;
+        let field = |name: &str| {
+            let mut parts = fields.split(',').map(str::trim);
+            parts.find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+        };
+        let mut scope = field("Credential")?.split('/');
+        let access_key_id = scope.next()?.to_owned();
+        let _date = scope.next()?;
+        Some(Self {
+            access_key_id,
+            region: scope.next()?.to_owned(),
+            service: scope.next()?.to_owned(),
+            signed_headers: field("SignedHeaders")?.split(';').map(ToOwned::to_owned).collect(),
+            signature: field("Signature")?.to_owned(),
+        })
+    }
+}
+
+/// A parsed request.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) operation: Operation,
+    pub(crate) authorization: Authorization,
+    pub(crate) input: Members,
+}
+
+/// A request that cannot be handled, with the service whose protocol the answer takes.
+pub(crate) type Unreadable = (Operation, Refusal);
+
+pub(crate) fn parse(wire: &Wire) -> Result<Request, Unreadable> {
+    let guessed = guess(wire);
+    let Some(authorization) = wire.header("authorization").and_then(Authorization::parse) else {
+        return Err((unnamed(guessed), unsigned(guessed)));
+    };
+    let Some(service) = Service::of_scope(&authorization.service) else {
+        let refusal = Refusal::new(400, "UnknownOperationException", format!("no service {}", authorization.service));
+        return Err((unnamed(guessed), refusal));
+    };
+    let (name, input) = match service {
+        Service::Iam | Service::Sts => query(service, wire),
+        Service::SecretsManager | Service::Organizations => json_1_1(service, wire),
+        Service::Ses => rest(wire),
+    }
+    .map_err(|refusal| (unnamed(service), refusal))?;
+    Ok(Request { operation: Operation { service, name }, authorization, input })
+}
+
+fn unnamed(service: Service) -> Operation {
+    let name = String::new();
+    Operation { service, name }
+}
+
+/// Whose protocol an unsigned request seems to speak.
+fn guess(wire: &Wire) -> Service {
+    match wire.header("x-amz-target") {
+        Some(target) if target.starts_with("AWSOrganizations") => Service::Organizations,
+        Some(_) => Service::SecretsManager,
+        None if wire.path.starts_with("/v2/") => Service::Ses,
+        None if wire.host.starts_with("sts") => Service::Sts,
+        None => Service::Iam,
+    }
+}
+
+fn unsigned(service: Service) -> Refusal {
+    let (status, code) = match service {
+        Service::Iam | Service::Sts => (403, "MissingAuthenticationToken"),
+        _ => (400, "MissingAuthenticationTokenException"),
+    };
+    Refusal::new(status, code, "Missing Authentication Token")
+}
+
+fn json_1_1(service: Service, wire: &Wire) -> Result<(String, Members), Refusal> {
+    let target = wire.header("x-amz-target").unwrap_or_default();
+    let expected = match service {
+        Service::Organizations => "AWSOrganizationsV20161128",
+        _ => "secretsmanager",
+    };
+    let name = match target.split_once('.') {
+        Some((prefix, name)) if prefix == expected => name.to_owned(),
+        _ => return Err(Refusal::unknown_operation(service, target)),
+    };
+    Ok((name, Members::of_json(&wire.body)?))
+}
+
+fn query(service: Service, wire: &Wire) -> Result<(String, Members), Refusal> {
+    let (name, version, input) = Members::of_form(&wire.body);
+    let expected = match service {
+        Service::Iam => "2010-05-08",
+        _ => "2011-06-15",
+    };
+    if version != expected {
+        return Err(Refusal::new(400, "InvalidAction", format!("no operation {name} in version {version}")));
+    }
+    Ok((name, input))
+}
+
+fn rest(wire: &Wire) -> Result<(String, Members), Refusal> {
+    let path = wire.path.split('?').next().unwrap_or_default();
+    let identity = path.strip_prefix("/v2/email/identities/");
+    match (wire.method.as_str(), path, identity) {
+        ("POST", "/v2/email/outbound-emails", _) => Ok(("SendEmail".to_owned(), Members::of_json(&wire.body)?)),
+        ("GET", "/v2/email/account", _) => Ok(("GetAccount".to_owned(), Members::default())),
+        ("GET", _, Some(name)) if !name.contains('/') => {
+            let mut members = Map::new();
+            members.insert("EmailIdentity".to_owned(), Value::String(percent_decoded(name)));
+            Ok(("GetEmailIdentity".to_owned(), Members(members)))
+        }
+        _ => Err(Refusal::unknown_operation(Service::Ses, &format!("{} {path}", wire.method))),
+    }
+}
+
+/// Decodes a path segment: `+` stands for itself there, unlike in a form.
+fn percent_decoded(segment: &str) -> String {
+    let protected = format!("x={}", segment.replace('+', "%2B"));
+    let decoded = form_urlencoded::parse(protected.as_bytes()).next();
+    decoded.map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+/// The input members of a request, whatever the protocol. In the Query protocol all scalars are text.
+#[derive(Debug, Default)]
+pub(crate) struct Members(Map<String, Value>);
+
+impl Members {
+    fn of_json(body: &[u8]) -> Result<Self, Refusal> {
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(members)) => Ok(Self(members)),
+            _ => Err(Refusal::new(400, "SerializationException", "the body is no JSON object")),
+        }
+    }
+
+    /// The operation, the version, and the members; `X.member.1` and so on become the list `X`.
+    fn of_form(body: &[u8]) -> (String, String, Self) {
+        let (mut name, mut version) = (String::new(), String::new());
+        let mut members = Map::new();
+        let mut lists: BTreeMap<String, BTreeMap<u32, Value>> = BTreeMap::new();
+        for (key, value) in form_urlencoded::parse(body) {
+            let value = value.into_owned();
+            let indexed = key.split_once(".member.");
+            match (key.as_ref(), indexed.map(|(list, index)| (list, index.parse()))) {
+                ("Action", _) => name = value,
+                ("Version", _) => version = value,
+                (_, Some((list, Ok(index)))) => {
+                    let list = lists.entry(list.to_owned()).or_default();
+                    list.insert(index, Value::String(value));
+                }
+                (member, _) => {
+                    members.insert(member.to_owned(), Value::String(value));
+                }
+            }
+        }
+        for (list, values) in lists {
+            members.insert(list, Value::Array(values.into_values().collect()));
+        }
+        (name, version, Self(members))
+    }
+
+    /// Refuses members that the model does not know: ignoring them could change the meaning.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), Refusal> {
+        let unknown = self.0.keys().find(|key| !known.contains(&key.as_str()));
+        match unknown {
+            Some(name) => Err(Refusal::validation(format!("the member {name} is not modelled for this operation"))),
+            None => Ok(()),
+        }
+    }
+
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Refusal> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(mistyped(name, "a string")),
+        }
+    }
+
+    /// A text that must be there and not be empty.
+    pub(crate) fn needed(&self, name: &str) -> Result<&str, Refusal> {
+        match self.text(name)? {
+            Some(text) if !text.is_empty() => Ok(text),
+            _ => Err(Refusal::validation(format!(
+                "1 validation error detected: Value at '{name}' failed to satisfy constraint: Member must not be null"
+            ))),
+        }
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(Value::String(text)) if text == "true" => Ok(Some(true)),
+            Some(Value::String(text)) if text == "false" => Ok(Some(false)),
+            Some(_) => Err(mistyped(name, "a boolean")),
+        }
+    }
+
+    pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, Refusal> {
+        let number = match self.value(name) {
+            None => return Ok(None),
+            Some(Value::Number(number)) => number.as_i64(),
+            Some(Value::String(text)) => text.parse().ok(),
+            Some(_) => None,
+        };
+        number.map(Some).ok_or_else(|| mistyped(name, "an integer"))
+    }
+
+    /// A number within limits, or the default.
+    pub(crate) fn count(&self, name: &str, default: usize, most: usize) -> Result<usize, Refusal> {
+        match self.number(name)? {
+            None => Ok(default),
+            Some(count) => match usize::try_from(count) {
+                Ok(count) if (1..=most).contains(&count) => Ok(count),
+                _ => Err(Refusal::validation(format!(
+                    "1 validation error detected: Value '{count}' at '{name}' failed to satisfy constraint: \
+                     Member must have value between 1 and {most}"
+                ))),
+            },
+        }
+    }
+
+    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
+        let Some(list) = self.list(name)? else {
+            return Ok(None);
+        };
+        let texts = list.iter().map(|it| it.as_str().map(ToOwned::to_owned));
+        let texts: Option<Vec<String>> = texts.collect();
+        texts.map(Some).ok_or_else(|| mistyped(name, "a list of strings"))
+    }
+
+    fn list(&self, name: &str) -> Result<Option<&Vec<Value>>, Refusal> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::Array(list)) => Ok(Some(list)),
+            Some(_) => Err(mistyped(name, "a list")),
+        }
+    }
+
+    pub(crate) fn object(&self, name: &str) -> Result<Option<Members>, Refusal> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::Object(members)) => Ok(Some(Members(members.clone()))),
+            Some(_) => Err(mistyped(name, "a structure")),
+        }
+    }
+
+    pub(crate) fn objects(&self, name: &str) -> Result<Vec<Members>, Refusal> {
+        let list = self.list(name)?.map(Vec::as_slice).unwrap_or_default();
+        let objects = list.iter().map(|it| it.as_object().cloned().map(Members));
+        let objects: Option<Vec<Members>> = objects.collect();
+        objects.ok_or_else(|| mistyped(name, "a list of structures"))
+    }
+
+    /// Whether a member with an identifier contains `text`; values of secrets are not looked at.
+    pub(crate) fn mention(&self, text: &str) -> bool {
+        let identifiers = self.0.iter().filter(|(name, _)| !name.starts_with("Secret") || *name == "SecretId");
+        identifiers.into_iter().any(|(_, value)| value.to_string().contains(text))
+    }
+}
+
+fn mistyped(name: &str, expected: &str) -> Refusal {
+    Refusal::new(400, "SerializationException", format!("the member {name} must be {expected}"))
+}

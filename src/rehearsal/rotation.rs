@@ -1,0 +1,327 @@
+//! Secrets Manager's side of a rotation: the queue, the four steps, the retries, and the events.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::clock::delta;
+use super::cloud::{Cloud, Stopped};
+use super::ids;
+use super::secretsmanager::{CURRENT, PENDING, Place, Secret, start_rotation};
+use super::state::World;
+
+/// The order of the steps.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html>
+const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
+
+/// How long the schedule leaves a secret alone whose rotation failed. AWS does not document it.
+const PAUSE_AFTER_FAILURE: TimeDelta = TimeDelta::hours(24);
+
+/// A rotation function as Secrets Manager invokes it.
+pub trait RotationFunction: Send + Sync {
+    /// Runs one step. `event` is Secrets Manager's own; the invocation is dropped at `deadline`.
+    ///
+    /// # Errors
+    /// The error message of the function.
+    fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All four steps.
+    Whole,
+    /// `RotateImmediately=false`: testSecret alone, on a copy of the current value.
+    TestOnly,
+}
+
+/// A rotation in the queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    place: Place,
+    token: String,
+    extent: Extent,
+}
+
+impl Job {
+    pub(crate) fn new(place: &Place, token: &str, extent: Extent) -> Self {
+        Self { place: place.clone(), token: token.to_owned(), extent }
+    }
+
+    fn same_as(&self, other: &Self) -> bool {
+        self.place == other.place && self.token == other.token
+    }
+}
+
+/// Marks a job as running; dropping it ends that, also when the whole run is dropped.
+struct Running<'c> {
+    cloud: &'c Cloud,
+    job: Job,
+}
+
+impl<'c> Running<'c> {
+    fn new(cloud: &'c Cloud, job: Job) -> Self {
+        cloud.world().running.push(job.clone());
+        Self { cloud, job }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let job = &self.job;
+        self.cloud.world().running.retain(|it| !it.same_as(job));
+    }
+}
+
+/// What a job needs to know of its secret.
+struct Target {
+    arn: String,
+    function: String,
+    rotation_token: String,
+}
+
+impl World {
+    /// Queues a rotation unless it waits or runs already.
+    pub(crate) fn queue(&mut self, job: Job) {
+        let mut known = self.rotations.iter().chain(&self.running);
+        if !known.any(|it| it.same_as(&job)) {
+            self.rotations.push_back(job);
+        }
+    }
+
+    fn target(&mut self, job: &Job) -> Result<Target, String> {
+        let rotation_token = ids::rotation_token(&mut self.rng);
+        let account = self.accounts.get_mut(&job.place.account);
+        let secret = account.and_then(|it| it.secrets.get_mut(&job.place.name));
+        let secret = secret.filter(|it| it.deletion_date.is_none());
+        let secret = secret.ok_or("the secret is gone or marked for deletion")?;
+        if !secret.rotation.enabled {
+            return Err("the rotation was cancelled".to_owned());
+        }
+        let function = secret.rotation.function.clone();
+        // A retry goes on with the token of the first attempt.
+        let under_way = match &secret.rotation.under_way {
+            Some((version, token)) if *version == job.token => token.clone(),
+            _ => rotation_token,
+        };
+        secret.rotation.under_way = Some((job.token.clone(), under_way.clone()));
+        Ok(Target {
+            arn: secret.arn.clone(),
+            function: function.ok_or("the secret has no rotation function")?,
+            rotation_token: under_way,
+        })
+    }
+
+    fn alter(&mut self, job: &Job, now: DateTime<Utc>, change: impl FnOnce(&mut Secret)) {
+        if let Some(secret) = self.change_secret(&job.place, now) {
+            change(secret);
+        }
+    }
+
+    /// The event as CloudTrail hands it to EventBridge.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html>
+    fn announce(&mut self, job: &Job, event_name: &str, now: DateTime<Utc>) {
+        let Some(arn) = self.secret_at(&job.place).map(|it| it.arn.clone()) else { return };
+        let account = job.place.account.clone();
+        let detail = json!({
+            "eventVersion": "1.08",
+            "userIdentity": { "accountId": account, "invokedBy": "secretsmanager.amazonaws.com" },
+            "eventTime": now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            "eventSource": "secretsmanager.amazonaws.com",
+            "eventName": event_name,
+            "awsRegion": self.region,
+            "eventType": "AwsServiceEvent",
+            "recipientAccountId": account,
+            "additionalEventData": { "SecretId": arn },
+        });
+        self.event("AWS Service Event via CloudTrail", &account, &arn, &detail, now);
+    }
+}
+
+impl Cloud {
+    /// Runs every queued rotation to its end, retries included; several at once, as Lambda would.
+    pub async fn run_rotations(&self) {
+        loop {
+            let (jobs, at_once) = {
+                let mut world = self.world();
+                let at_once = world.switches.rotations_at_once.max(1);
+                (std::mem::take(&mut world.rotations), at_once)
+            };
+            if jobs.is_empty() {
+                return;
+            }
+            let running = futures_util::stream::iter(jobs).map(|job| self.run(job));
+            running.buffer_unordered(at_once).collect::<()>().await;
+        }
+    }
+
+    /// Starts the rotation of every secret whose time has come, as the native schedule does, and runs them.
+    pub async fn fire_due_rotations(&self) {
+        self.start_due_rotations();
+        self.run_rotations().await;
+    }
+
+    fn start_due_rotations(&self) {
+        let now = self.clock().now();
+        let mut world = self.world();
+        world.purge_secrets(now);
+        for place in due(&world, now) {
+            let token = ids::uuid(&mut world.rng);
+            // An earlier rotation that is not complete is queued instead; there is nobody to tell.
+            let _ = start_rotation(&mut world, &place, &token, Extent::Whole, now);
+        }
+    }
+
+    /// When the native schedule acts next: the earliest next rotation, or the end of the pause after a failure.
+    pub fn next_rotation_due(&self) -> Option<DateTime<Utc>> {
+        let world = self.world();
+        let secrets = world.accounts.values().flat_map(|it| it.secrets.values());
+        secrets.filter_map(Secret::next_attempt).min()
+    }
+
+    async fn run(&self, job: Job) {
+        let running = Running::new(self, job);
+        let job = &running.job;
+        let (attempts, mut wait) = self.begin(job);
+        for attempt in 1..=attempts {
+            match self.attempt(job).await {
+                Ok(()) => return self.conclude(job, Ok(())),
+                Err(Failure::Abandoned(why)) => return self.abandon(job, why),
+                Err(Failure::Step(why)) if attempt == attempts => return self.conclude(job, Err(why)),
+                Err(Failure::Step(_)) => {
+                    self.clock().sleep_for(wait).await;
+                    wait = wait.saturating_mul(2);
+                }
+            }
+        }
+    }
+
+    /// Announces a rotation; answers how often it may be tried, and the first wait between attempts.
+    fn begin(&self, job: &Job) -> (u32, Duration) {
+        let mut world = self.world();
+        let prefix = job.extent.event_prefix();
+        world.announce(job, &format!("{prefix}Started"), self.clock().now());
+        let attempts = match job.extent {
+            Extent::Whole => world.switches.rotation_attempts.max(1),
+            Extent::TestOnly => 1,
+        };
+        (attempts, world.switches.rotation_retry_wait)
+    }
+
+    /// All steps of the job once, in order, until one fails.
+    async fn attempt(&self, job: &Job) -> Result<(), Failure> {
+        let steps = match job.extent {
+            Extent::Whole => &STEPS[..],
+            Extent::TestOnly => &["testSecret"],
+        };
+        for step in steps {
+            let target = self.world().target(job).map_err(Failure::Abandoned)?;
+            self.step(job, &target, step).await.map_err(|why| Failure::Step(format!("{step}: {why}")))?;
+        }
+        let world = self.world();
+        let current = world.secret_at(&job.place).and_then(|it| it.staged(CURRENT));
+        let moved = current.is_some_and(|it| it.id == job.token);
+        if moved || job.extent == Extent::TestOnly {
+            return Ok(());
+        }
+        Err(Failure::Step("finishSecret: AWSCURRENT is not on the new version".to_owned()))
+    }
+
+    /// One invocation: within its time, dropped when a fault stops it.
+    async fn step(&self, job: &Job, target: &Target, step: &str) -> Result<(), String> {
+        let function = self.functions().get(&target.function).cloned();
+        let function = function.ok_or_else(|| {
+            format!("Secrets Manager cannot invoke the specified Lambda function {}", target.function)
+        })?;
+        let event = json!({
+            "Step": step,
+            "SecretId": target.arn,
+            "ClientRequestToken": job.token,
+            "RotationToken": target.rotation_token,
+        });
+        let limit: Duration = self.world().switches.rotation_step_limit;
+        let deadline = self.clock().now() + delta(limit);
+        // Invoked inside the watched future, so that calls made before its first await are watched too.
+        let invocation = self.until_stopped(async move { function.invoke(event, deadline).await });
+        match tokio::time::timeout(limit, invocation).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(Stopped)) => Err("the function was stopped".to_owned()),
+            Err(_) => Err(format!("Task timed out after {} seconds", limit.as_secs())),
+        }
+    }
+
+    /// Records how a rotation ended.
+    fn conclude(&self, job: &Job, result: Result<(), String>) {
+        let now = self.clock().now();
+        let mut world = self.world();
+        let lingers = world.switches.pending_label_lingers;
+        let succeeded = result.is_ok();
+        world.alter(job, now, |secret| match job.extent {
+            Extent::TestOnly => end_test(secret, job, result),
+            Extent::Whole => end_rotation(secret, result, lingers, now),
+        });
+        let end = if succeeded { "Succeeded" } else { "Failed" };
+        world.announce(job, &format!("{}{end}", job.extent.event_prefix()), now);
+    }
+
+    /// A rotation whose secret is gone or whose schedule was switched off ends without a result of its own.
+    fn abandon(&self, job: &Job, why: String) {
+        let now = self.clock().now();
+        let mut world = self.world();
+        world.alter(job, now, |secret| match job.extent {
+            Extent::TestOnly => end_test(secret, job, Err(why)),
+            Extent::Whole => secret.rotation.last_result = Some(Err(why)),
+        });
+        world.announce(job, "RotationAbandoned", now);
+    }
+}
+
+enum Failure {
+    /// A step failed: the whole rotation is tried again.
+    Step(String),
+    /// There is nothing left to rotate.
+    Abandoned(String),
+}
+
+impl Extent {
+    fn event_prefix(self) -> &'static str {
+        match self {
+            Self::Whole => "Rotation",
+            Self::TestOnly => "TestRotation",
+        }
+    }
+}
+
+/// The copy is removed whatever the test showed.
+fn end_test(secret: &mut Secret, job: &Job, result: Result<(), String>) {
+    secret.versions.retain(|it| it.id != job.token || it.stages.contains(CURRENT));
+    secret.rotation.under_way = None;
+    secret.rotation.last_test = Some(result);
+}
+
+/// A failure leaves AWSPENDING where it is, and `NextRotationDate` in the past.
+fn end_rotation(secret: &mut Secret, result: Result<(), String>, lingers: bool, now: DateTime<Utc>) {
+    if result.is_ok() {
+        secret.rotation.last_rotated = Some(now);
+        secret.rotation.counted_from = Some(now);
+        secret.rotation.not_before = None;
+        secret.rotation.under_way = None;
+        if !lingers {
+            for version in &mut secret.versions {
+                version.stages.remove(PENDING);
+            }
+        }
+    } else {
+        secret.rotation.not_before = Some(now + PAUSE_AFTER_FAILURE);
+    }
+    secret.rotation.last_result = Some(result);
+    secret.changed = now;
+}
+
+fn due(world: &World, now: DateTime<Utc>) -> Vec<Place> {
+    let secrets = world.accounts.values().flat_map(|it| it.secrets.values());
+    let due = secrets.filter(|it| it.next_attempt().is_some_and(|next| next <= now));
+    due.map(|it| Place { account: it.account.clone(), name: it.name.clone() }).collect()
+}

@@ -1,0 +1,108 @@
+//! `ListSecrets`: filters, pages, and the lag behind writes.
+
+use serde_json::{Value, json};
+
+use super::secrets::{as_listed, details, role_only, stages};
+use super::{Secret, invalid_parameter};
+use crate::rehearsal::answer::{Outcome, Refusal, Reply};
+use crate::rehearsal::dispatch::Exchange;
+use crate::rehearsal::request::Members;
+
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
+const PAGE: usize = 100;
+
+/// What a filter looks at.
+#[derive(Clone, Copy)]
+enum Key {
+    Name,
+    Tag,
+    Value,
+}
+
+struct Filter {
+    key: Key,
+    values: Vec<String>,
+}
+
+impl Filter {
+    fn read(members: &Members) -> Result<Self, Refusal> {
+        members.only(&["Key", "Values"])?;
+        let key = match members.needed("Key")? {
+            "name" => Key::Name,
+            "tag-key" => Key::Tag,
+            "tag-value" => Key::Value,
+            other => return Err(invalid_parameter(format!("the filter {other} is not modelled"))),
+        };
+        let values = members.texts("Values")?.unwrap_or_default();
+        Ok(Self { key, values })
+    }
+
+    /// A prefix of the name, of a tag's key or value, with its case; a leading `!` excludes.
+    fn passes(&self, secret: &Secret) -> bool {
+        let texts: Vec<&str> = match self.key {
+            Key::Name => vec![secret.name.as_str()],
+            Key::Tag => secret.tags.keys().map(String::as_str).collect(),
+            Key::Value => secret.tags.values().map(String::as_str).collect(),
+        };
+        let starts = |value: &str| texts.iter().any(|text| text.starts_with(value));
+        let (excluded, wanted): (Vec<&String>, Vec<&String>) =
+            self.values.iter().partition(|value| value.starts_with('!'));
+        let hidden = excluded.iter().any(|value| starts(value.trim_start_matches('!')));
+        !hidden && (wanted.is_empty() || wanted.iter().any(|value| starts(value)))
+    }
+}
+
+pub(super) fn list(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&["IncludePlannedDeletion", "MaxResults", "NextToken", "Filters", "SortOrder"])?;
+    role_only(exchange, "ListSecrets")?;
+    let filters = input.objects("Filters")?;
+    let filters: Vec<Filter> = filters.iter().map(Filter::read).collect::<Result<_, _>>()?;
+    let deleted_too = input.flag("IncludePlannedDeletion")?.unwrap_or(false);
+    let size = input.count("MaxResults", PAGE, PAGE)?;
+    let ascending = ascending(input)?;
+    let after = cursor(input)?;
+    let (world, now) = (&*exchange.world, exchange.now);
+    let account = &world.accounts[&exchange.caller.account];
+    let wanted = |name: &String| {
+        let secret = as_listed(world, account.secrets.get(name)?, now)?;
+        let shown = deleted_too || secret.deletion_date.is_none();
+        (shown && filters.iter().all(|it| it.passes(secret))).then_some(secret)
+    };
+    let order = account.secret_order.values();
+    let order: Box<dyn Iterator<Item = &String>> = match (ascending, after) {
+        (true, None) => Box::new(order),
+        (true, Some(last)) => Box::new(account.secret_order.range(last + 1..).map(|(_, name)| name)),
+        (false, None) => Box::new(order.rev()),
+        (false, Some(last)) => Box::new(account.secret_order.range(..last).rev().map(|(_, name)| name)),
+    };
+    let found: Vec<&Secret> = order.filter_map(wanted).take(size + 1).collect();
+    let page = &found[..found.len().min(size)];
+    let mut answer = json!({ "SecretList": page.iter().map(|it| entry(it)).collect::<Vec<_>>() });
+    if let (true, Some(last)) = (found.len() > size, page.last()) {
+        answer["NextToken"] = json!(last.serial.to_string());
+    }
+    Ok(Reply::Json(answer))
+}
+
+fn entry(secret: &Secret) -> Value {
+    let mut entry = details(secret);
+    entry["SecretVersionsToStages"] = stages(secret);
+    entry
+}
+
+fn ascending(input: &Members) -> Result<bool, Refusal> {
+    match input.text("SortOrder")? {
+        Some("asc") => Ok(true),
+        None | Some("desc") => Ok(false),
+        Some(other) => Err(Refusal::validation(format!("SortOrder must be asc or desc, not {other}"))),
+    }
+}
+
+fn cursor(input: &Members) -> Result<Option<u64>, Refusal> {
+    let token = input.text("NextToken")?;
+    token
+        .map(|it| {
+            it.parse().map_err(|_| Refusal::new(400, "InvalidNextTokenException", "The NextToken value is invalid."))
+        })
+        .transpose()
+}

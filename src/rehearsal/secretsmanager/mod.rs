@@ -1,0 +1,366 @@
+//! Secrets Manager: what a secret is, who may touch it, and which file answers which operation.
+
+mod list;
+pub(crate) mod policy;
+mod reading;
+mod rotate;
+mod rules;
+mod secrets;
+mod tags;
+mod versions;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use super::answer::{Outcome, Refusal, Reply};
+use super::dispatch::Exchange;
+use super::ids;
+use super::request::{Members, Service};
+use super::signature::Kind;
+use super::state::World;
+
+pub(crate) use rotate::start_rotation;
+pub(crate) use rules::Rules;
+pub(crate) use versions::{CURRENT, PENDING};
+
+/// A value, kept from `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Plain {
+    Text(String),
+    Binary(String),
+}
+
+impl fmt::Debug for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Plain(…)")
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    pub(crate) id: String,
+    pub(crate) value: Option<Plain>,
+    pub(crate) stages: BTreeSet<String>,
+    pub(crate) created: DateTime<Utc>,
+    /// When the value came, which may be later than the registration.
+    pub(crate) put_at: DateTime<Utc>,
+}
+
+impl Version {
+    pub(crate) fn new(id: &str, value: Option<Plain>, now: DateTime<Utc>) -> Self {
+        Self { id: id.to_owned(), value, stages: BTreeSet::new(), created: now, put_at: now }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rotation {
+    pub(crate) enabled: bool,
+    pub(crate) function: Option<String>,
+    pub(crate) rules: Option<Rules>,
+    pub(crate) last_rotated: Option<DateTime<Utc>>,
+    /// From when the interval to the next rotation counts: the last rotation, manual change, or start of the schedule.
+    pub(crate) counted_from: Option<DateTime<Utc>>,
+    /// After a failure, the schedule does not try again before this.
+    pub(crate) not_before: Option<DateTime<Utc>>,
+    /// The version under rotation and the token that its function puts it with.
+    pub(crate) under_way: Option<(String, String)>,
+    pub(crate) last_test: Option<Result<(), String>>,
+    pub(crate) last_result: Option<Result<(), String>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Secret {
+    pub(crate) account: String,
+    pub(crate) name: String,
+    pub(crate) arn: String,
+    pub(crate) serial: u64,
+    pub(crate) description: Option<String>,
+    pub(crate) kms_key_id: Option<String>,
+    pub(crate) created: DateTime<Utc>,
+    pub(crate) changed: DateTime<Utc>,
+    pub(crate) accessed: Option<DateTime<Utc>>,
+    pub(crate) versions: Vec<Version>,
+    pub(crate) tags: BTreeMap<String, String>,
+    /// The policy with unique ids in place of the ARNs of users and roles.
+    pub(crate) policy: Option<Value>,
+    pub(crate) rotation: Rotation,
+    pub(crate) deletion_date: Option<DateTime<Utc>>,
+    pub(crate) deleted: Option<DateTime<Utc>>,
+    /// The states before recent changes, for lists that lag; `None`: it did not exist.
+    pub(crate) past: Vec<(DateTime<Utc>, Option<Box<Secret>>)>,
+}
+
+impl Secret {
+    pub(crate) fn version(&self, id: &str) -> Option<&Version> {
+        self.versions.iter().find(|it| it.id == id)
+    }
+
+    pub(crate) fn version_mut(&mut self, id: &str) -> Option<&mut Version> {
+        self.versions.iter_mut().find(|it| it.id == id)
+    }
+
+    pub(crate) fn staged(&self, stage: &str) -> Option<&Version> {
+        self.versions.iter().find(|it| it.stages.contains(stage))
+    }
+
+    /// The id of the version under AWSPENDING, unless that is the current one.
+    pub(crate) fn unfinished(&self) -> Option<String> {
+        let pending = self.staged(PENDING)?;
+        (!pending.stages.contains(CURRENT)).then(|| pending.id.clone())
+    }
+
+    /// The latest time for the next rotation, if the schedule is on.
+    pub(crate) fn next_rotation(&self) -> Option<DateTime<Utc>> {
+        let rotation = &self.rotation;
+        let interval = rotation.rules.as_ref()?.interval;
+        let from = rotation.counted_from.unwrap_or(self.created);
+        rotation.enabled.then(|| from + interval)
+    }
+
+    /// When the schedule will act next: not before the pause after a failure.
+    pub(crate) fn next_attempt(&self) -> Option<DateTime<Utc>> {
+        let next = self.next_rotation().filter(|_| self.deletion_date.is_none())?;
+        Some(self.rotation.not_before.map_or(next, |earliest| earliest.max(next)))
+    }
+}
+
+/// Where a secret is: its account and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) account: String,
+    pub(crate) name: String,
+}
+
+impl World {
+    pub(crate) fn secret_at(&self, place: &Place) -> Option<&Secret> {
+        self.accounts.get(&place.account)?.secrets.get(&place.name)
+    }
+
+    /// The secret for a change: its state before is kept as long as lists may lag.
+    pub(crate) fn change_secret(&mut self, place: &Place, now: DateTime<Utc>) -> Option<&mut Secret> {
+        let lag = self.switches.list_secrets_lag;
+        let secret = self.accounts.get_mut(&place.account)?.secrets.get_mut(&place.name)?;
+        if lag.is_zero() {
+            secret.past.clear();
+        } else {
+            let mut before = Box::new(secret.clone());
+            before.past.clear();
+            let oldest = now - super::clock::delta(lag);
+            secret.past.retain(|(until, _)| *until > oldest);
+            secret.past.push((now, Some(before)));
+        }
+        Some(secret)
+    }
+
+    pub(crate) fn insert_secret(&mut self, secret: Secret) {
+        let account = self.expect_account(&secret.account);
+        account.secret_order.insert(secret.serial, secret.name.clone());
+        account.secrets.insert(secret.name.clone(), secret);
+    }
+
+    pub(crate) fn drop_secret(&mut self, place: &Place) {
+        let account = self.expect_account(&place.account);
+        if let Some(secret) = account.secrets.remove(&place.name) {
+            account.secret_order.remove(&secret.serial);
+        }
+    }
+
+    /// Purges the secrets whose recovery window has passed.
+    pub(crate) fn purge_secrets(&mut self, now: DateTime<Utc>) {
+        while let Some((date, account, name)) = self.deletions.first().filter(|it| it.0 <= now).cloned() {
+            self.deletions.pop_first();
+            let place = Place { account, name };
+            let due = self.secret_at(&place).is_some_and(|it| it.deletion_date == Some(date));
+            if due {
+                self.drop_secret(&place);
+            }
+        }
+    }
+
+    /// A secret's ARN without its suffix.
+    pub(crate) fn partial_arn(&self, account: &str, name: &str) -> String {
+        let (partition, region) = (&self.partition, &self.region);
+        format!("arn:{partition}:secretsmanager:{region}:{account}:secret:{name}")
+    }
+
+    /// A new secret without versions.
+    pub(crate) fn blank_secret(&mut self, account: &str, name: &str, now: DateTime<Utc>) -> Secret {
+        let arn = self.partial_arn(account, name);
+        Secret {
+            account: account.to_owned(),
+            name: name.to_owned(),
+            arn: format!("{arn}-{}", ids::arn_suffix(&mut self.rng)),
+            serial: self.next_serial(),
+            description: None,
+            kms_key_id: None,
+            created: now,
+            changed: now,
+            accessed: None,
+            versions: Vec::new(),
+            tags: BTreeMap::new(),
+            policy: None,
+            rotation: Rotation::default(),
+            deletion_date: None,
+            deleted: None,
+            past: vec![(now, None)],
+        }
+    }
+
+    /// The native event that EventBridge gets when AWSCURRENT moves.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/monitoring-eventbridge.html>
+    pub(crate) fn label_updated(&mut self, secret: (&str, &str, &str), version: &str, now: DateTime<Utc>) {
+        let (account, name, arn) = secret;
+        let detail = json!({ "name": name, "labelUpdated": CURRENT, "versionId": version });
+        self.event("Secret Label Updated", account, arn, &detail, now);
+    }
+
+    pub(crate) fn event(&mut self, kind: &str, account: &str, arn: &str, detail: &Value, now: DateTime<Utc>) {
+        let event = json!({
+            "version": "0",
+            "id": ids::uuid(&mut self.rng),
+            "detail-type": kind,
+            "source": "aws.secretsmanager",
+            "account": account,
+            "time": now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            "region": self.region,
+            "resources": [arn],
+            "detail": detail,
+        });
+        self.events.push(event);
+    }
+}
+
+/// Plants a secret with one current version; answers its ARN.
+pub(crate) fn plant(world: &mut World, account: &str, name: &str, value: Plain, created: DateTime<Utc>) -> String {
+    let id = ids::uuid(&mut world.rng);
+    let mut version = Version::new(&id, Some(value), created);
+    version.stages.insert(CURRENT.to_owned());
+    let mut secret = world.blank_secret(account, name, created);
+    secret.versions.push(version);
+    let arn = secret.arn.clone();
+    world.insert_secret(secret);
+    arn
+}
+
+pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Members) -> Outcome {
+    exchange.world.purge_secrets(exchange.now);
+    match operation {
+        "CreateSecret" => secrets::create(exchange, input),
+        "DescribeSecret" => secrets::describe(exchange, input),
+        "UpdateSecret" => secrets::update(exchange, input),
+        "DeleteSecret" => secrets::delete(exchange, input),
+        "RestoreSecret" => secrets::restore(exchange, input),
+        "ListSecrets" => list::list(exchange, input),
+        "GetSecretValue" => versions::get(exchange, input),
+        "PutSecretValue" => versions::put(exchange, input),
+        "UpdateSecretVersionStage" => versions::move_stage(exchange, input),
+        "ListSecretVersionIds" => versions::list(exchange, input),
+        "TagResource" => tags::tag(exchange, input),
+        "UntagResource" => tags::untag(exchange, input),
+        "PutResourcePolicy" => policy::put(exchange, input),
+        "GetResourcePolicy" => policy::get(exchange, input),
+        "DeleteResourcePolicy" => policy::delete(exchange, input),
+        "ValidateResourcePolicy" => policy::validate(exchange, input),
+        "RotateSecret" => rotate::rotate(exchange, input),
+        "CancelRotateSecret" => rotate::cancel(exchange, input),
+        _ => Err(Refusal::unknown_operation(Service::SecretsManager, operation)),
+    }
+}
+
+pub(crate) fn invalid_parameter(message: impl Into<String>) -> Refusal {
+    Refusal::new(400, "InvalidParameterException", message)
+}
+
+pub(crate) fn invalid_request(message: impl Into<String>) -> Refusal {
+    Refusal::new(400, "InvalidRequestException", message)
+}
+
+pub(crate) fn not_found(message: impl Into<String>) -> Refusal {
+    Refusal::new(400, "ResourceNotFoundException", message)
+}
+
+pub(crate) const NO_SECRET: &str = "Secrets Manager can't find the specified secret.";
+
+/// A time as JSON 1.1 writes it: seconds with milliseconds.
+pub(crate) fn seconds(time: DateTime<Utc>) -> Value {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit a float exactly")]
+    let seconds = time.timestamp_millis() as f64 / 1000.0;
+    json!(seconds)
+}
+
+/// The start of the day: the precision of a last access.
+pub(crate) fn day(time: DateTime<Utc>) -> DateTime<Utc> {
+    time - TimeDelta::milliseconds(time.timestamp_millis().rem_euclid(86_400_000))
+}
+
+/// Finds the secret that a caller names and lets roles of its own account pass. Users pass only where a policy is
+/// asked about the action, which is when they read.
+pub(crate) fn locate(exchange: &mut Exchange<'_>, input: &Members, action: &str) -> Result<Place, Refusal> {
+    let id = input.needed("SecretId")?;
+    let own = exchange.caller.account.clone();
+    let (place, exact) = named(exchange.world, &own, id);
+    exchange.resource = match exchange.world.secret_at(&place) {
+        Some(secret) => secret.arn.clone(),
+        None if id.starts_with("arn:") => id.to_owned(),
+        None => exchange.world.partial_arn(&place.account, &place.name),
+    };
+    let action = format!("secretsmanager:{action}");
+    if let Kind::User { .. } = exchange.caller.kind {
+        reading::authorize(exchange, &place, &action, exact)?;
+    } else if place.account != own {
+        return Err(Refusal::denied(
+            &exchange.caller.arn,
+            &action,
+            &exchange.resource,
+            " because no resource-based policy allows the action",
+        ));
+    }
+    match exchange.world.secret_at(&place) {
+        Some(_) => Ok(place),
+        None => Err(not_found(NO_SECRET)),
+    }
+}
+
+/// As [`locate`], for the many calls that a secret marked for deletion refuses.
+pub(crate) fn locate_alive(exchange: &mut Exchange<'_>, input: &Members, action: &str) -> Result<Place, Refusal> {
+    let place = locate(exchange, input, action)?;
+    match exchange.world.secret_at(&place).and_then(|it| it.deletion_date) {
+        None => Ok(place),
+        Some(_) => {
+            Err(invalid_request("You can't perform this operation on the secret because it was marked for deletion."))
+        }
+    }
+}
+
+/// Which secret a name, a full ARN or an ARN without suffix means, and whether it was a full ARN.
+fn named(world: &World, own: &str, id: &str) -> (Place, bool) {
+    let place = |account: &str, name: &str| Place { account: account.to_owned(), name: name.to_owned() };
+    let prefix = format!("arn:{}:secretsmanager:{}:", world.partition, world.region);
+    let Some((account, name)) = id.strip_prefix(&prefix).and_then(|rest| rest.split_once(":secret:")) else {
+        return (place(own, id), false);
+    };
+    let stem = name.len().checked_sub(7).and_then(|end| name.get(..end));
+    let full = stem.map(|stem| place(account, stem));
+    match full.filter(|it| world.secret_at(it).is_some_and(|secret| secret.arn == id)) {
+        Some(place) => (place, true),
+        None => (place(account, name), false),
+    }
+}
+
+/// The answer that many operations give.
+pub(crate) fn identity(secret: &Secret) -> Value {
+    json!({ "ARN": secret.arn, "Name": secret.name })
+}
+
+/// A success with a secret's ARN and name, and perhaps a version id.
+pub(crate) fn identified(world: &World, place: &Place, version: Option<&str>) -> Outcome {
+    let secret = world.secret_at(place).ok_or_else(|| not_found(NO_SECRET))?;
+    let mut answer = identity(secret);
+    if let Some(version) = version {
+        answer["VersionId"] = json!(version);
+    }
+    Ok(Reply::Json(answer))
+}

@@ -1,0 +1,109 @@
+//! `RotateSecret` and `CancelRotateSecret`: the schedule, the pending version, and what is queued.
+
+use super::versions::{self, CURRENT, PENDING};
+use super::{
+    NO_SECRET, Place, Rules, Secret, Version, identified, invalid_parameter, invalid_request, locate_alive, not_found,
+};
+use crate::rehearsal::answer::{Outcome, Refusal};
+use crate::rehearsal::dispatch::Exchange;
+use crate::rehearsal::ids;
+use crate::rehearsal::request::Members;
+use crate::rehearsal::rotation::{Extent, Job};
+use crate::rehearsal::state::World;
+use chrono::{DateTime, Utc};
+
+pub(super) fn rotate(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&["SecretId", "ClientRequestToken", "RotationLambdaARN", "RotationRules", "RotateImmediately"])?;
+    let place = locate_alive(exchange, input, "RotateSecret")?;
+    let given = input.has("ClientRequestToken");
+    let token = versions::request_token(exchange, input)?;
+    let rules = input.object("RotationRules")?;
+    let rules = rules.map(|it| Rules::read(&it)).transpose()?;
+    let function = input.text("RotationLambdaARN")?;
+    let extent = match input.flag("RotateImmediately")? {
+        Some(false) => Extent::TestOnly,
+        _ => Extent::Whole,
+    };
+    let world = &mut *exchange.world;
+    let secret = world.secret_at(&place).ok_or_else(|| not_found(NO_SECRET))?;
+    if given && secret.unfinished().as_ref() == Some(&token) {
+        // The same request again: the rotation under this token goes on.
+        world.queue(Job::new(&place, &token, extent));
+        return identified(world, &place, Some(&token));
+    }
+    check(secret, function, &token)?;
+    configure(world, &place, function, rules, exchange.now);
+    start_rotation(world, &place, &token, extent, exchange.now)?;
+    identified(world, &place, Some(&token))
+}
+
+fn check(secret: &Secret, function: Option<&str>, token: &str) -> Result<(), Refusal> {
+    if function.is_some_and(|arn| !arn.starts_with("arn:") || !arn.contains(":function:")) {
+        return Err(invalid_parameter("The RotationLambdaARN is not the ARN of a Lambda function."));
+    }
+    if function.is_none() && secret.rotation.function.is_none() {
+        return Err(invalid_request("No Lambda rotation function ARN is associated with this secret."));
+    }
+    if secret.version(token).is_some() && secret.unfinished().as_deref() != Some(token) {
+        let message = format!("ClientRequestToken {token} is already in use for a version of this secret.");
+        return Err(Refusal::new(400, "ResourceExistsException", message));
+    }
+    Ok(())
+}
+
+fn configure(world: &mut World, place: &Place, function: Option<&str>, rules: Option<Rules>, now: DateTime<Utc>) {
+    // A rotation that is not complete is reattempted and nothing is changed.
+    let busy = world.secret_at(place).and_then(Secret::unfinished).is_some();
+    let Some(secret) = world.change_secret(place, now).filter(|_| !busy) else { return };
+    let rotation = &mut secret.rotation;
+    if let Some(function) = function {
+        rotation.function = Some(function.to_owned());
+    }
+    if rules.is_some() && rules != rotation.rules {
+        rotation.rules = rules;
+    }
+    if !rotation.enabled || rotation.counted_from.is_none() {
+        rotation.counted_from = Some(now);
+    }
+    rotation.enabled = true;
+    secret.changed = now;
+}
+
+/// Registers the pending version and queues the rotation; answers an error where an earlier one is not complete,
+/// and queues that one.
+pub(crate) fn start_rotation(
+    world: &mut World,
+    place: &Place,
+    token: &str,
+    extent: Extent,
+    now: DateTime<Utc>,
+) -> Result<(), Refusal> {
+    let secret = world.secret_at(place).ok_or_else(|| not_found(NO_SECRET))?;
+    if let Some(unfinished) = secret.unfinished() {
+        world.queue(Job::new(place, &unfinished, Extent::Whole));
+        return Err(invalid_request("A previous rotation isn't complete. That rotation will be reattempted."));
+    }
+    let rotation_token = ids::rotation_token(&mut world.rng);
+    if let Some(secret) = world.change_secret(place, now) {
+        let copied = secret.staged(CURRENT).and_then(|it| it.value.clone());
+        let value = copied.filter(|_| extent == Extent::TestOnly);
+        secret.versions.push(Version::new(token, value, now));
+        versions::set_stage(secret, PENDING, Some(token));
+        secret.rotation.under_way = Some((token.to_owned(), rotation_token));
+    }
+    world.queue(Job::new(place, token, extent));
+    Ok(())
+}
+
+pub(super) fn cancel(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&["SecretId"])?;
+    let place = locate_alive(exchange, input, "CancelRotateSecret")?;
+    let now = exchange.now;
+    if let Some(secret) = exchange.world.change_secret(&place, now) {
+        secret.rotation.enabled = false;
+        secret.changed = now;
+    }
+    let secret = exchange.world.secret_at(&place);
+    let pending = secret.and_then(|it| it.staged(PENDING)).map(|it| it.id.clone());
+    identified(exchange.world, &place, pending.as_deref())
+}

@@ -1,0 +1,85 @@
+//! Tags on a secret and what they may hold.
+
+use std::collections::BTreeMap;
+
+use super::{invalid_parameter, locate_alive};
+use crate::rehearsal::answer::{Outcome, Refusal, Reply};
+use crate::rehearsal::dispatch::Exchange;
+use crate::rehearsal::request::Members;
+
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_TagResource.html>
+const MOST_TAGS: usize = 50;
+const LONGEST_KEY: usize = 128;
+const LONGEST_VALUE: usize = 256;
+
+pub(super) fn tag(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&["SecretId", "Tags"])?;
+    let place = locate_alive(exchange, input, "TagResource")?;
+    let added = read(input)?;
+    let now = exchange.now;
+    if let Some(secret) = exchange.world.secret_at(&place) {
+        let new = added.keys().filter(|key| !secret.tags.contains_key(*key));
+        check_count(secret.tags.len() + new.count())?;
+    }
+    if let Some(secret) = exchange.world.change_secret(&place, now) {
+        secret.tags.extend(added);
+        secret.changed = now;
+    }
+    Ok(Reply::Empty)
+}
+
+pub(super) fn untag(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&["SecretId", "TagKeys"])?;
+    let place = locate_alive(exchange, input, "UntagResource")?;
+    let keys = input.texts("TagKeys")?.unwrap_or_default();
+    let now = exchange.now;
+    if let Some(secret) = exchange.world.change_secret(&place, now) {
+        secret.tags.retain(|key, _| !keys.contains(key));
+        secret.changed = now;
+    }
+    Ok(Reply::Empty)
+}
+
+/// Reads and checks the member `Tags`.
+pub(super) fn read(input: &Members) -> Result<BTreeMap<String, String>, Refusal> {
+    let mut tags = BTreeMap::new();
+    for tag in input.objects("Tags")? {
+        tag.only(&["Key", "Value"])?;
+        let key = tag.needed("Key")?;
+        let value = tag.text("Value")?.unwrap_or_default();
+        check(key, LONGEST_KEY)?;
+        check(value, LONGEST_VALUE)?;
+        if key.to_ascii_lowercase().starts_with("aws:") {
+            return Err(invalid_parameter(format!("The tag key {key} has the reserved prefix aws:.")));
+        }
+        if tags.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(invalid_parameter(format!("The tag key {key} is given twice.")));
+        }
+    }
+    check_count(tags.len())?;
+    Ok(tags)
+}
+
+fn check_count(count: usize) -> Result<(), Refusal> {
+    if count <= MOST_TAGS {
+        return Ok(());
+    }
+    Err(invalid_parameter(format!("A secret can have {MOST_TAGS} tags at most, not {count}.")))
+}
+
+/// Letters, digits, spaces and `_ . : / = + - @`.
+fn check(text: &str, longest: usize) -> Result<(), Refusal> {
+    if text.chars().count() > longest {
+        let message = format!(
+            "1 validation error detected: Value at 'tags' failed to satisfy constraint: Member must have length less than or equal to {longest}"
+        );
+        return Err(Refusal::validation(message));
+    }
+    let legal = |c: char| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c);
+    match text.chars().find(|c| !legal(*c)) {
+        None => Ok(()),
+        Some(c) => Err(invalid_parameter(format!(
+            "The tag text {text:?} holds {c:?}: letters, digits, spaces and _.:/=+-@ are allowed."
+        ))),
+    }
+}

@@ -1,0 +1,275 @@
+//! SES: takes mail, or refuses it as the account's state demands, and keeps what was sent.
+
+use std::collections::VecDeque;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+
+use super::answer::{Outcome, Refusal, Reply};
+use super::dispatch::Exchange;
+use super::ids;
+use super::request::{Members, Service};
+use super::switches::Switches;
+
+/// Mail is kept so far and no further.
+const MOST_MAILS: usize = 100_000;
+/// <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>
+const MOST_RECIPIENTS: usize = 50;
+
+/// A message as it was sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mail {
+    /// The account that sent it.
+    pub account: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The sender.
+    pub from: String,
+    /// The recipients.
+    pub to: Vec<String>,
+    /// The recipients in copy.
+    pub cc: Vec<String>,
+    /// The recipients in blind copy.
+    pub bcc: Vec<String>,
+    /// Where answers go.
+    pub reply_to: Vec<String>,
+    /// The subject.
+    pub subject: String,
+    /// The HTML part.
+    pub html: Option<String>,
+    /// The text part.
+    pub text: Option<String>,
+    /// A raw message as it was given, decoded.
+    pub raw: Option<String>,
+    /// The id that SES answered.
+    pub message_id: String,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pub(crate) mails: VecDeque<Mail>,
+}
+
+impl Outbox {
+    fn keep(&mut self, mail: Mail) {
+        if self.mails.len() == MOST_MAILS {
+            self.mails.pop_front();
+        }
+        self.mails.push_back(mail);
+    }
+
+    fn sent_since(&self, then: DateTime<Utc>) -> usize {
+        self.mails.iter().rev().take_while(|mail| mail.at > then).count()
+    }
+}
+
+pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Members) -> Outcome {
+    if exchange.world.switches.mail_down {
+        return Err(Refusal::new(500, "InternalFailure", "The mail service is down."));
+    }
+    if !exchange.caller.is_role() {
+        let action = format!("ses:{operation}");
+        return Err(Refusal::access_denied(Service::Ses, &exchange.caller.arn, &action, "*"));
+    }
+    match operation {
+        "SendEmail" => send(exchange, input),
+        "GetAccount" => get_account(exchange, input),
+        "GetEmailIdentity" => get_identity(exchange, input),
+        _ => Err(Refusal::unknown_operation(Service::Ses, operation)),
+    }
+}
+
+fn get_account(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&[])?;
+    let switches = &exchange.world.switches;
+    let sandbox = switches.mail_sandbox;
+    let daily = if sandbox { 200.0 } else { 50_000.0 };
+    let rate = switches.mails_per_second.map_or(if sandbox { 1.0 } else { 14.0 }, f64::from);
+    let sent = exchange.world.outbox.sent_since(exchange.now - TimeDelta::hours(24));
+    Ok(Reply::Json(json!({
+        "ProductionAccessEnabled": !sandbox,
+        "SendingEnabled": !switches.mail_paused,
+        "EnforcementStatus": "HEALTHY",
+        "DedicatedIpAutoWarmupEnabled": false,
+        "SendQuota": { "Max24HourSend": daily, "MaxSendRate": rate, "SentLast24Hours": sent },
+    })))
+}
+
+fn get_identity(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    let identity = input.needed("EmailIdentity")?;
+    exchange.resource = identity_arn(exchange, identity);
+    if !exchange.world.switches.verified_identities.contains(identity) {
+        return Err(Refusal::new(404, "NotFoundException", format!("Email identity {identity} does not exist.")));
+    }
+    let kind = if identity.contains('@') { "EMAIL_ADDRESS" } else { "DOMAIN" };
+    Ok(Reply::Json(json!({
+        "IdentityType": kind,
+        "VerifiedForSendingStatus": true,
+        "VerificationStatus": "SUCCESS",
+    })))
+}
+
+fn identity_arn(exchange: &Exchange<'_>, identity: &str) -> String {
+    let (world, account) = (&exchange.world, &exchange.caller.account);
+    format!("arn:{}:ses:{}:{account}:identity/{identity}", world.partition, world.region)
+}
+
+fn send(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+    input.only(&["FromEmailAddress", "Destination", "Content", "ReplyToAddresses"])?;
+    let mail = compose(exchange, input)?;
+    let domain = address(&mail.from).rsplit('@').next().unwrap_or_default().to_owned();
+    exchange.resource = identity_arn(exchange, &domain);
+    check_state(exchange)?;
+    check_addresses(&exchange.world.switches, &mail)?;
+    let message_id = mail.message_id.clone();
+    exchange.world.outbox.keep(mail);
+    Ok(Reply::Json(json!({ "MessageId": message_id })))
+}
+
+fn compose(exchange: &mut Exchange<'_>, input: &Members) -> Result<Mail, Refusal> {
+    let destination = input.object("Destination")?.unwrap_or_default();
+    destination.only(&["ToAddresses", "CcAddresses", "BccAddresses"])?;
+    let recipients = |name: &str| Ok::<_, Refusal>(destination.texts(name)?.unwrap_or_default());
+    let mut mail = Mail {
+        account: exchange.caller.account.clone(),
+        at: exchange.now,
+        from: input.text("FromEmailAddress")?.unwrap_or_default().to_owned(),
+        to: recipients("ToAddresses")?,
+        cc: recipients("CcAddresses")?,
+        bcc: recipients("BccAddresses")?,
+        reply_to: input.texts("ReplyToAddresses")?.unwrap_or_default(),
+        subject: String::new(),
+        html: None,
+        text: None,
+        raw: None,
+        message_id: format!("{}-000000", ids::uuid(&mut exchange.world.rng)),
+    };
+    let content = input.object("Content")?.ok_or_else(|| bad_request("Content is missing."))?;
+    content.only(&["Simple", "Raw"])?;
+    match (content.object("Simple")?, content.object("Raw")?) {
+        (Some(simple), None) => read_simple(&mut mail, &simple)?,
+        (None, Some(raw)) => read_raw(&mut mail, &raw)?,
+        _ => return Err(bad_request("Content must be either Simple or Raw.")),
+    }
+    Ok(mail)
+}
+
+fn read_simple(mail: &mut Mail, simple: &Members) -> Result<(), Refusal> {
+    simple.only(&["Subject", "Body", "Headers"])?;
+    let part = |members: Option<Members>| -> Result<Option<String>, Refusal> {
+        let Some(members) = members else { return Ok(None) };
+        members.only(&["Data", "Charset"])?;
+        Ok(Some(members.text("Data")?.unwrap_or_default().to_owned()))
+    };
+    let subject = part(simple.object("Subject")?)?;
+    mail.subject = subject.ok_or_else(|| bad_request("Subject is missing."))?;
+    if mail.subject.contains(['\r', '\n']) {
+        return Err(bad_request("Header injection: the subject holds a line break."));
+    }
+    let body = simple.object("Body")?.ok_or_else(|| bad_request("Body is missing."))?;
+    body.only(&["Text", "Html"])?;
+    mail.text = part(body.object("Text")?)?;
+    mail.html = part(body.object("Html")?)?;
+    if mail.text.is_none() && mail.html.is_none() {
+        return Err(bad_request("Body is empty."));
+    }
+    Ok(())
+}
+
+/// Takes sender, recipients and subject from a raw message's headers where the request has none.
+fn read_raw(mail: &mut Mail, raw: &Members) -> Result<(), Refusal> {
+    raw.only(&["Data"])?;
+    let bytes = STANDARD.decode(raw.needed("Data")?);
+    let bytes = bytes.map_err(|_| bad_request("Raw data is not base64."))?;
+    let message = String::from_utf8_lossy(&bytes).into_owned();
+    let end = message.find("\r\n\r\n").or_else(|| message.find("\n\n"));
+    let headers = message[..end.unwrap_or(message.len())].replace("\r\n", "\n");
+    let headers = headers.replace("\n ", " ").replace("\n\t", " ");
+    let header = |name: &str| {
+        let mut lines = headers.lines().filter_map(|line| line.split_once(':'));
+        let found = lines.find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.trim().to_owned())
+    };
+    let list = |name: &str| {
+        let value = header(name).unwrap_or_default();
+        let addresses = value.split(',').map(str::trim).filter(|it| !it.is_empty());
+        addresses.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    mail.subject = header("Subject").unwrap_or_default();
+    if mail.from.is_empty() {
+        mail.from = header("From").unwrap_or_default();
+    }
+    if mail.to.is_empty() && mail.cc.is_empty() && mail.bcc.is_empty() {
+        (mail.to, mail.cc) = (list("To"), list("Cc"));
+    }
+    mail.raw = Some(message);
+    Ok(())
+}
+
+fn check_state(exchange: &Exchange<'_>) -> Result<(), Refusal> {
+    let switches = &exchange.world.switches;
+    if switches.mail_paused {
+        let message = "Email sending is disabled for this account.";
+        return Err(Refusal::new(400, "SendingPausedException", message));
+    }
+    let recent = exchange.world.outbox.sent_since(exchange.now - TimeDelta::seconds(1));
+    match switches.mails_per_second {
+        Some(limit) if u64::try_from(recent).unwrap_or(u64::MAX) >= u64::from(limit) => {
+            Err(Refusal::new(429, "TooManyRequestsException", "Maximum sending rate exceeded."))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_addresses(switches: &Switches, mail: &Mail) -> Result<(), Refusal> {
+    let recipients: Vec<&String> = mail.to.iter().chain(&mail.cc).chain(&mail.bcc).collect();
+    if recipients.is_empty() || recipients.len() > MOST_RECIPIENTS {
+        return Err(bad_request(&format!("1 to {MOST_RECIPIENTS} recipients are needed.")));
+    }
+    let all = recipients.iter().copied().chain([&mail.from]);
+    if let Some(bad) = all.into_iter().find(|it| !is_address(address(it))) {
+        return Err(bad_request(&format!("Illegal address: {bad}")));
+    }
+    let verified = &switches.verified_identities;
+    if !verified.is_empty() && !is_verified(switches, &mail.from) {
+        let message =
+            format!("Email address is not verified. The following identities failed the check: {}", mail.from);
+        return Err(Refusal::new(400, "MessageRejected", message));
+    }
+    let unverified = recipients.into_iter().find(|it| switches.mail_sandbox && !is_verified(switches, it));
+    match unverified {
+        None => Ok(()),
+        Some(recipient) => {
+            let message =
+                format!("Email address is not verified. The following identities failed the check: {recipient}");
+            Err(Refusal::new(400, "MessageRejected", message))
+        }
+    }
+}
+
+/// The bare address of `Name <address>`.
+fn address(text: &str) -> &str {
+    match text.rsplit_once('<') {
+        Some((_, rest)) => rest.trim_end_matches('>').trim(),
+        None => text.trim(),
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let legal = |c: char| c.is_ascii_graphic() && !"()<>,;:\\\"[]@".contains(c);
+    !local.is_empty() && domain.contains('.') && text.len() <= 320 && local.chars().chain(domain.chars()).all(legal)
+}
+
+fn is_verified(switches: &Switches, text: &str) -> bool {
+    let address = address(text);
+    let domain = address.rsplit('@').next().unwrap_or_default();
+    let verified = &switches.verified_identities;
+    verified.contains(address) || verified.contains(domain)
+}
+
+fn bad_request(message: &str) -> Refusal {
+    Refusal::new(400, "BadRequestException", message)
+}

@@ -1,0 +1,195 @@
+//! Who calls: finds the key of a request, checks its state and its signature.
+
+use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use chrono::{DateTime, NaiveDateTime, Utc};
+
+use super::answer::Refusal;
+use super::request::{Authorization, Request, Service, Wire};
+use super::state::World;
+
+/// Who a request acts as.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) account: String,
+    pub(crate) arn: String,
+    /// AIDA… for a user, AROA…:session for a role.
+    pub(crate) user_id: String,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    User { name: String },
+    Role { name: String },
+}
+
+impl Caller {
+    pub(crate) fn is_role(&self) -> bool {
+        matches!(self.kind, Kind::Role { .. })
+    }
+}
+
+/// Finds out who calls, or refuses in the service's own words.
+pub(crate) fn authenticate(
+    world: &mut World,
+    wire: &Wire,
+    request: &Request,
+    now: DateTime<Utc>,
+) -> Result<Caller, Refusal> {
+    let service = request.operation.service;
+    let authorization = &request.authorization;
+    check_region(world, authorization, service)?;
+    if world.sessions.contains_key(&authorization.access_key_id) {
+        session_caller(world, wire, authorization, service, now)
+    } else {
+        key_caller(world, wire, authorization, service, now)
+    }
+}
+
+/// The services are only where they are: IAM and Organizations in the partition's own region, the others in the model's.
+fn check_region(world: &World, authorization: &Authorization, service: Service) -> Result<(), Refusal> {
+    let expected = match service {
+        Service::Organizations if world.partition == "aws-cn" => "cn-northwest-1",
+        Service::Iam | Service::Organizations => world.global_region(),
+        Service::Sts => return Ok(()),
+        Service::SecretsManager | Service::Ses => world.region.as_str(),
+    };
+    if authorization.region == expected {
+        return Ok(());
+    }
+    let message = format!("Credential should be scoped to a valid region: {}, not {}", expected, authorization.region);
+    Err(bad_signature(service, message))
+}
+
+fn session_caller(
+    world: &World,
+    wire: &Wire,
+    authorization: &Authorization,
+    service: Service,
+    now: DateTime<Utc>,
+) -> Result<Caller, Refusal> {
+    let Some(session) = world.sessions.get(&authorization.access_key_id) else {
+        return Err(unknown_key(service));
+    };
+    if wire.header("x-amz-security-token") != Some(session.token.as_str()) {
+        return Err(unknown_key(service));
+    }
+    check_signature(wire, authorization, &session.secret, service)?;
+    if session.expires.is_some_and(|expires| expires <= now) {
+        return Err(expired(service));
+    }
+    let account = world.accounts.get(&session.account);
+    let Some(role) = account.and_then(|it| it.roles.get(&session.role)) else {
+        return Err(unknown_key(service));
+    };
+    let (partition, account, name) = (&world.partition, &session.account, &session.name);
+    Ok(Caller {
+        account: account.clone(),
+        arn: format!("arn:{partition}:sts::{account}:assumed-role/{}/{name}", role.name),
+        user_id: format!("{}:{name}", role.id),
+        kind: Kind::Role { name: role.name.clone() },
+    })
+}
+
+fn key_caller(
+    world: &mut World,
+    wire: &Wire,
+    authorization: &Authorization,
+    service: Service,
+    now: DateTime<Utc>,
+) -> Result<Caller, Refusal> {
+    let id = &authorization.access_key_id;
+    let Some((account, name)) = world.key_owners.get(id).cloned() else {
+        return Err(unknown_key(service));
+    };
+    let user = world.accounts.get_mut(&account).and_then(|it| it.user_mut(&name));
+    let Some(user) = user else {
+        return Err(unknown_key(service));
+    };
+    let user_id = user.id.clone();
+    let key = user.keys.iter_mut().find(|key| key.id == *id);
+    let Some(key) = key.filter(|key| key.accepted_at(now)) else {
+        return Err(unknown_key(service));
+    };
+    check_signature(wire, authorization, &key.secret, service)?;
+    key.note_use(service.name(), &authorization.region, now);
+    let arn = world.accounts[&account].user(&name).map(|user| world.user_arn(&account, user));
+    Ok(Caller { account, arn: arn.unwrap_or_default(), user_id, kind: Kind::User { name } })
+}
+
+/// Signs the request again with the key that the model knows and compares.
+fn check_signature(wire: &Wire, authorization: &Authorization, secret: &str, service: Service) -> Result<(), Refusal> {
+    let mismatch = || {
+        bad_signature(
+            service,
+            "The request signature we calculated does not match the signature you provided. \
+             Check your AWS Secret Access Key and signing method."
+                .to_owned(),
+        )
+    };
+    match expected_signature(wire, authorization, secret) {
+        Some(expected) if expected == authorization.signature => Ok(()),
+        _ => Err(mismatch()),
+    }
+}
+
+fn expected_signature(wire: &Wire, authorization: &Authorization, secret: &str) -> Option<String> {
+    let time = signing_time(wire.header("x-amz-date")?)?;
+    let identity = Credentials::new(&authorization.access_key_id, secret, None, None, "rehearsal").into();
+    let mut settings = SigningSettings::default();
+    // Exactly the headers that the caller signed are signed again, whatever they are.
+    settings.excluded_headers = None;
+    let parameters = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(&authorization.region)
+        .name(&authorization.service)
+        .time(time)
+        .settings(settings)
+        .build()
+        .ok()?
+        .into();
+    let signed = |name: &str| authorization.signed_headers.iter().any(|it| it == name);
+    let headers = wire.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let headers = headers.filter(|(name, _)| signed(name) && !matches!(*name, "x-amz-date" | "host"));
+    let headers = headers.chain(std::iter::once(("host", wire.host.as_str())));
+    let mut url = String::new();
+    write!(url, "https://{}{}", wire.host, wire.path).ok()?;
+    let request = SignableRequest::new(&wire.method, url, headers, SignableBody::Bytes(&wire.body)).ok()?;
+    Some(sign(request, &parameters).ok()?.signature().to_owned())
+}
+
+fn signing_time(text: &str) -> Option<SystemTime> {
+    let time = NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%SZ").ok()?;
+    Some(time.and_utc().into())
+}
+
+fn unknown_key(service: Service) -> Refusal {
+    let (status, code) = match service {
+        Service::Iam | Service::Sts => (403, "InvalidClientTokenId"),
+        Service::Ses => (403, "UnrecognizedClientException"),
+        _ => (400, "UnrecognizedClientException"),
+    };
+    Refusal::new(status, code, "The security token included in the request is invalid.")
+}
+
+fn expired(service: Service) -> Refusal {
+    let (status, code) = match service {
+        Service::Iam | Service::Sts => (403, "ExpiredToken"),
+        Service::Ses => (403, "ExpiredTokenException"),
+        _ => (400, "ExpiredTokenException"),
+    };
+    Refusal::new(status, code, "The security token included in the request is expired")
+}
+
+fn bad_signature(service: Service, message: String) -> Refusal {
+    match service {
+        Service::Iam | Service::Sts => Refusal::new(403, "SignatureDoesNotMatch", message),
+        Service::Ses => Refusal::new(403, "InvalidSignatureException", message),
+        _ => Refusal::new(400, "InvalidSignatureException", message),
+    }
+}

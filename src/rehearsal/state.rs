@@ -1,0 +1,260 @@
+//! The model's memory: plain data, one instance per cloud, behind one lock. Services change it, views show it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::calls::Call;
+use super::ids;
+use super::rotation::Job;
+use super::secretsmanager::Secret;
+use super::ses::Outbox;
+use super::switches::Switches;
+
+/// The state of an account in its organization.
+/// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_Account.html>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountState {
+    /// In use.
+    Active,
+    /// Suspended by AWS.
+    Suspended,
+    /// Being closed; still works.
+    PendingClosure,
+    /// Made, not yet usable.
+    PendingActivation,
+    /// Closed.
+    Closed,
+}
+
+impl AccountState {
+    /// The word of the member `State`.
+    pub(crate) fn state(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Suspended => "SUSPENDED",
+            Self::PendingClosure => "PENDING_CLOSURE",
+            Self::PendingActivation => "PENDING_ACTIVATION",
+            Self::Closed => "CLOSED",
+        }
+    }
+
+    /// The word of the older member `Status`, which has fewer.
+    pub(crate) fn status(self) -> &'static str {
+        match self {
+            Self::Active | Self::PendingActivation => "ACTIVE",
+            Self::PendingClosure => "PENDING_CLOSURE",
+            Self::Suspended | Self::Closed => "SUSPENDED",
+        }
+    }
+
+    /// Whether roles of the account can be assumed.
+    pub(crate) fn usable(self) -> bool {
+        matches!(self, Self::Active | Self::PendingClosure)
+    }
+}
+
+/// The last use of an access key as IAM records it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastUse {
+    /// The first use in its quarter of an hour.
+    pub at: DateTime<Utc>,
+    /// The service as IAM names it, for example `s3`.
+    pub service: String,
+    /// The region, for example `us-east-1`.
+    pub region: String,
+}
+
+#[derive(Clone)]
+pub(crate) struct AccessKey {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) created: DateTime<Utc>,
+    /// From when on the key is accepted.
+    pub(crate) accepted_from: DateTime<Utc>,
+    pub(crate) status: String,
+    pub(crate) last_use: Option<LastUse>,
+    /// When the status changed last, and what it was before.
+    pub(crate) changed: Option<(DateTime<Utc>, String)>,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccessKey({}, {})", self.id, self.status)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) path: String,
+    pub(crate) id: String,
+    pub(crate) created: DateTime<Utc>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) groups: BTreeSet<String>,
+    pub(crate) keys: Vec<AccessKey>,
+    /// Deleted keys and when: a lagging list still shows them.
+    pub(crate) deleted_keys: Vec<(DateTime<Utc>, AccessKey)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) created: DateTime<Utc>,
+    /// User names in lower case.
+    pub(crate) members: BTreeSet<String>,
+    /// Its policy lets members read secrets of other accounts.
+    pub(crate) grants_reads: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Role {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) trusts: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct CredentialReport {
+    pub(crate) started: DateTime<Utc>,
+    pub(crate) content: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) email: Option<String>,
+    pub(crate) state: AccountState,
+    pub(crate) joined: DateTime<Utc>,
+    pub(crate) alias: Option<String>,
+    /// By name in lower case: names are unique ignoring case.
+    pub(crate) users: BTreeMap<String, User>,
+    /// By name in lower case.
+    pub(crate) groups: BTreeMap<String, Group>,
+    pub(crate) roles: BTreeMap<String, Role>,
+    pub(crate) report: Option<CredentialReport>,
+    pub(crate) secrets: BTreeMap<String, Secret>,
+    /// Names by order of creation, for lists.
+    pub(crate) secret_order: BTreeMap<u64, String>,
+}
+
+impl Account {
+    pub(crate) fn user(&self, name: &str) -> Option<&User> {
+        self.users.get(&name.to_ascii_lowercase())
+    }
+
+    pub(crate) fn user_mut(&mut self, name: &str) -> Option<&mut User> {
+        self.users.get_mut(&name.to_ascii_lowercase())
+    }
+
+    pub(crate) fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.get(&name.to_ascii_lowercase())
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Organization {
+    pub(crate) id: String,
+    pub(crate) management: Option<String>,
+    pub(crate) delegated: BTreeSet<String>,
+}
+
+/// Temporary credentials of a role.
+#[derive(Clone)]
+pub(crate) struct Session {
+    pub(crate) secret: String,
+    pub(crate) token: String,
+    pub(crate) account: String,
+    pub(crate) role: String,
+    pub(crate) name: String,
+    pub(crate) expires: Option<DateTime<Utc>>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({}, {}, {})", self.account, self.role, self.name)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) partition: String,
+    pub(crate) region: String,
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) accounts: BTreeMap<String, Account>,
+    pub(crate) organization: Option<Organization>,
+    pub(crate) sessions: HashMap<String, Session>,
+    /// Whose a long-term key is: account and user name.
+    pub(crate) key_owners: HashMap<String, (String, String)>,
+    pub(crate) kms_keys: BTreeSet<String>,
+    /// When which secret (account, name) is purged.
+    pub(crate) deletions: BTreeSet<(DateTime<Utc>, String, String)>,
+    pub(crate) switches: Switches,
+    pub(crate) outbox: Outbox,
+    pub(crate) events: Vec<Value>,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) rotations: VecDeque<Job>,
+    pub(crate) running: Vec<Job>,
+    pub(crate) serial: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let organization = Organization {
+            id: format!("o-{}", ids::arn_suffix(&mut rng).to_ascii_lowercase()),
+            management: None,
+            delegated: BTreeSet::new(),
+        };
+        Self {
+            partition: "aws".to_owned(),
+            region: "us-east-1".to_owned(),
+            rng,
+            accounts: BTreeMap::new(),
+            organization: Some(organization),
+            sessions: HashMap::new(),
+            key_owners: HashMap::new(),
+            kms_keys: BTreeSet::new(),
+            deletions: BTreeSet::new(),
+            switches: Switches::default(),
+            outbox: Outbox::default(),
+            events: Vec::new(),
+            calls: Vec::new(),
+            rotations: VecDeque::new(),
+            running: Vec::new(),
+            serial: 0,
+        }
+    }
+
+    pub(crate) fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    pub(crate) fn user_arn(&self, account: &str, user: &User) -> String {
+        let (partition, path, name) = (&self.partition, &user.path, &user.name);
+        format!("arn:{partition}:iam::{account}:user{path}{name}")
+    }
+
+    pub(crate) fn role_arn(&self, account: &str, role: &str) -> String {
+        format!("arn:{}:iam::{account}:role/{role}", self.partition)
+    }
+
+    pub(crate) fn group_arn(&self, account: &str, group: &str) -> String {
+        format!("arn:{}:iam::{account}:group/{group}", self.partition)
+    }
+
+    /// The region to which IAM's requests are signed in this partition.
+    /// <https://docs.aws.amazon.com/general/latest/gr/iam-service.html>
+    pub(crate) fn global_region(&self) -> &'static str {
+        match self.partition.as_str() {
+            "aws-cn" => "cn-north-1",
+            "aws-us-gov" => "us-gov-west-1",
+            _ => "us-east-1",
+        }
+    }
+}

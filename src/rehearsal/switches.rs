@@ -1,0 +1,71 @@
+//! How this AWS behaves where the real one varies: waits, lags, short pages, the state of the mail service.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Set with [`super::Cloud::switch`]; the defaults are AWS on a good day.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, in any combination")]
+pub struct Switches {
+    /// How long a new access key is refused everywhere (10 to 15 seconds are reported).
+    pub key_propagation: Duration,
+    /// `GetAccountAuthorizationDetails`, `ListUsers` and `GetGroup` return fewer users than asked, truncated, and every second page empty.
+    pub short_iam_pages: bool,
+    /// How long `ListAccessKeys` shows the state before a change.
+    pub list_access_keys_lag: Duration,
+    /// Every second page of `ListAccounts` is empty and has a `NextToken`.
+    pub empty_account_pages: bool,
+    /// Accounts come without the retired member `Status`.
+    pub omit_account_status: bool,
+    /// Accounts come without the new member `State`.
+    pub omit_account_state: bool,
+    /// How long `ListSecrets` shows the state before a change (up to about five minutes).
+    pub list_secrets_lag: Duration,
+    /// How long a value put under AWSPENDING cannot be read.
+    pub pending_read_lag: Duration,
+    /// AWSPENDING stays on the current version after a rotation that succeeded.
+    pub pending_label_lingers: bool,
+    /// How often a rotation is tried before it counts as failed.
+    pub rotation_attempts: u32,
+    /// The wait before the second attempt; it doubles before each further one.
+    pub rotation_retry_wait: Duration,
+    /// How long one step of the rotation function may run.
+    pub rotation_step_limit: Duration,
+    /// How many rotations run at once.
+    pub rotations_at_once: usize,
+    /// Only verified addresses and domains receive mail.
+    pub mail_sandbox: bool,
+    /// The account's sending is paused.
+    pub mail_paused: bool,
+    /// The mail service answers 500 to everything.
+    pub mail_down: bool,
+    /// How many messages a second are taken; none: no limit.
+    pub mails_per_second: Option<u32>,
+    /// Addresses and domains that are verified; mail must come from one of them unless this is empty.
+    pub verified_identities: BTreeSet<String>,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            key_propagation: Duration::from_secs(12),
+            short_iam_pages: false,
+            list_access_keys_lag: Duration::ZERO,
+            empty_account_pages: false,
+            omit_account_status: false,
+            omit_account_state: false,
+            list_secrets_lag: Duration::ZERO,
+            pending_read_lag: Duration::ZERO,
+            pending_label_lingers: false,
+            rotation_attempts: 5,
+            rotation_retry_wait: Duration::from_mins(2),
+            rotation_step_limit: Duration::from_mins(2),
+            rotations_at_once: 32,
+            mail_sandbox: false,
+            mail_paused: false,
+            mail_down: false,
+            mails_per_second: None,
+            verified_identities: BTreeSet::new(),
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! What people do to the world by hand: accounts, users, keys, roles. Nothing here is logged as a call.
+//!
+//! A script that names an account, user, group or key that does not exist is wrong: these methods then panic and say so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use super::clock::delta;
+use super::cloud::{Cloud, UserKey};
+use super::ids;
+use super::secretsmanager::{Plain, plant};
+use super::state::{AccessKey, Account, AccountState, Group, LastUse, Organization, Role, User, World};
+
+impl World {
+    pub(crate) fn expect_account(&mut self, id: &str) -> &mut Account {
+        match self.accounts.get_mut(id) {
+            Some(account) => account,
+            None => panic!("the rehearsal's script names account {id}, which it never added"),
+        }
+    }
+
+    pub(crate) fn expect_user(&mut self, account: &str, name: &str) -> &mut User {
+        match self.expect_account(account).user_mut(name) {
+            Some(user) => user,
+            None => panic!("the rehearsal's script names user {name}, who is not in {account}"),
+        }
+    }
+
+    fn expect_group(&mut self, account: &str, name: &str) -> &mut Group {
+        let groups = &mut self.expect_account(account).groups;
+        match groups.get_mut(&name.to_ascii_lowercase()) {
+            Some(group) => group,
+            None => panic!("the rehearsal's script names group {name}, which is not in {account}"),
+        }
+    }
+
+    fn expect_organization(&mut self) -> &mut Organization {
+        match &mut self.organization {
+            Some(organization) => organization,
+            None => panic!("the rehearsal's script names an organization, which it left"),
+        }
+    }
+
+    fn expect_key(&mut self, account: &str, user: &str, id: &str) -> &mut AccessKey {
+        let keys = &mut self.expect_user(account, user).keys;
+        match keys.iter_mut().find(|key| key.id == id) {
+            Some(key) => key,
+            None => panic!("the rehearsal's script names key {id}, which {user} does not have"),
+        }
+    }
+
+    /// Makes a key and registers whose it is; the caller has checked the limit.
+    pub(crate) fn make_key(&mut self, account: &str, user: &str, created: DateTime<Utc>) -> AccessKey {
+        let accepted_from = created + delta(self.switches.key_propagation);
+        let key = AccessKey {
+            id: ids::unique_id(&mut self.rng, "AKIA"),
+            secret: ids::secret_access_key(&mut self.rng),
+            created,
+            accepted_from,
+            status: "Active".to_owned(),
+            last_use: None,
+            changed: None,
+        };
+        let user = self.expect_user(account, user);
+        user.keys.push(key.clone());
+        let owner = (account.to_owned(), user.name.clone());
+        self.key_owners.insert(key.id.clone(), owner);
+        key
+    }
+
+    /// Takes a key away; false when the user does not have it.
+    pub(crate) fn remove_key(&mut self, account: &str, user: &str, id: &str, now: DateTime<Utc>) -> bool {
+        let user = self.expect_user(account, user);
+        let Some(place) = user.keys.iter().position(|key| key.id == id) else {
+            return false;
+        };
+        let key = user.keys.remove(place);
+        user.deleted_keys.push((now, key));
+        self.key_owners.remove(id);
+        true
+    }
+
+    /// Takes a user away with keys and memberships.
+    pub(crate) fn remove_user(&mut self, account: &str, name: &str) -> Option<User> {
+        let lower = name.to_ascii_lowercase();
+        let account = self.expect_account(account);
+        let user = account.users.remove(&lower)?;
+        for group in account.groups.values_mut() {
+            group.members.remove(&lower);
+        }
+        for key in &user.keys {
+            self.key_owners.remove(&key.id);
+        }
+        Some(user)
+    }
+}
+
+impl Cloud {
+    /// Adds an account, active and in the organization.
+    pub fn add_account(&self, id: &str, name: &str, email: Option<&str>) {
+        let account = Account {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            email: email.map(ToOwned::to_owned),
+            state: AccountState::Active,
+            joined: self.clock().now(),
+            alias: None,
+            users: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            roles: BTreeMap::new(),
+            report: None,
+            secrets: BTreeMap::new(),
+            secret_order: BTreeMap::new(),
+        };
+        self.world().accounts.insert(id.to_owned(), account);
+    }
+
+    /// Suspends, closes or reopens an account.
+    pub fn set_account_state(&self, id: &str, state: AccountState) {
+        self.world().expect_account(id).state = state;
+    }
+
+    /// Changes an account's e-mail address.
+    pub fn set_account_email(&self, id: &str, email: Option<&str>) {
+        self.world().expect_account(id).email = email.map(ToOwned::to_owned);
+    }
+
+    /// Gives an account an alias.
+    pub fn set_account_alias(&self, id: &str, alias: &str) {
+        self.world().expect_account(id).alias = Some(alias.to_owned());
+    }
+
+    /// Says which account manages the organization.
+    pub fn set_management_account(&self, id: &str) {
+        self.world().expect_organization().management = Some(id.to_owned());
+    }
+
+    /// Lets an account read the organization.
+    pub fn add_delegated_administrator(&self, id: &str) {
+        self.world().expect_organization().delegated.insert(id.to_owned());
+    }
+
+    /// From now on no account is in an organization.
+    pub fn leave_organization(&self) {
+        self.world().organization = None;
+    }
+
+    /// Adds or replaces a role. `trusts` are ARNs of roles and users, or `arn:aws:iam::<account>:root` for a whole account.
+    pub fn add_role(&self, account: &str, name: &str, trusts: &[&str]) {
+        let mut world = self.world();
+        let role = Role {
+            name: name.to_owned(),
+            id: ids::unique_id(&mut world.rng, "AROA"),
+            trusts: trusts.iter().map(|it| (*it).to_owned()).collect(),
+        };
+        let roles = &mut world.expect_account(account).roles;
+        roles.insert(name.to_owned(), role);
+    }
+
+    /// Removes a role; its sessions stop working.
+    pub fn remove_role(&self, account: &str, name: &str) {
+        self.world().expect_account(account).roles.remove(name);
+    }
+
+    /// Adds a user; `path` is `/` or `/a/b/`.
+    pub fn add_user(&self, account: &str, name: &str, path: &str) {
+        let now = self.clock().now();
+        self.add_user_made_at(account, name, path, now);
+    }
+
+    /// Adds a user who was made at `created`.
+    ///
+    /// # Panics
+    /// When the account has a user of this name, whatever the case of its letters.
+    pub fn add_user_made_at(&self, account: &str, name: &str, path: &str, created: DateTime<Utc>) {
+        let mut world = self.world();
+        let user = User {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            id: ids::unique_id(&mut world.rng, "AIDA"),
+            created,
+            tags: BTreeMap::new(),
+            groups: BTreeSet::new(),
+            keys: Vec::new(),
+            deleted_keys: Vec::new(),
+        };
+        let users = &mut world.expect_account(account).users;
+        let before = users.insert(name.to_ascii_lowercase(), user);
+        assert!(before.is_none(), "{account} already has a user {name}");
+    }
+
+    /// Deletes a user with all keys and memberships.
+    pub fn delete_user(&self, account: &str, name: &str) {
+        self.world().remove_user(account, name);
+    }
+
+    /// Tags a user.
+    pub fn tag_user(&self, account: &str, user: &str, key: &str, value: &str) {
+        let mut world = self.world();
+        let tags = &mut world.expect_user(account, user).tags;
+        tags.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// Takes a tag from a user.
+    pub fn untag_user(&self, account: &str, user: &str, key: &str) {
+        self.world().expect_user(account, user).tags.remove(key);
+    }
+
+    /// Adds a group.
+    pub fn add_group(&self, account: &str, name: &str) {
+        let now = self.clock().now();
+        let mut world = self.world();
+        let group = Group {
+            name: name.to_owned(),
+            id: ids::unique_id(&mut world.rng, "AGPA"),
+            created: now,
+            members: BTreeSet::new(),
+            grants_reads: false,
+        };
+        let groups = &mut world.expect_account(account).groups;
+        groups.insert(name.to_ascii_lowercase(), group);
+    }
+
+    /// Deletes a group and its memberships.
+    pub fn delete_group(&self, account: &str, name: &str) {
+        let mut world = self.world();
+        let account = world.expect_account(account);
+        let Some(group) = account.groups.remove(&name.to_ascii_lowercase()) else {
+            return;
+        };
+        for member in &group.members {
+            if let Some(user) = account.users.get_mut(member) {
+                user.groups.remove(&group.name);
+            }
+        }
+    }
+
+    /// Puts a user into a group.
+    pub fn add_to_group(&self, account: &str, group: &str, user: &str) {
+        let mut world = self.world();
+        let found = world.expect_group(account, group);
+        found.members.insert(user.to_ascii_lowercase());
+        let name = found.name.clone();
+        world.expect_user(account, user).groups.insert(name);
+    }
+
+    /// Takes a user out of a group.
+    pub fn remove_from_group(&self, account: &str, group: &str, user: &str) {
+        let mut world = self.world();
+        let found = world.expect_group(account, group);
+        found.members.remove(&user.to_ascii_lowercase());
+        let name = found.name.clone();
+        world.expect_user(account, user).groups.remove(&name);
+    }
+
+    /// Says that the group's policy lets its members read secrets across accounts.
+    pub fn allow_reader_group(&self, account: &str, group: &str) {
+        self.world().expect_group(account, group).grants_reads = true;
+    }
+
+    /// Makes a key for a user as of `created`; the limit of two is not checked here.
+    pub fn add_access_key(&self, account: &str, user: &str, created: DateTime<Utc>) -> UserKey {
+        let key = self.world().make_key(account, user, created);
+        UserKey::new(key.id, key.secret)
+    }
+
+    /// Sets a key's status: `Active`, `Inactive` or `Expired`.
+    pub fn set_key_status(&self, account: &str, user: &str, id: &str, status: &str) {
+        let now = self.clock().now();
+        let mut world = self.world();
+        let key = world.expect_key(account, user, id);
+        let before = std::mem::replace(&mut key.status, status.to_owned());
+        key.changed = Some((now, before));
+    }
+
+    /// Deletes a key, whatever its status.
+    pub fn delete_key(&self, account: &str, user: &str, id: &str) {
+        let now = self.clock().now();
+        self.world().remove_key(account, user, id, now);
+    }
+
+    /// Uses a key as its owner would, for example with `s3`.
+    ///
+    /// # Errors
+    /// When AWS would refuse the key: it is gone, not active, or too new at `at`.
+    pub fn use_key(&self, account: &str, user: &str, id: &str, service: &str, at: DateTime<Utc>) -> Result<(), String> {
+        let mut world = self.world();
+        let region = world.region.clone();
+        let found = world.accounts.get_mut(account).and_then(|it| it.user_mut(user));
+        let keys = found.map(|it| &mut it.keys).into_iter().flatten();
+        let Some(key) = keys.into_iter().find(|key| key.id == id) else {
+            return Err(format!("InvalidClientTokenId: {user} in {account} has no key {id}"));
+        };
+        if !key.accepted_at(at) {
+            return Err(format!("InvalidClientTokenId: key {id} of {user} is {}", key.status));
+        }
+        key.note_use(service, &region, at);
+        Ok(())
+    }
+
+    /// Says that a KMS key exists; secrets may then name it.
+    pub fn add_kms_key(&self, arn: &str) {
+        self.world().kms_keys.insert(arn.to_owned());
+    }
+
+    /// Plants a secret with one current version, as a predecessor left it.
+    pub fn put_secret(&self, account: &str, name: &str, value: &str, created: DateTime<Utc>) -> String {
+        plant(&mut self.world(), account, name, Plain::Text(value.to_owned()), created)
+    }
+}
+
+impl AccessKey {
+    /// Whether AWS takes the key at `at`.
+    pub(crate) fn accepted_at(&self, at: DateTime<Utc>) -> bool {
+        self.status == "Active" && self.accepted_from <= at
+    }
+
+    /// Records a use: the first one per quarter of an hour.
+    /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_AccessKeyLastUsed.html>
+    pub(crate) fn note_use(&mut self, service: &str, region: &str, at: DateTime<Utc>) {
+        let recorded = self.last_use.as_ref().map(|it| it.at);
+        if recorded.is_none_or(|last| at - last >= chrono::TimeDelta::minutes(15)) {
+            self.last_use = Some(LastUse { at, service: service.to_owned(), region: region.to_owned() });
+        }
+    }
+}

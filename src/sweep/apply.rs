@@ -1,0 +1,61 @@
+//! Carries a plan out. Decides nothing.
+
+use super::Sweep;
+use crate::aws::{Failure, Iam};
+use crate::keys::{SecretName, UserArn};
+use crate::lifecycle::Action;
+use crate::provision::{self, Reach};
+use crate::state::Notified;
+
+/// What an action is carried out on.
+pub(super) struct Target<'a> {
+    pub(super) sweep: &'a Sweep<'a>,
+    pub(super) iam: &'a Iam,
+    pub(super) arn: &'a UserArn,
+    pub(super) reach: Reach,
+    /// What was told before this run.
+    pub(super) notified: &'a Notified,
+}
+
+impl Target<'_> {
+    /// Carries one action out, then writes down the facts that it made. Safe to repeat after a failure in between.
+    pub(super) async fn apply(&self, action: &Action) -> Result<(), Failure> {
+        // By name: in the store's own account it is enough, and it is known before the secret is there.
+        let secret = SecretName::of(self.arn.user()).to_string();
+        self.carry_out(action, &secret).await?;
+        let store = self.sweep.aws.secrets();
+        // Times count from the fact: they are taken after the call, not before.
+        let change = action.tag_change(self.sweep.aws.now(), self.notified);
+        // What is outdated goes first: beside a new fact it could be taken for belonging to it.
+        store.untag(&secret, &change.remove).await?;
+        store.tag(&secret, &change.set).await
+    }
+
+    async fn carry_out(&self, action: &Action, secret: &str) -> Result<(), Failure> {
+        let Self { sweep, iam, arn, .. } = self;
+        let (aws, wanted, name) = (sweep.aws, &sweep.wanted, &arn.user().name);
+        match action {
+            Action::Provision { key, created, then_rotate } => {
+                provision::provision(aws, iam, wanted, arn, (key, *created), &self.reach, !then_rotate).await
+            }
+            Action::Repair(drift) => provision::repair(aws, iam, wanted, secret, arn, *drift).await,
+            Action::Rotate { configure: true, .. } => provision::configure(aws, wanted, secret, true).await,
+            Action::Rotate { configure: false, .. } => provision::rotate(aws, secret).await,
+            Action::Disable { key } => iam.disable_access_key(name, key).await,
+            Action::Delete { key } => iam.delete_access_key(name, key).await,
+            Action::CancelSchedule(_) => aws.secrets().cancel_rotation(secret).await,
+            Action::Restore => aws.secrets().restore(secret).await,
+            Action::DeleteSecret => aws.secrets().schedule_deletion(secret, SECRET_RECOVERY_WINDOW_DAYS).await,
+            Action::Adopt { .. }
+            | Action::RestoreFacts(_)
+            | Action::Retire { .. }
+            | Action::StopRetiring { .. }
+            | Action::RecordDisabled { .. }
+            | Action::RestartGrace { .. } => Ok(()),
+        }
+    }
+}
+
+/// The longest that Secrets Manager gives.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html>
+const SECRET_RECOVERY_WINDOW_DAYS: i64 = 30;

@@ -1,0 +1,290 @@
+//! What the sweeper is asked for. Pure.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::keys::{AccountId, EmailAddress, SecretArn, SecretName};
+
+/// Most accounts of one inventory page: with ids, names and addresses, well under the 256 KiB that a state machine
+/// passes on. <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>
+const MAX_INVENTORY: usize = 1000;
+
+/// An event, and whether it asks for a dry run whatever the settings say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SweepEvent {
+    /// What to do.
+    pub request: Request,
+    /// Plan and report, change nothing.
+    pub dry_run: bool,
+}
+
+/// What the sweeper is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Sweep all accounts.
+    All,
+    /// Sweep one account.
+    Account {
+        /// Which.
+        account: AccountId,
+        /// Its name, if the caller knows it.
+        name: Option<String>,
+        /// Its address, if the caller knows it.
+        email: Option<EmailAddress>,
+    },
+    /// List one page of accounts.
+    Inventory {
+        /// Where the page starts; at the list's start without it.
+        next_token: Option<String>,
+        /// At most this many accounts; fewer may come before the list's end.
+        limit: usize,
+    },
+    /// Tell what there is to tell of one secret.
+    Notify {
+        /// Which.
+        secret: SecretName,
+        /// What the event reports beyond what can be observed.
+        news: News,
+    },
+    /// An event about a secret that is none of keywheel's, or a label that says nothing.
+    Ignore,
+}
+
+/// What an event says happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// The current label moved.
+    LabelMoved,
+    /// A rotation failed or was given up, and why.
+    RotationFailed(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnEvent {
+    account: Option<String>,
+    name: Option<String>,
+    email: Option<String>,
+    inventory: Option<InventoryFields>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InventoryFields {
+    next_token: Option<String>,
+    limit: Option<usize>,
+}
+
+/// EventBridge's envelope has more fields than these, and may get new ones.
+#[derive(Deserialize)]
+struct BridgeEvent {
+    #[serde(rename = "detail-type")]
+    detail_type: String,
+    #[serde(default)]
+    detail: Value,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+impl SweepEvent {
+    /// Reads an event.
+    ///
+    /// # Errors
+    /// [`Error::InvalidEvent`] that names the field.
+    pub fn read(event: Value) -> Result<Self, Error> {
+        if event.get("detail-type").is_some() {
+            let bridge: BridgeEvent = parse(event)?;
+            return Ok(Self { request: bridge.request()?, dry_run: bridge.dry_run });
+        }
+        let own: OwnEvent = parse(event)?;
+        Ok(Self { dry_run: own.dry_run, request: own.request()? })
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(event: Value) -> Result<T, Error> {
+    if !event.is_object() {
+        return Err(Error::InvalidEvent("it is not an object; {} sweeps all accounts".to_owned()));
+    }
+    serde_json::from_value(event).map_err(|error| Error::InvalidEvent(error.to_string()))
+}
+
+fn field<T: std::str::FromStr>(name: &str, text: Option<String>) -> Result<Option<T>, Error>
+where
+    T::Err: std::fmt::Display,
+{
+    let text = text.filter(|text| !text.is_empty());
+    text.map(|text| text.parse().map_err(|error| Error::InvalidEvent(format!("{name}: {error}")))).transpose()
+}
+
+impl OwnEvent {
+    fn request(self) -> Result<Request, Error> {
+        let Self { account, name, email, inventory, dry_run: _ } = self;
+        match (field("account", account)?, inventory) {
+            (Some(_), Some(_)) => Err(Error::InvalidEvent("it asks for an account and for the inventory".to_owned())),
+            (Some(account), None) => {
+                let name = name.filter(|name| !name.is_empty());
+                Ok(Request::Account { account, name, email: field("email", email)? })
+            }
+            (None, inventory) if name.is_some() || email.is_some() => {
+                let what = if inventory.is_some() { "inventory" } else { "an account" };
+                Err(Error::InvalidEvent(format!("name and email belong to an account, and it asks for {what}")))
+            }
+            (None, Some(InventoryFields { next_token, limit })) => {
+                let limit = limit.unwrap_or(MAX_INVENTORY);
+                if !(1..=MAX_INVENTORY).contains(&limit) {
+                    return Err(Error::InvalidEvent(format!(
+                        "inventory.limit is {limit}; allowed: 1 to {MAX_INVENTORY}"
+                    )));
+                }
+                Ok(Request::Inventory { next_token: next_token.filter(|token| !token.is_empty()), limit })
+            }
+            (None, None) => Ok(Request::All),
+        }
+    }
+}
+
+impl BridgeEvent {
+    fn request(&self) -> Result<Request, Error> {
+        match self.detail_type.as_str() {
+            "Scheduled Event" => Ok(Request::All),
+            "Secret Label Updated" => self.label_updated(),
+            "AWS Service Event via CloudTrail" => self.service_event(),
+            other => Err(Error::InvalidEvent(format!(
+                "detail-type is `{other}`; the sweeper takes Secret Label Updated, AWS Service Event via CloudTrail \
+                 (RotationFailed, RotationAbandoned) and Scheduled Event"
+            ))),
+        }
+    }
+
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/event-detail-secret-label-updated-secretsmanager.html>
+    fn label_updated(&self) -> Result<Request, Error> {
+        let name = self.text("name")?;
+        if self.text("labelUpdated")? != crate::aws::CURRENT {
+            return Ok(Request::Ignore);
+        }
+        // Secrets of others move their labels too.
+        let request = name.parse().map(|secret| Request::Notify { secret, news: News::LabelMoved });
+        Ok(request.unwrap_or(Request::Ignore))
+    }
+
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html>
+    fn service_event(&self) -> Result<Request, Error> {
+        let event_name = self.text("eventName")?;
+        if !matches!(event_name, "RotationFailed" | "RotationAbandoned") {
+            return Ok(Request::Ignore);
+        }
+        let extra = &self.detail["additionalEventData"];
+        let arn = extra["SecretId"].as_str().or_else(|| extra["secretId"].as_str());
+        let arn =
+            arn.ok_or_else(|| Error::InvalidEvent("detail.additionalEventData.SecretId must be text".to_owned()))?;
+        let Ok(arn) = arn.parse::<SecretArn>() else { return Ok(Request::Ignore) };
+        let reason = self.detail["errorMessage"].as_str().map_or_else(
+            || format!("Secrets Manager reports {event_name}; the log of the rotation function says why"),
+            |message| format!("{event_name}: {message}"),
+        );
+        Ok(Request::Notify { secret: arn.name().clone(), news: News::RotationFailed(reason) })
+    }
+
+    fn text(&self, name: &str) -> Result<&str, Error> {
+        self.detail[name].as_str().ok_or_else(|| Error::InvalidEvent(format!("detail.{name} must be text")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn read(event: Value) -> Result<SweepEvent, String> {
+        SweepEvent::read(event).map_err(|error| error.to_string())
+    }
+
+    fn request(event: Value) -> Request {
+        read(event).unwrap().request
+    }
+
+    #[test]
+    fn own_events_are_read() {
+        assert_eq!(read(json!({})).unwrap(), SweepEvent { request: Request::All, dry_run: false });
+        assert!(read(json!({"dry_run": true})).unwrap().dry_run);
+        let account: AccountId = "111122223333".parse().unwrap();
+        assert_eq!(
+            request(json!({"account": "111122223333", "name": "prod", "email": "a@b.co"})),
+            Request::Account { account: account.clone(), name: Some("prod".to_owned()), email: "a@b.co".parse().ok() }
+        );
+        assert_eq!(
+            request(json!({"account": "111122223333", "name": null, "email": null})),
+            Request::Account { account, name: None, email: None }
+        );
+        assert_eq!(
+            request(json!({"inventory": {"next_token": null, "limit": 20}})),
+            Request::Inventory { next_token: None, limit: 20 }
+        );
+    }
+
+    #[test]
+    fn upstream_defect_39_malformed_events_are_refused_in_words() {
+        for (event, named) in [
+            (json!(null), "not an object"),
+            (json!([]), "not an object"),
+            (json!({"acount": "111122223333"}), "acount"),
+            (json!({"account": "1111"}), "account"),
+            (json!({"account": "111122223333", "email": "nobody"}), "email"),
+            (json!({"name": "prod"}), "name"),
+            (json!({"account": "111122223333", "inventory": {}}), "inventory"),
+            (json!({"inventory": {"limit": 0}}), "limit"),
+            (json!({"inventory": {"limit": 100_000}}), "limit"),
+            (json!({"inventory": {"pages": 2}}), "pages"),
+            (json!({"dry_run": "yes"}), "invalid type"),
+            (json!({"detail-type": "EC2 Instance State-change Notification"}), "EC2"),
+            (json!({"detail-type": "Secret Label Updated", "detail": {}}), "detail.name"),
+            (
+                json!({"detail-type": "AWS Service Event via CloudTrail", "detail": {"eventName": "RotationFailed"}}),
+                "SecretId",
+            ),
+        ] {
+            let error = read(event).unwrap_err();
+            assert!(error.contains(named), "{named}: {error}");
+        }
+    }
+
+    #[test]
+    fn events_of_secrets_are_read_and_those_of_others_passed_over() {
+        let label = |name: &str, label: &str| {
+            json!({"detail-type": "Secret Label Updated", "source": "aws.secretsmanager",
+                "detail": {"name": name, "labelUpdated": label, "versionId": "a1b2c3d4-5678-90ab-cdef-EXAMPLE11111"}})
+        };
+        let ours = "Account_111122223333_User_bot_AccessKey";
+        let secret: SecretName = ours.parse().unwrap();
+        assert_eq!(
+            request(label(ours, "AWSCURRENT")),
+            Request::Notify { secret: secret.clone(), news: News::LabelMoved }
+        );
+        assert_eq!(request(label(ours, "my-label")), Request::Ignore);
+        assert_eq!(request(label("prod/database", "AWSCURRENT")), Request::Ignore);
+        let failed = |event: &str| {
+            json!({"detail-type": "AWS Service Event via CloudTrail", "detail": {"eventName": event, "additionalEventData": {
+                "SecretId": format!("arn:aws:secretsmanager:us-east-1:999988887777:secret:{ours}-a1b2c3")}}})
+        };
+        for event in ["RotationFailed", "RotationAbandoned"] {
+            let Request::Notify { secret: of, news: News::RotationFailed(reason) } = request(failed(event)) else {
+                panic!("{event}")
+            };
+            assert_eq!(of, secret);
+            assert!(reason.contains(event), "{reason}");
+        }
+        assert_eq!(request(failed("RotationSucceeded")), Request::Ignore);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(account in "\\PC{0,20}", detail_type in "\\PC{0,20}") {
+            let _ = read(json!({"account": account}));
+            let _ = read(json!({"detail-type": detail_type, "detail": {"name": account}}));
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The sweeper: provisions secrets and runs the later phases. Never reads a secret's value.
+//!
+//! `event` says what is asked for; `inventory` lists the accounts; `observe` reads; the [`crate::lifecycle`] plans;
+//! `user` takes one user through all of it; `apply` writes; `tell` sends the notices and records them; `report` says
+//! what was done. A dry run stops before `apply`.
+
+mod apply;
+mod event;
+mod inventory;
+mod news;
+mod observe;
+mod report;
+mod tell;
+mod user;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::{info, warn};
+
+use crate::aws::Aws;
+use crate::error::Error;
+use crate::keys::AccountId;
+use crate::notify::{AccountContact, Templates};
+use crate::provision::Wanted;
+use crate::settings::Settings;
+use event::{Request, SweepEvent};
+use tell::Swept;
+
+pub use event::SweepEvent as Event;
+pub use report::{Failure, Planned, Report, Skipped};
+
+/// Kept back from the function's time to send the mails, record them and answer.
+const TIME_TO_FINISH: TimeDelta = TimeDelta::seconds(30);
+
+/// Answers one invocation of the sweeper.
+///
+/// Safe to repeat and to run beside another sweep: everything is read again before it is changed. `deadline` is when
+/// Lambda ends the invocation.
+///
+/// # Errors
+/// [`Error::InvalidEvent`]; [`Error::Aws`] when the accounts could not be listed. What goes wrong with one account or
+/// user is in the report.
+pub async fn handle(
+    aws: &Aws,
+    settings: &Settings,
+    templates: &Templates,
+    event: Value,
+    deadline: DateTime<Utc>,
+) -> Result<Value, Error> {
+    let event = SweepEvent::read(event)?;
+    let sweep = Sweep::new(aws, settings, templates, event.dry_run, deadline)?;
+    let report = match event.request {
+        Request::Inventory { next_token, limit } => return inventory::one_page(aws, next_token, limit).await,
+        Request::All => sweep.all().await?,
+        Request::Account { account, name, email } => sweep.one(account, name, email).await,
+        Request::Notify { secret, news } => news::tell(&sweep, &secret, &news).await,
+        Request::Ignore => Report { dry_run: sweep.dry_run, ..Report::default() },
+    };
+    info!(report = %serde_json::to_string(&report).unwrap_or_default(), "the sweep is done");
+    Ok(serde_json::to_value(report).expect("a report of texts and numbers is always JSON"))
+}
+
+/// One run.
+struct Sweep<'a> {
+    aws: &'a Aws,
+    settings: &'a Settings,
+    templates: &'a Templates,
+    wanted: Wanted,
+    dry_run: bool,
+    /// One time for all decisions of the run, so that a plan that is made again is the same plan.
+    now: DateTime<Utc>,
+    deadline: DateTime<Utc>,
+    permits: Semaphore,
+}
+
+impl<'a> Sweep<'a> {
+    fn new(
+        aws: &'a Aws,
+        settings: &'a Settings,
+        templates: &'a Templates,
+        dry_run: bool,
+        deadline: DateTime<Utc>,
+    ) -> Result<Self, Error> {
+        let wanted = Wanted::from_settings(settings).ok_or_else(|| {
+            Error::InvalidEvent(
+                "ROTATION_FUNCTION_ARN is not set, so the sweeper has no function to rotate with".to_owned(),
+            )
+        })?;
+        Ok(Self {
+            aws,
+            settings,
+            templates,
+            wanted,
+            dry_run: dry_run || settings.dry_run,
+            now: aws.now(),
+            deadline,
+            permits: Semaphore::new(settings.max_concurrency),
+        })
+    }
+
+    /// `aws`, `aws-cn`, `aws-us-gov` …
+    fn partition(&self) -> &str {
+        self.wanted.function_arn.split(':').nth(1).unwrap_or("aws")
+    }
+
+    /// Waits for its turn: at most MAX_CONCURRENCY users and accounts are worked on at a time.
+    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.permits.acquire().await.ok()
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        self.aws.now() + TIME_TO_FINISH >= self.deadline
+    }
+
+    async fn all(&self) -> Result<Report, Error> {
+        let inventory = inventory::all(self.aws).await?;
+        let report = Report { skipped: inventory.skipped, failures: inventory.failures, ..self.empty_report() };
+        Ok(self.accounts(inventory.accounts, report).await)
+    }
+
+    async fn one(&self, account: AccountId, name: Option<String>, email: Option<crate::keys::EmailAddress>) -> Report {
+        let mut contact = AccountContact { id: account, name: name.unwrap_or_default(), email };
+        if contact.email.is_none() {
+            let known = inventory::contact(self.aws, &contact.id).await;
+            contact.email = known.email;
+            if contact.name.is_empty() {
+                contact.name = known.name;
+            }
+        }
+        self.accounts(vec![contact], self.empty_report()).await
+    }
+
+    fn empty_report(&self) -> Report {
+        Report { dry_run: self.dry_run, ..Report::default() }
+    }
+
+    async fn accounts(&self, contacts: Vec<AccountContact>, mut report: Report) -> Report {
+        let results: Vec<_> = stream::iter(contacts)
+            .map(|contact| self.account(contact))
+            .buffer_unordered(self.settings.max_concurrency)
+            .collect()
+            .await;
+        let mut swept = Vec::with_capacity(results.len());
+        for result in results {
+            match result {
+                Ok((account, failures)) => {
+                    report.accounts += 1;
+                    report.failures.extend(failures);
+                    swept.push(account);
+                }
+                Err((skipped, failure)) => {
+                    report.skipped.push(skipped);
+                    report.failures.push(failure);
+                }
+            }
+        }
+        self.summarize(&swept, &mut report);
+        tell::tell(self, &swept, &mut report).await;
+        report.finish()
+    }
+
+    /// One account; an error when its users could not be listed.
+    async fn account(&self, contact: AccountContact) -> Result<(Swept, Vec<Failure>), (Skipped, Failure)> {
+        let id = contact.id.clone();
+        let not_swept = |reason: String| {
+            warn!(account = %id, %reason, "the account is not swept");
+            let skipped = Skipped { account: id.clone(), reason: reason.clone() };
+            (skipped, Failure::of_account(&id, "sweep", reason))
+        };
+        if self.is_out_of_time() {
+            return Err(not_swept(user::OUT_OF_TIME.to_owned()));
+        }
+        let account = observe::account(self, &contact.id).await.map_err(|failure| not_swept(failure.to_string()))?;
+        let failures = self.missing_groups(&contact.id, &account);
+        let mut outcomes: Vec<_> = stream::iter(&account.users)
+            .map(|listed| user::sweep(self, &account, listed))
+            .buffer_unordered(self.settings.max_concurrency)
+            .collect()
+            .await;
+        for secret in account.secrets_without_user() {
+            outcomes.push(user::sweep_without_user(self, &account.iam, &secret).await);
+        }
+        Ok((Swept { contact, outcomes }, failures))
+    }
+
+    /// Groups that the settings name and the account does not have. Neither stops anything.
+    fn missing_groups(&self, id: &AccountId, account: &observe::Account) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        let exemption = &self.settings.exemption_group;
+        if !account.groups.contains(exemption) {
+            let error = format!("group `{exemption}` (IAM_EXEMPTION_GROUP) does not exist, so nobody is exempt");
+            failures.push(Failure::of_account(id, "exemption-group", error));
+        }
+        let needs_readers = id != self.aws.primary_account() && !account.users.is_empty();
+        if let Some(readers) = self.wanted.reader_group.as_ref().filter(|_| needs_readers)
+            && !account.groups.contains(readers)
+        {
+            let error = format!(
+                "group `{readers}` (READER_GROUP) does not exist, so users cannot read their secrets from this account; \
+                 deploy the member template, or set READER_GROUP to nothing"
+            );
+            failures.push(Failure::of_account(id, "reader-group", error));
+        }
+        failures
+    }
+
+    fn summarize(&self, swept: &[Swept], report: &mut Report) {
+        for outcome in swept.iter().flat_map(|account| &account.outcomes) {
+            report.users += 1;
+            report.add_plan(&outcome.plan);
+            report.failures.extend(outcome.failures.iter().cloned());
+            if self.dry_run {
+                outcome.plan.actions.iter().for_each(|action| report.count(action.name()));
+            } else {
+                outcome.done.iter().for_each(|action| report.count(action));
+            }
+        }
+    }
+}

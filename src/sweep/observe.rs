@@ -1,0 +1,144 @@
+//! Reads of AWS → facts about users. Changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Sweep;
+use crate::aws::{AccountDetails, CURRENT, Failure, Iam, ListedUser, SecretDescription};
+use crate::keys::{AccountId, MAX_KEYS_PER_USER, SecretName, UserName, UserRef};
+use crate::lifecycle::{Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, UserFacts};
+use crate::provision::{Reach, drift};
+use crate::state::State;
+
+/// What is there in one account, before its users are looked at one by one.
+pub(super) struct Account {
+    pub(super) iam: Iam,
+    pub(super) users: Vec<ListedUser>,
+    pub(super) groups: BTreeSet<String>,
+    /// Secrets by user name. The list may be minutes old.
+    pub(super) secrets: BTreeMap<UserName, SecretDescription>,
+}
+
+impl Account {
+    /// Secrets of users that are not there any more.
+    pub(super) fn secrets_without_user(&self) -> Vec<SecretDescription> {
+        let users: BTreeSet<&UserName> = self.users.iter().map(|user| &user.arn.user().name).collect();
+        let orphaned = self.secrets.iter().filter(|(name, secret)| !users.contains(name) && secret.deleted.is_none());
+        orphaned.map(|(_, secret)| secret.clone()).collect()
+    }
+}
+
+/// What an account's users and secrets are.
+///
+/// # Errors
+/// Any failure of a listing: the account is not swept then.
+pub(super) async fn account(sweep: &Sweep<'_>, id: &AccountId) -> Result<Account, Failure> {
+    let _permit = sweep.permit().await;
+    let iam = sweep.aws.iam(id, sweep.partition()).await?;
+    let AccountDetails { users, groups } = iam.account_details().await?;
+    let secrets = sweep.aws.secrets().of_account(id).await?;
+    let secrets = secrets.into_iter().map(|secret| (secret.name.user().name.clone(), secret)).collect();
+    Ok(Account { iam, users, groups, secrets })
+}
+
+/// The facts about one user, from the account's listings and the reads that only this user needs.
+///
+/// # Errors
+/// The failure of a read on which everything depends. A last use that cannot be read is a fact of its own.
+pub(super) async fn user(
+    sweep: &Sweep<'_>,
+    iam: &Iam,
+    groups: &BTreeSet<String>,
+    listed: &ListedUser,
+    secret: Option<&SecretDescription>,
+) -> Result<UserFacts, Failure> {
+    let keys = keys(iam, listed.arn.user()).await?;
+    let exemption =
+        if listed.groups.contains(&sweep.settings.exemption_group) { Exemption::Exempt } else { Exemption::NotExempt };
+    // Nothing is repaired for users whose keys are not rotated.
+    let is_rotated = exemption == Exemption::NotExempt && keys.iter().any(KeyFacts::is_active);
+    let secret = match secret {
+        None => SecretFacts::Missing,
+        Some(secret) if secret.deleted.is_some() => SecretFacts::PendingDeletion,
+        Some(secret) => SecretFacts::Present(present(sweep, groups, listed, secret, is_rotated).await?),
+    };
+    let owner = sweep.settings.owner_tag.as_ref().and_then(|tag| listed.tags.get(tag).cloned());
+    Ok(UserFacts { arn: listed.arn.clone(), owner, exemption, keys, secret })
+}
+
+/// The same facts read again, none of them from a list: before anything is changed.
+///
+/// # Errors
+/// As [`user`]; `None` if the user is not there any more.
+pub(super) async fn user_again(
+    sweep: &Sweep<'_>,
+    iam: &Iam,
+    groups: &BTreeSet<String>,
+    name: &UserName,
+) -> Result<Option<UserFacts>, Failure> {
+    let Some(mut found) = iam.find_user(name).await? else { return Ok(None) };
+    let memberships = iam.groups_of(name).await;
+    let unknown = memberships.as_ref().err().map(ToString::to_string);
+    found.groups = memberships.unwrap_or_default();
+    let secret = sweep.aws.secrets().describe(&SecretName::of(found.arn.user()).to_string()).await?;
+    let mut facts = user(sweep, iam, groups, &found, secret.as_ref()).await?;
+    if let Some(why) = unknown {
+        facts.exemption = Exemption::Unknown(why);
+    }
+    Ok(Some(facts))
+}
+
+async fn keys(iam: &Iam, user: &UserRef) -> Result<Vec<KeyFacts>, Failure> {
+    let listed = iam.access_keys(&user.name).await?;
+    // A lone key is never disabled or deleted, so nothing depends on its last use.
+    let ask = listed.len() >= MAX_KEYS_PER_USER;
+    let mut keys = Vec::with_capacity(listed.len());
+    for key in listed {
+        let last_use = match ask {
+            false => LastUse::NotAsked,
+            true => match iam.last_use(&key.id).await {
+                Ok(Some(last_use)) => LastUse::At(last_use),
+                Ok(None) => LastUse::Never,
+                Err(failure) => LastUse::Unknown(failure.to_string()),
+            },
+        };
+        keys.push(KeyFacts { id: key.id, status: key.status, created: key.created, last_use });
+    }
+    Ok(keys)
+}
+
+async fn present(
+    sweep: &Sweep<'_>,
+    groups: &BTreeSet<String>,
+    user: &ListedUser,
+    secret: &SecretDescription,
+    is_rotated: bool,
+) -> Result<PresentSecret, Failure> {
+    let drift = if is_rotated {
+        let policy = sweep.aws.secrets().policy(&secret.arn).await?;
+        drift(secret, policy.as_deref(), &sweep.wanted, &user.arn, &reach(sweep, groups, user))
+    } else {
+        Vec::new()
+    };
+    Ok(without_drift(secret, drift))
+}
+
+/// The facts about a secret beside its drift.
+pub(super) fn without_drift(secret: &SecretDescription, drift: Vec<crate::lifecycle::Drift>) -> PresentSecret {
+    PresentSecret {
+        arn: secret.arn.clone(),
+        rotation_enabled: secret.rotation_enabled,
+        current_version: secret.version_at(CURRENT),
+        unfinished_version: secret.unfinished_version(),
+        state: State::read(&secret.tags),
+        drift,
+    }
+}
+
+/// How the user comes to its secret. In the store's own account the resource policy alone is enough.
+pub(super) fn reach(sweep: &Sweep<'_>, groups: &BTreeSet<String>, user: &ListedUser) -> Reach {
+    let needed = user.arn.user().account != *sweep.aws.primary_account();
+    match &sweep.wanted.reader_group {
+        Some(group) if needed && groups.contains(group) && !user.groups.contains(group) => Reach::JoinGroup,
+        _ => Reach::Given,
+    }
+}

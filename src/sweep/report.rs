@@ -1,0 +1,169 @@
+//! What a sweep did, for people and for the state machine. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::keys::{AccountId, UserName, UserRef};
+use crate::lifecycle::UserPlan;
+
+/// Lambda answers at most 6 MB, a state machine passes on 256 KiB: the answer names this many of each and counts the
+/// rest; the log has all. <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>
+const MAX_LISTED: usize = 400;
+/// Longest text of one entry.
+const MAX_TEXT_LENGTH: usize = 400;
+
+/// The answer of a sweep.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct Report {
+    /// Accounts that were swept.
+    pub accounts: usize,
+    /// Users that were seen.
+    pub users: usize,
+    /// Actions by name: carried out, or planned in a dry run.
+    pub actions: BTreeMap<&'static str, usize>,
+    /// Mails that were sent.
+    pub mails: usize,
+    /// What went wrong. One failure never stops the work for others.
+    pub failures: Vec<Failure>,
+    /// Failures beyond those that are listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failures_omitted: usize,
+    /// Accounts that were not swept, and why.
+    pub skipped: Vec<Skipped>,
+    /// Nothing was changed.
+    pub dry_run: bool,
+    /// What was planned.
+    pub plan: Vec<Planned>,
+    /// Plan entries beyond those that are listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub plan_omitted: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// In which account, if in one.
+    pub account: Option<AccountId>,
+    /// For which user, if for one.
+    pub user: Option<UserName>,
+    /// What was attempted.
+    pub action: &'static str,
+    /// What went wrong.
+    pub error: String,
+}
+
+impl Failure {
+    /// About a user.
+    pub(super) fn of_user(user: &UserRef, action: &'static str, error: impl ToString) -> Self {
+        let UserRef { account, name } = user.clone();
+        Self { account: Some(account), user: Some(name), action, error: error.to_string() }
+    }
+
+    /// About an account.
+    pub(super) fn of_account(account: &AccountId, action: &'static str, error: impl ToString) -> Self {
+        Self { account: Some(account.clone()), user: None, action, error: error.to_string() }
+    }
+}
+
+/// An account that was not swept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// Which.
+    pub account: AccountId,
+    /// Why.
+    pub reason: String,
+}
+
+/// One planned action or notice, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    /// In which account.
+    pub account: AccountId,
+    /// For which user.
+    pub user: UserName,
+    /// The action's name; `notify` for a notice.
+    pub action: &'static str,
+    /// What exactly.
+    pub detail: String,
+}
+
+impl Report {
+    /// Adds what is planned for one user.
+    pub(super) fn add_plan(&mut self, plan: &UserPlan) {
+        let UserPlan { user, actions, notices, problems } = plan;
+        let entry =
+            |action, detail: String| Planned { account: user.account.clone(), user: user.name.clone(), action, detail };
+        self.plan.extend(actions.iter().map(|action| entry(action.name(), action.to_string())));
+        self.plan.extend(notices.iter().map(|notice| entry("notify", notice.to_string())));
+        self.failures.extend(problems.iter().map(|problem| Failure::of_user(user, problem.action, &problem.error)));
+    }
+
+    /// Counts an action.
+    pub(super) fn count(&mut self, action: &'static str) {
+        *self.actions.entry(action).or_default() += 1;
+    }
+
+    /// Puts the entries in order and cuts what an answer cannot hold.
+    pub(super) fn finish(mut self) -> Self {
+        self.failures.sort_by(|a, b| (&a.account, &a.user, a.action).cmp(&(&b.account, &b.user, b.action)));
+        self.skipped.sort_by(|a, b| a.account.cmp(&b.account));
+        // Stable: the order of one user's actions is the order of the plan.
+        self.plan.sort_by(|a, b| (&a.account, &a.user).cmp(&(&b.account, &b.user)));
+        self.failures_omitted = self.failures.len().saturating_sub(MAX_LISTED);
+        self.plan_omitted = self.plan.len().saturating_sub(MAX_LISTED);
+        self.failures.truncate(MAX_LISTED);
+        self.plan.truncate(MAX_LISTED);
+        for failure in &mut self.failures {
+            cut(&mut failure.error);
+        }
+        self
+    }
+}
+
+fn cut(text: &mut String) {
+    if text.chars().count() > MAX_TEXT_LENGTH {
+        *text = text.chars().take(MAX_TEXT_LENGTH - 1).chain(['…']).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::{Action, Problem};
+
+    fn user(n: usize) -> UserRef {
+        UserRef { account: "111122223333".parse().unwrap(), name: format!("user-{n:04}").parse().unwrap() }
+    }
+
+    #[test]
+    fn upstream_defect_36_every_planned_action_is_in_the_report() {
+        let mut report = Report::default();
+        let key: crate::keys::AccessKeyId = "AKIAIOSFODNN7EXAMPLE".parse().unwrap();
+        let actions = vec![Action::Disable { key: key.clone() }, Action::Delete { key }, Action::DeleteSecret];
+        report.add_plan(&UserPlan { actions, ..UserPlan::nothing(&user(1)) });
+        let listed: Vec<_> = report.plan.iter().map(|planned| planned.action).collect();
+        assert_eq!(listed, ["disable", "delete", "delete-secret"]);
+    }
+
+    #[test]
+    fn a_long_report_is_cut_with_a_count() {
+        let mut report = Report::default();
+        for n in 0..1000 {
+            let error = "x".repeat(10_000);
+            let problems = vec![Problem { action: "rotate", error }];
+            let actions = vec![Action::DeleteSecret];
+            report.add_plan(&UserPlan { actions, problems, ..UserPlan::nothing(&user(n)) });
+        }
+        let report = report.finish();
+        assert_eq!((report.plan.len(), report.plan_omitted), (400, 600));
+        assert_eq!((report.failures.len(), report.failures_omitted), (400, 600));
+        let size = serde_json::to_string(&report).unwrap().len();
+        assert!(size < 256 * 1024, "{size}");
+    }
+}

@@ -1,0 +1,99 @@
+//! Tells what is to be told, then writes down that it was told.
+
+use std::collections::BTreeMap;
+
+use super::Sweep;
+use super::apply::Target;
+use super::report::{Failure, Report};
+use super::user::{Outcome, cancelled_now};
+use crate::keys::{SecretName, UserRef};
+use crate::lifecycle::{Action, Notice};
+use crate::notify::{AccountContact, Addressed, Mode, Told, deliver, remember};
+use crate::provision::Reach;
+use crate::state::{Notified, tag};
+
+/// One account with what came of its users.
+pub(super) struct Swept {
+    pub(super) contact: AccountContact,
+    pub(super) outcomes: Vec<Outcome>,
+}
+
+/// Sends one message per recipient for all of these accounts, and records what was told. A mail that fails is reported
+/// and its notices come up again on the next run.
+pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], report: &mut Report) {
+    let pairs: Vec<(&Swept, &Outcome, &Notice)> = swept
+        .iter()
+        .flat_map(|account| account.outcomes.iter().map(move |outcome| (account, outcome)))
+        .flat_map(|(account, outcome)| outcome.notices.iter().map(move |notice| (account, outcome, notice)))
+        .collect();
+    let addressed: Vec<Addressed<'_>> = pairs
+        .iter()
+        .map(|(account, outcome, notice)| Addressed { notice, account: &account.contact, notified: &outcome.notified })
+        .collect();
+    let mode = if sweep.dry_run { Mode::DryRun } else { Mode::Enforced };
+    let delivery = deliver(sweep.aws, sweep.settings, sweep.templates, mode, &addressed).await;
+    report.mails += delivery.mails;
+    for failure in delivery.failures {
+        let crate::notify::MailFailure { account, user, error } = failure;
+        report.failures.push(Failure { account, user, action: "mail", error });
+    }
+    let mut told: BTreeMap<&UserRef, Vec<(&Notice, &Told)>> = BTreeMap::new();
+    for ((_, _, notice), outcome) in pairs.iter().zip(&delivery.told) {
+        let warned = notice.kind.is_warning() && (sweep.dry_run || *outcome != Told::Not);
+        if warned {
+            report.count("warn");
+        }
+        told.entry(&notice.user).or_default().push((notice, outcome));
+    }
+    if !sweep.dry_run {
+        for outcome in swept.iter().flat_map(|account| &account.outcomes) {
+            let told = told.get(&outcome.plan.user).map(Vec::as_slice).unwrap_or_default();
+            settle(sweep, outcome, told, report).await;
+        }
+    }
+}
+
+async fn settle(sweep: &Sweep<'_>, outcome: &Outcome, told: &[(&Notice, &Told)], report: &mut Report) {
+    let user = &outcome.plan.user;
+    let settled = match &outcome.secret_to_delete {
+        Some(_) => delete_secret(sweep, outcome, told).await,
+        None => record(sweep, outcome, told).await.map(|()| false),
+    };
+    match settled {
+        Ok(true) => report.count(Action::DeleteSecret.name()),
+        Ok(false) => {}
+        Err(failure) => report.failures.push(Failure::of_user(user, "record", failure)),
+    }
+}
+
+/// Records what was told; what concerned keys that are gone and were not just told of is forgotten.
+async fn record(sweep: &Sweep<'_>, outcome: &Outcome, told: &[(&Notice, &Told)]) -> Result<(), crate::aws::Failure> {
+    let mut notified = outcome.notified.clone();
+    for (notice, told) in told {
+        remember(&mut notified, notice, told);
+    }
+    if notified == outcome.notified || notified == Notified::default() {
+        return Ok(());
+    }
+    let secret = SecretName::of(&outcome.plan.user).to_string();
+    let tags = BTreeMap::from([(tag::NOTIFIED.to_owned(), notified.to_tag())]);
+    sweep.aws.secrets().tag(&secret, &tags).await
+}
+
+/// Schedules the secret of a deleted user for deletion. Nothing can be written to it after that, so its notice goes
+/// first; a mail that fails holds this back for one run and no longer: the schedule was switched off by then.
+async fn delete_secret(
+    sweep: &Sweep<'_>,
+    outcome: &Outcome,
+    told: &[(&Notice, &Told)],
+) -> Result<bool, crate::aws::Failure> {
+    let Some(arn) = &outcome.secret_to_delete else { return Ok(false) };
+    let untold = told.iter().any(|(_, told)| **told == Told::Not);
+    if (untold && cancelled_now(outcome)) || !outcome.failures.is_empty() {
+        return Ok(false);
+    }
+    let iam = sweep.aws.iam(&arn.user().account, sweep.partition()).await?;
+    let notified = Notified::default();
+    let target = Target { sweep, iam: &iam, arn, reach: Reach::Given, notified: &notified };
+    target.apply(&Action::DeleteSecret).await.map(|()| true)
+}

@@ -1,0 +1,211 @@
+//! One user: observe → plan → confirm → apply. One user's failure is reported and never stops another's work.
+
+use std::collections::BTreeSet;
+
+use tracing::{info, warn};
+
+use super::apply::Target;
+use super::report::Failure;
+use super::{Sweep, observe};
+use crate::aws::{Iam, ListedUser, SecretDescription};
+use crate::keys::{SecretName, UserArn, UserRef};
+use crate::lifecycle::{Action, CancelReason, Notice, NoticeKind, Problem, UserPlan, plan, plan_for_deleted_user};
+use crate::state::Notified;
+
+/// What came of one user.
+pub(super) struct Outcome {
+    pub(super) plan: UserPlan,
+    /// Names of the actions that were carried out.
+    pub(super) done: Vec<&'static str>,
+    /// What is to be told.
+    pub(super) notices: Vec<Notice>,
+    /// What was told before; the actions may have made some of it void.
+    pub(super) notified: Notified,
+    /// The secret is to be scheduled for deletion once its notice is out.
+    pub(super) secret_to_delete: Option<UserArn>,
+    pub(super) failures: Vec<Failure>,
+}
+
+impl Outcome {
+    fn new(plan: UserPlan) -> Self {
+        Self {
+            done: Vec::new(),
+            notices: plan.notices.clone(),
+            notified: Notified::default(),
+            secret_to_delete: None,
+            failures: Vec::new(),
+            plan,
+        }
+    }
+
+    fn failed(user: &UserRef, action: &'static str, error: impl ToString) -> Self {
+        let mut outcome = Self::new(UserPlan::nothing(user));
+        outcome.failures.push(Failure::of_user(user, action, error));
+        outcome
+    }
+}
+
+/// Sweeps one user.
+pub(super) async fn sweep(sweep: &Sweep<'_>, account: &observe::Account, listed: &ListedUser) -> Outcome {
+    let _permit = sweep.permit().await;
+    let user = listed.arn.user();
+    if sweep.is_out_of_time() {
+        return Outcome::failed(user, "observe", OUT_OF_TIME);
+    }
+    let secret = account.secrets.get(&user.name);
+    let facts = match observe::user(sweep, &account.iam, &account.groups, listed, secret).await {
+        Ok(facts) => facts,
+        Err(failure) => return Outcome::failed(user, "observe", failure),
+    };
+    let planned = refuse_unreachable(sweep, plan(&facts, &sweep.settings.periods, sweep.now));
+    let notified = facts.secret.present().map(|secret| secret.state.notified.clone()).unwrap_or_default();
+    if sweep.dry_run || (planned.actions.is_empty() && planned.notices.is_empty()) {
+        return Outcome { notified, ..Outcome::new(planned) };
+    }
+    match confirm(sweep, account, listed, planned).await {
+        Ok(outcome) => outcome,
+        Err(failure) => Outcome::failed(user, "confirm", failure),
+    }
+}
+
+pub(super) const OUT_OF_TIME: &str = "the function ran out of time before this was reached; it is on the next run's list. \
+    Sweep accounts one by one through the state machine, or raise MAX_CONCURRENCY or the function's timeout";
+
+/// A secret of another account's user that is encrypted with the AWS managed key could not be read by that user: it is
+/// not made.
+fn refuse_unreachable(sweep: &Sweep<'_>, mut plan: UserPlan) -> UserPlan {
+    let is_foreign = plan.user.account != *sweep.aws.primary_account();
+    let provisions = plan.actions.iter().any(|action| matches!(action, Action::Provision { .. }));
+    if is_foreign && provisions && sweep.wanted.kms_key.is_none() {
+        plan.actions.clear();
+        plan.notices.clear();
+        let error = "SECRETS_KMS_KEY_ID is not set, and a secret under the AWS managed key cannot be read from another \
+                     account; set it to a customer managed key";
+        plan.problems.push(Problem { action: "provision", error: error.to_owned() });
+    }
+    plan
+}
+
+/// Reads everything again and applies what is in both plans: lists lag, and people work at the same time.
+async fn confirm(
+    sweep: &Sweep<'_>,
+    account: &observe::Account,
+    listed: &ListedUser,
+    planned: UserPlan,
+) -> Result<Outcome, crate::aws::Failure> {
+    let name = &listed.arn.user().name;
+    let again = observe::user_again(sweep, &account.iam, &account.groups, name).await?;
+    let Some(facts) = again else {
+        info!(user = %planned.user, "the user was deleted during the sweep");
+        return Ok(Outcome::new(UserPlan::nothing(&planned.user)));
+    };
+    let mut confirmed = plan(&facts, &sweep.settings.periods, sweep.now);
+    let reach = observe::reach(sweep, &account.groups, listed);
+    let (kept, dropped) = confirmed.actions.into_iter().partition(|action| planned.actions.contains(action));
+    confirmed.actions = kept;
+    let dropped: Vec<Action> = dropped;
+    for action in &dropped {
+        info!(user = %planned.user, %action, "left to the next sweep: the facts changed meanwhile");
+    }
+    let notified = facts.secret.present().map(|secret| secret.state.notified.clone()).unwrap_or_default();
+    let target = Target { sweep, iam: &account.iam, arn: &facts.arn, reach, notified: &notified };
+    let mut outcome = Outcome { notified: notified.clone(), ..Outcome::new(confirmed) };
+    apply_all(&target, &mut outcome).await;
+    let not_done = |notice: &Notice| dropped.iter().any(|action| Some(action.name()) == follows_from(&notice.kind));
+    outcome.notices.retain(|notice| !not_done(notice));
+    Ok(outcome)
+}
+
+/// Applies the actions in order; the first failure stops the rest and takes their notices back.
+async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
+    let actions = outcome.plan.actions.clone();
+    let mut rest = actions.iter();
+    for action in rest.by_ref() {
+        if *action == Action::DeleteSecret {
+            outcome.secret_to_delete = Some(target.arn.clone());
+            continue;
+        }
+        match target.apply(action).await {
+            Ok(()) => {
+                info!(user = %outcome.plan.user, %action, "done");
+                outcome.done.push(action.name());
+                if let Action::RestartGrace { key } = action {
+                    outcome.notified.forget(key);
+                }
+            }
+            Err(failure) => {
+                warn!(user = %outcome.plan.user, %action, error = %failure, "failed");
+                outcome.failures.push(Failure::of_user(&outcome.plan.user, action.name(), failure));
+                break;
+            }
+        }
+    }
+    let done = &outcome.done;
+    let planned: BTreeSet<&str> = actions.iter().map(Action::name).collect();
+    outcome.notices.retain(|notice| {
+        follows_from(&notice.kind).is_none_or(|action| !planned.contains(action) || done.contains(&action))
+    });
+}
+
+/// The action that a notice tells of, when that is planned in the same run.
+fn follows_from(kind: &NoticeKind) -> Option<&'static str> {
+    match kind {
+        NoticeKind::Disabled { .. } => Some("disable"),
+        NoticeKind::Deleted => Some("delete"),
+        NoticeKind::Retiring { .. } => Some("retire"),
+        NoticeKind::Reactivated { .. } => Some("restart-grace"),
+        NoticeKind::ScheduleCancelled(_) => Some("cancel"),
+        NoticeKind::RotationDue { .. } => Some("rotate"),
+        NoticeKind::RotationAhead { .. }
+        | NoticeKind::RotationUnfinished { .. }
+        | NoticeKind::RotationFailed { .. }
+        | NoticeKind::Rotated { .. }
+        | NoticeKind::StillInUse { .. }
+        | NoticeKind::DisableAhead { .. }
+        | NoticeKind::DeleteAhead { .. }
+        | NoticeKind::SecretDeleted => None,
+    }
+}
+
+/// Sweeps the secret of a user who is not in the list.
+pub(super) async fn sweep_without_user(sweep: &Sweep<'_>, iam: &Iam, listed: &SecretDescription) -> Outcome {
+    let _permit = sweep.permit().await;
+    let user = listed.name.user();
+    let planned = plan_for_deleted_user(user, &observe::without_drift(listed, Vec::new()));
+    if sweep.dry_run || planned.actions.is_empty() {
+        return Outcome::new(planned);
+    }
+    match confirm_gone(sweep, iam, listed, planned).await {
+        Ok(outcome) => outcome,
+        Err(failure) => Outcome::failed(user, "delete-secret", failure),
+    }
+}
+
+async fn confirm_gone(
+    sweep: &Sweep<'_>,
+    iam: &Iam,
+    listed: &SecretDescription,
+    planned: UserPlan,
+) -> Result<Outcome, crate::aws::Failure> {
+    let user = listed.name.user();
+    let described = sweep.aws.secrets().describe(&SecretName::of(user).to_string()).await?;
+    let still_there = described.filter(|secret| secret.deleted.is_none());
+    let (Some(secret), None) = (still_there, iam.find_user(&user.name).await?) else {
+        return Ok(Outcome::new(UserPlan::nothing(user)));
+    };
+    let mut confirmed = plan_for_deleted_user(user, &observe::without_drift(&secret, Vec::new()));
+    confirmed.actions.retain(|action| planned.actions.contains(action));
+    // The ARN that the user had; its path does not matter here.
+    let arn = format!("arn:{}:iam::{}:user/{}", sweep.partition(), user.account, user.name);
+    let arn = arn.parse().expect("an ARN made of a checked account id and user name");
+    let notified = Notified::default();
+    let target = Target { sweep, iam, arn: &arn, reach: crate::provision::Reach::Given, notified: &notified };
+    let mut outcome = Outcome::new(confirmed);
+    apply_all(&target, &mut outcome).await;
+    Ok(outcome)
+}
+
+/// Whether the schedule was switched off by this very run.
+pub(super) fn cancelled_now(outcome: &Outcome) -> bool {
+    outcome.plan.actions.contains(&Action::CancelSchedule(CancelReason::UserGone))
+}
