@@ -29,7 +29,7 @@ use event::{RotationEvent, Step};
 ///
 /// # Errors
 /// [`Error`]; Secrets Manager then repeats the whole rotation with the same token.
-pub async fn handle(aws: &Aws, settings: &Settings, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
+pub async fn handle(aws: &Aws, settings: &Settings, event: &Value, deadline: DateTime<Utc>) -> Result<(), Error> {
     let event = RotationEvent::read(event)?;
     let user = event.secret.name().user();
     info!(step = ?event.step, %user, version = %event.version, "rotation step starts");

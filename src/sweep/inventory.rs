@@ -77,7 +77,7 @@ pub(super) async fn one_page(aws: &Aws, mut next_token: Option<String>, limit: u
     Ok(json!({"accounts": accounts, "next_token": next_token, "skipped": inventory.skipped}))
 }
 
-/// One account's name and address, where they can be had: notices go to RECIPIENT_EMAIL without.
+/// One account's name and address, where they can be had: notices go to `RECIPIENT_EMAIL` without.
 pub(super) async fn contact(aws: &Aws, id: &AccountId) -> AccountContact {
     let unknown = AccountContact { id: id.clone(), name: String::new(), email: None };
     let Ok(organizations) = aws.organizations().await else { return unknown };

@@ -16,7 +16,7 @@ mod user;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
@@ -60,7 +60,7 @@ pub async fn handle(
         Request::Ignore => Report { dry_run: sweep.dry_run, ..Report::default() },
     };
     info!(report = %serde_json::to_string(&report).unwrap_or_default(), "the sweep is done");
-    Ok(serde_json::to_value(report).expect("a report of texts and numbers is always JSON"))
+    Ok(json!(report))
 }
 
 /// One run.
@@ -106,7 +106,7 @@ impl<'a> Sweep<'a> {
         self.wanted.function_arn.split(':').nth(1).unwrap_or("aws")
     }
 
-    /// Waits for its turn: at most MAX_CONCURRENCY users and accounts are worked on at a time.
+    /// Waits for its turn: at most `MAX_CONCURRENCY` users and accounts are worked on at a time.
     async fn permit(&self) -> Option<SemaphorePermit<'_>> {
         self.permits.acquire().await.ok()
     }
@@ -168,7 +168,7 @@ impl<'a> Sweep<'a> {
         let not_swept = |reason: String| {
             warn!(account = %id, %reason, "the account is not swept");
             let skipped = Skipped { account: id.clone(), reason: reason.clone() };
-            (skipped, Failure::of_account(&id, "sweep", reason))
+            (skipped, Failure::of_account(&id, "sweep", &reason))
         };
         if self.is_out_of_time() {
             return Err(not_swept(user::OUT_OF_TIME.to_owned()));
@@ -192,7 +192,7 @@ impl<'a> Sweep<'a> {
         let exemption = &self.settings.exemption_group;
         if !account.groups.contains(exemption) {
             let error = format!("group `{exemption}` (IAM_EXEMPTION_GROUP) does not exist, so nobody is exempt");
-            failures.push(Failure::of_account(id, "exemption-group", error));
+            failures.push(Failure::of_account(id, "exemption-group", &error));
         }
         let needs_readers = id != self.aws.primary_account() && !account.users.is_empty();
         if let Some(readers) = self.wanted.reader_group.as_ref().filter(|_| needs_readers)
@@ -202,7 +202,7 @@ impl<'a> Sweep<'a> {
                 "group `{readers}` (READER_GROUP) does not exist, so users cannot read their secrets from this account; \
                  deploy the member template, or set READER_GROUP to nothing"
             );
-            failures.push(Failure::of_account(id, "reader-group", error));
+            failures.push(Failure::of_account(id, "reader-group", &error));
         }
         failures
     }

@@ -60,13 +60,13 @@ pub struct Failure {
 
 impl Failure {
     /// About a user.
-    pub(super) fn of_user(user: &UserRef, action: &'static str, error: impl ToString) -> Self {
+    pub(super) fn of_user(user: &UserRef, action: &'static str, error: &(impl ToString + ?Sized)) -> Self {
         let UserRef { account, name } = user.clone();
         Self { account: Some(account), user: Some(name), action, error: error.to_string() }
     }
 
     /// About an account.
-    pub(super) fn of_account(account: &AccountId, action: &'static str, error: impl ToString) -> Self {
+    pub(super) fn of_account(account: &AccountId, action: &'static str, error: &(impl ToString + ?Sized)) -> Self {
         Self { account: Some(account.clone()), user: None, action, error: error.to_string() }
     }
 }

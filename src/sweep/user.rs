@@ -38,7 +38,7 @@ impl Outcome {
         }
     }
 
-    fn failed(user: &UserRef, action: &'static str, error: impl ToString) -> Self {
+    fn failed(user: &UserRef, action: &'static str, error: &(impl ToString + ?Sized)) -> Self {
         let mut outcome = Self::new(UserPlan::nothing(user));
         outcome.failures.push(Failure::of_user(user, action, error));
         outcome
@@ -55,7 +55,7 @@ pub(super) async fn sweep(sweep: &Sweep<'_>, account: &observe::Account, listed:
     let secret = account.secrets.get(&user.name);
     let facts = match observe::user(sweep, &account.iam, &account.groups, listed, secret).await {
         Ok(facts) => facts,
-        Err(failure) => return Outcome::failed(user, "observe", failure),
+        Err(failure) => return Outcome::failed(user, "observe", &failure),
     };
     let planned = refuse_unreachable(sweep, plan(&facts, &sweep.settings.periods, sweep.now));
     let notified = facts.secret.present().map(|secret| secret.state.notified.clone()).unwrap_or_default();
@@ -64,7 +64,7 @@ pub(super) async fn sweep(sweep: &Sweep<'_>, account: &observe::Account, listed:
     }
     match confirm(sweep, account, listed, planned).await {
         Ok(outcome) => outcome,
-        Err(failure) => Outcome::failed(user, "confirm", failure),
+        Err(failure) => Outcome::failed(user, "confirm", &failure),
     }
 }
 
@@ -135,7 +135,7 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
             }
             Err(failure) => {
                 warn!(user = %outcome.plan.user, %action, error = %failure, "failed");
-                outcome.failures.push(Failure::of_user(&outcome.plan.user, action.name(), failure));
+                outcome.failures.push(Failure::of_user(&outcome.plan.user, action.name(), &failure));
                 break;
             }
         }
@@ -177,7 +177,7 @@ pub(super) async fn sweep_without_user(sweep: &Sweep<'_>, iam: &Iam, listed: &Se
     }
     match confirm_gone(sweep, iam, listed, planned).await {
         Ok(outcome) => outcome,
-        Err(failure) => Outcome::failed(user, "delete-secret", failure),
+        Err(failure) => Outcome::failed(user, "delete-secret", &failure),
     }
 }
 
