@@ -254,9 +254,9 @@ impl<'a> Planner<'a> {
             self.facts.keys.iter().filter(|key| intent.covers(key.created) && !known.contains(&Some(&key.id)));
         // Two of them: one is a person's, and nothing tells which.
         let key = made.next().filter(|_| made.next().is_none())?;
-        // Used, and not by the test of a rotation under way: it is somebody's.
+        // A left-behind key is known by its not being used; the key of a rotation under way is used by its test.
         let under_way = secret.unfinished_version.as_ref() == Some(&intent.version);
-        (under_way || !matches!(key.last_use, LastUse::At(_))).then_some(key)
+        (under_way || key.last_use == LastUse::Never).then_some(key)
     }
 
     pub(super) fn newest_active(&self) -> Option<&'a KeyFacts> {
