@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::action::{Action, CancelReason, Problem, RestoredFacts, UserPlan};
 use super::facts::{Drift, Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, UserFacts};
 use super::notice::{Notice, NoticeKind};
-use super::outgoing;
+use super::{outgoing, second_key};
 use crate::keys::{AccessKeyId, MAX_KEYS_PER_USER, UserRef, VersionId};
 use crate::settings::Periods;
 use crate::state::{Notified, State};
@@ -62,7 +62,10 @@ impl<'a> Planner<'a> {
 
     fn decide(&mut self) {
         match &self.facts.exemption {
-            Exemption::Exempt => self.stop_schedule(CancelReason::Exempt),
+            Exemption::Exempt => {
+                self.stop_schedule(CancelReason::Exempt);
+                second_key::drop_times(self);
+            }
             Exemption::Unknown(why) => {
                 let error = format!("it is not known whether the user is exempt: {why}; nothing is done until it is");
                 self.problem("rotate", error);

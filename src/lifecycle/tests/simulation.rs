@@ -22,7 +22,7 @@ pub(super) struct SimKey {
     tested: bool,
     /// Somebody has its secret half. Nobody has that of a key that a rotation lost.
     usable: bool,
-    /// When a sweep, before it applied its plan, last saw it active.
+    /// When an undisturbed sweep last saw it active.
     seen_active: DateTime<Utc>,
 }
 
@@ -246,8 +246,9 @@ impl World {
             return;
         }
         let facts = self.observe(run.unknown);
-        for key in self.keys.iter_mut().filter(|key| key.active) {
-            key.seen_active = self.now;
+        // What changes between the two readings is left to the next sweep, and may have changed back by then.
+        if run.between.is_none() && run.fault == Fault::None && !run.unknown.exemption {
+            self.keys.iter_mut().filter(|key| key.active).for_each(|key| key.seen_active = self.now);
         }
         let mut confirmed = plan(&facts, &self.periods, self.now);
         check_plan(&facts, &confirmed, &self.periods, self.now);
