@@ -34,12 +34,26 @@ pub(super) fn retire(planner: &mut Planner<'_>) {
     Outgoing { key, disabled_at, grace, since, origin: Origin::SecondKey }.lead_out(planner);
 }
 
-/// Takes the announcement back whose key stays after all. Were it kept, its time would be over when the key has to give
-/// way another time.
+/// Takes back that a key is on its way out, where it stays after all: the times of that would be over when the key has
+/// to go another time.
 pub(super) fn drop_announcement(planner: &mut Planner<'_>) {
-    let retiring = planner.state().and_then(|state| state.retiring.as_ref());
-    if let Some(key) = retiring.and_then(|retiring| planner.key(&retiring.key)) {
+    let Some(state) = planner.state() else { return };
+    let announced = state.retiring.as_ref().map(|retiring| &retiring.key);
+    let replaced = state.previous_key.as_ref().filter(|_| announced.is_none() && state.disabled_at.is_some());
+    // A replaced key that is inactive still may be recoverable since that time.
+    let enabled = replaced.and_then(|id| planner.key(id)).filter(|key| key.is_active());
+    if let Some(key) = announced.and_then(|id| planner.key(id)).or(enabled) {
         planner.act(Action::StopRetiring { key: key.id.clone() });
+    }
+}
+
+/// A user that is left alone has no key on its way out: nobody watches whether it is enabled meanwhile.
+pub(super) fn drop_times(planner: &mut Planner<'_>) {
+    let Some(state) = planner.state() else { return };
+    let announced = state.retiring.as_ref().map(|retiring| &retiring.key);
+    let key = announced.or(state.previous_key.as_ref().filter(|_| state.disabled_at.is_some()));
+    if let Some(key) = key {
+        planner.act(Action::StopRetiring { key: key.clone() });
     }
 }
 

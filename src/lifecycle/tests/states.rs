@@ -184,6 +184,30 @@ fn an_old_key_disabled_by_its_owner_starts_its_recovery_period() {
 }
 
 #[test]
+fn the_time_of_a_disabling_is_dropped_when_the_key_is_needed_again() {
+    // The successor was disabled by a person, who enabled the old key; its slot is not needed.
+    let keys = [key(1, days(60)).used(days(0)), key(2, days(25)).inactive()];
+    let secret = rotated(2, Some(1), days(25)).disabled(days(9)).told(2, &["rotated"]);
+    let both = plan(&user(keys.clone()).with(secret.clone()), &periods(), now());
+    assert_eq!(both.actions, [Action::StopRetiring { key: id(1) }]);
+    let [old, _] = keys;
+    let alone = plan(&user([old]).with(secret), &periods(), now());
+    assert_eq!(alone.actions, [Action::StopRetiring { key: id(1) }]);
+}
+
+#[test]
+fn nothing_is_on_its_way_out_while_the_user_is_exempt() {
+    let [old, new] = pair();
+    let secret = rotated(2, Some(1), days(30)).disabled(days(9)).told(2, &["rotated", "cancelled"]);
+    let secret = PresentSecret { rotation_enabled: false, ..secret };
+    let exempt =
+        plan(&user([old.clone().inactive(), new.clone()]).with(secret).exempt(Exemption::Exempt), &periods(), now());
+    assert_eq!(exempt.actions, [Action::StopRetiring { key: id(1) }]);
+    let after = decide(&user([old.inactive(), new]).with(rotated(2, Some(1), days(30)).told(2, &["rotated"])));
+    assert!(after.starts_with("write down that 1 is disabled"), "the whole recovery period, from then on: {after}");
+}
+
+#[test]
 fn an_old_key_gets_its_grace_again_when_its_successor_was_out_of_service() {
     // Key 2 was disabled by a person and had to give way; now it is enabled, and key 1 may still be in use.
     let secret = rotated(2, Some(1), days(30)).retiring(2, days(5)).disabled(days(5)).told(2, &["rotated"]);
