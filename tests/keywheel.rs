@@ -1,7 +1,10 @@
 //! The one integration target: whole handlers on the embedded AWS.
 
 mod bad_input;
+mod exemption;
 mod harness;
 mod life;
 mod refusals;
 mod rotation_contract;
+mod sweep_inventory;
+mod two_keys;

@@ -47,11 +47,11 @@ impl Deployment {
         if !cloud.account_ids().contains(&primary) {
             cloud.add_account(&primary, "security", Some("security@example.com"));
         }
-        cloud.add_kms_key(KMS_KEY);
+        cloud.add_kms_key(settings.kms_key.as_deref().unwrap_or(KMS_KEY));
         let sweeper = aws(cloud, Function::Sweeper, &settings);
         let rotation =
             Arc::new(DeployedRotation { aws: aws(cloud, Function::Rotation, &settings), settings: settings.clone() });
-        cloud.set_rotation_function(FUNCTION_ARN, rotation);
+        cloud.set_rotation_function(settings.rotation_function_arn.as_deref().unwrap_or(FUNCTION_ARN), rotation);
         Ok(Self { cloud: cloud.clone(), settings, templates: Arc::new(templates), sweeper })
     }
 
@@ -65,8 +65,10 @@ impl Deployment {
 
     /// What the member template brings into an account: both roles and both groups.
     pub fn prepare_member(&self, account: &str) {
+        let function = self.settings.rotation_function_arn.as_deref().unwrap_or(FUNCTION_ARN);
+        let partition = function.split(':').nth(1).unwrap_or("aws");
         let execution_role =
-            format!("arn:aws:iam::{}:role/{}", self.settings.primary_account, self.settings.execution_role);
+            format!("arn:{partition}:iam::{}:role/{}", self.settings.primary_account, self.settings.execution_role);
         for role in [self.settings.member_role.clone(), self.settings.rotation_member_role()] {
             self.cloud.add_role(account, &role, &[&execution_role]);
         }
