@@ -53,7 +53,7 @@ pub async fn handle(
     let event = SweepEvent::read(event)?;
     let sweep = Sweep::new(aws, settings, templates, event.dry_run, deadline)?;
     let report = match event.request {
-        Request::Inventory { next_token, limit } => return inventory::one_page(aws, next_token, limit).await,
+        Request::Inventory { next_token, limit } => return inventory::one_page(aws, settings, next_token, limit).await,
         Request::All => sweep.all().await?,
         Request::Account { account, name, email } => sweep.one(account, name, email).await,
         Request::Notify { secret, news } => news::tell(&sweep, &secret, &news).await,
@@ -116,7 +116,7 @@ impl<'a> Sweep<'a> {
     }
 
     async fn all(&self) -> Result<Report, Error> {
-        let inventory = inventory::all(self.aws).await?;
+        let inventory = inventory::all(self.aws, self.settings).await?;
         let report = Report { skipped: inventory.skipped, failures: inventory.failures, ..self.empty_report() };
         Ok(self.accounts(inventory.accounts, report).await)
     }
