@@ -75,9 +75,9 @@ pub(super) fn tell_retiring(
     planner: &mut Planner<'_>,
     key: &KeyFacts,
     disable_at: Option<DateTime<Utc>>,
-    disabled_at: DateTime<Utc>,
+    recovery_from: DateTime<Utc>,
 ) {
-    let kind = retiring_notice(planner, disable_at, disabled_at);
+    let kind = retiring_notice(planner, disable_at, recovery_from);
     if !planner.was_told(&key.id, "reactivated") {
         planner.tell(&key.id, kind);
     }
@@ -86,9 +86,9 @@ pub(super) fn tell_retiring(
 fn retiring_notice(
     planner: &mut Planner<'_>,
     disable_at: Option<DateTime<Utc>>,
-    disabled_at: DateTime<Utc>,
+    recovery_from: DateTime<Utc>,
 ) -> NoticeKind {
-    let delete_at = disabled_at + planner.periods.recovery_grace;
+    let delete_at = recovery_from + planner.periods.recovery_grace;
     planner.slot_free_at = Some(delete_at);
     NoticeKind::Retiring { disable_at, delete_at }
 }

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::simulation::{Fault, Person, RotationEnd, SimKey, Sweep, Unknown, World, check_plan};
+use super::checks::check_plan;
+use super::simulation::{Fault, Person, RotationEnd, SimKey, Sweep, Unknown, World};
 use super::*;
 use crate::lifecycle::Action;
 
@@ -273,7 +274,7 @@ proptest! {
         let mut keys: Vec<KeyFacts> = first.into_iter().chain(second).collect();
         keys.sort_by_key(|key| key.created);
         let unfinished_version = unfinished.map(version);
-        let secret = PresentSecret { state, unfinished_version, rotation_enabled, ..placeholder(1) };
+        let secret = PresentSecret { rotation_enabled, unfinished_version, state, ..placeholder(1) };
         let facts = user(keys).with(secret);
         let planned = plan(&facts, &periods(), now());
         check_plan(&facts, &planned, &periods(), now());

@@ -4,14 +4,18 @@
 //! effect is modelled with the places at which it can stop. What keywheel must never do is asserted where it would be
 //! done.
 
+mod rotation;
+
 use std::collections::BTreeMap;
 
+use super::checks::check_plan;
 use super::*;
-use crate::lifecycle::{Action, Notice, UserPlan};
-use crate::state::{TagChange, format_time, tag};
+use crate::lifecycle::{Action, Notice};
+use crate::state::{TagChange, tag};
 
 /// A key as IAM has it, and what the model knows about it.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct SimKey {
     pub(super) id: AccessKeyId,
     pub(super) active: bool,
@@ -393,126 +397,6 @@ impl World {
         assert!(refused.is_none() || lone_orphan, "a rotation was planned that cannot be, {refused:?}: {self:#?}");
     }
 
-    /// What `rotation` does, up to that point; answers why it refused.
-    pub(super) fn rotate(&mut self, end: RotationEnd) -> Option<&'static str> {
-        if !self.exists || self.exempt {
-            return Some("no such user, or exempt");
-        }
-        if self.secret.as_ref().is_none_or(|secret| secret.deletion_scheduled || !secret.rotation_enabled) {
-            return Some("rotation is off");
-        }
-        let pending = self.present().pending.clone();
-        let target = pending.unwrap_or_else(|| self.next_version());
-        let secret = self.present();
-        secret.pending = Some(target.clone());
-        if !secret.versions.get(&target).is_some_and(Option::is_some) {
-            secret.versions.insert(target.clone(), None);
-            if let Some(refused) = self.create(&target, end) {
-                return Some(refused);
-            }
-        }
-        self.test_and_finish(&target, end);
-        None
-    }
-
-    /// createSecret; the decision is that of `rotation::slots`, without the tag for incidents.
-    fn create(&mut self, target: &VersionId, end: RotationEnd) -> Option<&'static str> {
-        let state = self.state();
-        let orphan = self.orphan(&state);
-        let kept: Vec<SimKey> = self.keys.iter().filter(|key| Some(&key.id) != orphan.as_ref()).cloned().collect();
-        if !kept.iter().any(|key| key.active) {
-            return Some("no active key");
-        }
-        let spent = if kept.len() < 2 { None } else { Some(kept.iter().find(|key| self.is_spent(key, &state))) };
-        match spent {
-            Some(None) => return Some("no free slot"),
-            Some(Some(spent)) => self.remove_spent(&spent.id),
-            None => {}
-        }
-        self.keys.retain(|key| Some(&key.id) != orphan.as_ref());
-        let left = self.keys[0].id.to_string();
-        let at = format_time(self.now);
-        let change = TagChange::default().set(tag::INTENT, format!("{target} {at}")).set(tag::CURRENT_KEY, left);
-        self.write(&change, true);
-        if end == RotationEnd::BeforeKey {
-            return None;
-        }
-        assert!(self.keys.iter().any(|key| key.active), "nothing is made for a user without an active key");
-        let made = self.add_key(TimeDelta::zero(), false);
-        self.keys.iter_mut().find(|key| key.id == made).expect("just made").usable = false;
-        if end == RotationEnd::KeyMadeNotPut {
-            return None;
-        }
-        self.present().versions.insert(target.clone(), Some(made));
-        None
-    }
-
-    fn orphan(&self, state: &State) -> Option<AccessKeyId> {
-        let intent = state.intent.as_ref()?;
-        let secret = self.secret.as_ref()?;
-        let in_current = secret.current.as_ref().and_then(|current| secret.versions.get(current)?.clone());
-        let known = [in_current.as_ref(), state.current_key.as_ref(), state.previous_key.as_ref()];
-        let mut made = self.keys.iter().filter(|key| intent.covers(key.created) && !known.contains(&Some(&key.id)));
-        let key = made.next().filter(|_| made.next().is_none())?;
-        key.last_use.is_none().then(|| key.id.clone())
-    }
-
-    fn is_spent(&self, key: &SimKey, state: &State) -> bool {
-        let fresh =
-            self.secret.as_ref().is_some_and(|secret| state.version.is_some() && state.version == secret.current);
-        let since = match &state.retiring {
-            Some(retiring) if retiring.key == key.id => Some(retiring.since),
-            // A time that is there while another key is on its way out is that one's.
-            None if state.previous_key.as_ref() == Some(&key.id) => state.rotated_at,
-            _ => None,
-        };
-        let disabled_at = since.and_then(|since| state.disabled_since(since)).filter(|_| fresh && !key.active);
-        disabled_at.is_some_and(|disabled_at| disabled_at + self.periods.recovery_grace <= self.now)
-    }
-
-    fn test_and_finish(&mut self, target: &VersionId, end: RotationEnd) {
-        let now = self.now;
-        let Some(made) = self.present().versions.get(target).cloned().flatten() else { return };
-        let Some(key) = self.keys.iter_mut().find(|key| key.id == made && key.active) else { return };
-        key.last_use = Some(now);
-        if end == RotationEnd::PutNotFinished {
-            return;
-        }
-        (key.tested, key.usable, key.in_service) = (true, true, true);
-        let old = self.state().current_key.filter(|old| *old != made && self.key(old).is_some());
-        let secret = self.present();
-        secret.current = Some(target.clone());
-        secret.pending = None;
-        secret.last_rotated = now;
-        secret.facts_lost = false;
-        if end == RotationEnd::LabelMovedNotRecorded {
-            return;
-        }
-        let record = TagChange::default()
-            .set(tag::MANAGED, "1")
-            .set(tag::VERSION, target.as_str())
-            .set(tag::CURRENT_KEY, made.as_str())
-            .set(tag::ROTATED_AT, format_time(now))
-            .set_or_remove(tag::PREVIOUS_KEY, old);
-        self.write(&record, true);
-        if end == RotationEnd::RecordedNotUntagged {
-            return;
-        }
-        let outdated = [tag::NOTIFIED, tag::DISABLED_AT, tag::RETIRING, tag::INTENT, tag::FORCE];
-        self.write(&outdated.into_iter().fold(TagChange::default(), TagChange::remove), true);
-    }
-
-    /// The native schedule, which knows nothing of slots.
-    pub(super) fn run_schedule(&mut self, end: RotationEnd) {
-        let due = self.secret.as_ref().is_some_and(|secret| {
-            secret.rotation_enabled
-                && (secret.pending.is_some() || secret.last_rotated + self.periods.rotation <= self.now)
-        });
-        if due {
-            self.rotate(end);
-        }
-    }
-
     pub(super) fn interfere(&mut self, person: Person) {
         let now = self.now;
         let there = self.keys.len();
@@ -521,7 +405,7 @@ impl World {
                 self.add_key(TimeDelta::zero(), false);
             }
             Person::Use(n) if n < there && self.keys[n].active && self.keys[n].usable => {
-                self.keys[n].last_use = Some(now)
+                self.keys[n].last_use = Some(now);
             }
             Person::PutInService(n) if n < there => self.keys[n].in_service = true,
             Person::Disable(n) if n < there => self.keys[n].active = false,
@@ -559,40 +443,4 @@ impl World {
             secret.facts_lost = true;
         }
     }
-}
-
-/// What holds for every plan, whatever the facts.
-pub(super) fn check_plan(facts: &UserFacts, plan: &UserPlan, periods: &Periods, now: DateTime<Utc>) {
-    let find = |id: &AccessKeyId| facts.keys.iter().find(|key| key.id == *id).expect("a key of the user's");
-    let another_works = |id: &AccessKeyId| facts.keys.iter().any(|key| key.id != *id && key.is_active());
-    let mut destructive = 0;
-    for action in &plan.actions {
-        match action {
-            Action::Disable { key } => {
-                destructive += 1;
-                assert!(find(key).is_active() && another_works(key), "{plan}");
-                assert_eq!(find(key).last_use.unknown(), None, "{plan}");
-            }
-            Action::Delete { key } => {
-                destructive += 1;
-                assert!(find(key).status == KeyStatus::Inactive && another_works(key), "{plan}");
-                assert_eq!(find(key).last_use.unknown(), None, "{plan}");
-                let disabled_at = facts.secret.present().and_then(|secret| secret.state.disabled_at);
-                assert!(disabled_at.is_some_and(|at| at + periods.recovery_grace <= now), "{plan}");
-            }
-            Action::Rotate { key, .. } | Action::Provision { key, .. } => {
-                assert!(find(key).is_active(), "nothing is made for a key that does not work: {plan}");
-            }
-            _ => {}
-        }
-    }
-    assert!(destructive <= 1, "{plan}");
-    let present = facts.secret.present();
-    let trusted = present.is_none_or(|secret| secret.state.malformed.is_empty() && secret.facts_are_fresh());
-    assert!(destructive == 0 || trusted && facts.exemption == Exemption::NotExempt, "{plan}");
-    let mut told: Vec<_> = plan.notices.iter().map(|notice| (&notice.key, notice.kind.phase())).collect();
-    told.sort();
-    let count = told.len();
-    told.dedup();
-    assert_eq!(told.len(), count, "told twice in one run: {plan}");
 }
