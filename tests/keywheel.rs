@@ -4,6 +4,8 @@ mod bad_input;
 mod exemption;
 mod harness;
 mod life;
+mod people;
+mod provisioning;
 mod refusals;
 mod rotation_contract;
 mod sweep_inventory;
