@@ -121,6 +121,11 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
     let actions = outcome.plan.actions.clone();
     let mut rest = actions.iter();
     for action in rest.by_ref() {
+        if target.sweep.is_out_of_time() {
+            // An action cut short would take the report and all mails with it.
+            outcome.failures.push(Failure::of_user(&outcome.plan.user, action.name(), OUT_OF_TIME));
+            break;
+        }
         if *action == Action::DeleteSecret {
             outcome.secret_to_delete = Some(target.arn.clone());
             continue;
