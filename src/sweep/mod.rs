@@ -23,6 +23,7 @@ use tracing::{info, warn};
 use crate::aws::Aws;
 use crate::error::Error;
 use crate::keys::AccountId;
+use crate::metrics;
 use crate::notify::{AccountContact, Templates};
 use crate::provision::Wanted;
 use crate::settings::Settings;
@@ -59,6 +60,7 @@ pub async fn handle(
         Request::Notify { secret, news } => news::tell(&sweep, &secret, &news).await,
         Request::Ignore => Report { dry_run: sweep.dry_run, ..Report::default() },
     };
+    metrics::of_sweep(&report, sweep.now);
     info!(report = %serde_json::to_string(&report).unwrap_or_default(), "the sweep is done");
     Ok(json!(report))
 }
@@ -208,6 +210,8 @@ impl<'a> Sweep<'a> {
     }
 
     fn summarize(&self, swept: &[Swept], report: &mut Report) {
+        let oldest = swept.iter().flat_map(|account| &account.outcomes).filter_map(|outcome| outcome.oldest_key).min();
+        report.oldest_active_key_days = oldest.map(|created| (self.now - created).num_days());
         for outcome in swept.iter().flat_map(|account| &account.outcomes) {
             report.users += 1;
             report.add_plan(&outcome.plan);
