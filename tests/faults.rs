@@ -110,7 +110,8 @@ fn two_sweeps_at_the_same_time_do_everything_once() {
             let (one, two) = tokio::join!(stage.sweep(), stage.sweep());
             for answer in [one, two] {
                 // One may look a key up that the other has just deleted: not known, so left alone.
-                let others = answer["failures"].as_array().expect("a list").iter().filter(|it| it["action"] != "delete");
+                let others =
+                    answer["failures"].as_array().expect("a list").iter().filter(|it| it["action"] != "delete");
                 assert_eq!(others.count(), 0, "{answer}");
             }
             stage.cloud.run_rotations().await;

@@ -83,7 +83,10 @@ impl Stage {
     /// A user of an account with keys of these ages in days.
     pub(crate) fn add_user_in(&self, account: &str, name: &str, key_ages: &[i64]) -> Vec<UserKey> {
         self.cloud.add_user(account, name, "/");
-        key_ages.iter().map(|days| self.cloud.add_access_key(account, name, self.now() - TimeDelta::days(*days))).collect()
+        key_ages
+            .iter()
+            .map(|days| self.cloud.add_access_key(account, name, self.now() - TimeDelta::days(*days)))
+            .collect()
     }
 
     /// The time on the stage.

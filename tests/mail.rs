@@ -111,7 +111,10 @@ fn upstream_defect_43_the_subject_says_what_happens() {
         let subjects: Vec<String> = stage.cloud.mails().into_iter().map(|mail| mail.subject).collect();
         assert!(subjects.iter().all(|subject| !subject.contains("Violation")), "{subjects:?}");
         assert!(subjects[0].starts_with("[dry run] ") && subjects[0].contains("would be rotated"), "{subjects:?}");
-        assert!(!subjects[1].contains("dry run") && subjects[1].contains("will be rotated on 2026-01-06"), "{subjects:?}");
+        assert!(
+            !subjects[1].contains("dry run") && subjects[1].contains("will be rotated on 2026-01-06"),
+            "{subjects:?}"
+        );
     });
 }
 
@@ -129,7 +132,10 @@ fn upstream_defect_53_names_are_escaped_in_the_html_part_and_the_text_part_is_te
         let (html, text) = (mail.html.expect("html"), mail.text.expect("text"));
         assert!(!html.contains("<script>") && html.contains("&lt;script&gt;"), "{html}");
         assert!(text.contains(name), "{text}");
-        assert!(!text.contains("<p") && !text.contains("</"[..].repeat(2).as_str()) && !text.contains("<html"), "{text}");
+        assert!(
+            !text.contains("<p") && !text.contains("</"[..].repeat(2).as_str()) && !text.contains("<html"),
+            "{text}"
+        );
     });
 }
 

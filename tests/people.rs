@@ -272,7 +272,10 @@ fn tags_that_a_person_broke_stop_everything_and_are_named() {
         stage.tag_secret("ci-bot", "keywheel:rotated-at", "last week").await;
         stage.pass_days(30).await;
         let answer = stage.live().await;
-        assert!(failures(&answer).contains("keywheel:rotated-at") && failures(&answer).contains("last week"), "{answer}");
+        assert!(
+            failures(&answer).contains("keywheel:rotated-at") && failures(&answer).contains("last week"),
+            "{answer}"
+        );
         assert_eq!(stage.status("ci-bot", &old), "Active");
     });
 }
