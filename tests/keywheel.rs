@@ -4,6 +4,7 @@ mod bad_input;
 mod exemption;
 mod faults;
 mod harness;
+mod interruptions;
 mod life;
 mod mail;
 mod people;
