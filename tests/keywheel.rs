@@ -2,8 +2,13 @@
 
 mod bad_input;
 mod exemption;
+mod faults;
 mod harness;
+mod interruptions;
 mod life;
+mod mail;
+mod people;
+mod provisioning;
 mod refusals;
 mod rotation_contract;
 mod sweep_inventory;

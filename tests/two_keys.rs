@@ -83,7 +83,8 @@ fn upstream_defect_03_two_unused_expired_keys_lead_to_one_new_key() {
         }
         assert_eq!(stage.count("CreateAccessKey"), 1);
         assert_eq!(stage.status("ci-bot", &keys[0]), "gone", "the older one gave way");
-        let active: Vec<String> = stage.user("ci-bot").keys.into_iter().filter(KeyView::is_active).map(|k| k.id).collect();
+        let active: Vec<String> =
+            stage.user("ci-bot").keys.into_iter().filter(KeyView::is_active).map(|k| k.id).collect();
         assert!(active.contains(&stage.current_key("ci-bot")), "no orphan: {active:?}");
     });
 }
@@ -218,7 +219,11 @@ fn upstream_defect_12_what_is_announced_is_what_happens() {
         stage.live_days(6).await;
         assert_eq!(stage.status("ci-bot", &old), "Inactive", "on the day that was told");
         stage.live_days(9).await;
-        assert_eq!(stage.mails_with(&[&old.access_key_id, "will be deleted on", &deleted]).len(), 2, "told, and told again");
+        assert_eq!(
+            stage.mails_with(&[&old.access_key_id, "will be deleted on", &deleted]).len(),
+            2,
+            "told, and told again"
+        );
         assert_eq!(stage.status("ci-bot", &old), "Inactive");
         stage.live_days(2).await;
         assert_eq!(stage.status("ci-bot", &old), "gone");
@@ -270,7 +275,7 @@ fn a_key_that_is_still_used_after_its_rotation_is_reported() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
-        stage.pass_days(2).await;
+        stage.pass_days(4).await;
         use_key(&stage, &old);
         stage.live().await;
         assert_eq!(stage.mails_with(&[&old.access_key_id, "used after its rotation"]).len(), 1);

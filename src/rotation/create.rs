@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::slots::{self, Decision, Slots};
 use super::{Job, user_gone};
-use crate::aws::{CURRENT, Failure, FailureKind, Iam, ListedKey, NewKey, PREVIOUS};
+use crate::aws::{CURRENT, Failure, FailureKind, Iam, ListedKey, NewKey, PREVIOUS, has_group};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus, UserArn};
 use crate::state::{TagChange, tag};
@@ -58,7 +58,7 @@ async fn user_to_rotate(job: &Job<'_>, iam: &Iam) -> Result<UserArn, Error> {
     let found = iam.find_user(&user.name).await?.ok_or_else(|| Error::UserGone(user.clone()))?;
     let groups = iam.groups_of(&user.name).await.map_err(|failure| user_gone(user, failure))?;
     let group = &job.settings.exemption_group;
-    if groups.contains(group) {
+    if has_group(&groups, group) {
         return Err(Error::UserExempt { user: user.clone(), group: group.clone() });
     }
     Ok(found.arn)

@@ -73,5 +73,6 @@ fn outcome(sweep: &Sweep<'_>, facts: &UserFacts, news: &News) -> Outcome {
         notified,
         secret_to_delete: None,
         failures: Vec::new(),
+        oldest_key: None,
     }
 }

@@ -24,6 +24,8 @@ pub struct Report {
     pub actions: BTreeMap<&'static str, usize>,
     /// Mails that were sent.
     pub mails: usize,
+    /// Age in whole days of the oldest active key of a user who is not exempt.
+    pub oldest_active_key_days: Option<i64>,
     /// What went wrong. One failure never stops the work for others.
     pub failures: Vec<Failure>,
     /// Failures beyond those that are listed.
