@@ -8,7 +8,7 @@ use super::simulation::{Fault, Person, RotationEnd, SimKey, Sweep, Unknown, Worl
 use super::*;
 use crate::lifecycle::Action;
 
-/// Every run tries the same lives, unless PROPTEST_RNG_SEED asks for others.
+/// Every run tries the same lives, unless `PROPTEST_RNG_SEED` asks for others.
 fn config(cases: u32) -> ProptestConfig {
     let given = ProptestConfig::default();
     let rng_seed = if given.rng_seed == RngSeed::Random { RngSeed::Fixed(20_261_122) } else { given.rng_seed };
