@@ -95,11 +95,11 @@ fn a_sweep_stopped_while_it_cleans_up_after_a_deleted_user_is_completed() {
 #[test]
 fn a_sweep_stopped_while_it_heeds_a_person_still_gives_a_whole_grace() {
     rehearse(async {
-        for (operation, kind) in [
-            ("UntagResource", FaultKind::Stop),
-            ("UntagResource", FaultKind::StopAfter),
-            ("TagResource", FaultKind::Stop),
-            ("TagResource", FaultKind::StopAfter),
+        for (service, operation, kind) in [
+            ("iam", "ListAccessKeys", FaultKind::StopAfter),
+            ("secretsmanager", "TagResource", FaultKind::Stop),
+            ("secretsmanager", "TagResource", FaultKind::StopAfter),
+            ("ses", "SendEmail", FaultKind::StopAfter),
         ] {
             let context = format!("{kind:?} at {operation}");
             let (stage, old) = rotated().await;
@@ -107,7 +107,7 @@ fn a_sweep_stopped_while_it_heeds_a_person_still_gives_a_whole_grace() {
             stage.live().await;
             stage.pass_days(5).await;
             stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Active");
-            sweep_with(&stage, "secretsmanager", operation, kind).await;
+            sweep_with(&stage, service, operation, kind).await;
             stage.live().await;
             assert_eq!(stage.status("ci-bot", &old), "Active", "{context}: a person enabled it today");
             stage.pass_days(9).await;

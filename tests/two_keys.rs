@@ -275,7 +275,7 @@ fn a_key_that_is_still_used_after_its_rotation_is_reported() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
-        stage.pass_days(2).await;
+        stage.pass_days(4).await;
         use_key(&stage, &old);
         stage.live().await;
         assert_eq!(stage.mails_with(&[&old.access_key_id, "used after its rotation"]).len(), 1);

@@ -154,6 +154,11 @@ impl Cloud {
     /// Clients made from this act as a session of that role, as Lambda hands it to a function: it never expires.
     /// A role that does not exist is made, trusting nobody.
     pub fn sdk_config(&self, account: &str, role_name: &str) -> SdkConfig {
+        self.config(self.role_session(account, role_name))
+    }
+
+    /// The credentials of such a session, for a process of its own.
+    pub fn role_session(&self, account: &str, role_name: &str) -> Credentials {
         let known = self.world().expect_account(account).roles.contains_key(role_name);
         if !known {
             self.add_role(account, role_name, &[]);
@@ -170,8 +175,7 @@ impl Cloud {
         };
         let credentials = Credentials::new(&id, &session.secret, Some(session.token.clone()), None, "rehearsal");
         world.sessions.insert(id, session);
-        drop(world);
-        self.config(credentials)
+        credentials
     }
 
     /// Clients made from this act with a user's key.

@@ -109,7 +109,7 @@ impl Deployment {
     /// The error that the function answers.
     pub async fn rotate_step(&self, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
         let aws = aws(&self.cloud, Function::Rotation, &self.settings);
-        rotation::handle(&aws, &self.settings, event, deadline).await
+        rotation::handle(&aws, &self.settings, &event, deadline).await
     }
 }
 
@@ -138,7 +138,7 @@ struct DeployedRotation {
 impl RotationFunction for DeployedRotation {
     fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>> {
         let (aws, settings) = (self.aws.clone(), self.settings.clone());
-        async move { rotation::handle(&aws, &settings, event, deadline).await.map_err(|error| error.to_string()) }
+        async move { rotation::handle(&aws, &settings, &event, deadline).await.map_err(|error| error.to_string()) }
             .boxed()
     }
 }

@@ -1,0 +1,63 @@
+"""A clock that can be moved: moto and the executables live in its time, the tests do not."""
+
+import glob
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+LIBRARIES = "/usr/lib/*/faketime/libfaketimeMT.so.1"
+
+
+class Clock:
+    """Real time plus an offset that libfaketime reads from a file on every look at the clock."""
+
+    def __init__(self, file: Path) -> None:
+        found = glob.glob(LIBRARIES)
+        if not found:
+            raise FileNotFoundError(f"{LIBRARIES}: install libfaketime (Debian: apt-get install faketime)")
+        self._library = found[0]
+        self._file = file
+        self._offset = timedelta()
+        self.reset()
+
+    def now(self) -> datetime:
+        """The time that moto and the executables see."""
+        return datetime.now(UTC) + self._offset
+
+    def reset(self) -> None:
+        """Back to real time."""
+        self._set(timedelta())
+
+    def move_to(self, moment: datetime) -> None:
+        """Goes to a moment; whole seconds, never earlier than asked."""
+        ahead = (moment - datetime.now(UTC)).total_seconds()
+        self._set(timedelta(seconds=int(ahead) + 1))
+
+    def advance(self, **duration: float) -> None:
+        """Goes on by days, hours, …"""
+        self._set(self._offset + timedelta(**duration))
+
+    def environment(self) -> dict[str, str]:
+        """The variables that put a process into this time."""
+        return {
+            "LD_PRELOAD": self._library,
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            # Without this a change of the file is noticed ten seconds late.
+            "FAKETIME_NO_CACHE": "1",
+            # Timers and time limits of a process must not fire because months pass between two events.
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
+
+    def release(self, process_id: int) -> None:
+        """Removes what libfaketime leaves behind for a process that was ended by a signal."""
+        for left in ("faketime_shm", "sem.faketime_sem"):
+            Path(f"/dev/shm/{left}_{process_id}").unlink(missing_ok=True)
+
+    def _set(self, offset: timedelta) -> None:
+        self._offset = offset
+        # Replaced in one go: a process may read the file at any moment.
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(f"{int(offset.total_seconds()):+d}\n")
+        os.replace(fresh, self._file)
