@@ -65,9 +65,13 @@ fn the_old_key_stays_when_a_person_deletes_or_disables_the_new_one() {
             for _ in 0..10 {
                 stage.pass_days(3).await;
                 stage.live().await;
-                assert!(stage.user("ci-bot").active_keys() >= 1, "delete: {delete}");
+                let user = stage.user("ci-bot");
+                assert!(user.active_keys() >= 1, "delete: {delete}");
+                // It may go once a later rotation has put another key that works into the secret.
+                let successor =
+                    user.key(&stage.current_key("ci-bot")).is_some_and(keywheel::rehearsal::KeyView::is_active);
+                assert!(stage.status("ci-bot", &old) == "Active" || successor, "delete: {delete}, {:?}", user.keys);
             }
-            assert_ne!(stage.status("ci-bot", &old), "Inactive", "the only key that works is not disabled: {delete}");
         }
     });
 }

@@ -26,12 +26,6 @@ impl Target<'_> {
         let store = self.sweep.aws.secrets();
         // Times count from the fact: they are taken after the call, not before.
         let change = action.tag_change(self.sweep.aws.now(), self.notified);
-        if let Action::RestartGrace { .. } = action {
-            // The new grace first: with neither it nor the time of the disabling, the old grace would seem to be over,
-            // and the key that a person needs would be disabled again at once.
-            store.tag(&secret, &change.set).await?;
-            return store.untag(&secret, &change.remove).await;
-        }
         // What is outdated goes first: beside a new fact it could be taken for belonging to it.
         store.untag(&secret, &change.remove).await?;
         store.tag(&secret, &change.set).await
