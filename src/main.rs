@@ -1,3 +1,7 @@
-//! The command line.
+//! The command line. See [`keywheel::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keywheel::cli::run()
+}

@@ -262,7 +262,8 @@ impl Reader<'_> {
     fn file_name(&mut self, variable: &'static str) -> String {
         let Some(value) = self.value(variable) else { return DEFAULT_TEMPLATE.to_owned() };
         let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        if !plain || value.starts_with('.') || !value.ends_with(".html") {
+        let is_html = value.rsplit_once('.').is_some_and(|(stem, ending)| !stem.is_empty() && ending == "html");
+        if !plain || !is_html || value.starts_with('.') {
             self.mistake(variable, &value, "the name of an .html file in templates/, without a folder");
         }
         value

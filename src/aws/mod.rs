@@ -24,7 +24,6 @@ use crate::keys::AccountId;
 
 pub use failure::{Failure, FailureKind};
 pub use iam::{AccountDetails, Iam, ListedKey, ListedUser, NewKey};
-pub(crate) use mail::masked;
 pub use mail::{Mailer, OutgoingMail};
 pub(crate) use organizations::may_not_list;
 pub use organizations::{AccountPage, ListedAccount, Organizations, Usability};

@@ -193,12 +193,34 @@ impl Action {
     }
 
     /// What the tags say once the action was carried out, at that time. `notified` is what was told before.
+    ///
+    /// Removals are to be written first: whoever stops in between must leave less behind that is believed, not more.
     pub fn tag_change(&self, done_at: DateTime<Utc>, notified: &Notified) -> TagChange {
+        let change = self.facts_change(done_at);
+        match self.voids_notices_of() {
+            Some(key) => forget(change, notified, key),
+            None => change,
+        }
+    }
+
+    /// The key whose way out begins or is taken back: what was told about it before is void, and what comes is news.
+    pub fn voids_notices_of(&self) -> Option<&AccessKeyId> {
+        match self {
+            Self::Retire { key, .. } | Self::StopRetiring { key } | Self::RestartGrace { key } => Some(key),
+            _ => None,
+        }
+    }
+
+    fn facts_change(&self, done_at: DateTime<Utc>) -> TagChange {
         let change = TagChange::default();
         match self {
-            Self::Adopt { version, key } => {
-                change.set(tag::MANAGED, "1").set(tag::VERSION, version.as_str()).set(tag::CURRENT_KEY, key.as_str())
-            }
+            Self::Adopt { version, key } => [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING]
+                .into_iter()
+                // Left over from an earlier life of the secret, they would pass that key off as tested.
+                .fold(change, TagChange::remove)
+                .set(tag::MANAGED, "1")
+                .set(tag::VERSION, version.as_str())
+                .set(tag::CURRENT_KEY, key.as_str()),
             Self::RestoreFacts(RestoredFacts { version, current_key, previous_key }) => change
                 .set(tag::VERSION, version.as_str())
                 .set_or_remove(tag::CURRENT_KEY, current_key.as_ref())
@@ -213,15 +235,9 @@ impl Action {
             Self::Retire { key, inactive: false } => change.remove(tag::DISABLED_AT).retiring(key, done_at),
             Self::StopRetiring { .. } => change.remove(tag::RETIRING).remove(tag::DISABLED_AT),
             Self::RecordDisabled { .. } | Self::Disable { .. } => change.set(tag::DISABLED_AT, format_time(done_at)),
-            Self::RestartGrace { key } => {
-                let mut notified = notified.clone();
-                notified.forget(key);
-                let change = change.remove(tag::DISABLED_AT).retiring(key, done_at);
-                match notified.to_tag() {
-                    empty if empty.is_empty() => change.remove(tag::NOTIFIED),
-                    told => change.set(tag::NOTIFIED, told),
-                }
-            }
+            // The time of the disabling stays: it is before the new grace and proves nothing any more. Were it removed
+            // and the new grace not yet written, the old one would be over and the key disabled again at once.
+            Self::RestartGrace { key } => change.retiring(key, done_at),
             Self::Delete { .. } => change.remove(tag::DISABLED_AT).remove(tag::RETIRING),
             Self::Provision { .. }
             | Self::Restore
@@ -230,6 +246,18 @@ impl Action {
             | Self::CancelSchedule(_)
             | Self::DeleteSecret => change,
         }
+    }
+}
+
+fn forget(change: TagChange, notified: &Notified, key: &AccessKeyId) -> TagChange {
+    if !notified.mentions(key) {
+        return change;
+    }
+    let mut notified = notified.clone();
+    notified.forget(key);
+    match notified.to_tag() {
+        empty if empty.is_empty() => change.remove(tag::NOTIFIED),
+        told => change.set(tag::NOTIFIED, told),
     }
 }
 

@@ -61,7 +61,8 @@ impl KeyFacts {
 /// When a key was last used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LastUse {
-    /// No decision depends on it, so it was not asked for.
+    /// It was not asked for: no decision depends on it while the user has one key. Where one does, it counts as not
+    /// known.
     NotAsked,
     /// It was asked for and not answered, and why: nothing is destroyed.
     Unknown(String),
@@ -71,8 +72,20 @@ pub enum LastUse {
     At(KeyUse),
 }
 
+impl LastUse {
+    /// Why it is not known; `None` if it is. Unknown is not "never".
+    pub(super) fn unknown(&self) -> Option<&str> {
+        match self {
+            Self::NotAsked => Some("it was not asked for"),
+            Self::Unknown(why) => Some(why),
+            Self::Never | Self::At(_) => None,
+        }
+    }
+}
+
 /// The user's secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every user has a secret that is present")]
 pub enum SecretFacts {
     /// There is none.
     Missing,

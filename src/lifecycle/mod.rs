@@ -1,6 +1,7 @@
 //! The policy: facts about one user and a time → what to do and what to tell. Pure.
 //!
-//! `facts` are what was observed, `plan` decides, `outgoing` leads a key out, `action` and `notice` are the values that
+//! `facts` are what was observed, `plan` decides, `outgoing` leads a key out, `second_key` says when a
+//! person's key has to, `action` and `notice` are the values that
 //! a plan consists of. Nothing here reads a clock or calls AWS: time is an argument.
 
 mod action;
@@ -8,6 +9,9 @@ mod facts;
 mod notice;
 mod outgoing;
 mod plan;
+mod second_key;
+#[cfg(test)]
+mod tests;
 
 pub use action::{Action, CancelReason, Problem, RestoredFacts, UserPlan};
 pub use facts::{Drift, Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, UserFacts};

@@ -3,12 +3,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action::{Action, CancelReason, Problem, RestoredFacts, UserPlan};
-use super::facts::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
+use super::facts::{Drift, Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, UserFacts};
 use super::notice::{Notice, NoticeKind};
-use super::outgoing;
-use crate::keys::{AccessKeyId, MAX_KEYS_PER_USER, UserRef};
+use super::{outgoing, second_key};
+use crate::keys::{AccessKeyId, MAX_KEYS_PER_USER, UserRef, VersionId};
 use crate::settings::Periods;
-use crate::state::Notified;
+use crate::state::{Notified, State};
 
 /// A rotation that was due for this long and is still not finished does not finish by itself.
 const UNFINISHED_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(1);
@@ -36,7 +36,7 @@ pub fn plan_for_deleted_user(user: &UserRef, secret: &PresentSecret) -> UserPlan
         plan.actions.push(Action::CancelSchedule(CancelReason::UserGone));
     }
     plan.actions.push(Action::DeleteSecret);
-    if let Some(key) = secret.state.current_key.clone()
+    if let Some(key) = secret.state.current_key.clone().or(secret.state.previous_key.clone())
         && !secret.state.notified.contains(&key, NoticeKind::SecretDeleted.phase())
     {
         let kind = NoticeKind::SecretDeleted;
@@ -51,16 +51,21 @@ pub(super) struct Planner<'a> {
     pub(super) periods: &'a Periods,
     pub(super) now: DateTime<Utc>,
     pub(super) plan: UserPlan,
+    /// When the key on its way out leaves its slot at the earliest.
+    pub(super) slot_free_at: Option<DateTime<Utc>>,
 }
 
 impl<'a> Planner<'a> {
     fn new(facts: &'a UserFacts, periods: &'a Periods, now: DateTime<Utc>) -> Self {
-        Self { facts, periods, now, plan: UserPlan::nothing(facts.user()) }
+        Self { facts, periods, now, plan: UserPlan::nothing(facts.user()), slot_free_at: None }
     }
 
     fn decide(&mut self) {
         match &self.facts.exemption {
-            Exemption::Exempt => self.stop_schedule(CancelReason::Exempt),
+            Exemption::Exempt => {
+                self.stop_schedule(CancelReason::Exempt);
+                second_key::drop_times(self);
+            }
             Exemption::Unknown(why) => {
                 let error = format!("it is not known whether the user is exempt: {why}; nothing is done until it is");
                 self.problem("rotate", error);
@@ -97,7 +102,10 @@ impl<'a> Planner<'a> {
             return;
         }
         if !secret.state.managed {
-            self.adopt(secret);
+            let Some(version) = secret.current_version.clone() else {
+                return self.problem("adopt", format!("secret {} has no current version", secret.arn));
+            };
+            self.adopt(version);
         } else if secret.facts_are_fresh() {
             self.tell_of_rotation(secret);
         } else {
@@ -115,12 +123,9 @@ impl<'a> Planner<'a> {
     }
 
     /// A secret of the predecessor's: nothing is known of it but its user. It is rotated when its user's key is due.
-    fn adopt(&mut self, secret: &PresentSecret) {
-        let key = self.newest_active().map(|key| key.id.clone());
-        match (secret.current_version.clone(), key) {
-            (Some(version), Some(key)) => self.act(Action::Adopt { version, key }),
-            _ => self.problem("adopt", format!("secret {} has no current version", secret.arn)),
-        }
+    fn adopt(&mut self, version: VersionId) {
+        let Some(key) = self.newest_active().map(|key| key.id.clone()) else { return };
+        self.act(Action::Adopt { version, key });
     }
 
     /// The tags describe another version than readers get. Nothing else is done before that is put right.
@@ -143,11 +148,16 @@ impl<'a> Planner<'a> {
 
     fn stop_schedule(&mut self, reason: CancelReason) {
         let Some(secret) = self.facts.secret.present().filter(|secret| secret.state.managed) else { return };
+        let named = secret.state.current_key.clone();
+        let key = named.or_else(|| self.facts.keys.last().map(|key| key.id.clone()));
         if secret.rotation_enabled {
             self.act(Action::CancelSchedule(reason));
         }
-        if let Some(key) = secret.state.current_key.clone() {
-            self.tell(&key, NoticeKind::ScheduleCancelled(reason));
+        match key {
+            // What was told about an earlier time without a schedule does not tell of this one.
+            Some(key) if secret.rotation_enabled => self.tell_again(&key, NoticeKind::ScheduleCancelled(reason)),
+            Some(key) => self.tell(&key, NoticeKind::ScheduleCancelled(reason)),
+            None => {}
         }
     }
 
@@ -156,17 +166,10 @@ impl<'a> Planner<'a> {
     }
 
     fn rotate_if_due(&mut self, configure: bool) {
-        let Some(key) = self.reference_key() else { return };
+        let Some(key) = self.reference_key() else { return self.report_orphan() };
         let due = key.created + self.periods.rotation;
-        if self.now < due {
-            if self.now >= due - self.periods.warn {
-                self.tell(&key.id, NoticeKind::RotationAhead { at: due });
-            }
-            return;
-        }
-        if !self.has_free_slot() {
-            // The key that has to give way is on its way out, and its owner is told so.
-            return;
+        if self.now < due || !self.has_free_slot() {
+            return self.tell_of_rotation_ahead(key, due);
         }
         self.plan.actions.retain(|action| !configure || *action != Action::Repair(Drift::Schedule));
         self.act(Action::Rotate { key: key.id.clone(), created: key.created, configure });
@@ -179,6 +182,38 @@ impl<'a> Planner<'a> {
             NoticeKind::RotationDue { since: due }
         };
         self.tell(&key.id, kind);
+    }
+
+    /// A rotation waits for its slot: the other key is on its way out, and its owner is told so. A key that is on its
+    /// way out itself is not rotated.
+    fn tell_of_rotation_ahead(&mut self, key: &KeyFacts, due: DateTime<Utc>) {
+        let at = self.slot_free_at.map_or(due, |free| free.max(due));
+        if self.now < at && self.now >= at - self.periods.warn && !self.is_retiring(&key.id) {
+            self.tell(&key.id, NoticeKind::RotationAhead { at });
+        }
+    }
+
+    /// The rotation function makes no key for a user whose only active key is its own orphan.
+    fn report_orphan(&mut self) {
+        if let Some(orphan) = self.key_in_flight() {
+            let error = format!(
+                "the user's only active key {} is one that a rotation made and did not finish with; enable or make \
+                 another key, or delete this one",
+                orphan.id
+            );
+            self.problem("rotate", error);
+        }
+    }
+
+    /// Whether the key has to give way to the rotation of another one.
+    fn is_retiring(&self, id: &AccessKeyId) -> bool {
+        let planned = self.plan.actions.iter().rev().find_map(|action| match action {
+            Action::Retire { key, .. } => Some(Some(key)),
+            Action::StopRetiring { .. } => Some(None),
+            _ => None,
+        });
+        let written = self.state().and_then(|state| state.retiring.as_ref()).map(|retiring| &retiring.key);
+        planned.unwrap_or(written) == Some(id)
     }
 
     pub(super) fn is_due(&self) -> bool {
@@ -200,19 +235,31 @@ impl<'a> Planner<'a> {
     }
 
     /// The key in the secret, if keywheel made and tested it and it is still there.
+    ///
+    /// A rotation that is announced and not finished names the key that it found on the user as the current one, beside
+    /// the time of the rotation before: that key is the replaced one or younger than that time, and was not tested.
     pub(super) fn proven_current(&self) -> Option<&'a KeyFacts> {
-        let secret = self.secret().filter(|secret| secret.facts_are_fresh())?;
-        secret.state.rotated_at?;
-        self.key(secret.state.current_key.as_ref()?)
+        let state = self.state().filter(|_| self.secret().is_some_and(PresentSecret::facts_are_fresh))?;
+        let rotated_at = state.rotated_at?;
+        let current = state.current_key.as_ref().filter(|current| state.previous_key.as_ref() != Some(*current))?;
+        // Tags hold whole seconds.
+        self.key(current).filter(|key| key.created < rotated_at + TimeDelta::seconds(1))
     }
 
     /// A key that a rotation has made and not finished with, or left behind: the rotation function's, whatever becomes
-    /// of it.
+    /// of it. Recognised as the rotation function does it, which frees its slot.
     pub(super) fn key_in_flight(&self) -> Option<&'a KeyFacts> {
-        let state = &self.secret()?.state;
-        let intent = state.intent.as_ref()?;
+        let state = self.state()?;
+        let secret = self.secret()?;
+        let intent = state.intent.as_ref().filter(|intent| Some(&intent.version) != secret.current_version.as_ref())?;
         let known = [state.current_key.as_ref(), state.previous_key.as_ref()];
-        self.facts.keys.iter().find(|key| intent.covers(key.created) && !known.contains(&Some(&key.id)))
+        let mut made =
+            self.facts.keys.iter().filter(|key| intent.covers(key.created) && !known.contains(&Some(&key.id)));
+        // Two of them: one is a person's, and nothing tells which.
+        let key = made.next().filter(|_| made.next().is_none())?;
+        // A left-behind key is known by its not being used; the key of a rotation under way is used by its test.
+        let under_way = secret.unfinished_version.as_ref() == Some(&intent.version);
+        (under_way || key.last_use == LastUse::Never).then_some(key)
     }
 
     pub(super) fn newest_active(&self) -> Option<&'a KeyFacts> {
@@ -227,6 +274,11 @@ impl<'a> Planner<'a> {
         self.facts.secret.present()
     }
 
+    /// The facts in the tags of a secret of keywheel's. What stands in the tags of another secret proves nothing.
+    pub(super) fn state(&self) -> Option<&'a State> {
+        self.secret().map(|secret| &secret.state).filter(|state| state.managed)
+    }
+
     pub(super) fn act(&mut self, action: Action) {
         self.plan.actions.push(action);
     }
@@ -237,11 +289,14 @@ impl<'a> Planner<'a> {
 
     /// Plans a notice, unless it was told before.
     pub(super) fn tell(&mut self, key: &AccessKeyId, kind: NoticeKind) {
-        let nothing_told = Notified::default();
-        let notified = self.secret().map_or(&nothing_told, |secret| &secret.state.notified);
-        if !notified.contains(key, kind.phase()) {
+        if !self.was_told(key, kind.phase()) {
             self.tell_again(key, kind);
         }
+    }
+
+    pub(super) fn was_told(&self, key: &AccessKeyId, phase: &str) -> bool {
+        let nothing_told = Notified::default();
+        self.secret().map_or(&nothing_told, |secret| &secret.state.notified).contains(key, phase)
     }
 
     /// Plans a notice, whatever was told before.

@@ -1,7 +1,7 @@
 //! Notices → messages, and sending them.
 //!
-//! The notices of a whole run arrive together. [`recipients`] says who hears of a notice, [`dispatch`] makes one
-//! message per recipient of them, [`message`] puts each into words and a template, and [`deliver`] sends. All but the
+//! The notices of a whole run arrive together. `recipients` says who hears of a notice, `dispatch` makes one
+//! message per recipient of them, `message` puts each into words and a template, and `deliver` sends. All but the
 //! last is pure. What comes back says for every notice who was told, and [`remember`] writes that into the tag from
 //! which the next run knows not to tell it again.
 

@@ -1,7 +1,7 @@
 //! What the reader of a notice can do about it, with the commands for it. Pure.
 //!
 //! Commands are made of values whose characters mean nothing to a shell: user names, key ids and the names of groups
-//! and secrets are checked where they enter, the Region is checked here.
+//! and secrets are checked where they enter; what else is in an ARN is checked here.
 
 use serde::Serialize;
 
@@ -40,7 +40,7 @@ pub(super) fn steps(notice: &Notice, mode: Mode, periods: &Periods, exemption_gr
         }
         NoticeKind::RotationUnfinished { .. } | NoticeKind::RotationFailed { .. } => about.get_rotation_going(),
         NoticeKind::Rotated { .. } => {
-            vec![about.fetch("Fetch the new key, and install it wherever the old one is used.")]
+            vec![about.fetch("As the user itself, fetch the new key, and install it wherever the old one is used.")]
         }
         NoticeKind::StillInUse { .. } | NoticeKind::DisableAhead { .. } => {
             vec![about.fetch("Find what still uses this key, and give it the user's current key."), about.exempt()]
@@ -57,7 +57,7 @@ pub(super) fn steps(notice: &Notice, mode: Mode, periods: &Periods, exemption_gr
         NoticeKind::Retiring { disable_at: None, .. } => {
             vec![Step::say("It is inactive, so nothing uses it."), about.exempt()]
         }
-        NoticeKind::Disabled { .. } if planned => vec![about.nothing_yet(), about.exempt()],
+        NoticeKind::Disabled { .. } if planned => vec![nothing_yet(), about.exempt()],
         NoticeKind::Disabled { delete_at, .. } => vec![
             about.enable(&format!("If something stopped working, enable the key again before {}.", day(*delete_at))),
             about.fetch("Then replace it by the user's current key."),
@@ -67,7 +67,7 @@ pub(super) fn steps(notice: &Notice, mode: Mode, periods: &Periods, exemption_gr
             about.fetch("Then replace it by the user's current key."),
         ],
         NoticeKind::Deleted if planned => vec![
-            about.nothing_yet(),
+            nothing_yet(),
             about.enable("A deleted key cannot be brought back. If something needs it, enable it before that."),
         ],
         NoticeKind::Deleted => vec![about.fetch("It cannot be brought back. The user's current key is in the secret.")],
@@ -76,7 +76,7 @@ pub(super) fn steps(notice: &Notice, mode: Mode, periods: &Periods, exemption_gr
             day(*disable_at)
         ))],
         NoticeKind::ScheduleCancelled(reason) => about.after_cancelling(*reason),
-        NoticeKind::SecretDeleted if planned => vec![about.nothing_yet()],
+        NoticeKind::SecretDeleted if planned => vec![nothing_yet()],
         NoticeKind::SecretDeleted => vec![about.restore_secret()],
     }
 }
@@ -91,9 +91,9 @@ impl About<'_> {
     /// `command` of Secrets Manager for the notice's secret; nothing without an ARN that is keywheel's.
     fn secret_command(&self, command: &str, rest: &str) -> String {
         let arn = self.notice.secret_arn.as_deref().filter(|arn| arn.parse::<SecretArn>().is_ok());
-        let region = arn.and_then(|arn| arn.split(':').nth(3)).filter(|region| is_region(region));
-        match (arn, region) {
-            (Some(arn), Some(region)) => {
+        let part = |position| arn.and_then(|arn| arn.split(':').nth(position)).filter(|part| is_lower_case_name(part));
+        match (arn, part(1), part(3)) {
+            (Some(arn), Some(_partition), Some(region)) => {
                 format!("aws secretsmanager {command} --secret-id {arn} --region {region}{rest}")
             }
             _ => String::new(),
@@ -161,12 +161,49 @@ impl About<'_> {
             CancelReason::UserGone => vec![Step::say("There is nothing to do.")],
         }
     }
-
-    fn nothing_yet(&self) -> Step {
-        Step::say("Nothing was changed: this happens once keywheel runs without its dry run.")
-    }
 }
 
-fn is_region(text: &str) -> bool {
+fn nothing_yet() -> Step {
+    Step::say("Nothing was changed: this happens once keywheel runs without its dry run.")
+}
+
+/// The shape of partitions and Regions.
+fn is_lower_case_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::fixtures::{key, notice, settings};
+
+    fn commands(secret_arn: Option<&str>) -> Vec<String> {
+        let kind = NoticeKind::Rotated { old_key: Some(key(2)), disable_at: None };
+        let notice = Notice { secret_arn: secret_arn.map(str::to_owned), ..notice(kind) };
+        let steps = steps(&notice, Mode::Enforced, &settings(&[]).periods, "exempt");
+        steps.into_iter().map(|step| step.command).collect()
+    }
+
+    #[test]
+    fn the_command_that_fetches_a_key_asks_the_secret_s_region() {
+        let arn =
+            "arn:aws-cn:secretsmanager:cn-north-1:999988887777:secret:Account_111122223333_User_a/2Cb_AccessKey-a1B2c3";
+        let command = format!(
+            "aws secretsmanager get-secret-value --secret-id {arn} --region cn-north-1 --query SecretString --output text"
+        );
+        assert_eq!(commands(Some(arn)), [command]);
+    }
+
+    #[test]
+    fn what_is_no_arn_of_ours_becomes_no_command() {
+        let name = "999988887777:secret:Account_111122223333_User_a_AccessKey-a1B2c3";
+        for arn in [
+            format!("arn:aws:secretsmanager:us-east-1;id:{name}"),
+            format!("arn:$(id):secretsmanager:us-east-1:{name}"),
+            "arn:aws:secretsmanager:us-east-1:999988887777:secret:other-a1B2c3".to_owned(),
+        ] {
+            assert_eq!(commands(Some(&arn)), [""], "{arn}");
+        }
+        assert_eq!(commands(None), [""]);
+    }
 }

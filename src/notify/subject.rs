@@ -163,3 +163,122 @@ fn whom(items: &[&Addressed<'_>]) -> String {
         _ => name,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::Notice;
+    use crate::notify::fixtures::{contact, key, kinds, notice, rotation_ahead, time, user};
+    use crate::state::Notified;
+
+    fn of(mode: Mode, account: &AccountContact, notices: &[Notice]) -> String {
+        let notified = Notified::default();
+        let addressed: Vec<Addressed<'_>> =
+            notices.iter().map(|notice| Addressed { notice, account, notified: &notified }).collect();
+        subject(mode, &addressed.iter().collect::<Vec<_>>())
+    }
+
+    fn enforced(notices: &[Notice]) -> String {
+        of(Mode::Enforced, &contact("prod", None), notices)
+    }
+
+    #[test]
+    fn a_single_notice_says_what_whom_and_by_when() {
+        let lines: Vec<String> = kinds().into_iter().map(|(_, kind)| enforced(&[notice(kind)])).collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn several_notices_are_counted_by_what_happens() {
+        let disable = |text| NoticeKind::DisableAhead { at: time(text), last_use: None };
+        let rotated = || NoticeKind::Rotated { old_key: None, disable_at: None };
+        let of = |name: &str, kind| Notice { user: user(name), ..notice(kind) };
+        let notices = [
+            of("a", rotated()),
+            of("b", disable("2026-12-01T00:00:00Z")),
+            of("c", rotated()),
+            of("d", disable("2026-11-30T00:00:00Z")),
+            of("e", rotated()),
+        ];
+        assert_eq!(enforced(&notices), "keywheel: 3 access keys rotated, 2 will be disabled by 2026-12-01 (prod)");
+        assert_eq!(enforced(&notices[1..3]), "keywheel: 1 access key rotated, 1 will be disabled on 2026-12-01 (prod)");
+        let of_one_user = [notice(rotated()), Notice { key: key(2), ..notice(rotation_ahead()) }];
+        assert_eq!(
+            enforced(&of_one_user),
+            "keywheel: 1 access key rotated, 1 will be rotated on 2026-11-29 (ci-bot, prod)"
+        );
+    }
+
+    #[test]
+    fn several_accounts_are_counted() {
+        let (notified, one) = (Notified::default(), contact("prod", None));
+        let other = AccountContact { id: "444455556666".parse().unwrap(), ..contact("test", None) };
+        let (first, mut second) = (notice(rotation_ahead()), notice(rotation_ahead()));
+        second.user.account = other.id.clone();
+        let items = [
+            Addressed { notice: &first, account: &one, notified: &notified },
+            Addressed { notice: &second, account: &other, notified: &notified },
+        ];
+        assert_eq!(
+            subject(Mode::Enforced, &[&items[0], &items[1]]),
+            "keywheel: 2 access keys will be rotated on 2026-11-29 (2 accounts)"
+        );
+    }
+
+    #[test]
+    fn upstream_defect_43_no_subject_speaks_of_a_violation_and_a_dry_run_says_so() {
+        let account = contact("prod", None);
+        for (name, kind) in kinds() {
+            let notices = [notice(kind)];
+            let dry_run = of(Mode::DryRun, &account, &notices);
+            assert!(dry_run.starts_with("[dry run] "), "{name}: {dry_run}");
+            for text in [enforced(&notices), dry_run.clone()] {
+                assert!(!text.to_lowercase().contains("violation"), "{name}: {text}");
+            }
+            for promise in ["will be", "was disabled", "was deleted", "is scheduled", "is not rotated any more"] {
+                assert!(!dry_run.contains(promise), "{name}: {dry_run}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_subject_is_long_and_none_loses_its_date() {
+        let account = contact(&"n".repeat(50), None);
+        for mode in [Mode::Enforced, Mode::DryRun] {
+            for (name, kind) in kinds() {
+                let date = coming(&kind).map(day).unwrap_or_default();
+                let text = of(mode, &account, &[Notice { user: user(&"u".repeat(128)), ..notice(kind) }]);
+                assert!(text.chars().count() <= MAX_SUBJECT_LENGTH, "{name}: {text}");
+                assert!(text.ends_with(&date) && text.contains("uuuu") && text.contains("nnnn"), "{name}: {text}");
+            }
+            let all: Vec<Notice> = kinds().into_iter().map(|(_, kind)| notice(kind)).collect();
+            let text = of(mode, &account, &all);
+            assert!(text.chars().count() <= MAX_SUBJECT_LENGTH, "{text}");
+            assert!(text.contains(" more ("), "what has no room is counted: {text}");
+        }
+    }
+
+    #[test]
+    fn an_account_name_cannot_add_a_header() {
+        let account = contact("prod\r\nBcc: everybody@example.com\u{2028}\u{202e}x", None);
+        let one = [notice(rotation_ahead())];
+        for notices in [&one[..], &[one[0].clone(), one[0].clone()]] {
+            let text = of(Mode::Enforced, &account, notices);
+            assert!(!text.chars().any(|c| c.is_control() || "\u{2028}\u{202e}".contains(c)), "{text:?}");
+            assert!(text.contains("prod Bcc"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_share_their_room() {
+        for (room, first, second, shared) in [
+            (20, "ci-bot", "prod", ("ci-bot", "prod")),
+            (10, "abcdefghij", "klmnopqrst", ("abcdef…", "kl…")),
+            (10, "abc", "klmnopqrst", ("abc", "klmnop…")),
+            (10, "abcdefghij", "k", ("abcdefgh…", "k")),
+        ] {
+            let (left, right) = share(room, first, second);
+            assert_eq!((left.as_str(), right.as_str()), shared);
+        }
+    }
+}

@@ -195,3 +195,89 @@ fn sample_kinds() -> Vec<NoticeKind> {
         NoticeKind::SecretDeleted,
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::fixtures::{kinds, settings};
+
+    const CUSTOM: (&str, &str) = ("EMAIL_TEMPLATE_ENFORCE", "own.html");
+
+    fn load(given: &[(&str, &str)], files: &[(&str, &str)]) -> Result<Templates, InvalidTemplate> {
+        let read = |name: &str| files.iter().find(|(file, _)| *file == name).map(|(_, text)| (*text).to_owned());
+        Templates::load(&settings(given), read)
+    }
+
+    fn error(given: &[(&str, &str)], files: &[(&str, &str)]) -> String {
+        load(given, files).expect_err("the template is wrong").to_string()
+    }
+
+    #[test]
+    fn the_default_of_the_settings_is_built_in() {
+        assert_eq!(settings(&[]).template_enforce, BUILT_IN_NAME);
+        assert_eq!(settings(&[]).template_audit, BUILT_IN_NAME);
+        let templates = load(&[], &[]).unwrap();
+        assert_eq!(templates.enforced.html.content.trim_end(), BUILT_IN_HTML.trim_end());
+        assert_eq!(templates.enforced, templates.dry_run);
+    }
+
+    #[test]
+    fn a_file_of_the_default_name_replaces_the_built_in_one() {
+        let templates = load(&[], &[(BUILT_IN_NAME, "own {subject}")]).unwrap();
+        assert_eq!(templates.enforced.html.content, "own {subject}\n");
+        assert_eq!(templates.enforced.text.content.trim_end(), BUILT_IN_TEXT.trim_end());
+    }
+
+    #[test]
+    fn each_mode_has_its_template_and_each_html_its_text() {
+        let files = [("own.html", "<p>{lead}</p>"), ("own.txt", "{lead}"), ("audit.html", "<i>{lead}</i>")];
+        let templates = load(&[CUSTOM, ("EMAIL_TEMPLATE_AUDIT", "audit.html")], &files).unwrap();
+        let sources = |mode| (templates.of(mode).html.content.as_str(), templates.of(mode).text.content.trim_end());
+        assert_eq!(sources(Mode::Enforced), ("<p>{lead}</p>\n", "{lead}"));
+        assert_eq!(sources(Mode::DryRun), ("<i>{lead}</i>\n", BUILT_IN_TEXT.trim_end()));
+    }
+
+    #[test]
+    fn upstream_defect_52_a_missing_template_is_refused_at_start_by_name() {
+        insta::assert_snapshot!(error(&[CUSTOM], &[]), @"mail template own.html: there is no such file in templates/; add it, or change EMAIL_TEMPLATE_ENFORCE");
+    }
+
+    #[test]
+    fn a_mistake_in_syntax_is_refused_by_file_and_line() {
+        insta::assert_snapshot!(error(&[CUSTOM], &[("own.html", "<p>\n{{ if dry_run }}\n</p>")]), @"mail template own.html: Failed to parse the template (line 2, column 3). Reason: Expected block-closing tag, but reached the end of input.");
+        insta::assert_snapshot!(error(&[CUSTOM], &[("own.html", "<style>\np {\n}</style>")]), @"mail template own.html: Failed to parse the template (line 2, column 2). Reason: Expected a closing '}' but found end-of-line instead.");
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_wherever_it_stands() {
+        let wrong_text = [("own.html", "{subject}"), ("own.txt", "\n{subjet}")];
+        insta::assert_snapshot!(error(&[CUSTOM], &wrong_text), @"mail template own.txt: Encountered rendering error on line 2, column 1. Reason: Failed to find value 'subjet' from path 'subjet'. Available values at this level are 'date', 'dry_run', 'exemption_group', 'lead', 'more', 'recipient', 'rows', 'subject', 'total'");
+        for content in [
+            "{{ if dry_run }}{wrong}{{ endif }}",
+            "{{ if not dry_run }}{wrong}{{ endif }}",
+            "{{ if more }}{wrong}{{ endif }}",
+            "{{ for row in rows }}{row.wrong}{{ endfor }}",
+            "{{ for row in rows }}{{ if not row.created }}{row.wrong}{{ endif }}{{ endfor }}",
+            "{{ for row in rows }}{{ if not row.left }}{row.wrong}{{ endif }}{{ endfor }}",
+            "{{ for row in rows }}{{ for step in row.steps }}{{ if not step.command }}{wrong}{{ endif }}{{ endfor }}{{ endfor }}",
+            "{{ call other with subject }}",
+        ] {
+            for (variable, file) in [("EMAIL_TEMPLATE_ENFORCE", "own.html"), ("EMAIL_TEMPLATE_AUDIT", "audit.html")] {
+                let text = error(&[(variable, file)], &[(file, content)]);
+                assert!(text.contains(file) && text.contains("line 1"), "{content}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_backslash_at_the_end_is_no_panic() {
+        assert!(load(&[CUSTOM], &[("own.html", "{lead}\\")]).is_ok());
+    }
+
+    #[test]
+    fn templates_are_tried_on_every_notice_that_there_is() {
+        let phases =
+            |kinds: Vec<NoticeKind>| kinds.iter().map(NoticeKind::phase).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(phases(sample_kinds()), phases(kinds().into_iter().map(|(_, kind)| kind).collect()));
+    }
+}

@@ -179,10 +179,13 @@ pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
             format!("It is disabled, and a disabled key is kept for {}.", days(periods.recovery_grace))
         }
         NoticeKind::Deleted => format!("It was disabled for at least {}.", days(periods.recovery_grace)),
-        NoticeKind::Retiring { .. } => {
-            "A user can have two access keys. The rotation of the user's other key comes due, \
-                                        and needs the place that this one takes."
-                .to_owned()
+        NoticeKind::Retiring { disable_at, delete_at } => {
+            let place = "A user can have two access keys. The rotation of the user's other key comes due, and needs the \
+                         place that this one takes.";
+            match disable_at {
+                Some(_) => format!("{place} Disabled, it {will} be deleted on {} at the earliest.", day(*delete_at)),
+                None => place.to_owned(),
+            }
         }
         NoticeKind::Reactivated { .. } => {
             format!(
@@ -194,7 +197,8 @@ pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
         NoticeKind::ScheduleCancelled(CancelReason::NoActiveKey) => "The user has no active access key.".to_owned(),
         NoticeKind::ScheduleCancelled(CancelReason::UserGone) => "The user was deleted.".to_owned(),
         NoticeKind::SecretDeleted => {
-            "The user was deleted. The secret can be restored until Secrets Manager deletes it.".to_owned()
+            let can = if mode == Mode::Enforced { "can" } else { "could" };
+            format!("The user was deleted. The secret {can} be restored until Secrets Manager deletes it.")
         }
     }
 }

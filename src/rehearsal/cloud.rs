@@ -154,6 +154,11 @@ impl Cloud {
     /// Clients made from this act as a session of that role, as Lambda hands it to a function: it never expires.
     /// A role that does not exist is made, trusting nobody.
     pub fn sdk_config(&self, account: &str, role_name: &str) -> SdkConfig {
+        self.config(self.role_session(account, role_name))
+    }
+
+    /// The credentials of such a session, for a process of its own.
+    pub fn role_session(&self, account: &str, role_name: &str) -> Credentials {
         let known = self.world().expect_account(account).roles.contains_key(role_name);
         if !known {
             self.add_role(account, role_name, &[]);
@@ -170,8 +175,7 @@ impl Cloud {
         };
         let credentials = Credentials::new(&id, &session.secret, Some(session.token.clone()), None, "rehearsal");
         world.sessions.insert(id, session);
-        drop(world);
-        self.config(credentials)
+        credentials
     }
 
     /// Clients made from this act with a user's key.
@@ -214,15 +218,19 @@ impl Cloud {
     }
 
     /// Drives `work` and drops it as soon as a stop hits one of its calls, as if its process had ended there.
+    /// A call that `work` makes from a task of its own cannot be told from anybody else's: a stop there ends
+    /// everything that is being driven.
     ///
     /// # Errors
     /// [`Stopped`] when it was stopped.
     pub async fn until_stopped<F: Future>(&self, work: F) -> Result<F::Output, Stopped> {
         let sender = watch::Sender::new(false);
         let mut stop = sender.subscribe();
+        let elsewhere = self.stopped();
         tokio::select! {
             biased;
             _ = stop.wait_for(|stopped| *stopped) => Err(Stopped),
+            () = elsewhere => Err(Stopped),
             output = INVOCATION.scope(sender, work) => Ok(output),
         }
     }

@@ -60,9 +60,9 @@ pub struct Fault {
     pub service: String,
     /// The operation (`CreateAccessKey`), or `*`.
     pub operation: String,
-    /// Only calls acting in this account.
+    /// Only calls acting in this account. An `AssumeRole` acts in the caller's account: name its target with `about`.
     pub account: Option<String>,
-    /// Only calls whose resource or input names this (a user's name, a secret's name).
+    /// Only calls with an input member that contains this (a user's name, a secret's name, a role's account).
     pub about: Option<String>,
     /// Which of the matching calls.
     pub nth: Occurrence,

@@ -32,6 +32,12 @@ pub(crate) fn arn_suffix(rng: &mut fastrand::Rng) -> String {
     draw(rng, LETTERS_AND_DIGITS, 6)
 }
 
+/// An organization's id.
+/// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html>
+pub(crate) fn organization_id(rng: &mut fastrand::Rng) -> String {
+    format!("o-{}", draw(rng, LETTERS_AND_DIGITS, 10).to_ascii_lowercase())
+}
+
 /// A rotation token of 64 characters.
 pub(crate) fn rotation_token(rng: &mut fastrand::Rng) -> String {
     draw(rng, LETTERS_AND_DIGITS, 64)

@@ -29,6 +29,15 @@ pub trait RotationFunction: Send + Sync {
     fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>>;
 }
 
+impl<F> RotationFunction for F
+where
+    F: Fn(Value, DateTime<Utc>) -> BoxFuture<'static, Result<(), String>> + Send + Sync,
+{
+    fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>> {
+        self(event, deadline)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// All four steps.

@@ -228,8 +228,8 @@ fn check_addresses(switches: &Switches, mail: &Mail) -> Result<(), Refusal> {
     if recipients.is_empty() || recipients.len() > MOST_RECIPIENTS {
         return Err(bad_request(&format!("1 to {MOST_RECIPIENTS} recipients are needed.")));
     }
-    let all = recipients.iter().copied().chain([&mail.from]);
-    if let Some(bad) = all.into_iter().find(|it| !is_address(address(it))) {
+    let mut all = recipients.iter().copied().chain([&mail.from]).chain(&mail.reply_to);
+    if let Some(bad) = all.find(|it| it.contains(char::is_control) || !is_address(address(it))) {
         return Err(bad_request(&format!("Illegal address: {bad}")));
     }
     let verified = &switches.verified_identities;

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::calls::Call;
+use super::history::KeyEvent;
 use super::ids;
 use super::rotation::Job;
 use super::secretsmanager::Secret;
@@ -197,6 +198,7 @@ pub(crate) struct World {
     pub(crate) outbox: Outbox,
     pub(crate) events: Vec<Value>,
     pub(crate) calls: Vec<Call>,
+    pub(crate) key_history: Vec<KeyEvent>,
     pub(crate) rotations: VecDeque<Job>,
     pub(crate) running: Vec<Job>,
     pub(crate) serial: u64,
@@ -205,11 +207,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let organization = Organization {
-            id: format!("o-{}", ids::arn_suffix(&mut rng).to_ascii_lowercase()),
-            management: None,
-            delegated: BTreeSet::new(),
-        };
+        let organization =
+            Organization { id: ids::organization_id(&mut rng), management: None, delegated: BTreeSet::new() };
         Self {
             partition: "aws".to_owned(),
             region: "us-east-1".to_owned(),
@@ -224,6 +223,7 @@ impl World {
             outbox: Outbox::default(),
             events: Vec::new(),
             calls: Vec::new(),
+            key_history: Vec::new(),
             rotations: VecDeque::new(),
             running: Vec::new(),
             serial: 0,

@@ -179,6 +179,11 @@ impl Cloud {
         Some(user_view(&world, account, user))
     }
 
+    /// Whether an account has a role of that name.
+    pub fn has_role(&self, account: &str, role: &str) -> bool {
+        self.world().accounts.get(account).is_some_and(|account| account.roles.contains_key(role))
+    }
+
     /// The accounts' ids.
     pub fn account_ids(&self) -> Vec<String> {
         self.world().accounts.keys().cloned().collect()

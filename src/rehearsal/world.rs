@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::clock::delta;
 use super::cloud::{Cloud, UserKey};
+use super::history::KeyChange;
 use super::ids;
 use super::secretsmanager::{Plain, plant};
 use super::state::{AccessKey, Account, AccountState, Group, LastUse, Organization, Role, User, World};
@@ -70,15 +71,13 @@ impl World {
     }
 
     /// Takes a key away; false when the user does not have it.
-    pub(crate) fn remove_key(&mut self, account: &str, user: &str, id: &str, now: DateTime<Utc>) -> bool {
+    pub(crate) fn remove_key(&mut self, account: &str, user: &str, id: &str, now: DateTime<Utc>) -> Option<AccessKey> {
         let user = self.expect_user(account, user);
-        let Some(place) = user.keys.iter().position(|key| key.id == id) else {
-            return false;
-        };
+        let place = user.keys.iter().position(|key| key.id == id)?;
         let key = user.keys.remove(place);
-        user.deleted_keys.push((now, key));
+        user.deleted_keys.push((now, key.clone()));
         self.key_owners.remove(id);
-        true
+        Some(key)
     }
 
     /// Takes a user away with keys and memberships.
@@ -192,7 +191,12 @@ impl Cloud {
 
     /// Deletes a user with all keys and memberships.
     pub fn delete_user(&self, account: &str, name: &str) {
-        self.world().remove_user(account, name);
+        let now = self.clock().now();
+        let mut world = self.world();
+        let keys = world.remove_user(account, name).map(|user| user.keys).unwrap_or_default();
+        for key in keys {
+            world.note_key(account, name, &key, KeyChange::Deleted, None, now);
+        }
     }
 
     /// Tags a user.
@@ -261,8 +265,18 @@ impl Cloud {
 
     /// Makes a key for a user as of `created`; the limit of two is not checked here.
     pub fn add_access_key(&self, account: &str, user: &str, created: DateTime<Utc>) -> UserKey {
-        let key = self.world().make_key(account, user, created);
+        let now = self.clock().now();
+        let mut world = self.world();
+        let key = world.make_key(account, user, created);
+        world.note_key(account, user, &key, KeyChange::Created, None, now);
         UserKey::new(key.id, key.secret)
+    }
+
+    /// A key with its secret, as its owner kept it since it was made.
+    pub fn user_key(&self, account: &str, user: &str, id: &str) -> Option<UserKey> {
+        let world = self.world();
+        let keys = &world.accounts.get(account)?.user(user)?.keys;
+        keys.iter().find(|key| key.id == id).map(|key| UserKey::new(&key.id, &key.secret))
     }
 
     /// Sets a key's status: `Active`, `Inactive` or `Expired`.
@@ -270,14 +284,18 @@ impl Cloud {
         let now = self.clock().now();
         let mut world = self.world();
         let key = world.expect_key(account, user, id);
-        let before = std::mem::replace(&mut key.status, status.to_owned());
-        key.changed = Some((now, before));
+        let was = key.clone();
+        key.set_status(status, now);
+        world.note_key(account, user, &was, KeyChange::to_status(status), None, now);
     }
 
     /// Deletes a key, whatever its status.
     pub fn delete_key(&self, account: &str, user: &str, id: &str) {
         let now = self.clock().now();
-        self.world().remove_key(account, user, id, now);
+        let mut world = self.world();
+        if let Some(key) = world.remove_key(account, user, id, now) {
+            world.note_key(account, user, &key, KeyChange::Deleted, None, now);
+        }
     }
 
     /// Uses a key as its owner would, for example with `s3`.
@@ -311,6 +329,12 @@ impl Cloud {
 }
 
 impl AccessKey {
+    /// Changes the status and remembers the one before, which a lagging list still shows.
+    pub(crate) fn set_status(&mut self, status: &str, now: DateTime<Utc>) {
+        let before = std::mem::replace(&mut self.status, status.to_owned());
+        self.changed = Some((now, before));
+    }
+
     /// Whether AWS takes the key at `at`.
     pub(crate) fn accepted_at(&self, at: DateTime<Utc>) -> bool {
         self.status == "Active" && self.accepted_from <= at

@@ -108,7 +108,27 @@ fn parse<T: serde::de::DeserializeOwned>(event: Value) -> Result<T, Error> {
     if !event.is_object() {
         return Err(Error::InvalidEvent("it is not an object; {} sweeps all accounts".to_owned()));
     }
-    serde_json::from_value(event).map_err(|error| Error::InvalidEvent(error.to_string()))
+    let mistyped = mistyped(&event);
+    serde_json::from_value(event).map_err(|error| Error::InvalidEvent(mistyped.unwrap_or_else(|| error.to_string())))
+}
+
+/// The first field of the wrong type: serde says what it found and not where.
+fn mistyped(event: &Value) -> Option<String> {
+    type Fits = fn(&Value) -> bool;
+    let text: (&str, Fits) = ("text", |value| value.is_string() || value.is_null());
+    let fields: [(&str, (&str, Fits)); 8] = [
+        ("/account", text),
+        ("/name", text),
+        ("/email", text),
+        ("/dry_run", ("true or false", Value::is_boolean)),
+        ("/inventory", ("an object", |value| value.is_object() || value.is_null())),
+        ("/inventory/next_token", text),
+        ("/inventory/limit", ("a number", |value| value.is_u64() || value.is_null())),
+        ("/detail-type", ("text", Value::is_string)),
+    ];
+    let wrong = |(path, (_, fits)): &(&str, (&str, Fits))| event.pointer(path).is_some_and(|value| !fits(value));
+    let (path, (expected, _)) = fields.into_iter().find(wrong)?;
+    Some(format!("{} must be {expected}", path[1..].replace('/', ".")))
 }
 
 fn field<T: std::str::FromStr>(name: &str, text: Option<String>) -> Result<Option<T>, Error>
@@ -239,7 +259,7 @@ mod tests {
             (json!({"inventory": {"limit": 0}}), "limit"),
             (json!({"inventory": {"limit": 100_000}}), "limit"),
             (json!({"inventory": {"pages": 2}}), "pages"),
-            (json!({"dry_run": "yes"}), "invalid type"),
+            (json!({"dry_run": "yes"}), "dry_run must be"),
             (json!({"detail-type": "EC2 Instance State-change Notification"}), "EC2"),
             (json!({"detail-type": "Secret Label Updated", "detail": {}}), "detail.name"),
             (

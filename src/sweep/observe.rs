@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Sweep;
 use crate::aws::{AccountDetails, CURRENT, Failure, Iam, ListedUser, SecretDescription};
-use crate::keys::{AccountId, MAX_KEYS_PER_USER, SecretName, UserName, UserRef};
+use crate::keys::{AccessKeyId, AccountId, MAX_KEYS_PER_USER, SecretName, UserName, UserRef};
 use crate::lifecycle::{Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, UserFacts};
 use crate::provision::{Reach, drift};
 use crate::state::State;
@@ -93,17 +93,18 @@ async fn keys(iam: &Iam, user: &UserRef) -> Result<Vec<KeyFacts>, Failure> {
     let ask = listed.len() >= MAX_KEYS_PER_USER;
     let mut keys = Vec::with_capacity(listed.len());
     for key in listed {
-        let last_use = match ask {
-            false => LastUse::NotAsked,
-            true => match iam.last_use(&key.id).await {
-                Ok(Some(last_use)) => LastUse::At(last_use),
-                Ok(None) => LastUse::Never,
-                Err(failure) => LastUse::Unknown(failure.to_string()),
-            },
-        };
+        let last_use = if ask { last_use(iam, &key.id).await } else { LastUse::NotAsked };
         keys.push(KeyFacts { id: key.id, status: key.status, created: key.created, last_use });
     }
     Ok(keys)
+}
+
+async fn last_use(iam: &Iam, id: &AccessKeyId) -> LastUse {
+    match iam.last_use(id).await {
+        Ok(Some(last_use)) => LastUse::At(last_use),
+        Ok(None) => LastUse::Never,
+        Err(failure) => LastUse::Unknown(failure.to_string()),
+    }
 }
 
 async fn present(

@@ -6,6 +6,7 @@ use super::{Page, invalid_input, page, user};
 use crate::rehearsal::answer::{Outcome, Refusal, Reply};
 use crate::rehearsal::clock;
 use crate::rehearsal::dispatch::Exchange;
+use crate::rehearsal::history::KeyChange;
 use crate::rehearsal::request::Members;
 use crate::rehearsal::state::{AccessKey, User};
 use crate::rehearsal::xml::Xml;
@@ -54,6 +55,8 @@ pub(super) fn create(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     // IAM's times are whole seconds.
     let created = exchange.now - TimeDelta::nanoseconds(i64::from(exchange.now.timestamp_subsec_nanos()));
     let key = exchange.world.make_key(&account, &name, created);
+    let (by, now) = (exchange.caller.arn.clone(), exchange.now);
+    exchange.world.note_key(&account, &name, &key, KeyChange::Created, Some(&by), now);
     let shown = Xml::new()
         .text("UserName", &name)
         .text("AccessKeyId", &key.id)
@@ -77,12 +80,14 @@ pub(super) fn update(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
             return Err(invalid_input(message));
         }
     };
-    let now = exchange.now;
+    let (account, by, now) = (exchange.caller.account.clone(), exchange.caller.arn.clone(), exchange.now);
     let user = user(exchange, input)?;
+    let name = user.name.clone();
     let key = user.keys.iter_mut().find(|key| key.id == id).ok_or_else(|| no_such_key(id))?;
     if key.status != status {
-        let before = std::mem::replace(&mut key.status, status.to_owned());
-        key.changed = Some((now, before));
+        let was = key.clone();
+        key.set_status(status, now);
+        exchange.world.note_key(&account, &name, &was, KeyChange::to_status(status), Some(&by), now);
     }
     Ok(Reply::Empty)
 }
@@ -91,11 +96,10 @@ pub(super) fn delete(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     input.only(&["UserName", "AccessKeyId"])?;
     let id = input.needed("AccessKeyId").map_err(|it| invalid_input(it.message))?;
     let name = user(exchange, input)?.name.clone();
-    let (account, now) = (exchange.caller.account.clone(), exchange.now);
-    if exchange.world.remove_key(&account, &name, id, now) {
-        return Ok(Reply::Empty);
-    }
-    Err(no_such_key(id))
+    let (account, by, now) = (exchange.caller.account.clone(), exchange.caller.arn.clone(), exchange.now);
+    let key = exchange.world.remove_key(&account, &name, id, now).ok_or_else(|| no_such_key(id))?;
+    exchange.world.note_key(&account, &name, &key, KeyChange::Deleted, Some(&by), now);
+    Ok(Reply::Empty)
 }
 
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccessKeyLastUsed.html>

@@ -113,6 +113,15 @@ async fn a_stop_ends_the_driven_work_before_or_after_the_effect() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_in_a_task_of_its_own_ends_the_driven_work_too() {
+    let cloud = with_bot();
+    cloud.faults().inject(Fault::on("iam", "GetUser", FaultKind::Stop));
+    let client = iam_client(&cloud);
+    let work = tokio::spawn(client.get_user().user_name("bot").send());
+    assert_eq!(cloud.until_stopped(work).await.err(), Some(Stopped));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_same_seed_gives_the_same_ids() {
     let ids = |cloud: &Cloud| cloud.users(MEMBER).into_iter().map(|it| it.id).collect::<Vec<_>>();
     assert_eq!(ids(&with_bot()), ids(&with_bot()));

@@ -128,6 +128,10 @@ async fn a_role_is_assumed_by_trust_and_its_session_expires() {
     assert_eq!(code(assume(sweeper, 3601).await), "ValidationError");
     assert_eq!(code(assume("arn:aws-cn:iam::444455556666:role/sweeper", 900).await), "AccessDenied");
     assert_eq!(code(assume("arn:aws:iam::444455556666:role/other", 900).await), "AccessDenied");
+    for name in ["x", "with space", &"x".repeat(65)] {
+        let refused = execution.assume_role().role_arn(sweeper).role_session_name(name).send().await;
+        assert_eq!(code(refused), "ValidationError", "{name}");
+    }
     let stranger = sts(&cloud.sdk_config(CENTRAL, "stranger"));
     let denied = stranger.assume_role().role_arn(sweeper).role_session_name("test").send().await;
     assert_eq!(
@@ -239,4 +243,46 @@ async fn groups_are_paged_and_changed_through_the_api() {
     let last = cloud.calls().last().cloned().expect("logged");
     assert_eq!(last.resource, "arn:aws:iam::444455556666:group/gone");
     assert_eq!(last.caller_arn, "arn:aws:sts::444455556666:assumed-role/sweeper/sweeper");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_partition_has_its_own_arns_and_regions() {
+    let cloud = Cloud::new(Clock::starting_at(day()), 7).with_partition("aws-cn").with_region("cn-northwest-1");
+    cloud.add_account(CENTRAL, "central", None);
+    cloud.set_management_account(CENTRAL);
+    cloud.add_user(CENTRAL, "bot", "/");
+    let config = cloud.sdk_config(CENTRAL, "execution");
+    let users = aws_sdk_iam::Client::new(&config).list_users().send().await.expect("listed");
+    assert_eq!(users.users()[0].arn(), "arn:aws-cn:iam::111122223333:user/bot");
+    let accounts = aws_sdk_organizations::Client::new(&config).list_accounts().send().await.expect("listed");
+    let arn = accounts.accounts()[0].arn().unwrap_or_default();
+    assert!(arn.starts_with("arn:aws-cn:organizations::111122223333:account/o-"), "{arn}");
+    let secrets = aws_sdk_secretsmanager::Client::new(&config);
+    let secret = secrets.create_secret().name("s").secret_string("x").send().await.expect("created");
+    let arn = secret.arn().unwrap_or_default();
+    assert!(arn.starts_with("arn:aws-cn:secretsmanager:cn-northwest-1:111122223333:secret:s-"), "{arn}");
+    let elsewhere = config.into_builder().region(aws_types::region::Region::new("cn-north-1")).build();
+    let refused = aws_sdk_secretsmanager::Client::new(&elsewhere).describe_secret().secret_id("s").send().await;
+    assert_eq!(code(refused), "InvalidSignatureException", "the store is in another region");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_has_no_rights_of_its_own() {
+    let cloud = cloud();
+    cloud.add_user(MEMBER, "bot", "/");
+    let key = cloud.add_access_key(MEMBER, "bot", day() - chrono::TimeDelta::days(1));
+    let config = cloud.user_config(&key);
+    let made = aws_sdk_iam::Client::new(&config).create_access_key().user_name("bot").send().await;
+    assert_eq!(code(made), "AccessDenied");
+    let listed = aws_sdk_secretsmanager::Client::new(&config).list_secrets().send().await;
+    assert_eq!(code(listed), "AccessDeniedException");
+    let listed = aws_sdk_organizations::Client::new(&config).list_accounts().send().await;
+    assert_eq!(code(listed), "AccessDeniedException");
+    let assume = sts(&config).assume_role().role_session_name("test");
+    let refused = assume.clone().role_arn("arn:aws:iam::444455556666:role/sweeper").send().await;
+    assert_eq!(code(refused), "AccessDenied");
+    cloud.add_role(MEMBER, "trusting", &["arn:aws:iam::444455556666:user/bot"]);
+    assume.role_arn("arn:aws:iam::444455556666:role/trusting").send().await.expect("trusted by name");
+    cloud.delete_key(MEMBER, "bot", &key.access_key_id);
+    assert_eq!(code(sts(&config).get_caller_identity().send().await), "InvalidClientTokenId");
 }

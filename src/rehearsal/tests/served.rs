@@ -1,7 +1,9 @@
 //! The model behind a socket: the real HTTP client and a shifted clock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -38,6 +40,20 @@ async fn the_sdk_reaches_the_model_over_http_and_the_clock_can_be_moved() {
     let secrets = aws_sdk_secretsmanager::Client::new(&config);
     secrets.create_secret().name("s").secret_string("x").send().await.expect("created");
     assert_eq!(code(secrets.describe_secret().secret_id("t").send().await), "ResourceNotFoundException");
+
+    let function = "arn:aws:lambda:us-east-1:111122223333:function:rotation";
+    let refusing = |_, _| -> BoxFuture<'static, Result<(), String>> { Box::pin(async { Err("not today".to_owned()) }) };
+    cloud.set_rotation_function(function, Arc::new(refusing));
+    cloud.switch(|it| it.rotation_attempts = 1);
+    secrets.rotate_secret().secret_id("s").rotation_lambda_arn(function).send().await.expect("started");
+    let ended = || cloud.secret("s").and_then(|it| it.last_rotation);
+    let rotation = async {
+        while ended().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), rotation).await.expect("the rotation runs by itself");
+    assert_eq!(ended(), Some(Err("createSecret: not today".to_owned())));
 
     let before = cloud.clock().now();
     let move_on =

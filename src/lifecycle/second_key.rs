@@ -1,0 +1,119 @@
+//! The second key: which of two keys has to give way when a rotation comes due and both slots are taken, and when.
+//!
+//! A key that somebody made beside the managed one stays untouched until a rotation needs its slot. Then it takes the
+//! way out of `outgoing`, ahead of time.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::action::Action;
+use super::facts::{KeyFacts, LastUse};
+use super::notice::NoticeKind;
+use super::outgoing::{Origin, Outgoing};
+use super::plan::Planner;
+use crate::keys::KeyStatus;
+
+/// How long a second key's owner is told ahead that it will be disabled.
+fn lead_time(planner: &Planner<'_>) -> TimeDelta {
+    planner.periods.installation_grace.max(planner.periods.warn)
+}
+
+/// Announces a second key whose slot is needed, or leads the announced one on.
+pub(super) fn retire(planner: &mut Planner<'_>) {
+    let Some(due) = planner.reference_key().map(|key| key.created + planner.periods.rotation) else { return };
+    let grace = lead_time(planner);
+    let needed = planner.now >= due - planner.periods.recovery_grace - grace;
+    let Some(key) = choose(planner, needed) else { return };
+    let retiring = planner.state().and_then(|state| state.retiring.as_ref());
+    let Some(since) = retiring.filter(|retiring| retiring.key == key.id).map(|retiring| retiring.since) else {
+        return if needed { announce(planner, key, grace) } else { drop_announcement(planner) };
+    };
+    let disabled_at = planner.state().and_then(|state| state.disabled_since(since));
+    if !needed && disabled_at.is_none() {
+        return drop_announcement(planner);
+    }
+    Outgoing { key, disabled_at, grace, since, origin: Origin::SecondKey }.lead_out(planner);
+}
+
+/// Takes back that a key is on its way out, where it stays after all: the times of that would be over when the key has
+/// to go another time.
+pub(super) fn drop_announcement(planner: &mut Planner<'_>) {
+    let Some(state) = planner.state() else { return };
+    let announced = state.retiring.as_ref().map(|retiring| &retiring.key);
+    let replaced = state.previous_key.as_ref().filter(|_| announced.is_none() && state.disabled_at.is_some());
+    // A replaced key that is inactive still may be recoverable since that time.
+    let enabled = replaced.and_then(|id| planner.key(id)).filter(|key| key.is_active());
+    if let Some(key) = announced.and_then(|id| planner.key(id)).or(enabled) {
+        planner.act(Action::StopRetiring { key: key.id.clone() });
+    }
+}
+
+/// A user that is left alone has no key on its way out: nobody watches whether it is enabled meanwhile.
+pub(super) fn drop_times(planner: &mut Planner<'_>) {
+    let Some(state) = planner.state() else { return };
+    let announced = state.retiring.as_ref().map(|retiring| &retiring.key);
+    let key = announced.or(state.previous_key.as_ref().filter(|_| state.disabled_at.is_some()));
+    if let Some(key) = key {
+        planner.act(Action::StopRetiring { key: key.clone() });
+    }
+}
+
+fn announce(planner: &mut Planner<'_>, key: &KeyFacts, grace: TimeDelta) {
+    if let KeyStatus::Other(status) = &key.status {
+        let error = format!("access key {} has the unknown status {status}; nothing is done to it", key.id);
+        return planner.problem("retire", error);
+    }
+    let inactive = !key.is_active();
+    planner.act(Action::Retire { key: key.id.clone(), inactive });
+    let disable_at = (!inactive).then_some(planner.now + grace);
+    let kind = retiring_notice(planner, disable_at, disable_at.unwrap_or(planner.now));
+    // Announced before and taken back: now it is meant.
+    planner.tell_again(&key.id, kind);
+}
+
+/// Tells again that a second key has to give way, where that was not told. Its owner, who enabled it again, knows.
+pub(super) fn tell_retiring(
+    planner: &mut Planner<'_>,
+    key: &KeyFacts,
+    disable_at: Option<DateTime<Utc>>,
+    recovery_from: DateTime<Utc>,
+) {
+    let kind = retiring_notice(planner, disable_at, recovery_from);
+    if !planner.was_told(&key.id, "reactivated") {
+        planner.tell(&key.id, kind);
+    }
+}
+
+fn retiring_notice(
+    planner: &mut Planner<'_>,
+    disable_at: Option<DateTime<Utc>>,
+    recovery_from: DateTime<Utc>,
+) -> NoticeKind {
+    let delete_at = recovery_from + planner.periods.recovery_grace;
+    planner.slot_free_at = Some(delete_at);
+    NoticeKind::Retiring { disable_at, delete_at }
+}
+
+/// Which of two keys has to give way: never the one in the secret that was tested and never the only one that works.
+/// Before a first rotation: an inactive one; of two active ones the one that was never used, if the other was; otherwise
+/// the older. What was announced does not bind: a key that its owner began to use since is not the one to disable.
+fn choose<'a>(planner: &mut Planner<'a>, needed: bool) -> Option<&'a KeyFacts> {
+    let keys: &'a [KeyFacts] = &planner.facts.keys;
+    let [older, newer] = keys else { return None };
+    if let Some(current) = planner.proven_current().filter(|key| key.is_active()) {
+        return keys.iter().find(|key| key.id != current.id);
+    }
+    if let Some(inactive) = keys.iter().find(|key| !key.is_active()) {
+        return Some(inactive);
+    }
+    if let Some(why) = older.last_use.unknown().or(newer.last_use.unknown()) {
+        if needed {
+            let error = format!("the last use of the user's two keys is not known: {why}; both are left as they are");
+            planner.problem("retire", error);
+        }
+        return None;
+    }
+    match (&older.last_use, &newer.last_use) {
+        (LastUse::At(_), LastUse::Never) => Some(newer),
+        _ => Some(older),
+    }
+}

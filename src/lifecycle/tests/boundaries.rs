@@ -1,0 +1,126 @@
+//! One second before a limit, at it, and after it.
+
+use super::*;
+
+/// What is decided one second before, at, and after the limit; `facts` gets the time that passed.
+fn around(limit: TimeDelta, facts: impl Fn(TimeDelta) -> UserFacts) -> [String; 3] {
+    [limit - SECOND, limit, limit + SECOND].map(|passed| decide(&facts(passed)))
+}
+
+fn assert_begins_at(limit: TimeDelta, what: &str, facts: impl Fn(TimeDelta) -> UserFacts) {
+    let [before, at, after] = around(limit, facts);
+    assert!(!before.contains(what), "too early: {before}");
+    assert!(at.contains(what), "not at the limit: {at}");
+    assert!(after.contains(what), "not after the limit: {after}");
+}
+
+/// Key 2 replaced key 1; both work.
+fn replaced(passed: TimeDelta) -> UserFacts {
+    user([key(1, passed + days(90)).used(days(20)), key(2, passed).used(days(1))]).with(rotated(2, Some(1), passed))
+}
+
+#[test]
+fn a_rotation_starts_when_the_key_is_ninety_days_old() {
+    assert_begins_at(days(90), "rotate 1", |age| user([key(1, age)]).with(placeholder(1)));
+    assert_begins_at(days(90), "rotate 1", |age| user([key(1, age)]));
+    assert_begins_at(days(90), "rotate 2", |age| user([key(2, age)]).with(rotated(2, Some(1), age)));
+}
+
+#[test]
+fn a_rotation_is_announced_seven_days_ahead_and_not_when_it_is_due() {
+    let facts = |age| user([key(1, age)]).with(placeholder(1));
+    assert_begins_at(days(83), "tell 1: will be rotated on", facts);
+    assert!(!decide(&facts(days(90))).contains("will be rotated"));
+}
+
+#[test]
+fn a_replaced_key_is_disabled_when_its_installation_grace_is_over() {
+    assert_begins_at(days(10), "disable 1", replaced);
+    assert_begins_at(days(3), "tell 1: will be disabled on 2026-11-29", |passed| {
+        // The date is fixed, so that the text is: the grace ends seven days from now, to the second.
+        replaced(passed.max(days(3) - SECOND))
+    });
+}
+
+#[test]
+fn a_disabled_key_is_deleted_when_its_recovery_period_is_over() {
+    let disabled = |passed: TimeDelta| {
+        let keys = [key(1, days(130)).inactive(), key(2, days(40)).used(days(1))];
+        user(keys).with(rotated(2, Some(1), days(40)).disabled(passed))
+    };
+    assert_begins_at(days(10), "delete 1 |", disabled);
+    assert_begins_at(days(3), "tell 1: will be deleted on", disabled);
+}
+
+#[test]
+fn the_recovery_period_counts_from_the_stored_time_however_long_the_rotation_is_ago() {
+    let keys = [key(1, days(400)).inactive(), key(2, days(80)).used(days(1))];
+    let decided = decide(&user(keys).with(rotated(2, Some(1), days(80)).disabled(days(9))));
+    assert!(!decided.contains("delete 1 |"), "{decided}");
+}
+
+#[test]
+fn use_of_the_old_key_is_news_three_days_after_the_rotation() {
+    let facts = |after_rotation: TimeDelta| {
+        let keys = [key(1, days(94)).used(days(4) - after_rotation), key(2, days(4))];
+        user(keys).with(rotated(2, Some(1), days(4)))
+    };
+    assert!(!decide(&facts(days(3))).contains("was used after its rotation"));
+    assert!(decide(&facts(days(3) + SECOND)).contains("tell 1: was used after its rotation: s3 in eu-west-1"));
+}
+
+#[test]
+fn use_of_a_disabled_key_proves_that_it_was_enabled_in_between() {
+    let facts = |after_disabling: TimeDelta| {
+        let keys = [key(1, days(130)).inactive().used(days(12) - after_disabling), key(2, days(40))];
+        user(keys).with(rotated(2, Some(1), days(40)).disabled(days(12)))
+    };
+    let quarter = TimeDelta::minutes(15);
+    assert!(decide(&facts(quarter)).contains("delete 1"));
+    let decided = decide(&facts(quarter + SECOND));
+    assert!(decided.contains("write down that 1 is disabled") && !decided.contains("delete 1"), "{decided}");
+    assert!(decided.contains("tell 1: is disabled and will be deleted on 2026-12-02"), "{decided}");
+}
+
+/// Key 1 is in the secret and tested; a person made key 2.
+fn with_second_key(age: TimeDelta) -> UserFacts {
+    user([key(1, age).used(days(1)), key(2, days(20)).used(days(1))]).with(rotated(1, None, age))
+}
+
+#[test]
+fn a_second_key_is_left_alone_until_the_rotation_needs_its_slot() {
+    // Ten days of announcement and ten of recovery before the day of the rotation.
+    assert_begins_at(days(70), "announce that 2 has to give way", with_second_key);
+    assert_eq!(decide(&with_second_key(days(70) - SECOND)), "tell 1: is the new key");
+}
+
+#[test]
+fn a_second_key_is_disabled_when_the_announced_time_is_over() {
+    assert_begins_at(days(10), "disable 2", |passed| {
+        let secret = rotated(1, None, days(80)).retiring(2, passed);
+        user([key(1, days(80)), key(2, days(20)).used(days(1))]).with(secret)
+    });
+}
+
+#[test]
+fn a_second_key_is_deleted_when_its_recovery_period_is_over_and_the_rotation_follows_at_once() {
+    let facts = |passed: TimeDelta| {
+        let secret = rotated(1, None, days(90)).retiring(2, days(10) + passed).disabled(passed);
+        user([key(1, days(90)), key(2, days(20)).inactive()]).with(secret)
+    };
+    assert_begins_at(days(10), "delete 2 | rotate 1", facts);
+}
+
+#[test]
+fn an_unfinished_rotation_is_news_a_day_after_it_was_due() {
+    assert_begins_at(days(91), "its rotation is not finished", |age| {
+        user([key(1, age)]).with(placeholder(1).unfinished(2))
+    });
+}
+
+#[test]
+fn a_rotation_that_waits_for_its_slot_is_announced_for_the_day_on_which_it_can_be() {
+    let secret = rotated(1, None, days(120)).retiring(2, days(15)).disabled(days(4)).told(2, &["disabled"]);
+    let facts = user([key(1, days(120)), key(2, days(60)).inactive()]).with(secret.told(1, &["rotated"]));
+    assert_eq!(decide(&facts), "tell 2: will be deleted on 2026-11-28 | tell 1: will be rotated on 2026-11-28");
+}

@@ -1,0 +1,307 @@
+//! Secrets and facts that are not as they should be: what is repaired, restored or refused.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::lifecycle::{Action, CancelReason, RestoredFacts};
+use crate::state::{Notified, tag};
+
+fn pair() -> [KeyFacts; 2] {
+    [key(1, days(150)).used(days(1)), key(2, days(60)).used(days(1))]
+}
+
+#[test]
+fn an_exempt_user_has_its_schedule_cancelled_once_and_is_told_each_time_that_happens() {
+    let facts = |secret| user([key(1, days(200))]).with(secret).exempt(Exemption::Exempt);
+    let first = decide(&facts(placeholder(1)));
+    assert_eq!(first, "cancel the schedule: the user is exempt | tell 1: is not rotated any more: the user is exempt");
+    let off = || PresentSecret { rotation_enabled: false, ..placeholder(1) };
+    assert_eq!(
+        decide(&facts(off()).clone()),
+        "tell 1: is not rotated any more: the user is exempt",
+        "the mail was lost"
+    );
+    assert_eq!(decide(&facts(off().told(1, &["cancelled"]))), "");
+    let exempt_again = decide(&facts(placeholder(1).told(1, &["cancelled"])));
+    assert_eq!(exempt_again, first, "the schedule ran in between");
+}
+
+#[test]
+fn another_tools_secret_of_an_exempt_user_is_not_touched() {
+    let foreign = placeholder(1).state(|state| state.managed = false);
+    assert_eq!(decide(&user([key(1, days(200))]).with(foreign).exempt(Exemption::Exempt)), "");
+}
+
+#[test]
+fn a_secret_that_waits_for_its_deletion_is_restored_for_a_user_with_an_active_key() {
+    let facts = |key| UserFacts { secret: SecretFacts::PendingDeletion, ..user([key]) };
+    assert_eq!(decide(&facts(key(1, days(200)))), "restore the secret, which is scheduled for deletion");
+    assert_eq!(decide(&facts(key(1, days(200)).inactive())), "");
+}
+
+#[test]
+fn drift_is_repaired_and_a_rotation_repairs_the_schedule_itself() {
+    let facts = |age, drift| user([key(1, age)]).with(placeholder(1).drift(drift));
+    assert_eq!(decide(&facts(days(1), Drift::Policy)), "repair the resource policy");
+    assert_eq!(decide(&facts(days(1), Drift::Schedule)), "repair the rotation schedule");
+    let due = plan(&facts(days(90), Drift::Schedule), &periods(), now());
+    let created = now() - days(90);
+    assert_eq!(due.actions, [Action::Rotate { key: id(1), created, configure: true }]);
+}
+
+#[test]
+fn the_schedule_is_left_to_the_rotation_only_where_one_follows() {
+    for keys in [vec![key(1, days(1))], vec![key(1, days(90))], vec![key(1, days(200)), key(2, days(100))]] {
+        let plan = plan(&user(keys), &periods(), now());
+        let follows = plan.actions.iter().any(|action| matches!(action, Action::Rotate { configure: true, .. }));
+        assert!(matches!(plan.actions[0], Action::Provision { then_rotate, .. } if then_rotate == follows), "{plan}");
+    }
+}
+
+#[test]
+fn malformed_tags_stop_everything_but_repairs() {
+    let tags = BTreeMap::from([
+        (tag::MANAGED.to_owned(), "1".to_owned()),
+        (tag::VERSION.to_owned(), version(1).to_string()),
+        (tag::CURRENT_KEY.to_owned(), id(2).to_string()),
+        (tag::PREVIOUS_KEY.to_owned(), id(1).to_string()),
+        (tag::ROTATED_AT.to_owned(), "in spring".to_owned()),
+    ]);
+    let secret = PresentSecret { state: State::read(&tags), ..placeholder(2) }.drift(Drift::KmsKey);
+    let decided = decide(&user([key(1, days(400)), key(2, days(200))]).with(secret));
+    assert!(
+        decided.starts_with("repair the KMS key | problem rotate: tag keywheel:rotated-at is `in spring`"),
+        "{decided}"
+    );
+    assert_eq!(decided.split(" | ").count(), 2, "{decided}");
+}
+
+#[test]
+fn a_rotation_that_stopped_between_the_label_and_its_records_is_restored_from_the_intent() {
+    let keys = [key(1, days(95)).used(days(1)), key(2, days(1))];
+    let secret = placeholder(1).current(2).intent(2, days(1));
+    let plan = plan(&user(keys).with(secret), &periods(), now());
+    let restored = RestoredFacts { version: version(2), current_key: Some(id(2)), previous_key: Some(id(1)) };
+    assert_eq!(plan.actions, [Action::RestoreFacts(restored)]);
+    let change = plan.actions[0].tag_change(now(), &Notified::default());
+    assert_eq!(change.set[tag::ROTATED_AT], "2026-11-22T09:00:00Z", "the grace counts from now");
+}
+
+#[test]
+fn two_keys_of_the_time_of_the_intent_are_ambiguous_and_none_is_taken_for_ours() {
+    let keys = [key(1, days(1)), key(2, days(1) - SECOND)];
+    let decided = decide(&user(keys).with(placeholder(9).current(2).intent(2, days(1))));
+    assert_eq!(decided, format!("write down that version {} is not keywheel's", version(2)));
+}
+
+#[test]
+fn a_version_that_somebody_else_put_makes_the_facts_stale_and_nothing_else_is_done() {
+    let secret = rotated(2, Some(1), days(50)).current(7);
+    let plan = plan(&user([key(1, days(400)), key(2, days(200))]).with(secret), &periods(), now());
+    let foreign = RestoredFacts { version: version(7), current_key: None, previous_key: None };
+    assert_eq!(plan.actions, [Action::RestoreFacts(foreign)]);
+    assert!(plan.notices.is_empty());
+    let change = plan.actions[0].tag_change(now(), &Notified::default());
+    for gone in [tag::CURRENT_KEY, tag::PREVIOUS_KEY, tag::ROTATED_AT, tag::DISABLED_AT, tag::RETIRING] {
+        assert!(change.remove.contains(&gone), "{gone}");
+    }
+}
+
+#[test]
+fn a_secret_without_a_current_version_is_a_problem_and_nothing_else() {
+    let without =
+        |managed| PresentSecret { current_version: None, ..placeholder(1) }.state(|state| state.managed = managed);
+    let facts = |managed| user([key(1, days(200)), key(2, days(100))]).with(without(managed));
+    for managed in [true, false] {
+        let plan = plan(&facts(managed), &periods(), now());
+        assert!(plan.actions.is_empty() && plan.notices.is_empty() && plan.problems.len() == 1, "{plan}");
+    }
+}
+
+#[test]
+fn the_predecessors_secret_is_adopted_and_what_its_tags_say_is_not_believed() {
+    let secret = rotated(1, None, days(50)).state(|state| state.managed = false).retiring(2, days(40));
+    let keys = [key(1, days(100)).used(days(1)), key(2, days(10)).used(days(1))];
+    let plan = plan(&user(keys).with(secret), &periods(), now());
+    assert_eq!(plan.actions[0], Action::Adopt { version: version(1), key: id(2) });
+    assert_eq!(plan.actions[1], Action::Retire { key: id(1), inactive: false }, "announced from the beginning");
+    assert_eq!(plan.actions.len(), 2);
+    let change = plan.actions[0].tag_change(now(), &Notified::default());
+    assert!(change.remove.contains(&tag::ROTATED_AT), "the adopted key was not tested");
+}
+
+#[test]
+fn a_person_who_enables_a_disabled_key_is_heeded() {
+    let secret = rotated(2, Some(1), days(12)).disabled(days(2)).told(1, &["disabled", "disable-ahead"]);
+    let plan = plan(&user(pair()).with(secret.clone()), &periods(), now());
+    assert_eq!(plan.actions, [Action::RestartGrace { key: id(1) }]);
+    assert!(plan.to_string().contains("was enabled again and will be disabled on 2026-12-02"), "{plan}");
+    let change = plan.actions[0].tag_change(now(), &secret.state.notified);
+    assert!(change.remove.contains(&tag::NOTIFIED), "what was told is void");
+    assert!(!change.remove.contains(&tag::DISABLED_AT), "a stop after the removal would disable the key again at once");
+    let after = rotated(2, Some(1), days(12)).disabled(days(2)).retiring(1, days(0)).told(2, &["rotated"]);
+    let decided = decide(&user(pair()).with(after.told(1, &["reactivated", "in-use"])));
+    assert_eq!(decided, "", "the new grace runs");
+}
+
+#[test]
+fn a_grace_that_restarted_before_the_rotation_belongs_to_another_way_out() {
+    // Key 1 was a second key once, disabled and enabled; then it was rotated. The tags of that time are still there.
+    let secret = rotated(2, Some(1), days(2)).retiring(1, days(30)).disabled(days(25)).told(2, &["rotated"]);
+    assert_eq!(decide(&user(pair()).with(secret.clone().told(1, &["in-use"]))), "");
+    let [old, new] = pair();
+    let decided = decide(&user([old.inactive(), new]).with(secret));
+    assert!(decided.starts_with("write down that 1 is disabled"), "{decided}");
+}
+
+#[test]
+fn a_key_that_replaced_itself_is_not_on_its_way_out() {
+    // A person deleted key 9, which had replaced key 1; then a rotation announced itself, found key 1 and failed.
+    let secret = rotated(1, Some(1), days(20)).told(1, &["rotated"]);
+    let decided = decide(&user(pair()).with(secret));
+    assert!(!decided.contains("disable 1 |"), "{decided}");
+    assert!(
+        decided.starts_with("announce that 1 has to give way"),
+        "it is any two keys, the older goes first: {decided}"
+    );
+}
+
+#[test]
+fn a_key_younger_than_the_rotation_was_not_tested_by_it() {
+    // The failed rotation found key 2, which a person made; it is not the key that was tested 50 days ago.
+    let secret = rotated(2, None, days(50));
+    let keys = [key(1, days(100)).used(days(1)), key(2, days(10))];
+    let decided = decide(&user(keys).with(secret));
+    assert!(decided.contains("announce that 2 has to give way"), "the used key stays: {decided}");
+}
+
+#[test]
+fn an_old_key_disabled_by_its_owner_starts_its_recovery_period() {
+    let [old, new] = pair();
+    let plan = plan(&user([old.inactive(), new]).with(rotated(2, Some(1), days(2))), &periods(), now());
+    assert_eq!(plan.actions, [Action::RecordDisabled { key: id(1) }]);
+    assert!(plan.to_string().contains("is disabled and will be deleted on 2026-12-02"), "{plan}");
+}
+
+#[test]
+fn the_time_of_a_disabling_is_dropped_when_the_key_is_needed_again() {
+    // The successor was disabled by a person, who enabled the old key; its slot is not needed.
+    let keys = [key(1, days(60)).used(days(0)), key(2, days(25)).inactive()];
+    let secret = rotated(2, Some(1), days(25)).disabled(days(9)).told(2, &["rotated"]);
+    let both = plan(&user(keys.clone()).with(secret.clone()), &periods(), now());
+    assert_eq!(both.actions, [Action::StopRetiring { key: id(1) }]);
+    let [old, _] = keys;
+    let alone = plan(&user([old]).with(secret), &periods(), now());
+    assert_eq!(alone.actions, [Action::StopRetiring { key: id(1) }]);
+}
+
+#[test]
+fn nothing_is_on_its_way_out_while_the_user_is_exempt() {
+    let [old, new] = pair();
+    let secret = rotated(2, Some(1), days(30)).disabled(days(9)).told(2, &["rotated", "cancelled"]);
+    let secret = PresentSecret { rotation_enabled: false, ..secret };
+    let exempt =
+        plan(&user([old.clone().inactive(), new.clone()]).with(secret).exempt(Exemption::Exempt), &periods(), now());
+    assert_eq!(exempt.actions, [Action::StopRetiring { key: id(1) }]);
+    let after = decide(&user([old.inactive(), new]).with(rotated(2, Some(1), days(30)).told(2, &["rotated"])));
+    assert!(after.starts_with("write down that 1 is disabled"), "the whole recovery period, from then on: {after}");
+}
+
+#[test]
+fn an_old_key_gets_its_grace_again_when_its_successor_was_out_of_service() {
+    // Key 2 was disabled by a person and had to give way; now it is enabled, and key 1 may still be in use.
+    let secret = rotated(2, Some(1), days(30)).retiring(2, days(5)).disabled(days(5)).told(2, &["rotated"]);
+    let active = plan(&user(pair()).with(secret.clone()), &periods(), now());
+    assert_eq!(active.actions, [Action::RestartGrace { key: id(1) }]);
+    assert!(active.to_string().contains("will be disabled on 2026-12-02"), "{active}");
+    let [old, new] = pair();
+    let inactive = plan(&user([old.inactive(), new]).with(secret), &periods(), now());
+    let expected = [Action::StopRetiring { key: id(2) }, Action::RecordDisabled { key: id(1) }];
+    assert_eq!(inactive.actions, expected, "the stored time is the other key's");
+}
+
+#[test]
+fn a_key_in_flight_is_the_rotations_and_both_keys_are_left() {
+    let keys = [key(1, days(95)).used(days(1)), key(2, days(1))];
+    let secret = || placeholder(1).intent(2, days(1));
+    let decided = decide(&user(keys.clone()).with(secret().unfinished(2)));
+    assert!(decided.starts_with("rotate 1") && !decided.contains("give way"), "{decided}");
+    let orphan = decide(&user(keys.clone()).with(secret()));
+    assert!(orphan.starts_with("rotate 1"), "the rotation function deletes its orphan: {orphan}");
+}
+
+#[test]
+fn a_used_key_of_no_version_is_no_orphan_and_the_rotation_is_not_sent_against_a_full_house() {
+    let keys = [key(1, days(95)).used(days(1)), key(2, days(1)).used(days(0))];
+    let decided = decide(&user(keys).with(placeholder(1).intent(2, days(1))));
+    assert!(decided.starts_with("announce that 1 has to give way"), "{decided}");
+    assert!(!decided.contains("rotate 1,"), "{decided}");
+}
+
+#[test]
+fn an_orphan_alone_is_no_key_to_rotate() {
+    let keys = [key(1, days(95)).inactive(), key(2, days(1))];
+    let decided = decide(&user(keys).with(placeholder(1).intent(2, days(1))));
+    assert!(decided.starts_with("problem rotate: the user's only active key 2"), "{decided}");
+}
+
+#[test]
+fn an_announcement_is_taken_back_when_its_key_stays() {
+    let taken_back = |facts: &UserFacts| {
+        let plan = plan(facts, &periods(), now());
+        assert_eq!(plan.actions, [Action::StopRetiring { key: id(1) }], "{plan}");
+    };
+    taken_back(&user([key(1, days(30))]).with(placeholder(1).retiring(1, days(5))));
+    let not_needed = placeholder(2).retiring(1, days(5));
+    taken_back(&user([key(1, days(30)).inactive(), key(2, days(5)).used(days(1))]).with(not_needed));
+}
+
+#[test]
+fn a_key_whose_announcement_was_taken_back_is_announced_anew() {
+    let keys = [key(1, days(95)).used(days(1)), key(2, days(50)).used(days(1))];
+    let decided = decide(&user(keys).with(placeholder(2).told(1, &["retiring"])));
+    assert!(decided.contains("tell 1: has to give way"), "{decided}");
+    let retire = Action::Retire { key: id(1), inactive: false };
+    let change = retire.tag_change(now(), &placeholder(2).told(1, &["retiring"]).state.notified);
+    assert!(change.remove.contains(&tag::NOTIFIED), "told before its way out began: void");
+}
+
+#[test]
+fn the_choice_of_the_second_key_follows_use() {
+    // The older was announced when neither was used; since then its owner began to use it.
+    let secret = || placeholder(2).retiring(1, days(9));
+    let older_used = decide(&user([key(1, days(95)).used(days(1)), key(2, days(50))]).with(secret()));
+    assert!(older_used.starts_with("announce that 2 has to give way"), "{older_used}");
+    let both_unused = decide(&user([key(1, days(95)), key(2, days(50))]).with(secret().told(1, &["retiring"])));
+    assert_eq!(both_unused, "");
+}
+
+#[test]
+fn a_status_that_is_not_known_is_named_and_nothing_is_done_to_the_key() {
+    let expired = |key| KeyFacts { status: KeyStatus::Other("Expired".to_owned()), ..key };
+    let [old, new] = pair();
+    let replaced =
+        decide(&user([expired(old.clone()), new.clone()]).with(rotated(2, Some(1), days(50)).told(2, &["rotated"])));
+    assert_eq!(replaced, "problem disable: access key 1 has the unknown status Expired; nothing is done to it");
+    let second = decide(&user([expired(old), KeyFacts { created: now() - days(80), ..new }]).with(placeholder(2)));
+    assert!(second.starts_with("problem retire: access key 1 has the unknown status Expired"), "{second}");
+}
+
+#[test]
+fn a_deleted_key_is_told_once_whatever_names_it() {
+    let facts = |secret: PresentSecret| user([key(2, days(30))]).with(secret.told(2, &["rotated"]));
+    let gone = rotated(2, Some(1), days(30)).retiring(1, days(25)).told(1, &["disabled"]);
+    assert_eq!(decide(&facts(gone.clone())), "tell 1: is deleted");
+    assert_eq!(decide(&facts(gone.told(1, &["deleted"]))), "");
+    assert_eq!(decide(&facts(rotated(2, Some(1), days(5)))), "", "its owner deleted it in the grace: no news");
+}
+
+#[test]
+fn a_new_user_with_a_young_key_gets_a_secret_and_a_schedule() {
+    let plan = plan(&user([key(1, days(5))]), &periods(), now());
+    let created = now() - days(5);
+    assert_eq!(plan.actions, [Action::Provision { key: id(1), created, then_rotate: false }]);
+    assert!(plan.notices.is_empty() && plan.problems.is_empty());
+    assert_eq!(decide(&user([])), "", "no key, no secret");
+    assert_eq!(CancelReason::UserGone.to_string(), "the user was deleted");
+}

@@ -1,0 +1,190 @@
+//! What must hold whatever happens: the invariants a to i, judged by what really happened to every key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::keys::SecretName;
+use crate::rehearsal::cloud::Cloud;
+use crate::rehearsal::history::{KeyChange, KeyEvent};
+use crate::settings::Settings;
+
+/// The invariants, with their words.
+pub const INVARIANTS: [(char, &str); 9] = [
+    ('a', "no active key is ever deleted; disable comes first"),
+    ('b', "no key is deleted before its whole recovery period has passed"),
+    ('c', "while something is unknown, nothing is destroyed"),
+    ('d', "an old key is disabled only when a newer, tested one can be used"),
+    ('e', "every key that a rotation made is in its secret, or gone"),
+    ('f', "nothing is made for a user whose keys are all inactive"),
+    ('g', "one user's error never stops another's work"),
+    ('h', "the plan of a dry run is the plan that is enforced"),
+    ('i', "never more than two keys, and never none that works because of us"),
+];
+
+/// One violation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// The invariant's letter.
+    pub invariant: char,
+    /// What happened.
+    pub what: String,
+}
+
+/// Watches one rehearsal.
+pub(super) struct Watch {
+    seen: usize,
+    /// When a key was last disabled, by whomever.
+    disabled_at: BTreeMap<String, DateTime<Utc>>,
+    /// Keys that rotations made.
+    made: BTreeSet<String>,
+    /// Users whose secret was tagged for an incident: their other key goes at once, by order.
+    forced: BTreeSet<(String, String)>,
+    /// Users about whom something cannot be read right now.
+    unknown: BTreeSet<(String, String)>,
+    pub(super) checks: BTreeMap<char, usize>,
+    pub(super) violations: Vec<Violation>,
+}
+
+impl Watch {
+    pub(super) fn new() -> Self {
+        Self {
+            seen: 0,
+            disabled_at: BTreeMap::new(),
+            made: BTreeSet::new(),
+            forced: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+            checks: BTreeMap::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    pub(super) fn force(&mut self, account: &str, user: &str) {
+        self.forced.insert((account.to_owned(), user.to_owned()));
+    }
+
+    /// Says of which users something cannot be read from now on.
+    pub(super) fn unknown(&mut self, users: impl IntoIterator<Item = (String, String)>) {
+        self.unknown = users.into_iter().collect();
+    }
+
+    pub(super) fn check(&mut self, invariant: char, holds: bool, what: impl FnOnce() -> String) {
+        *self.checks.entry(invariant).or_default() += 1;
+        if !holds {
+            self.violations.push(Violation { invariant, what: what() });
+        }
+    }
+
+    /// Judges what happened since the last call.
+    pub(super) fn judge(&mut self, cloud: &Cloud, settings: &Settings) {
+        let events = cloud.key_history(self.seen);
+        self.seen += events.len();
+        for event in &events {
+            if event.by.is_some() {
+                self.judge_ours(cloud, settings, event);
+            }
+            match event.change {
+                KeyChange::Disabled => {
+                    self.disabled_at.insert(event.key.clone(), event.at);
+                }
+                KeyChange::Enabled | KeyChange::Created => {
+                    self.disabled_at.remove(&event.key);
+                }
+                KeyChange::Deleted => {}
+            }
+        }
+    }
+
+    fn judge_ours(&mut self, cloud: &Cloud, settings: &Settings, event: &KeyEvent) {
+        let who = (event.account.clone(), event.user.clone());
+        let what = format!("{} of {} in {} at {}", event.key, event.user, event.account, event.at);
+        match event.change {
+            KeyChange::Created => {
+                self.made.insert(event.key.clone());
+                self.check('f', event.another_was_active(), || format!("{what} was made beside no active key"));
+                self.check('i', event.others.len() < 2, || format!("{what} was a third key"));
+            }
+            KeyChange::Disabled => {
+                self.check('i', event.another_was_active(), || format!("{what} was the last active key"));
+                self.check('c', !self.unknown.contains(&who), || {
+                    format!("{what} was disabled while its use was unknown")
+                });
+                let successor = self.successor_works(cloud, event);
+                self.check('d', successor, || format!("{what} was disabled without a tested successor"));
+            }
+            KeyChange::Deleted => {
+                self.check('a', event.status_before == "Inactive", || {
+                    format!("{what} was deleted while {}", event.status_before)
+                });
+                self.check('c', !self.unknown.contains(&who), || {
+                    format!("{what} was deleted while its use was unknown")
+                });
+                let recovered = self.recovery_is_over(settings, event);
+                self.check('b', recovered, || format!("{what} was deleted within its recovery period"));
+            }
+            KeyChange::Enabled => self.check('f', false, || format!("{what} was enabled by keywheel")),
+        }
+    }
+
+    /// Our own orphan of an interrupted rotation goes at once, and so does the other key in an incident.
+    fn is_by_order(&self, event: &KeyEvent) -> bool {
+        let orphan = self.made.contains(&event.key) && !event.used;
+        orphan || self.forced.contains(&(event.account.clone(), event.user.clone()))
+    }
+
+    fn recovery_is_over(&self, settings: &Settings, event: &KeyEvent) -> bool {
+        let disabled_at = self.disabled_at.get(&event.key);
+        self.is_by_order(event)
+            || disabled_at.is_some_and(|disabled_at| event.at - *disabled_at >= settings.periods.recovery_grace)
+    }
+
+    /// The key in the secret is another one, active and tested; before a first rotation, the key that stays was used, or
+    /// neither was.
+    fn successor_works(&self, cloud: &Cloud, event: &KeyEvent) -> bool {
+        if self.is_by_order(event) {
+            return true;
+        }
+        let current = current_key(cloud, &event.account, &event.user);
+        event.others.iter().any(|(id, status, used)| {
+            let tested = self.made.contains(id) && current.as_deref() == Some(id);
+            status == "Active" && (tested || *used || !event.used)
+        })
+    }
+
+    /// Judges the world as it is at the end.
+    pub(super) fn judge_end(&mut self, cloud: &Cloud) {
+        for account in cloud.account_ids() {
+            for user in cloud.users(&account) {
+                let too_many = user.keys.len() > 2;
+                self.check('i', !too_many, || format!("{} in {account} has {} keys", user.name, user.keys.len()));
+                for key in user.keys.iter().filter(|key| self.made.contains(&key.id)).cloned().collect::<Vec<_>>() {
+                    let stored = is_stored(cloud, &account, &user.name, &key.id);
+                    self.check('e', stored, || {
+                        format!("{} of {} in {account} is in no version of its secret", key.id, user.name)
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn secret_of(cloud: &Cloud, account: &str, user: &str) -> Option<crate::rehearsal::SecretView> {
+    let user = crate::keys::UserRef { account: account.parse().ok()?, name: user.parse().ok()? };
+    cloud.secret(&SecretName::of(&user).to_string())
+}
+
+fn key_in(text: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    Some(value["AccessKeyId"].as_str()?.to_owned())
+}
+
+fn current_key(cloud: &Cloud, account: &str, user: &str) -> Option<String> {
+    key_in(secret_of(cloud, account, user)?.text("AWSCURRENT")?)
+}
+
+fn is_stored(cloud: &Cloud, account: &str, user: &str, key: &str) -> bool {
+    let versions = secret_of(cloud, account, user).map(|secret| secret.versions).unwrap_or_default();
+    versions.iter().filter_map(|version| key_in(version.text()?)).any(|stored| stored == key)
+}

@@ -1,0 +1,400 @@
+//! The rehearsal: the life of all keys of a small organization, with the real handlers, from day 0 on.
+//!
+//! `organization` is the cast, `people` what owners do, `invariants` what must hold. This file lets the days pass: in
+//! the morning people act and the sweeper runs, by day owners work, in the evening the native schedule fires.
+
+mod invariants;
+mod organization;
+mod people;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_credential_types::Credentials;
+use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::clock::Clock;
+use super::cloud::Cloud;
+use super::deployment::Deployment;
+use super::faults::{Fault, FaultKind};
+use super::history::{KeyChange, KeyEvent};
+use super::view::SecretView;
+use crate::error::Error;
+use crate::keys::SecretName;
+use organization::{Person, Unit};
+use people::People;
+
+pub use invariants::{INVARIANTS, Violation};
+
+/// What to rehearse.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// How many days pass after day 0.
+    pub days: i64,
+    /// Everything random comes from it.
+    pub seed: u64,
+    /// How many users there are; the cast first.
+    pub users: usize,
+    /// How many accounts there are, the stack's own included.
+    pub accounts: usize,
+    /// Runs in a dry run all the time.
+    pub dry_run: bool,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self { days: 115, seed: 1, users: 22, accounts: 3, dry_run: false }
+    }
+}
+
+/// Who an entry of the timeline is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A person did it.
+    Person,
+    /// keywheel did it.
+    Keywheel,
+    /// keywheel could not do it, and says why.
+    Problem,
+    /// A mail went out.
+    Mail,
+}
+
+/// One line of the timeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// The day, from 0.
+    pub day: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who did it.
+    pub source: Source,
+    /// The account's name and the user, or the recipient.
+    pub who: String,
+    /// What, and why.
+    pub what: String,
+}
+
+/// How a user stands at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// The account's name.
+    pub account: String,
+    /// The user.
+    pub user: String,
+    /// What the user shows.
+    pub shows: String,
+    /// The keys: id, status and age.
+    pub keys: Vec<String>,
+    /// How the secret stands.
+    pub secret: String,
+}
+
+/// How it all ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// Users at the end.
+    pub users: usize,
+    /// Keys that rotations made current.
+    pub rotations: usize,
+    /// Keys that keywheel disabled.
+    pub disables: usize,
+    /// Keys that keywheel deleted.
+    pub deletes: usize,
+    /// Mails that went out.
+    pub mails: usize,
+    /// Calls of keywheel and of the owners.
+    pub api_calls: usize,
+    /// How often each invariant was checked.
+    pub checks: BTreeMap<char, usize>,
+    /// How many checks failed.
+    pub broken_invariants: usize,
+    /// Which.
+    pub violations: Vec<Violation>,
+    /// How each user stands.
+    #[serde(skip)]
+    pub standings: Vec<Standing>,
+}
+
+/// Runs the script. `tell` gets each entry as it happens. Needs a runtime with paused time
+/// ([`super::paused_runtime`]).
+///
+/// # Errors
+/// An error of the sweeper as a whole; failures for a user or an account are entries.
+pub async fn run(script: &Script, tell: &mut dyn FnMut(Entry)) -> Result<(Cloud, Outcome), Error> {
+    fastrand::seed(script.seed);
+    let mut rehearsal = Rehearsal::prepare(script, Clock::starting_at(first_morning()))?;
+    for day in 0..=script.days {
+        rehearsal.day(day, tell).await?;
+    }
+    Ok(rehearsal.end())
+}
+
+/// The organization as it is on day 0, on the system's clock, to be served; and the credentials of an administrator.
+///
+/// # Errors
+/// As [`run`].
+pub fn stage(script: &Script) -> Result<(Cloud, Credentials), Error> {
+    fastrand::seed(script.seed);
+    let rehearsal = Rehearsal::prepare(script, Clock::shifted())?;
+    let cloud = rehearsal.cloud().clone();
+    let administrator = cloud.role_session(rehearsal.keywheel.settings().primary_account.as_str(), "administrator");
+    Ok((cloud, administrator))
+}
+
+/// The morning of day 0.
+fn first_morning() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 1, 5, 6, 0, 0).single().expect("a time that exists once")
+}
+
+/// On these days a dry run goes before the sweep, and both plans are compared.
+const DRY_RUN_DAYS: [i64; 3] = [0, 45, 90];
+/// On these days nobody may ask IAM when keys were last used.
+const UNKNOWN_USE_DAYS: std::ops::Range<i64> = 98..101;
+
+struct Rehearsal {
+    keywheel: Deployment,
+    dry_run: bool,
+    names: BTreeMap<String, String>,
+    people: People,
+    watch: invariants::Watch,
+    mails: usize,
+    history: usize,
+    rotations: usize,
+    failures: BTreeSet<String>,
+}
+
+impl Rehearsal {
+    fn prepare(script: &Script, clock: Clock) -> Result<Self, Error> {
+        let day_0 = clock.now();
+        let cloud = Cloud::new(clock, script.seed);
+        let dry_run = if script.dry_run { "true" } else { "false" };
+        let keywheel = Deployment::new(&cloud, &[("DRY_RUN_FLAG", dry_run)])?;
+        let units = organization::accounts(script.accounts);
+        let cast = organization::users(script.users, &units);
+        organization::make(&keywheel, &units, &cast, day_0);
+        let names = units.into_iter().map(|Unit { id, name }| (id, name)).collect();
+        let people = People::new(cast, &cloud);
+        let history = cloud.key_history(0).len();
+        let watch = invariants::Watch::new();
+        let failures = BTreeSet::new();
+        Ok(Self { keywheel, dry_run: script.dry_run, names, people, watch, mails: 0, history, rotations: 0, failures })
+    }
+
+    fn cloud(&self) -> &Cloud {
+        self.keywheel.cloud()
+    }
+
+    async fn day(&mut self, day: i64, tell: &mut dyn FnMut(Entry)) -> Result<(), Error> {
+        let morning = first_morning() + TimeDelta::days(day);
+        self.cloud().clock().advance_to(morning).await;
+        for (person, words) in self.people.act(&self.keywheel, day).await {
+            self.tell_of(day, Source::Person, &person, words, tell);
+        }
+        for (account, user) in std::mem::take(&mut self.people.forced) {
+            self.watch.force(&account, &user);
+        }
+        self.set_faults(day);
+        self.sweep(day, tell).await?;
+        self.after_rotations(day, tell).await?;
+        for (person, words) in self.people.work(&self.keywheel, day).await {
+            self.tell_of(day, Source::Person, &person, words, tell);
+        }
+        self.evening(day, morning, tell).await
+    }
+
+    /// The native schedule, up to the next morning.
+    async fn evening(&mut self, day: i64, morning: DateTime<Utc>, tell: &mut dyn FnMut(Entry)) -> Result<(), Error> {
+        while let Some(next) = self.cloud().next_rotation_due().filter(|next| *next < morning + TimeDelta::days(1)) {
+            let cloud = self.cloud().clone();
+            cloud.clock().advance_to(next).await;
+            cloud.fire_due_rotations().await;
+            self.after_rotations(day, tell).await?;
+            if cloud.next_rotation_due().is_some_and(|again| again <= next) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_faults(&mut self, day: i64) {
+        if day == UNKNOWN_USE_DAYS.start {
+            let fault = FaultKind::AccessDenied;
+            self.cloud().faults().inject(Fault::on("iam", "GetAccessKeyLastUsed", fault).every());
+            let users = self.people.cast().iter().map(|person| (person.account.clone(), person.name.clone()));
+            self.watch.unknown(users.collect::<Vec<_>>());
+        }
+        if day == UNKNOWN_USE_DAYS.end {
+            self.cloud().faults().clear();
+            self.watch.unknown([]);
+        }
+    }
+
+    async fn sweep(&mut self, day: i64, tell: &mut dyn FnMut(Entry)) -> Result<(), Error> {
+        let rehearsed = if DRY_RUN_DAYS.contains(&day) && !self.dry_run {
+            Some(self.keywheel.sweep(json!({"dry_run": true})).await?)
+        } else {
+            None
+        };
+        let users_before = self.users_in_reach();
+        let answer = self.keywheel.sweep(json!({})).await?;
+        if let Some(rehearsed) = rehearsed {
+            let same = rehearsed["plan"] == answer["plan"];
+            self.watch
+                .check('h', same, || format!("day {day}: {} planned, {} enforced", rehearsed["plan"], answer["plan"]));
+        }
+        let swept = answer["users"].as_u64().unwrap_or_default();
+        self.watch.check('g', swept >= users_before, || format!("day {day}: {swept} of {users_before} users swept"));
+        self.tell_report(day, &answer, tell);
+        self.settle(day, tell);
+        Ok(())
+    }
+
+    fn users_in_reach(&self) -> u64 {
+        let role = &self.keywheel.settings().member_role;
+        let primary = self.keywheel.settings().primary_account.as_str();
+        let accounts = self.cloud().account_ids().into_iter();
+        let reached = accounts.filter(|id| id == primary || self.cloud().has_role(id, role));
+        reached.map(|id| self.cloud().users(&id).len() as u64).sum()
+    }
+
+    /// Runs the rotations that were started, hands their events to the sweeper, and judges.
+    async fn after_rotations(&mut self, day: i64, tell: &mut dyn FnMut(Entry)) -> Result<(), Error> {
+        let cloud = self.cloud().clone();
+        cloud.run_rotations().await;
+        for event in cloud.drain_events() {
+            let kind = event["detail"]["eventName"].as_str().or_else(|| event["detail"]["labelUpdated"].as_str());
+            // The rules that the template makes let these pass.
+            if matches!(kind, Some("RotationFailed" | "RotationAbandoned" | "AWSCURRENT")) {
+                let answer = self.keywheel.sweep(event).await?;
+                self.tell_report(day, &answer, tell);
+            }
+        }
+        self.settle(day, tell);
+        Ok(())
+    }
+
+    /// Tells of keys and mails since the last time, and judges.
+    fn settle(&mut self, day: i64, tell: &mut dyn FnMut(Entry)) {
+        let cloud = self.cloud().clone();
+        self.watch.judge(&cloud, self.keywheel.settings());
+        let events = cloud.key_history(self.history);
+        self.history += events.len();
+        for event in events.iter().filter(|event| event.by.is_some() && event.change == KeyChange::Created) {
+            self.rotations += 1;
+            let who = self.name_of(&event.account, &event.user);
+            let what = format!("rotation makes, tests and stores {}{}", event.key, beside(event));
+            tell(Entry { day, at: event.at, source: Source::Keywheel, who, what });
+        }
+        let mails = cloud.mails();
+        for mail in &mails[self.mails..] {
+            let (who, what) = (mail.to.join(", "), mail.subject.clone());
+            tell(Entry { day, at: mail.at, source: Source::Mail, who, what });
+        }
+        self.mails = mails.len();
+    }
+
+    fn tell_report(&mut self, day: i64, answer: &Value, tell: &mut dyn FnMut(Entry)) {
+        let at = self.cloud().clock().now();
+        for planned in answer["plan"].as_array().into_iter().flatten() {
+            // Notices show as mails.
+            if planned["action"] != "notify" {
+                let who = self.name_of_value(planned);
+                let what = text(&planned["detail"]);
+                tell(Entry { day, at, source: Source::Keywheel, who, what });
+            }
+        }
+        let mut failures = BTreeSet::new();
+        for failure in answer["failures"].as_array().into_iter().flatten() {
+            let who = self.name_of_value(failure);
+            let what = format!("{}: {}", text(&failure["action"]), text(&failure["error"]));
+            let line = format!("{who} {what}");
+            // A failure that goes on is told once.
+            if !self.failures.contains(&line) {
+                tell(Entry { day, at, source: Source::Problem, who, what });
+            }
+            failures.insert(line);
+        }
+        self.failures.append(&mut failures);
+    }
+
+    fn tell_of(&self, day: i64, source: Source, person: &Person, what: String, tell: &mut dyn FnMut(Entry)) {
+        let who = self.name_of(&person.account, &person.name);
+        tell(Entry { day, at: self.cloud().clock().now(), source, who, what });
+    }
+
+    fn name_of_value(&self, entry: &Value) -> String {
+        self.name_of(&text(&entry["account"]), &text(&entry["user"]))
+    }
+
+    fn name_of(&self, account: &str, user: &str) -> String {
+        let account = self.names.get(account).map_or(account, String::as_str);
+        if user.is_empty() { account.to_owned() } else { format!("{account}/{user}") }
+    }
+
+    fn end(mut self) -> (Cloud, Outcome) {
+        let cloud = self.cloud().clone();
+        self.watch.judge_end(&cloud);
+        let ours: Vec<KeyEvent> = cloud.key_history(0).into_iter().filter(|event| event.by.is_some()).collect();
+        let count = |change| ours.iter().filter(|event| event.change == change).count();
+        let standings = self.people.cast().iter().map(|person| self.standing(person)).collect();
+        let outcome = Outcome {
+            users: self.people.cast().len(),
+            rotations: self.rotations,
+            disables: count(KeyChange::Disabled),
+            deletes: count(KeyChange::Deleted),
+            mails: cloud.mails().len(),
+            api_calls: cloud.call_count(),
+            checks: self.watch.checks,
+            broken_invariants: self.watch.violations.len(),
+            violations: self.watch.violations,
+            standings,
+        };
+        (cloud, outcome)
+    }
+
+    fn standing(&self, person: &Person) -> Standing {
+        let now = self.cloud().clock().now();
+        let user = self.cloud().user(&person.account, &person.name);
+        let keys = user
+            .iter()
+            .flat_map(|user| &user.keys)
+            .map(|key| format!("{} {} {}d", key.id, key.status.to_lowercase(), (now - key.created).num_days()));
+        let secret = person.account.parse().ok().zip(person.name.parse().ok()).and_then(|(account, name)| {
+            self.cloud().secret(&SecretName::of(&crate::keys::UserRef { account, name }).to_string())
+        });
+        let secret = secret.map_or_else(|| "none".to_owned(), |secret| secret_in_words(&secret));
+        Standing {
+            account: self.names.get(&person.account).cloned().unwrap_or_default(),
+            user: person.name.clone(),
+            shows: person.shows.to_owned(),
+            keys: if user.is_none() { vec!["(user deleted)".to_owned()] } else { keys.collect() },
+            secret,
+        }
+    }
+}
+
+fn beside(event: &KeyEvent) -> String {
+    event.others.first().map(|(old, ..)| format!("; it replaces {old}")).unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn secret_in_words(secret: &SecretView) -> String {
+    if let Some(deletion) = secret.deletion_date {
+        return format!("deleted on {}", deletion.date_naive());
+    }
+    let value = secret.json("AWSCURRENT").unwrap_or_default();
+    let holds = match value["Status"].as_str() {
+        Some("Active") => text(&value["AccessKeyId"]),
+        _ => "placeholder".to_owned(),
+    };
+    match secret.next_rotation.filter(|_| secret.rotation_enabled) {
+        Some(next) => format!("{holds}, next rotation {}", next.date_naive()),
+        None => format!("{holds}, no schedule"),
+    }
+}

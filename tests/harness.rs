@@ -1,0 +1,237 @@
+//! The stage of all tests here: keywheel deployed on the embedded AWS, in a small organization, with a movable clock.
+
+use std::time::Duration;
+
+use aws_sdk_secretsmanager::Client as SecretsClient;
+use chrono::{DateTime, TimeDelta, Utc};
+use keywheel::rehearsal::{
+    Clock, Cloud, Deployment, Fault, FaultKind, Mail, PRIMARY_ACCOUNT, SecretView, UserKey, UserView, paused_runtime,
+};
+use serde_json::{Value, json};
+
+/// The member account in which users are made unless a test says otherwise.
+pub(crate) const MEMBER: &str = "111122223333";
+/// A second member account.
+pub(crate) const OTHER: &str = "222233334444";
+
+/// The time at which every test starts.
+pub(crate) fn start() -> DateTime<Utc> {
+    "2026-01-01T06:00:00Z".parse().expect("a time")
+}
+
+/// Runs a test on a clock that skips every wait.
+pub(crate) fn rehearse(work: impl Future<Output = ()>) {
+    paused_runtime().expect("a runtime").block_on(work);
+}
+
+/// An answer that says that nothing took effect: retrying it is of no use to the SDK.
+pub(crate) fn refused(code: &str) -> FaultKind {
+    FaultKind::ErrorBefore { status: 400, code: code.to_owned(), message: "the test refuses this call".to_owned() }
+}
+
+/// The name of the secret of a user.
+pub(crate) fn secret_name(account: &str, user: &str) -> String {
+    format!("Account_{account}_User_{user}_AccessKey")
+}
+
+/// keywheel on a model of AWS.
+pub(crate) struct Stage {
+    pub(crate) cloud: Cloud,
+    pub(crate) keywheel: Deployment,
+}
+
+/// All that a dry run must leave as it is.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Snapshot {
+    users: Vec<UserView>,
+    secrets: Vec<SecretView>,
+}
+
+impl Stage {
+    /// The primary account, which manages the organization, and one member.
+    pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with other settings.
+    pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
+        Self::on(Cloud::new(Clock::starting_at(start()), 1), settings)
+    }
+
+    /// The same on a model of its own kind.
+    pub(crate) fn on(cloud: Cloud, settings: &[(&str, &str)]) -> Self {
+        cloud.add_account(PRIMARY_ACCOUNT, "security", Some("security@example.com"));
+        cloud.set_management_account(PRIMARY_ACCOUNT);
+        let keywheel = Deployment::new(&cloud, settings).expect("settings that are right");
+        keywheel.prepare_groups(PRIMARY_ACCOUNT);
+        let stage = Self { cloud, keywheel };
+        stage.add_member(MEMBER, "prod");
+        stage
+    }
+
+    /// Another member account, with what the member template brings.
+    pub(crate) fn add_member(&self, account: &str, name: &str) {
+        self.cloud.add_account(account, name, Some(&format!("{name}@example.com")));
+        self.keywheel.prepare_member(account);
+    }
+
+    /// A user of the member account with keys of these ages in days.
+    pub(crate) fn add_user(&self, name: &str, key_ages: &[i64]) -> Vec<UserKey> {
+        self.add_user_in(MEMBER, name, key_ages)
+    }
+
+    /// A user of an account with keys of these ages in days.
+    pub(crate) fn add_user_in(&self, account: &str, name: &str, key_ages: &[i64]) -> Vec<UserKey> {
+        self.cloud.add_user(account, name, "/");
+        key_ages
+            .iter()
+            .map(|days| self.cloud.add_access_key(account, name, self.now() - TimeDelta::days(*days)))
+            .collect()
+    }
+
+    /// The time on the stage.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.cloud.clock().now()
+    }
+
+    /// Moves the clock on by days.
+    pub(crate) async fn pass_days(&self, days: u64) {
+        self.cloud.clock().advance(Duration::from_hours(24 * days)).await;
+    }
+
+    /// A user of the member account.
+    pub(crate) fn user(&self, name: &str) -> UserView {
+        self.cloud.user(MEMBER, name).expect("the user is there")
+    }
+
+    /// The status of a key of a user of the member account; `gone` without one.
+    pub(crate) fn status(&self, user: &str, key: &UserKey) -> String {
+        let found = self.user(user).key(&key.access_key_id).map(|key| key.status.clone());
+        found.unwrap_or_else(|| "gone".to_owned())
+    }
+
+    /// The secret of a user of the member account.
+    pub(crate) fn secret(&self, user: &str) -> SecretView {
+        self.find_secret(user).expect("the secret is there")
+    }
+
+    /// The same, if it is there.
+    pub(crate) fn find_secret(&self, user: &str) -> Option<SecretView> {
+        self.cloud.secret(&secret_name(MEMBER, user))
+    }
+
+    /// A tag of the secret of a user of the member account.
+    pub(crate) fn tag(&self, user: &str, name: &str) -> Option<String> {
+        self.secret(user).tags.get(&format!("keywheel:{name}")).cloned()
+    }
+
+    /// Sweeps all accounts.
+    pub(crate) async fn sweep(&self) -> Value {
+        self.keywheel.sweep(json!({})).await.expect("the sweep answers")
+    }
+
+    /// Sweeps all accounts; nothing may go wrong.
+    pub(crate) async fn sweep_well(&self) -> Value {
+        let answer = self.sweep().await;
+        assert_eq!(answer["failures"], json!([]), "{answer:#}");
+        answer
+    }
+
+    /// What sweeps, rotations and events bring about at this time, until nothing is left to do.
+    pub(crate) async fn live(&self) -> Value {
+        let answer = self.sweep().await;
+        self.cloud.run_rotations().await;
+        self.cloud.fire_due_rotations().await;
+        self.hand_over_events().await;
+        answer
+    }
+
+    /// Lives through so many days, with a sweep on each.
+    pub(crate) async fn live_days(&self, days: u64) {
+        for _ in 0..days {
+            self.pass_days(1).await;
+            self.live().await;
+        }
+    }
+
+    /// Hands EventBridge's events to the sweeper and answers what it answered.
+    pub(crate) async fn hand_over_events(&self) -> Vec<Value> {
+        let mut answers = Vec::new();
+        for event in self.cloud.drain_events() {
+            answers.push(self.keywheel.sweep(event).await.expect("the sweeper answers"));
+        }
+        answers
+    }
+
+    /// A user of the member account whose key keywheel has just rotated: the old key, and the id of the new one.
+    pub(crate) async fn add_rotated_user(&self, name: &str) -> (UserKey, String) {
+        let old = self.add_user(name, &[90]).remove(0);
+        self.live().await;
+        let new = self.current_key(name);
+        assert_ne!(new, old.access_key_id, "the key was rotated");
+        (old, new)
+    }
+
+    /// The key id in the value that readers get.
+    pub(crate) fn current_key(&self, user: &str) -> String {
+        let value = self.secret(user).json("AWSCURRENT").expect("a value");
+        value["AccessKeyId"].as_str().expect("a key id").to_owned()
+    }
+
+    /// Starts a rotation as a person does, and runs it.
+    pub(crate) async fn rotate(&self, user: &str) -> Result<(), String> {
+        let secret = self.secret(user);
+        // A rotation that is not complete is refused and goes on.
+        let _ = self.operator().rotate_secret().secret_id(&secret.arn).send().await;
+        self.cloud.run_rotations().await;
+        self.secret(user).last_rotation.expect("a rotation ended")
+    }
+
+    /// Secrets Manager as a person with all rights in the primary account uses it.
+    pub(crate) fn operator(&self) -> SecretsClient {
+        SecretsClient::new(&self.cloud.sdk_config(PRIMARY_ACCOUNT, "operator"))
+    }
+
+    /// Tags the secret of a user of the member account.
+    pub(crate) async fn tag_secret(&self, user: &str, name: &str, value: &str) {
+        let tag = aws_sdk_secretsmanager::types::Tag::builder().key(name).value(value).build();
+        let request = self.operator().tag_resource().secret_id(secret_name(MEMBER, user)).tags(tag);
+        request.send().await.expect("tagged");
+    }
+
+    /// All users and secrets of all accounts.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let accounts = self.cloud.account_ids();
+        let users = accounts.iter().flat_map(|account| self.cloud.users(account)).collect();
+        Snapshot { users, secrets: self.cloud.secrets() }
+    }
+
+    /// How many calls of an operation were made, whatever their answer.
+    pub(crate) fn count(&self, operation: &str) -> usize {
+        self.cloud.calls().iter().filter(|call| call.operation == operation).count()
+    }
+
+    /// The mails whose text holds all of these.
+    pub(crate) fn mails_with(&self, parts: &[&str]) -> Vec<Mail> {
+        let holds = |mail: &Mail| {
+            let text = format!("{}\n{}", mail.subject, mail.text.as_deref().unwrap_or_default());
+            parts.iter().all(|part| text.contains(part))
+        };
+        self.cloud.mails().into_iter().filter(holds).collect()
+    }
+
+    /// The next call of this operation is refused with this code.
+    pub(crate) fn refuse(&self, service: &str, operation: &str, code: &str) -> keywheel::rehearsal::FaultHandle {
+        self.cloud.faults().inject(Fault::on(service, operation, refused(code)))
+    }
+}
+
+/// How often an action was carried out.
+pub(crate) fn done(answer: &Value, action: &str) -> u64 {
+    answer["actions"][action].as_u64().unwrap_or_default()
+}
+
+/// The failures of an answer as text.
+pub(crate) fn failures(answer: &Value) -> String {
+    answer["failures"].to_string()
+}

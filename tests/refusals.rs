@@ -1,0 +1,242 @@
+//! What the rotation function refuses, with the way out in the error, and that the way out works.
+
+use keywheel::rehearsal::{Fault, FaultKind, KeyView};
+
+use crate::harness::{MEMBER, Stage, rehearse, secret_name};
+
+/// A user with a managed secret, whose key is young and whose other slot is taken by a key of a person's.
+async fn two_keys(ages: [i64; 2]) -> (Stage, Vec<keywheel::rehearsal::UserKey>) {
+    let stage = Stage::new();
+    let keys = stage.add_user("ci-bot", &ages);
+    stage.sweep().await;
+    stage.cloud.run_rotations().await;
+    (stage, keys)
+}
+
+fn assert_refused(result: Result<(), String>, parts: &[&str]) {
+    let why = result.expect_err("refused");
+    for part in parts {
+        assert!(why.contains(part), "{part} is missing in: {why}");
+    }
+}
+
+#[test]
+fn upstream_defect_09_no_slot_is_freed_by_deleting_an_active_key() {
+    rehearse(async {
+        let (stage, keys) = two_keys([30, 20]).await;
+        let refused = stage.rotate("ci-bot").await;
+        let (one, two) = (keys[0].access_key_id.as_str(), keys[1].access_key_id.as_str());
+        assert_refused(refused, &[one, two, "2 access keys", "keywheel:force", "delete one by hand"]);
+        assert_eq!(stage.user("ci-bot").active_keys(), 2);
+        assert_eq!(stage.count("CreateAccessKey") + stage.count("DeleteAccessKey"), 0);
+    });
+}
+
+#[test]
+fn the_way_out_of_two_keys_is_to_delete_one() {
+    rehearse(async {
+        let (stage, keys) = two_keys([30, 20]).await;
+        stage.rotate("ci-bot").await.expect_err("no slot");
+        stage.cloud.delete_key(MEMBER, "ci-bot", &keys[0].access_key_id);
+        assert_eq!(stage.rotate("ci-bot").await, Ok(()));
+        let user = stage.user("ci-bot");
+        assert!(user.key(&keys[1].access_key_id).is_some_and(KeyView::is_active), "the key that stayed");
+        assert_eq!(user.active_keys(), 2);
+    });
+}
+
+#[test]
+fn upstream_defect_50_a_forced_rotation_retires_the_other_key_at_once() {
+    rehearse(async {
+        let (stage, keys) = two_keys([30, 20]).await;
+        let in_secret = stage.current_key("ci-bot");
+        stage.tag_secret("ci-bot", "keywheel:force", "true").await;
+        assert_eq!(stage.rotate("ci-bot").await, Ok(()));
+        let user = stage.user("ci-bot");
+        let other = keys.iter().find(|key| key.access_key_id != in_secret).expect("there were two");
+        assert!(user.key(&other.access_key_id).is_none(), "the incident's key is gone");
+        assert!(user.key(&in_secret).is_some_and(KeyView::is_active), "readers' key works on");
+        assert!(user.key(&stage.current_key("ci-bot")).is_some_and(KeyView::is_active));
+        assert_eq!(stage.tag("ci-bot", "force"), None, "one rotation, no more");
+        let calls = stage.cloud.calls();
+        let place = |operation: &str| calls.iter().position(|call| call.operation == operation).expect("called");
+        assert!(place("UpdateAccessKey") < place("DeleteAccessKey"), "disabled before it was deleted");
+    });
+}
+
+#[test]
+fn upstream_defect_10_a_rotation_by_hand_deletes_no_fresh_key() {
+    rehearse(async {
+        let (stage, keys) = two_keys([80, 1]).await;
+        stage.cloud.use_key(MEMBER, "ci-bot", &keys[1].access_key_id, "s3", stage.now()).expect("used");
+        stage.rotate("ci-bot").await.expect_err("no slot");
+        assert!(keys.iter().all(|key| stage.status("ci-bot", key) == "Active"));
+    });
+}
+
+#[test]
+fn upstream_defect_20_a_forced_rotation_of_an_inactive_key_says_why_it_does_nothing() {
+    rehearse(async {
+        let stage = Stage::new();
+        let key = stage.add_user("ci-bot", &[30]).remove(0);
+        stage.sweep_well().await;
+        stage.cloud.run_rotations().await;
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &key.access_key_id, "Inactive");
+        stage.tag_secret("ci-bot", "keywheel:force", "true").await;
+        assert_refused(stage.rotate("ci-bot").await, &["ci-bot", "no active access key", "none is made"]);
+        assert_eq!(stage.user("ci-bot").keys.len(), 1);
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &key.access_key_id, "Active");
+        assert_eq!(stage.rotate("ci-bot").await, Ok(()), "the way out");
+    });
+}
+
+#[test]
+fn upstream_defect_26_the_key_that_gives_way_is_deleted_only_when_nothing_else_can_fail_before_it() {
+    rehearse(async {
+        let (stage, keys) = two_keys([30, 20]).await;
+        stage.tag_secret("ci-bot", "keywheel:force", "true").await;
+        stage.cloud.remove_role(MEMBER, &stage.keywheel.settings().rotation_member_role());
+        stage.rotate("ci-bot").await.expect_err("no role");
+        assert!(keys.iter().all(|key| stage.status("ci-bot", key) == "Active"), "nothing was deleted");
+        stage.keywheel.prepare_member(MEMBER);
+        stage.cloud.faults().inject(Fault::on("iam", "CreateAccessKey", FaultKind::AccessDenied).every());
+        stage.rotate("ci-bot").await.expect_err("no right to make keys");
+        let in_secret = stage.current_key("ci-bot");
+        assert!(stage.user("ci-bot").key(&in_secret).is_some_and(KeyView::is_active), "readers' key works on");
+    });
+}
+
+#[test]
+fn a_dry_run_refuses_to_rotate_and_changes_nothing() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[30]);
+        stage.sweep_well().await;
+        stage.cloud.run_rotations().await;
+        let _redeployed = stage.keywheel.redeployed(&[("DRY_RUN_FLAG", "true")]).expect("settings");
+        let keys = stage.user("ci-bot").keys;
+        assert_refused(stage.rotate("ci-bot").await, &["DRY_RUN_FLAG", "ci-bot"]);
+        assert_eq!(stage.user("ci-bot").keys, keys);
+        assert_eq!(stage.count("CreateAccessKey"), 0);
+    });
+}
+
+#[test]
+fn a_user_who_became_exempt_since_the_last_sweep_is_not_rotated() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.sweep_well().await;
+        stage.cloud.add_to_group(MEMBER, "ASAIAMExemptionsGroup", "ci-bot");
+        stage.cloud.run_rotations().await;
+        let refused = stage.secret("ci-bot").last_rotation.expect("it ended");
+        assert_refused(refused, &["ci-bot", "ASAIAMExemptionsGroup", "exempt"]);
+        assert_eq!(stage.count("CreateAccessKey"), 0);
+    });
+}
+
+#[test]
+fn upstream_defect_41_a_user_whose_groups_cannot_be_read_is_not_rotated() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.sweep_well().await;
+        stage.cloud.faults().inject(Fault::on("iam", "ListGroupsForUser", FaultKind::AccessDenied).every());
+        stage.cloud.run_rotations().await;
+        assert_refused(stage.secret("ci-bot").last_rotation.expect("it ended"), &["ListGroupsForUser", "AccessDenied"]);
+        assert_eq!(stage.count("CreateAccessKey"), 0);
+    });
+}
+
+/// A rotation that made its key and did not get further.
+async fn stuck_in_the_middle() -> (Stage, String) {
+    let stage = Stage::new();
+    stage.add_user("ci-bot", &[90]);
+    stage.sweep_well().await;
+    stage.cloud.switch(|aws| aws.rotation_attempts = 1);
+    stage.cloud.faults().inject(Fault::on("sts", "GetCallerIdentity", FaultKind::Stop));
+    stage.cloud.run_rotations().await;
+    let pending = stage.secret("ci-bot").json("AWSPENDING").expect("a pending value");
+    (stage, pending["AccessKeyId"].as_str().expect("a key").to_owned())
+}
+
+/// What the error of an unusable pending key tells to do.
+async fn remove_the_pending_label(stage: &Stage) {
+    let secret = stage.secret("ci-bot");
+    let version = &secret.version_with("AWSPENDING").expect("it is there").id;
+    let request = stage.operator().update_secret_version_stage().secret_id(&secret.arn);
+    let request = request.version_stage("AWSPENDING").remove_from_version_id(version);
+    request.send().await.expect("removed");
+}
+
+#[test]
+fn a_pending_key_that_a_person_deleted_is_named_and_the_way_out_works() {
+    rehearse(async {
+        let (stage, pending) = stuck_in_the_middle().await;
+        stage.cloud.delete_key(MEMBER, "ci-bot", &pending);
+        let refused = stage.rotate("ci-bot").await;
+        assert_refused(refused, &[&pending, "missing", "update-secret-version-stage", "--remove-from-version-id"]);
+        remove_the_pending_label(&stage).await;
+        assert_eq!(stage.rotate("ci-bot").await, Ok(()));
+        assert_eq!(stage.user("ci-bot").active_keys(), 2);
+    });
+}
+
+#[test]
+fn a_pending_key_that_a_person_disabled_is_named_and_the_way_out_works() {
+    rehearse(async {
+        let (stage, pending) = stuck_in_the_middle().await;
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &pending, "Inactive");
+        assert_refused(stage.rotate("ci-bot").await, &[&pending, "not active", "update-secret-version-stage"]);
+        remove_the_pending_label(&stage).await;
+        assert_eq!(stage.rotate("ci-bot").await, Ok(()));
+        let user = stage.user("ci-bot");
+        assert_eq!((user.keys.len(), user.active_keys()), (2, 2), "{:?}", user.keys);
+    });
+}
+
+#[test]
+fn a_user_deleted_before_its_rotation_ends_it_in_words() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.sweep_well().await;
+        stage.cloud.delete_user(MEMBER, "ci-bot");
+        stage.cloud.run_rotations().await;
+        let secret = stage.cloud.secret(&secret_name(MEMBER, "ci-bot")).expect("there");
+        assert_refused(secret.last_rotation.expect("it ended"), &["ci-bot", "does not exist"]);
+    });
+}
+
+#[test]
+fn a_role_that_cannot_be_assumed_is_named() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.sweep_well().await;
+        let role = stage.keywheel.settings().rotation_member_role();
+        stage.cloud.remove_role(MEMBER, &role);
+        stage.cloud.run_rotations().await;
+        let refused = stage.secret("ci-bot").last_rotation.expect("it ended");
+        assert_refused(refused, &["sts:AssumeRole", MEMBER, &role, "AccessDenied"]);
+    });
+}
+
+#[test]
+fn a_value_that_is_not_the_users_is_not_rotated_away() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.add_user("mallory", &[1]);
+        stage.sweep_well().await;
+        let foreign = stage.secret("mallory").text("AWSCURRENT").expect("a value").to_owned();
+        for (value, why) in [(foreign.as_str(), "mallory"), ("hunter2", "neither keywheel's document")] {
+            let name = secret_name(MEMBER, "ci-bot");
+            stage.operator().put_secret_value().secret_id(&name).secret_string(value).send().await.expect("put");
+            let refused = stage.rotate("ci-bot").await.expect_err("refused");
+            assert!(refused.contains("current value") && refused.contains(why), "{refused}");
+            assert!(!refused.contains("hunter2"), "the value is not repeated: {refused}");
+            assert_eq!(stage.count("CreateAccessKey"), 0);
+        }
+    });
+}

@@ -1,0 +1,257 @@
+//! The four steps under every interruption: one new key per rotation, and no orphan.
+
+use std::time::Duration;
+
+use keywheel::rehearsal::{Fault, FaultKind, UserKey};
+
+use crate::harness::{Stage, refused, rehearse};
+
+/// A user with one key that is due, and its rotation in the queue.
+async fn rotation_ahead() -> (Stage, UserKey) {
+    let stage = Stage::new();
+    let old = stage.add_user("ci-bot", &[90]).remove(0);
+    stage.sweep_well().await;
+    (stage, old)
+}
+
+/// The old key is untouched, the new one is in the secret, works, and is the only other key.
+fn assert_rotated(stage: &Stage, old: &UserKey, context: &str) {
+    let user = stage.user("ci-bot");
+    let secret = stage.secret("ci-bot");
+    assert_eq!(secret.last_rotation, Some(Ok(())), "{context}");
+    let current = stage.current_key("ci-bot");
+    let keys: Vec<&str> = user.keys.iter().map(|key| key.id.as_str()).collect();
+    assert_eq!(keys, [old.access_key_id.as_str(), current.as_str()], "{context}");
+    assert_eq!(user.active_keys(), 2, "{context}");
+    let tag = |name: &str| stage.tag("ci-bot", name);
+    assert_eq!(tag("version"), secret.version_with("AWSCURRENT").map(|version| version.id.clone()), "{context}");
+    assert_eq!(tag("current-key"), Some(current), "{context}");
+    assert_eq!(tag("previous-key"), Some(old.access_key_id.clone()), "{context}");
+    assert!(tag("rotated-at").is_some() && tag("intent").is_none(), "{context}: {:?}", secret.tags);
+}
+
+/// The writes of a rotation in their order; the second tagging is finishSecret's.
+const WRITES: [(&str, &str, u64); 6] = [
+    ("secretsmanager", "TagResource", 1),
+    ("iam", "CreateAccessKey", 1),
+    ("secretsmanager", "PutSecretValue", 1),
+    ("secretsmanager", "UpdateSecretVersionStage", 1),
+    ("secretsmanager", "TagResource", 2),
+    ("secretsmanager", "UntagResource", 1),
+];
+
+/// Plants the fault at every write of a rotation, once.
+async fn at_every_write(kind: FaultKind) {
+    for (service, operation, n) in WRITES {
+        let (stage, old) = rotation_ahead().await;
+        let fault = stage.cloud.faults().inject(Fault::on(service, operation, kind.clone()).nth(n));
+        stage.cloud.run_rotations().await;
+        assert_eq!(fault.fired(), 1, "{kind:?} at {operation} {n}");
+        assert_rotated(&stage, &old, &format!("{kind:?} at {operation} {n}"));
+    }
+}
+
+#[test]
+fn upstream_defect_25_a_rotation_stopped_at_any_call_makes_one_key_when_it_is_retried() {
+    rehearse(async {
+        for n in 1..100 {
+            let (stage, old) = rotation_ahead().await;
+            let fault = stage.cloud.faults().inject(Fault::on("*", "*", FaultKind::Stop).nth(n));
+            stage.cloud.run_rotations().await;
+            if fault.fired() == 0 {
+                assert!(n > 15, "a rotation has more calls than {n}");
+                return;
+            }
+            assert_rotated(&stage, &old, &format!("stopped at call {n}"));
+        }
+        panic!("a rotation has less than a hundred calls");
+    });
+}
+
+#[test]
+fn upstream_defect_25_a_rotation_stopped_after_any_write_makes_one_key_when_it_is_retried() {
+    rehearse(at_every_write(FaultKind::StopAfter));
+}
+
+#[test]
+fn upstream_defect_25_a_rotation_denied_any_write_makes_one_key_when_it_is_retried() {
+    rehearse(at_every_write(FaultKind::AccessDenied));
+}
+
+#[test]
+fn upstream_defect_25_a_rotation_that_loses_the_answer_to_any_write_makes_one_key() {
+    rehearse(at_every_write(FaultKind::LostAnswer));
+}
+
+#[test]
+fn upstream_defect_25_a_put_that_fails_for_good_leaves_no_key_behind() {
+    rehearse(async {
+        for kind in [FaultKind::AccessDenied, refused("EncryptionFailure"), refused("InvalidRequestException")] {
+            let (stage, old) = rotation_ahead().await;
+            stage.cloud.faults().inject(Fault::on("secretsmanager", "PutSecretValue", kind.clone()).every());
+            stage.cloud.run_rotations().await;
+            let user = stage.user("ci-bot");
+            assert!(matches!(stage.secret("ci-bot").last_rotation, Some(Err(_))), "{kind:?}");
+            assert_eq!(user.keys.len(), 1, "{kind:?}: {:?}", user.keys);
+            assert!(user.key(&old.access_key_id).is_some_and(keywheel::rehearsal::KeyView::is_active), "{kind:?}");
+            stage.cloud.faults().clear();
+            assert_eq!(stage.rotate("ci-bot").await, Ok(()));
+            assert_rotated(&stage, &old, "once the store takes values again");
+        }
+    });
+}
+
+#[test]
+fn a_put_whose_answer_is_always_lost_is_known_by_reading_it_back() {
+    rehearse(async {
+        let after = FaultKind::ErrorAfter { status: 400, code: "EncryptionFailure".into(), message: String::new() };
+        for kind in [FaultKind::LostAnswer, after] {
+            let (stage, old) = rotation_ahead().await;
+            stage.cloud.faults().inject(Fault::on("secretsmanager", "PutSecretValue", kind.clone()).every());
+            stage.cloud.run_rotations().await;
+            assert_rotated(&stage, &old, &format!("{kind:?}"));
+            assert_eq!(stage.count("CreateAccessKey"), 1, "{kind:?}");
+        }
+    });
+}
+
+#[test]
+fn a_put_that_never_answers_leaves_one_key_that_the_next_rotation_clears_away() {
+    rehearse(async {
+        let (stage, old) = rotation_ahead().await;
+        stage.cloud.faults().inject(Fault::on("secretsmanager", "PutSecretValue", FaultKind::Hang).every());
+        stage.cloud.run_rotations().await;
+        assert!(matches!(stage.secret("ci-bot").last_rotation, Some(Err(_))));
+        assert!(stage.user("ci-bot").keys.len() <= 2);
+        stage.cloud.faults().clear();
+        assert_eq!(stage.rotate("ci-bot").await, Ok(()));
+        assert_rotated(&stage, &old, "after the silence");
+    });
+}
+
+#[test]
+fn upstream_defect_34_a_step_that_fails_repeats_the_whole_rotation_without_a_second_key() {
+    rehearse(async {
+        for (service, operation) in
+            [("iam", "ListAccessKeys"), ("sts", "GetCallerIdentity"), ("secretsmanager", "UpdateSecretVersionStage")]
+        {
+            let (stage, old) = rotation_ahead().await;
+            let refuse = Fault::on(service, operation, refused("ServiceFailure"));
+            // For longer than one step tries, and shorter than the rotation is retried.
+            let times = if operation == "GetCallerIdentity" { 40 } else { 3 };
+            for n in 2..=times {
+                stage.cloud.faults().inject(refuse.clone().nth(n));
+            }
+            stage.cloud.run_rotations().await;
+            assert_rotated(&stage, &old, operation);
+            assert_eq!(stage.count("CreateAccessKey"), 1, "{operation}");
+        }
+    });
+}
+
+#[test]
+fn upstream_defect_34_no_reader_gets_a_key_before_it_works() {
+    rehearse(async {
+        let (stage, old) = rotation_ahead().await;
+        stage.cloud.switch(|aws| aws.key_propagation = Duration::from_hours(2));
+        stage.cloud.switch(|aws| aws.rotation_attempts = 1);
+        stage.cloud.run_rotations().await;
+        let Some(Err(why)) = stage.secret("ci-bot").last_rotation else { panic!("a key that is refused was taken") };
+        assert!(why.contains("testSecret") && why.contains("attempt(s), 0 successful"), "{why}");
+        assert_eq!(stage.current_key("ci-bot"), old.access_key_id);
+        stage.pass_days(1).await;
+        assert_eq!(stage.rotate("ci-bot").await, Ok(()));
+        assert_rotated(&stage, &old, "once the key works");
+        assert_eq!(stage.count("CreateAccessKey"), 1);
+    });
+}
+
+#[test]
+fn a_key_that_takes_a_minute_to_spread_is_waited_for() {
+    rehearse(async {
+        let (stage, old) = rotation_ahead().await;
+        stage.cloud.switch(|aws| (aws.key_propagation, aws.rotation_attempts) = (Duration::from_mins(1), 1));
+        stage.cloud.run_rotations().await;
+        assert_rotated(&stage, &old, "within one attempt");
+    });
+}
+
+#[test]
+fn a_finish_that_stops_after_moving_the_label_is_completed_by_the_retry() {
+    rehearse(async {
+        let (stage, old) = rotation_ahead().await;
+        let stop = Fault::on("secretsmanager", "UpdateSecretVersionStage", FaultKind::StopAfter);
+        let stop = stage.cloud.faults().inject(stop);
+        stage.cloud.run_rotations().await;
+        assert_eq!(stop.fired(), 1);
+        assert_rotated(&stage, &old, "after the retry");
+    });
+}
+
+#[test]
+fn upstream_defect_18_a_finish_that_is_never_retried_is_written_down_by_the_sweeper() {
+    rehearse(async {
+        let (stage, old) = rotation_ahead().await;
+        stage.cloud.switch(|aws| aws.rotation_attempts = 1);
+        stage.cloud.faults().inject(Fault::on("secretsmanager", "UpdateSecretVersionStage", FaultKind::StopAfter));
+        stage.cloud.run_rotations().await;
+        assert_ne!(stage.tag("ci-bot", "current-key"), Some(stage.current_key("ci-bot")), "the facts are stale");
+        stage.live().await;
+        assert_eq!(stage.tag("ci-bot", "current-key"), Some(stage.current_key("ci-bot")));
+        assert_eq!(stage.tag("ci-bot", "previous-key"), Some(old.access_key_id.clone()));
+        stage.live_days(9).await;
+        assert_eq!(stage.status("ci-bot", &old), "Active", "the whole installation grace");
+        stage.live_days(2).await;
+        assert_eq!(stage.status("ci-bot", &old), "Inactive");
+        stage.live_days(11).await;
+        assert_eq!(stage.status("ci-bot", &old), "gone");
+        assert_eq!(stage.user("ci-bot").keys.len(), 1);
+    });
+}
+
+#[test]
+fn a_test_of_the_configuration_makes_no_key() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("young", &[10]);
+        stage.sweep_well().await;
+        stage.cloud.run_rotations().await;
+        assert_eq!(stage.secret("young").last_test, Some(Ok(())), "on the placeholder");
+        let (_, new) = stage.add_rotated_user("ci-bot").await;
+        let made = stage.count("CreateAccessKey");
+        let arn = stage.secret("ci-bot").arn;
+        stage.operator().rotate_secret().secret_id(arn).rotate_immediately(false).send().await.expect("started");
+        stage.cloud.run_rotations().await;
+        assert_eq!(stage.secret("ci-bot").last_test, Some(Ok(())), "on a real value");
+        assert_eq!((stage.current_key("ci-bot"), stage.count("CreateAccessKey")), (new, made));
+    });
+}
+
+#[test]
+fn a_pending_label_that_lingers_does_not_stop_the_next_rotation() {
+    rehearse(async {
+        let (stage, old) = rotation_ahead().await;
+        stage.cloud.switch(|aws| aws.pending_label_lingers = true);
+        stage.live().await;
+        assert!(stage.secret("ci-bot").version_with("AWSPENDING").is_some(), "it lingers");
+        assert_rotated(&stage, &old, "the first rotation");
+        let first = stage.current_key("ci-bot");
+        stage.live_days(22).await;
+        stage.pass_days(65).await;
+        stage.live_days(5).await;
+        let second = stage.current_key("ci-bot");
+        assert_ne!(second, first);
+        assert_eq!(stage.user("ci-bot").keys.len(), 2);
+        assert_eq!(stage.status("ci-bot", &old), "gone");
+    });
+}
+
+#[test]
+fn a_pending_value_that_is_readable_late_does_not_make_a_second_key() {
+    rehearse(async {
+        let (stage, old) = rotation_ahead().await;
+        stage.cloud.switch(|aws| aws.pending_read_lag = Duration::from_secs(5));
+        stage.cloud.run_rotations().await;
+        assert_rotated(&stage, &old, "with a lag of five seconds");
+    });
+}
