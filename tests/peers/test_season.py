@@ -101,4 +101,8 @@ def test_two_turns_of_the_wheel_for_all_kinds_of_users(stack: Stack, organizatio
         assert organization.identity_of(organization.value(name)).endswith(f"/{watch.user}")
         born = organization.created(watch.account, watch.user, organization.value(name)["AccessKeyId"])
         assert organization.clock.now() - born <= timedelta(days=90) + LONGEST_STEP, name
-    assert not failed, json.dumps(failed, indent=1)
+    # A second key is given whole periods, counted from what was done and seen: with days between the sweeps these add
+    # up, and the schedule may come first. It is refused then, told why, and tried again.
+    for name, errors in failed.items():
+        assert "two-keys" in name and len(errors) <= 2, json.dumps(failed, indent=1)
+        assert all("NoFreeSlot" in error and "can be recovered until" in error for error in errors), errors
