@@ -137,12 +137,16 @@ async fn remove(job: &Job<'_>, iam: &Iam, key: &ListedKey) -> Result<(), Error> 
 /// tell our orphan from a person's key.
 async fn announce(job: &Job<'_>, kept: Option<&AccessKeyId>) -> Result<(), Error> {
     let mut change = TagChange::default().intent(&job.event.version, job.aws.now());
-    if let Some(kept) = kept {
-        // The key that this rotation replaces, whatever was believed before.
-        change = change.set(tag::CURRENT_KEY, kept.as_str());
+    if let Some(kept) = kept.filter(|kept| job.state.current_key.as_ref() != Some(kept)) {
+        // The key that this rotation replaces is not the one that the other facts tell of; with them beside it, it would
+        // pass for one that was tested.
+        change = OF_ANOTHER_KEY.into_iter().fold(change, TagChange::remove).set(tag::CURRENT_KEY, kept.as_str());
     }
+    job.aws.secrets().untag(job.secret(), &change.remove).await?;
     Ok(job.aws.secrets().tag(job.secret(), &change.set).await?)
 }
+
+const OF_ANOTHER_KEY: [&str; 4] = [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING];
 
 async fn put(job: &Job<'_>, iam: &Iam, arn: UserArn, key: NewKey) -> Result<(), Error> {
     let identity = KeyIdentity { id: key.id, arn, created: key.created.unwrap_or_else(|| job.aws.now()) };
