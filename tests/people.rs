@@ -280,3 +280,33 @@ fn tags_that_a_person_broke_stop_everything_and_are_named() {
         assert_eq!(stage.status("ci-bot", &old), "Active");
     });
 }
+
+#[test]
+fn the_key_in_the_secret_is_kept_when_a_person_rolls_a_rotation_back() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (_, new) = stage.add_rotated_user("ci-bot").await;
+        // A rotation of a key of keywheel's, so that the version before it holds a whole key.
+        stage.live_days(25).await;
+        stage.pass_days(70).await;
+        stage.live().await;
+        let newest = stage.current_key("ci-bot");
+        assert_ne!(newest, new);
+        let secret = stage.secret("ci-bot");
+        let id = |stage| secret.version_with(stage).map(|version| version.id.clone());
+        let rollback = stage.operator().update_secret_version_stage().secret_id(&secret.arn);
+        let rollback = rollback.version_stage("AWSCURRENT").set_remove_from_version_id(id("AWSCURRENT"));
+        rollback.set_move_to_version_id(id("AWSPREVIOUS")).send().await.expect("moved back");
+        let mut reported = false;
+        for _ in 0..40 {
+            stage.pass_days(3).await;
+            let answer = stage.live().await;
+            reported |= failures(&answer).contains("it is not known which of");
+            let user = stage.user("ci-bot");
+            let in_secret =
+                user.key(&stage.current_key("ci-bot")).expect("the key in the secret is on the user").clone();
+            assert!(in_secret.is_active(), "readers have a key that works: {answer}");
+        }
+        assert!(reported, "a person has to say which key is needed");
+    });
+}
