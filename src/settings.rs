@@ -118,7 +118,11 @@ impl Settings {
             template_audit: read.file_name("EMAIL_TEMPLATE_AUDIT"),
             rotation_function_arn,
             kms_key: read.text("SECRETS_KMS_KEY_ID", is_kms_key, "a KMS key id, key ARN, alias/… or alias ARN"),
-            owner_tag: read.text("RESOURCE_OWNER_TAG", is_tag_key, "a tag key of 1 to 128 characters"),
+            owner_tag: read.text(
+                "RESOURCE_OWNER_TAG",
+                is_tag_key,
+                "1 to 128 letters, digits, spaces and _ . : / = + - @",
+            ),
             reader_group: read.reader_group(),
             max_concurrency: usize::try_from(read.number("MAX_CONCURRENCY", 16, CONCURRENCY)).unwrap_or(1),
             org_list_role_arn: read.text(
@@ -353,8 +357,10 @@ fn is_kms_key(text: &str) -> bool {
     }
 }
 
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html>
 fn is_tag_key(text: &str) -> bool {
-    (1..=128).contains(&text.chars().count())
+    let fits = |character: char| character.is_alphanumeric() || " _.:/=+-@".contains(character);
+    (1..=128).contains(&text.chars().count()) && text.chars().all(fits)
 }
 
 fn is_domain(text: &str) -> bool {
@@ -436,6 +442,7 @@ mod tests {
             ("EMAIL_TEMPLATE_AUDIT", "mail.txt"),
             ("ROTATION_FUNCTION_ARN", "rotation"),
             ("SECRETS_KMS_KEY_ID", "arn:aws:s3:::bucket"),
+            ("RESOURCE_OWNER_TAG", "<owner>"),
             ("READER_GROUP", "a/b"),
             ("MAX_CONCURRENCY", "0"),
             ("ORG_LIST_ROLE_ARN", "arn:aws:iam::1:role/x"),

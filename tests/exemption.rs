@@ -140,3 +140,26 @@ fn upstream_defect_41_the_group_is_found_whatever_the_capitals_of_its_name() {
         assert_eq!(stage.find_secret("ci-bot"), None, "IAM takes both for the same group");
     });
 }
+
+#[test]
+fn a_rotation_that_an_exemption_interrupted_does_not_block_those_after_it() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.sweep_well().await;
+        stage.cloud.switch(|aws| aws.rotation_attempts = 1);
+        stage.cloud.faults().inject(Fault::on("sts", "GetCallerIdentity", FaultKind::Stop));
+        stage.cloud.run_rotations().await;
+        stage.cloud.add_to_group(MEMBER, GROUP, "ci-bot");
+        stage.live_days(1).await;
+        assert!(!stage.secret("ci-bot").rotation_enabled);
+        assert!(stage.secret("ci-bot").version_with("AWSPENDING").is_some(), "left behind");
+        stage.cloud.remove_from_group(MEMBER, GROUP, "ci-bot");
+        stage.live_days(1).await;
+        assert_eq!(stage.secret("ci-bot").last_rotation, Some(Ok(())));
+        assert!(stage.secret("ci-bot").rotation_enabled);
+        let user = stage.user("ci-bot");
+        assert_eq!((user.keys.len(), user.active_keys()), (2, 2));
+        assert!(user.key(&stage.current_key("ci-bot")).is_some());
+    });
+}

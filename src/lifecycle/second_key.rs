@@ -102,6 +102,11 @@ fn retiring_notice(
     NoticeKind::Retiring { disable_at, delete_at }
 }
 
+/// Whether the facts were restored without knowing which key is in the current version.
+fn value_is_anothers(planner: &Planner<'_>) -> bool {
+    planner.state().is_some_and(|state| state.managed && state.current_key.is_none())
+}
+
 /// Which of two keys has to give way: never the one in the secret that was tested and never the only one that works.
 /// Before a first rotation: an inactive one; of two active ones the one that was never used, if the other was; otherwise
 /// the older. What was announced does not bind: a key that its owner began to use since is not the one to disable.
@@ -113,6 +118,17 @@ fn choose<'a>(planner: &mut Planner<'a>, needed: bool) -> Option<&'a KeyFacts> {
     }
     if let Some(inactive) = keys.iter().find(|key| !key.is_active()) {
         return Some(inactive);
+    }
+    if value_is_anothers(planner) {
+        if needed {
+            let error = format!(
+                "the value in the secret was put by somebody else, so it is not known which of {} and {} readers get; both \
+                 are left as they are. Delete the one that is not needed, and the other is rotated when it is due",
+                older.id, newer.id
+            );
+            planner.problem("retire", error);
+        }
+        return None;
     }
     if let Some(why) = older.last_use.unknown().or(newer.last_use.unknown()) {
         if needed {

@@ -313,3 +313,12 @@ fn a_new_user_with_a_young_key_gets_a_secret_and_a_schedule() {
     assert_eq!(decide(&user([])), "", "no key, no secret");
     assert_eq!(CancelReason::UserGone.to_string(), "the user was deleted");
 }
+
+#[test]
+fn no_active_key_gives_way_while_it_is_not_known_which_one_readers_get() {
+    let rolled_back = || placeholder(1).state(|state| state.current_key = None);
+    let decided = decide(&user(pair()).with(rolled_back()));
+    assert!(decided.contains("it is not known which of") && !decided.contains("announce"), "{decided}");
+    let one_inactive = [key(1, days(150)).inactive(), key(2, days(85)).used(days(1))];
+    assert!(decide(&user(one_inactive).with(rolled_back())).contains("announce that 1"));
+}
