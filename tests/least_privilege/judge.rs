@@ -216,7 +216,7 @@ pub(super) fn texts(value: &Value) -> Vec<String> {
 /// The policy of the resource that is asked for.
 #[derive(Clone, Copy)]
 pub(super) enum Resource<'a> {
-    /// The resource has none.
+    /// The resource has none, so nobody of another account passes.
     WithoutPolicy,
     /// In the same account either policy is enough.
     Open(&'a Document),
@@ -254,7 +254,7 @@ pub(super) fn judge(
     let admitted = named || !by_account.allows.is_empty();
     let is_same_account = question.resource_account() == asker.account;
     let allowed = match resource {
-        Resource::WithoutPolicy => identity_allows,
+        Resource::WithoutPolicy => identity_allows && is_same_account,
         Resource::Open(_) if is_same_account => identity_allows || named,
         Resource::Strict(_) if is_same_account => named || (admitted && identity_allows),
         Resource::Open(_) | Resource::Strict(_) => admitted && identity_allows,

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use keywheel::rehearsal::scenario::{self, Script};
-use keywheel::rehearsal::{Call, Cloud, PRIMARY_ACCOUNT, SecretView};
+use keywheel::rehearsal::{Call, Cloud, Fault, FaultKind, PRIMARY_ACCOUNT, SecretView};
 
 use super::estate::{Estate, FUNCTION, KMS_KEY, ORGANIZATION, REGION, SENDER};
 use super::judge::{Asker, Grant, Question};
-use crate::harness::{Stage, rehearse};
+use crate::harness::{MEMBER, Stage, rehearse};
 
 /// What all calls came to. Made once for all tests that look at it.
 pub(super) static PROOF: LazyLock<Proof> = LazyLock::new(Proof::make);
@@ -36,6 +36,7 @@ impl Proof {
             let (cloud, _) = scenario::run(&script, &mut |_| ()).await.expect("the rehearsal runs");
             proof.judge_all(&estate, &cloud);
             proof.judge_all(&estate, &repairs().await.cloud);
+            proof.judge_all(&estate, &orphans().await.cloud);
         });
         proof
     }
@@ -143,6 +144,22 @@ fn in_this_organization(resource: &str) -> String {
     let Some((head, tail)) = resource.split_once(":account/o-") else { return resource.to_owned() };
     let account = tail.split('/').nth(1).unwrap_or_default();
     format!("{head}:account/{ORGANIZATION}/{account}")
+}
+
+/// In each account a rotation that stops after making a key: the next attempt takes the orphan away.
+async fn orphans() -> Stage {
+    let stage = Stage::new();
+    for account in [MEMBER, PRIMARY_ACCOUNT] {
+        stage.add_user_in(account, "ci-bot", &[90]);
+        let stop = Fault::on("iam", "CreateAccessKey", FaultKind::StopAfter).in_account(account);
+        stage.cloud.faults().inject(stop);
+    }
+    stage.live().await;
+    assert_eq!(stage.count("CreateAccessKey"), 4, "each was made again");
+    for account in [MEMBER, PRIMARY_ACCOUNT] {
+        assert_eq!(stage.cloud.user(account, "ci-bot").expect("the user is there").keys.len(), 2, "no orphan");
+    }
+    stage
 }
 
 /// What the rehearsal's months do not bring: drift, and a secret deleted by hand.
