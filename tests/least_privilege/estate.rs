@@ -1,6 +1,8 @@
 //! The roles and policies of both templates in an organization, deployed as the rehearsal deploys.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use serde_json::Value;
@@ -14,7 +16,7 @@ pub(super) const KMS_KEY: &str = "arn:aws:kms:us-east-1:999988887777:key/7f1c2d3
 pub(super) const FUNCTION: &str = "arn:aws:lambda:us-east-1:999988887777:function:keywheel-rotation";
 pub(super) const SENDER: &str = "keywheel@example.com";
 /// The account that stands for every member where policies are listed.
-pub(super) const ANY_MEMBER: &str = "111122223333";
+const ANY_MEMBER: &str = "111122223333";
 
 /// What the rehearsal's deployment gives the main template.
 const MAIN: [(&str, &str); 4] = [
@@ -25,8 +27,9 @@ const MAIN: [(&str, &str); 4] = [
 ];
 
 /// A role with its policies.
-pub(super) struct Role {
-    pub(super) arn: String,
+#[derive(Clone)]
+struct Role {
+    arn: String,
     trust: Document,
     identity: Vec<Document>,
 }
@@ -36,6 +39,14 @@ pub(super) struct Estate {
     main: Template,
     roles: Vec<Role>,
     key: Document,
+    members: RefCell<BTreeMap<String, Rc<Member>>>,
+}
+
+/// What the member template makes in an account.
+struct Member {
+    roles: Vec<Role>,
+    /// What a member of the reader group may.
+    reader: Vec<Document>,
 }
 
 impl Estate {
@@ -51,14 +62,14 @@ impl Estate {
         let keys = main.resources("AWS::KMS::Key");
         let [(name, key)] = &keys[..] else { panic!("one KMS key is expected") };
         let key = Document::new(format!("{name}/policy"), key["KeyPolicy"].clone());
-        Self { roles: roles(&main), main, key }
+        Self { roles: roles(&main), main, key, members: RefCell::default() }
     }
 
     /// All policies, to be listed.
     pub(super) fn documents(&self) -> Vec<Document> {
         let member = member(ANY_MEMBER);
         let mut all: Vec<Document> = vec![self.key.clone()];
-        for role in roles(&member).into_iter().chain(roles(&self.main)) {
+        for role in roles(&member).into_iter().chain(self.roles.iter().cloned()) {
             all.push(role.trust);
             all.extend(role.identity);
         }
@@ -96,16 +107,25 @@ impl Estate {
         if asker.arn.contains(":user/") {
             // Users of the stack's account are in no reader group: the resource policy is enough there.
             let is_member = asker.account != PRIMARY_ACCOUNT;
-            return if is_member { reader_policy(&asker.account) } else { Vec::new() };
+            return if is_member { self.member(&asker.account).reader.clone() } else { Vec::new() };
         }
         self.role(&asker.arn).map(|role| role.identity).unwrap_or_default()
     }
 
     /// The role of that ARN, in the stack's account or in any member.
-    pub(super) fn role(&self, arn: &str) -> Option<Role> {
+    fn role(&self, arn: &str) -> Option<Role> {
         let account = arn.split(':').nth(4).expect("an ARN has an account");
-        let found = if account == PRIMARY_ACCOUNT { roles(&self.main) } else { roles(&member(account)) };
-        found.into_iter().find(|role| role.arn == arn)
+        let of = |roles: &[Role]| roles.iter().find(|role| role.arn == arn).cloned();
+        if account == PRIMARY_ACCOUNT { of(&self.roles) } else { of(&self.member(account).roles) }
+    }
+
+    fn member(&self, account: &str) -> Rc<Member> {
+        let mut members = self.members.borrow_mut();
+        let make = || {
+            let template = member(account);
+            Rc::new(Member { roles: roles(&template), reader: reader_policy(&template) })
+        };
+        members.entry(account.to_owned()).or_insert_with(make).clone()
     }
 
     /// The ARN of the role that the main template calls so.
@@ -136,12 +156,10 @@ fn member(account: &str) -> Template {
     Template::read("member-account.yaml", &place(account), &given)
 }
 
-/// What a member of the reader group may.
-fn reader_policy(account: &str) -> Vec<Document> {
-    let template = member(account);
+fn reader_policy(template: &Template) -> Vec<Document> {
     let groups = template.resources("AWS::IAM::Group");
     let attached: Vec<String> = groups.iter().flat_map(|(_, group)| texts(&group["ManagedPolicyArns"])).collect();
-    let policies = managed_policies(&template).into_iter();
+    let policies = managed_policies(template).into_iter();
     policies.filter(|(name, _)| attached.contains(name)).map(|(_, document)| document).collect()
 }
 

@@ -129,9 +129,8 @@ pub(super) fn through_secrets_manager(secret: &str) -> Vec<(&'static str, String
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Operations.html>
 fn done_for_the_caller(action: &str) -> &'static [&'static str] {
     match action {
-        "secretsmanager:CreateSecret" => &["kms:GenerateDataKey", "kms:Decrypt"],
+        "secretsmanager:CreateSecret" | "secretsmanager:PutSecretValue" => &["kms:GenerateDataKey", "kms:Decrypt"],
         "secretsmanager:GetSecretValue" => &["kms:Decrypt"],
-        "secretsmanager:PutSecretValue" => &["kms:GenerateDataKey", "kms:Decrypt"],
         "secretsmanager:RotateSecret" => &["lambda:InvokeFunction"],
         // Without kms:Encrypt the versions that exist stay encrypted with the former key.
         "secretsmanager:UpdateSecret" => &["kms:GenerateDataKey", "kms:Encrypt", "kms:Decrypt"],

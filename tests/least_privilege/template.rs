@@ -1,4 +1,4 @@
-//! A template as CloudFormation reads it: tags become functions, and functions are resolved with parameters.
+//! A template as it is deployed: tags become functions, and functions are resolved with parameters.
 //!
 //! Only what these templates use is known; anything else stops the test.
 
@@ -139,12 +139,13 @@ impl Template {
         let mut text = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let (name, rest) = part.split_once('}').expect("a closing brace");
-            text += &match name.strip_prefix('!') {
+            let value = match name.strip_prefix('!') {
                 Some(literal) => format!("${{{literal}}}"),
                 None if !local[name].is_null() => self.text(&local[name]),
                 None if name.contains('.') => self.attribute(name),
                 None => self.text(&json!({ "Ref": name })),
             };
+            text += &value;
             text += rest;
         }
         text
