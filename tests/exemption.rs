@@ -127,3 +127,16 @@ fn the_schedule_of_a_user_who_becomes_exempt_is_cancelled_and_comes_back_with_th
         assert_eq!(stage.status("ci-bot", &old), "gone");
     });
 }
+
+#[test]
+fn upstream_defect_41_the_group_is_found_whatever_the_capitals_of_its_name() {
+    rehearse(async {
+        let stage = Stage::with(&[("IAM_EXEMPTION_GROUP", "asaiamexemptionsgroup")]);
+        stage.cloud.delete_group(MEMBER, "asaiamexemptionsgroup");
+        stage.cloud.add_group(MEMBER, GROUP);
+        stage.add_user("ci-bot", &[400]);
+        stage.cloud.add_to_group(MEMBER, GROUP, "ci-bot");
+        stage.sweep_well().await;
+        assert_eq!(stage.find_secret("ci-bot"), None, "IAM takes both for the same group");
+    });
+}

@@ -65,9 +65,13 @@ fn the_old_key_stays_when_a_person_deletes_or_disables_the_new_one() {
             for _ in 0..10 {
                 stage.pass_days(3).await;
                 stage.live().await;
-                assert!(stage.user("ci-bot").active_keys() >= 1, "delete: {delete}");
+                let user = stage.user("ci-bot");
+                assert!(user.active_keys() >= 1, "delete: {delete}");
+                // It may go once a later rotation has put another key that works into the secret.
+                let successor =
+                    user.key(&stage.current_key("ci-bot")).is_some_and(keywheel::rehearsal::KeyView::is_active);
+                assert!(stage.status("ci-bot", &old) == "Active" || successor, "delete: {delete}, {:?}", user.keys);
             }
-            assert_ne!(stage.status("ci-bot", &old), "Inactive", "the only key that works is not disabled: {delete}");
         }
     });
 }
@@ -210,5 +214,72 @@ fn a_value_that_a_person_puts_makes_any_two_keys_of_the_users_and_nothing_happen
         stage.live_days(30).await;
         assert!(stage.user("ci-bot").key(&new).is_some_and(keywheel::rehearsal::KeyView::is_active));
         assert_eq!(stage.user("ci-bot").active_keys(), stage.user("ci-bot").keys.len());
+    });
+}
+
+#[test]
+fn a_user_made_again_with_other_capitals_is_another_user() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        stage.cloud.delete_user(MEMBER, "ci-bot");
+        let key = stage.add_user("CI-Bot", &[0]).remove(0);
+        stage.live().await;
+        assert!(stage.secret("ci-bot").deletion_date.is_some(), "the user of this secret is gone");
+        assert!(stage.secret("CI-Bot").rotation_enabled);
+        for _ in 0..4 {
+            stage.pass_days(31).await;
+            stage.live().await;
+        }
+        assert_eq!(stage.find_secret("ci-bot"), None);
+        assert_eq!(stage.count("CreateAccessKey"), 2, "one for each of the two users");
+        assert_ne!(stage.current_key("CI-Bot"), key.access_key_id);
+    });
+}
+
+#[test]
+fn a_secret_that_a_person_deletes_comes_back_and_no_key_suffers() {
+    rehearse(async {
+        for forever in [false, true] {
+            let stage = Stage::new();
+            let (old, new) = stage.add_rotated_user("ci-bot").await;
+            let request = stage.operator().delete_secret().secret_id(stage.secret("ci-bot").arn);
+            request.force_delete_without_recovery(forever).send().await.expect("deleted");
+            stage.live_days(2).await;
+            assert!(stage.secret("ci-bot").rotation_enabled, "forever: {forever}");
+            assert_eq!(stage.current_key("ci-bot"), new, "forever: {forever}");
+            assert_eq!(stage.status("ci-bot", &old), "Active", "forever: {forever}");
+        }
+    });
+}
+
+#[test]
+fn a_key_with_a_status_that_is_not_known_is_left_alone_and_reported() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Expired");
+        for _ in 0..3 {
+            stage.pass_days(10).await;
+            let answer = stage.live().await;
+            assert!(failures(&answer).contains("Expired"), "{answer}");
+        }
+        assert_eq!(stage.status("ci-bot", &old), "Expired");
+    });
+}
+
+#[test]
+fn tags_that_a_person_broke_stop_everything_and_are_named() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.tag_secret("ci-bot", "keywheel:rotated-at", "last week").await;
+        stage.pass_days(30).await;
+        let answer = stage.live().await;
+        assert!(
+            failures(&answer).contains("keywheel:rotated-at") && failures(&answer).contains("last week"),
+            "{answer}"
+        );
+        assert_eq!(stage.status("ci-bot", &old), "Active");
     });
 }

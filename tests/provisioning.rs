@@ -53,8 +53,8 @@ async fn interrupted(fault: Fault, key_age: i64) -> bool {
     stage.add_user("ci-bot", &[key_age]);
     let context = format!("{fault:?}, key of {key_age} days");
     let fault = stage.cloud.faults().inject(fault);
-    // Whatever it answers, or that it is stopped.
-    drop(stage.cloud.until_stopped(stage.keywheel.sweep(json!({}))).await);
+    // Stopped or refused: either way a part is missing.
+    let _ = stage.sweep_is_stopped().await;
     if fault.fired() > 0 {
         let answer = stage.live().await;
         assert_eq!(failures(&answer), "[]", "{context}");
@@ -297,6 +297,7 @@ fn a_secret_of_the_predecessors_is_adopted_and_rotated_when_its_key_is_due() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the number is for whoever runs the tests with --nocapture")]
 fn upstream_defect_59_an_idle_sweep_makes_few_calls_per_user() {
     rehearse(async {
         let stage = Stage::new();

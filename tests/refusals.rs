@@ -75,6 +75,20 @@ fn upstream_defect_10_a_rotation_by_hand_deletes_no_fresh_key() {
 }
 
 #[test]
+fn a_key_in_its_recovery_period_is_named_with_the_end_of_it() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.pass_days(10).await;
+        stage.live().await;
+        let until = (stage.now() + chrono::TimeDelta::days(10)).date_naive().to_string();
+        stage.pass_days(1).await;
+        assert_refused(stage.rotate("ci-bot").await, &[&old.access_key_id, "can be recovered until", &until]);
+        assert_eq!(stage.status("ci-bot", &old), "Inactive");
+    });
+}
+
+#[test]
 fn upstream_defect_20_a_forced_rotation_of_an_inactive_key_says_why_it_does_nothing() {
     rehearse(async {
         let stage = Stage::new();

@@ -22,8 +22,10 @@ pub(super) fn retire(planner: &mut Planner<'_>) {
     let Some(due) = planner.reference_key().map(|key| key.created + planner.periods.rotation) else { return };
     let grace = lead_time(planner);
     let needed = planner.now >= due - planner.periods.recovery_grace - grace;
-    let Some(key) = choose(planner, needed) else { return };
+    let chosen = choose(planner, needed);
     let retiring = planner.state().and_then(|state| state.retiring.as_ref());
+    // Where nothing can be chosen, a key that was enabled again is heeded still: its old time must not count on.
+    let Some(key) = chosen.or_else(|| enabled_again(planner)) else { return };
     let Some(since) = retiring.filter(|retiring| retiring.key == key.id).map(|retiring| retiring.since) else {
         return if needed { announce(planner, key, grace) } else { drop_announcement(planner) };
     };
@@ -32,6 +34,13 @@ pub(super) fn retire(planner: &mut Planner<'_>) {
         return drop_announcement(planner);
     }
     Outgoing { key, disabled_at, grace, since, origin: Origin::SecondKey }.lead_out(planner);
+}
+
+fn enabled_again<'a>(planner: &Planner<'a>) -> Option<&'a KeyFacts> {
+    let state = planner.state()?;
+    let retiring = state.retiring.as_ref()?;
+    state.disabled_since(retiring.since)?;
+    planner.key(&retiring.key).filter(|key| key.is_active())
 }
 
 /// Takes back that a key is on its way out, where it stays after all: the times of that would be over when the key has

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::slots::{self, Decision, Slots};
 use super::{Job, user_gone};
-use crate::aws::{CURRENT, Failure, FailureKind, Iam, ListedKey, NewKey, PREVIOUS};
+use crate::aws::{CURRENT, Failure, FailureKind, Iam, ListedKey, NewKey, PREVIOUS, has_group};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus, UserArn};
 use crate::state::{TagChange, tag};
@@ -58,7 +58,7 @@ async fn user_to_rotate(job: &Job<'_>, iam: &Iam) -> Result<UserArn, Error> {
     let found = iam.find_user(&user.name).await?.ok_or_else(|| Error::UserGone(user.clone()))?;
     let groups = iam.groups_of(&user.name).await.map_err(|failure| user_gone(user, failure))?;
     let group = &job.settings.exemption_group;
-    if groups.contains(group) {
+    if has_group(&groups, group) {
         return Err(Error::UserExempt { user: user.clone(), group: group.clone() });
     }
     Ok(found.arn)
@@ -137,12 +137,16 @@ async fn remove(job: &Job<'_>, iam: &Iam, key: &ListedKey) -> Result<(), Error> 
 /// tell our orphan from a person's key.
 async fn announce(job: &Job<'_>, kept: Option<&AccessKeyId>) -> Result<(), Error> {
     let mut change = TagChange::default().intent(&job.event.version, job.aws.now());
-    if let Some(kept) = kept {
-        // The key that this rotation replaces, whatever was believed before.
-        change = change.set(tag::CURRENT_KEY, kept.as_str());
+    if let Some(kept) = kept.filter(|kept| job.state.current_key.as_ref() != Some(kept)) {
+        // The key that this rotation replaces is not the one that the other facts tell of; with them beside it, it would
+        // pass for one that was tested.
+        change = OF_ANOTHER_KEY.into_iter().fold(change, TagChange::remove).set(tag::CURRENT_KEY, kept.as_str());
     }
+    job.aws.secrets().untag(job.secret(), &change.remove).await?;
     Ok(job.aws.secrets().tag(job.secret(), &change.set).await?)
 }
+
+const OF_ANOTHER_KEY: [&str; 4] = [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING];
 
 async fn put(job: &Job<'_>, iam: &Iam, arn: UserArn, key: NewKey) -> Result<(), Error> {
     let identity = KeyIdentity { id: key.id, arn, created: key.created.unwrap_or_else(|| job.aws.now()) };

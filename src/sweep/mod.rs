@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
-use crate::aws::Aws;
+use crate::aws::{Aws, has_group};
 use crate::error::Error;
 use crate::keys::AccountId;
 use crate::metrics;
@@ -192,13 +192,13 @@ impl<'a> Sweep<'a> {
     fn missing_groups(&self, id: &AccountId, account: &observe::Account) -> Vec<Failure> {
         let mut failures = Vec::new();
         let exemption = &self.settings.exemption_group;
-        if !account.groups.contains(exemption) {
+        if !has_group(&account.groups, exemption) {
             let error = format!("group `{exemption}` (IAM_EXEMPTION_GROUP) does not exist, so nobody is exempt");
             failures.push(Failure::of_account(id, "exemption-group", &error));
         }
         let needs_readers = id != self.aws.primary_account() && !account.users.is_empty();
         if let Some(readers) = self.wanted.reader_group.as_ref().filter(|_| needs_readers)
-            && !account.groups.contains(readers)
+            && !has_group(&account.groups, readers)
         {
             let error = format!(
                 "group `{readers}` (READER_GROUP) does not exist, so users cannot read their secrets from this account; \

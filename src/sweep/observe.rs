@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Sweep;
-use crate::aws::{AccountDetails, CURRENT, Failure, Iam, ListedUser, SecretDescription};
+use crate::aws::{AccountDetails, CURRENT, Failure, Iam, ListedUser, SecretDescription, has_group};
 use crate::keys::{AccessKeyId, AccountId, MAX_KEYS_PER_USER, SecretName, UserName, UserRef};
 use crate::lifecycle::{Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, UserFacts};
 use crate::provision::{Reach, drift};
@@ -52,8 +52,8 @@ pub(super) async fn user(
     secret: Option<&SecretDescription>,
 ) -> Result<UserFacts, Failure> {
     let keys = keys(iam, listed.arn.user()).await?;
-    let exemption =
-        if listed.groups.contains(&sweep.settings.exemption_group) { Exemption::Exempt } else { Exemption::NotExempt };
+    let is_exempt = has_group(&listed.groups, &sweep.settings.exemption_group);
+    let exemption = if is_exempt { Exemption::Exempt } else { Exemption::NotExempt };
     // Nothing is repaired for users whose keys are not rotated.
     let is_rotated = exemption == Exemption::NotExempt && keys.iter().any(KeyFacts::is_active);
     let secret = match secret {
@@ -139,7 +139,7 @@ pub(super) fn without_drift(secret: &SecretDescription, drift: Vec<crate::lifecy
 pub(super) fn reach(sweep: &Sweep<'_>, groups: &BTreeSet<String>, user: &ListedUser) -> Reach {
     let needed = user.arn.user().account != *sweep.aws.primary_account();
     match &sweep.wanted.reader_group {
-        Some(group) if needed && groups.contains(group) && !user.groups.contains(group) => Reach::JoinGroup,
+        Some(group) if needed && has_group(groups, group) && !has_group(&user.groups, group) => Reach::JoinGroup,
         _ => Reach::Given,
     }
 }

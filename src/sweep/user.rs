@@ -115,8 +115,10 @@ async fn confirm(
     };
     let mut confirmed = plan(&facts, &sweep.settings.periods, sweep.now);
     let reach = observe::reach(sweep, &account.groups, listed);
-    // What comes after a dropped action may count on it.
-    let agreed = confirmed.actions.iter().take_while(|action| planned.actions.contains(action)).count();
+    // What comes after a dropped action may count on it. That a person enabled a key is heeded at first sight.
+    let is_agreed =
+        |action: &&Action| planned.actions.contains(action) || matches!(action, Action::RestartGrace { .. });
+    let agreed = confirmed.actions.iter().take_while(is_agreed).count();
     let dropped = confirmed.actions.split_off(agreed);
     for action in &dropped {
         info!(user = %planned.user, %action, "left to the next sweep: the facts changed meanwhile");
@@ -148,7 +150,7 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
             Ok(()) => {
                 info!(user = %outcome.plan.user, %action, "done");
                 outcome.done.push(action.name());
-                if let Action::RestartGrace { key } = action {
+                if let Some(key) = action.voids_notices_of() {
                     outcome.notified.forget(key);
                 }
             }

@@ -196,6 +196,13 @@ fn the_time_of_a_disabling_is_dropped_when_the_key_is_needed_again() {
 }
 
 #[test]
+fn a_second_key_that_was_enabled_again_is_heeded_even_where_nothing_can_be_chosen() {
+    let keys = [key(1, days(100)).used(days(1)), key(2, days(60)).unknown()];
+    let plan = plan(&user(keys).with(placeholder(2).retiring(1, days(20)).disabled(days(5))), &periods(), now());
+    assert_eq!(plan.actions, [Action::RestartGrace { key: id(1) }]);
+}
+
+#[test]
 fn nothing_is_on_its_way_out_while_the_user_is_exempt() {
     let [old, new] = pair();
     let secret = rotated(2, Some(1), days(30)).disabled(days(9)).told(2, &["rotated", "cancelled"]);
@@ -213,8 +220,9 @@ fn an_old_key_gets_its_grace_again_when_its_successor_was_out_of_service() {
     let secret = rotated(2, Some(1), days(30)).retiring(2, days(5)).disabled(days(5)).told(2, &["rotated"]);
     let active = plan(&user(pair()).with(secret.clone()), &periods(), now());
     assert_eq!(active.actions, [Action::RestartGrace { key: id(1) }]);
-    assert!(active.to_string().contains("will be disabled on 2026-12-02"), "{active}");
-    let [old, new] = pair();
+    assert!(active.to_string().contains("AKIA0000000000000001: will be disabled on 2026-12-02"), "{active}");
+    // Not used since the time that is stored: nothing but the other key's being named tells whose that is.
+    let [old, new] = [key(1, days(150)).used(days(40)), key(2, days(60))];
     let inactive = plan(&user([old.inactive(), new]).with(secret), &periods(), now());
     let expected = [Action::StopRetiring { key: id(2) }, Action::RecordDisabled { key: id(1) }];
     assert_eq!(inactive.actions, expected, "the stored time is the other key's");
