@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 
 use crate::keys::{AccountId, EmailAddress};
 
-/// Role names hold 64 characters; the rotation function's member role adds `-rotation`.
+/// Role names hold 64 characters; the rotation function's roles add `-rotation`.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 const MAX_ROLE_NAME_LENGTH: usize = 64 - ROTATION_ROLE_SUFFIX.len();
 const ROTATION_ROLE_SUFFIX: &str = "-rotation";
@@ -62,7 +62,7 @@ pub struct Settings {
     pub exemption_group: String,
     /// `IAM_ASSUMED_ROLE_NAME`: the sweeper's role in member accounts.
     pub member_role: String,
-    /// `EXECUTION_ROLE_NAME`: the role that the functions run as.
+    /// `EXECUTION_ROLE_NAME`: the role that the sweeper runs as.
     pub execution_role: String,
     /// `ROLE_SESSION_NAME`: how sessions in member accounts show up in their trails.
     pub session_name: String,
@@ -112,7 +112,7 @@ impl Settings {
             periods: read.periods(),
             exemption_group: read.name("IAM_EXEMPTION_GROUP", "ASAIAMExemptionsGroup", 128),
             member_role: read.name("IAM_ASSUMED_ROLE_NAME", DEFAULT_MEMBER_ROLE, MAX_ROLE_NAME_LENGTH),
-            execution_role: read.name("EXECUTION_ROLE_NAME", DEFAULT_EXECUTION_ROLE, 64),
+            execution_role: read.name("EXECUTION_ROLE_NAME", DEFAULT_EXECUTION_ROLE, MAX_ROLE_NAME_LENGTH),
             session_name: read.session_name(),
             template_enforce: read.file_name("EMAIL_TEMPLATE_ENFORCE"),
             template_audit: read.file_name("EMAIL_TEMPLATE_AUDIT"),
@@ -132,6 +132,11 @@ impl Settings {
             ),
         };
         if read.mistakes.is_empty() { Ok(settings) } else { Err(InvalidSettings { mistakes: read.mistakes }) }
+    }
+
+    /// The role that the rotation function runs as: the sweeper's name with `-rotation`.
+    pub fn rotation_execution_role(&self) -> String {
+        format!("{}{ROTATION_ROLE_SUFFIX}", self.execution_role)
     }
 
     /// The rotation function's role in member accounts: the sweeper's name with `-rotation`.
@@ -389,6 +394,7 @@ mod tests {
         assert_eq!(settings.periods.warn, TimeDelta::days(7));
         assert_eq!(settings.exemption_group, "ASAIAMExemptionsGroup");
         assert_eq!(settings.rotation_member_role(), format!("{DEFAULT_MEMBER_ROLE}-rotation"));
+        assert_eq!(settings.rotation_execution_role(), format!("{DEFAULT_EXECUTION_ROLE}-rotation"));
         assert_eq!(settings.reader_group.as_deref(), Some("keywheel-secret-readers"));
         assert_eq!(settings.owner_tag, None);
     }
@@ -430,6 +436,7 @@ mod tests {
             ("IAM_EXEMPTION_GROUP", "a group"),
             ("IAM_ASSUMED_ROLE_NAME", "a-role-name-that-leaves-no-room-for-the-suffix-of-rotation"),
             ("EXECUTION_ROLE_NAME", "role/name"),
+            ("EXECUTION_ROLE_NAME", "a-role-name-that-leaves-no-room-for-the-suffix-of-rotation"),
             ("ROLE_SESSION_NAME", "x"),
             ("EMAIL_TEMPLATE_ENFORCE", "../secrets.html"),
             ("EMAIL_TEMPLATE_AUDIT", "mail.txt"),

@@ -54,10 +54,10 @@
 //! | 51 | management account | `sweep_inventory` |
 //! | 52 | missing template | `bad_input` |
 //! | 53 | escaping | `mail` |
-//! | 55 | full-access policies of the functions | cannot apply to the code: the templates in `sam/` |
-//! | 56 | rights on every user | cannot apply to the code: the templates in `sam/` |
-//! | 57 | wrong condition key | cannot apply to the code: the templates in `sam/` |
-//! | 58 | trust that breaks | cannot apply to the code: the templates in `sam/` |
+//! | 55 | full-access policies of the functions | `least_privilege` |
+//! | 56 | rights on every user | `least_privilege` |
+//! | 57 | wrong condition key | `least_privilege` |
+//! | 58 | trust that breaks | `least_privilege` |
 //! | 59 | calls per user | `provisioning` |
 //! | 60 | daily mail | `mail` |
 //!
@@ -69,6 +69,7 @@ mod exemption;
 mod faults;
 mod harness;
 mod interruptions;
+mod least_privilege;
 mod life;
 mod mail;
 mod people;

@@ -34,7 +34,7 @@ pub struct Deployment {
 
 impl Deployment {
     /// Deploys with these settings over the rehearsal's own. The primary account, its KMS key and the two functions'
-    /// role are made; member accounts are prepared one by one.
+    /// roles are made; member accounts are prepared one by one.
     ///
     /// # Errors
     /// Settings or templates that the executables would refuse.
@@ -67,10 +67,13 @@ impl Deployment {
     pub fn prepare_member(&self, account: &str) {
         let function = self.settings.rotation_function_arn.as_deref().unwrap_or(FUNCTION_ARN);
         let partition = function.split(':').nth(1).unwrap_or("aws");
-        let execution_role =
-            format!("arn:{partition}:iam::{}:role/{}", self.settings.primary_account, self.settings.execution_role);
-        for role in [self.settings.member_role.clone(), self.settings.rotation_member_role()] {
-            self.cloud.add_role(account, &role, &[&execution_role]);
+        let settings = &self.settings;
+        for (role, trusted) in [
+            (settings.member_role.clone(), settings.execution_role.clone()),
+            (settings.rotation_member_role(), settings.rotation_execution_role()),
+        ] {
+            let trusted = format!("arn:{partition}:iam::{}:role/{trusted}", settings.primary_account);
+            self.cloud.add_role(account, &role, &[&trusted]);
         }
         self.prepare_groups(account);
     }
@@ -126,7 +129,11 @@ const DEFAULTS: [(&str, &str); 9] = [
 ];
 
 fn aws(cloud: &Cloud, function: Function, settings: &Settings) -> Aws {
-    let config = cloud.sdk_config(settings.primary_account.as_str(), &settings.execution_role);
+    let role = match function {
+        Function::Rotation => settings.rotation_execution_role(),
+        Function::Sweeper => settings.execution_role.clone(),
+    };
+    let config = cloud.sdk_config(settings.primary_account.as_str(), &role);
     Aws::new(config, process::access(function, settings))
 }
 

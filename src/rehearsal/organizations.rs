@@ -71,8 +71,9 @@ fn list_accounts(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
 
 fn describe_account(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     input.only(&["AccountId"])?;
-    reader(exchange)?;
     let id = input.needed("AccountId")?;
+    exchange.resource = account_arn(exchange.world, id);
+    reader(exchange)?;
     let world = &*exchange.world;
     match world.accounts.get(id) {
         Some(account) => Ok(Reply::Json(json!({ "Account": shown(world, account) }))),

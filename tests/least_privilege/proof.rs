@@ -1,0 +1,165 @@
+//! The rehearsal, and what the policies say to each of its calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use keywheel::rehearsal::scenario::{self, Script};
+use keywheel::rehearsal::{Call, Cloud, PRIMARY_ACCOUNT, SecretView};
+
+use super::estate::{Estate, FUNCTION, KMS_KEY, ORGANIZATION, REGION, SENDER};
+use super::judge::{Asker, Grant, Question};
+use crate::harness::{Stage, rehearse};
+
+/// What all calls came to. Made once for all tests that look at it.
+pub(super) static PROOF: LazyLock<Proof> = LazyLock::new(Proof::make);
+
+/// Shorter than the rehearsal's 115 days: the secret of a deleted user must not be purged before it is looked at.
+const DAYS: i64 = 85;
+/// Roles of people: what they may do is not the templates' business.
+const PEOPLE: [&str; 2] = ["role/administrator", "role/operator"];
+
+#[derive(Default)]
+pub(super) struct Proof {
+    /// How many different calls were judged.
+    pub(super) judged: usize,
+    /// What was refused, and why.
+    pub(super) refused: Vec<String>,
+    /// Every statement with an action that it allowed.
+    pub(super) used: BTreeSet<(Grant, String)>,
+}
+
+impl Proof {
+    fn make() -> Self {
+        let (mut proof, estate) = (Self::default(), Estate::new());
+        rehearse(async {
+            let script = Script { days: DAYS, ..Script::default() };
+            let (cloud, _) = scenario::run(&script, &mut |_| ()).await.expect("the rehearsal runs");
+            proof.judge_all(&estate, &cloud);
+            proof.judge_all(&estate, &repairs().await.cloud);
+        });
+        proof
+    }
+
+    fn judge_all(&mut self, estate: &Estate, cloud: &Cloud) {
+        let secrets: BTreeMap<String, SecretView> =
+            cloud.secrets().into_iter().map(|it| (it.arn.clone(), it)).collect();
+        let mut seen = BTreeSet::new();
+        for call in cloud.calls().iter().filter(|call| is_to_be_judged(cloud, call)) {
+            let action = format!("{}:{}", call.service, call.operation);
+            if seen.insert((call.caller_arn.clone(), action, call.resource.clone())) {
+                self.judge_call(estate, call, secrets.get(&call.resource));
+            }
+        }
+        self.judged += seen.len();
+    }
+
+    fn judge_call(&mut self, estate: &Estate, call: &Call, secret: Option<&SecretView>) {
+        let policy = secret.and_then(|it| it.policy.as_ref());
+        for question in questions(call, secret) {
+            match estate.judge(&question, policy.filter(|_| question.action.starts_with("secretsmanager:"))) {
+                Ok(grants) => self.used.extend(grants.into_iter().map(|grant| (grant, question.action.clone()))),
+                Err(why) => self.refused.push(why),
+            }
+        }
+    }
+}
+
+/// Calls of the functions and of owners that policies decide on.
+fn is_to_be_judged(cloud: &Cloud, call: &Call) -> bool {
+    // Nobody needs a permission to ask who one is, and nobody is known whose key is refused.
+    if call.caller_arn.is_empty() || call.operation == "GetCallerIdentity" {
+        return false;
+    }
+    let asker = Asker::new(&call.caller_arn, ORGANIZATION);
+    if let Some((_, user)) = asker.arn.split_once(":user/") {
+        let name = user.rsplit('/').next().unwrap_or_default();
+        // The policy of a secret whose user was deleted names an id by now.
+        return call.ok && cloud.user(&asker.account, name).is_some();
+    }
+    // A planted fault answers before the model knows what the call is about.
+    let is_about_something = call.ok || call.resource != "*";
+    is_about_something && !PEOPLE.iter().any(|role| asker.arn.ends_with(role))
+}
+
+/// What AWS asks its policies for a call: the call itself, and what the service does in its caller's name.
+fn questions(call: &Call, secret: Option<&SecretView>) -> Vec<Question> {
+    let asker = Asker::new(&call.caller_arn, ORGANIZATION);
+    let ask = |action: &str, resource: &str, context: Vec<(&'static str, String)>| Question {
+        asker: asker.clone(),
+        action: action.to_owned(),
+        resource: resource.to_owned(),
+        resource_organization: ORGANIZATION.to_owned(),
+        context,
+    };
+    let action = format!("{}:{}", call.service, call.operation);
+    let own = |context| ask(&action, &in_this_organization(&call.resource), context);
+    let mut questions = match action.as_str() {
+        // The log does not show these parameters; keywheel always blocks public policies.
+        "secretsmanager:PutResourcePolicy" => vec![own(vec![("secretsmanager:BlockPublicPolicy", "true".to_owned())])],
+        // Once it sets the function, once it does not name one.
+        "secretsmanager:RotateSecret" => {
+            vec![own(vec![("secretsmanager:RotationLambdaARN", FUNCTION.to_owned())]), own(Vec::new())]
+        }
+        "ses:SendEmail" => vec![own(vec![("ses:FromAddress", SENDER.to_owned())])],
+        _ => {
+            let function = secret.and_then(|it| it.rotation_function.clone());
+            let key = "secretsmanager:resource/AllowRotationLambdaArn";
+            vec![own(function.into_iter().map(|it| (key, it)).collect())]
+        }
+    };
+    for action in done_for_the_caller(&action) {
+        let kms = || through_secrets_manager(&call.resource);
+        let (resource, context) = if action.starts_with("kms:") { (KMS_KEY, kms()) } else { (FUNCTION, Vec::new()) };
+        questions.push(ask(action, resource, context));
+    }
+    questions
+}
+
+/// The context of a call to KMS that Secrets Manager makes in its caller's name.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html>
+pub(super) fn through_secrets_manager(secret: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("kms:ViaService", format!("secretsmanager.{REGION}.amazonaws.com")),
+        ("kms:EncryptionContext:SecretARN", secret.to_owned()),
+    ]
+}
+
+/// What Secrets Manager needs of its caller besides, as each operation's page says under "Required permissions".
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Operations.html>
+fn done_for_the_caller(action: &str) -> &'static [&'static str] {
+    match action {
+        "secretsmanager:CreateSecret" => &["kms:GenerateDataKey", "kms:Decrypt"],
+        "secretsmanager:GetSecretValue" => &["kms:Decrypt"],
+        "secretsmanager:PutSecretValue" => &["kms:GenerateDataKey", "kms:Decrypt"],
+        "secretsmanager:RotateSecret" => &["lambda:InvokeFunction"],
+        // Without kms:Encrypt the versions that exist stay encrypted with the former key.
+        "secretsmanager:UpdateSecret" => &["kms:GenerateDataKey", "kms:Encrypt", "kms:Decrypt"],
+        _ => &[],
+    }
+}
+
+/// The model draws its organization's id; the templates are told another.
+fn in_this_organization(resource: &str) -> String {
+    let Some((head, tail)) = resource.split_once(":account/o-") else { return resource.to_owned() };
+    let account = tail.split('/').nth(1).unwrap_or_default();
+    format!("{head}:account/{ORGANIZATION}/{account}")
+}
+
+/// What the rehearsal's months do not bring: drift, and a secret deleted by hand.
+async fn repairs() -> Stage {
+    let stage = Stage::new();
+    stage.add_user("ci-bot", &[10]);
+    stage.add_user_in(PRIMARY_ACCOUNT, "backup", &[10]);
+    stage.live().await;
+    let operator = stage.operator();
+    let other = "arn:aws:kms:us-east-1:999988887777:key/00000000-0000-4000-8000-00000000000f";
+    stage.cloud.add_kms_key(other);
+    let arn = stage.secret("ci-bot").arn;
+    operator.update_secret().secret_id(&arn).kms_key_id(other).send().await.expect("changed");
+    stage.live_days(1).await;
+    assert_eq!(stage.secret("ci-bot").kms_key_id.as_deref(), Some(KMS_KEY), "the drift was repaired");
+    operator.delete_secret().secret_id(&arn).send().await.expect("deleted");
+    stage.live_days(1).await;
+    assert_eq!(stage.secret("ci-bot").deletion_date, None, "the secret was restored");
+    stage
+}
