@@ -2,6 +2,7 @@
 
 import glob
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +10,11 @@ LIBRARIES = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 
 
 class Clock:
-    """Real time plus an offset that libfaketime reads from a file on every look at the clock."""
+    """Real time plus an offset, which everybody who lives in it is told of.
+
+    The executables learn it through libfaketime, from a file that it reads on every look at the clock. moto shifts its
+    own clock (`follow`): libfaketime makes the waiting of Python's threads so dear that moto becomes twenty times slower.
+    """
 
     def __init__(self, file: Path) -> None:
         found = glob.glob(LIBRARIES)
@@ -17,6 +22,7 @@ class Clock:
             raise FileNotFoundError(f"{LIBRARIES}: install libfaketime (Debian: apt-get install faketime)")
         self._library = found[0]
         self._file = file
+        self._followers: list[Callable[[timedelta], None]] = []
         self._offset = timedelta()
         self.reset()
 
@@ -37,8 +43,13 @@ class Clock:
         """Goes on by days, hours, …"""
         self._set(self._offset + timedelta(**duration))
 
+    def follow(self, follower: Callable[[timedelta], None]) -> None:
+        """Tells a follower the offset, now and whenever it changes."""
+        self._followers.append(follower)
+        follower(self._offset)
+
     def environment(self) -> dict[str, str]:
-        """The variables that put a process into this time."""
+        """The variables that put an executable into this time."""
         return {
             "LD_PRELOAD": self._library,
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
@@ -61,3 +72,5 @@ class Clock:
         fresh = self._file.with_suffix(".new")
         fresh.write_text(f"{int(offset.total_seconds()):+d}\n")
         os.replace(fresh, self._file)
+        for follower in self._followers:
+            follower(offset)

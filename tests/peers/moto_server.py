@@ -8,9 +8,11 @@ live with stand as comments where a test meets them.
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import time_machine
 from moto.iam.models import AccessKey, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.organizations.exceptions import AWSOrganizationsNotInUseException
@@ -21,6 +23,8 @@ from moto.ses.models import Message
 from moto.sts.exceptions import STSClientError
 from moto.sts.models import STSBackend
 from werkzeug.serving import run_simple
+
+Application = Callable[..., Iterable[bytes]]
 
 
 def refuse_roles_that_do_not_exist() -> None:
@@ -157,14 +161,20 @@ def inside() -> dict[str, Any]:
     }
 
 
-def with_inside(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """moto's application, with one more path."""
+def with_inside(application: Application, clock: time_machine.Traveller) -> Application:
+    """moto's application, with two more paths: its inside, and its clock, which is set to so many seconds ahead."""
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ["PATH_INFO"] != "/inside":
+        body: Any = None
+        if environ["PATH_INFO"] == "/inside":
+            body = inside()
+        elif environ["PATH_INFO"] == "/clock":
+            seconds = int(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+            clock.move_to(time_machine.escape_hatch.time.time() + seconds)
+        else:
             return application(environ, start_response)
         start_response("200 OK", [("Content-Type", "application/json")])
-        return [json.dumps(inside()).encode()]
+        return [json.dumps(body).encode()]
 
     return answer
 
@@ -175,8 +185,9 @@ def main() -> None:
     refuse_to_list_the_accounts_of_no_organization()
     refuse_a_second_value_for_one_token()
     rotate_secrets_as_documented()
-    application = with_inside(DomainDispatcherApplication(create_backend_app))
-    run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=True, request_handler=MotoRequestHandler)
+    with time_machine.travel(time.time(), tick=True) as clock:
+        application = with_inside(DomainDispatcherApplication(create_backend_app), clock)
+        run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=True, request_handler=MotoRequestHandler)
 
 
 if __name__ == "__main__":

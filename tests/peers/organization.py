@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -48,7 +48,7 @@ class Moto:
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, Path(__file__).with_name("moto_server.py"), str(port)],
-                env={"PATH": "/usr/bin:/bin"} | clock.environment(),
+                env={"PATH": "/usr/bin:/bin"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -60,6 +60,7 @@ class Moto:
             assert self._process.poll() is None, f"moto did not start:\n{self._log.read_text()}"
             try:
                 self.reset()
+                self._clock.follow(self._shift)
                 return self
             except urllib.error.URLError:
                 time.sleep(0.2)
@@ -68,13 +69,15 @@ class Moto:
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait(timeout=10)
-        self._clock.release(self._process.pid)
 
     def reset(self) -> None:
         """Forgets everything."""
         self._ask("moto-api/reset", b"")
         # RotateSecret looks its function up and calls it: without Docker, moto's stand-in answers and runs nothing.
         self._ask("moto-api/config", json.dumps({"lambda": {"use_docker": False}}).encode())
+
+    def _shift(self, offset: timedelta) -> None:
+        self._ask("clock", str(int(offset.total_seconds())).encode())
 
     def inside(self) -> Any:
         """Mails and secret keys, which no API tells."""
