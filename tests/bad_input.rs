@@ -193,7 +193,7 @@ fn each_setting_out_of_range_is_refused_by_name_value_and_what_is_allowed() {
         ("EMAIL_TEMPLATE_AUDIT", "/etc/passwd", ""),
         ("ROTATION_FUNCTION_ARN", "keywheel-rotation", "arn:<partition>:lambda"),
         ("SECRETS_KMS_KEY_ID", "my key", "KMS key"),
-        ("RESOURCE_OWNER_TAG", LONG, "tag key"),
+        ("RESOURCE_OWNER_TAG", LONG, "1 to 128 letters"),
         ("READER_GROUP", "no/slash", ""),
         ("MAX_CONCURRENCY", "0", "1 to 256"),
         ("MAX_CONCURRENCY", "257", "1 to 256"),
