@@ -1,0 +1,123 @@
+"""What AWS knows about a caller and writes into a policy's blanks, and ministack does not."""
+
+import contextvars
+import dataclasses
+import re
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_region
+from ministack.services import iam, organizations
+
+VARIABLE = re.compile(r"\$\{([^}]*)\}")
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
+SPECIAL = {"*": "*", "?": "?", "$": "$"}
+# A text that no ARN and no value is: a statement whose variable has no value applies to nothing.
+NOTHING = "\0"
+
+# The role that a state machine runs as.
+running_as: contextvars.ContextVar[str] = contextvars.ContextVar("running_as")
+
+
+def management_account_of(account: str) -> str | None:
+    """The account whose organization this one is in, as a member or as itself; None for an account in none."""
+    memberships = [master for master, member in organizations._accounts.to_dict() if member == account]
+    # An account that once asked ministack about Organizations also has an organization of its own.
+    return min(memberships, key=lambda master: master == account, default=None)
+
+
+def _organization_of(account: str) -> str | None:
+    master = management_account_of(account)
+    found = organizations._orgs.get_scoped(master, None, "self") if master else None
+    return found and found["Id"]
+
+
+def _role_arn(context: Any) -> str:
+    name = iam_evaluator._role_name_from_assumed_arn(context.principal_arn)
+    role = iam._roles.get_scoped(context.principal_account, None, name)
+    return role["Arn"] if role else context.principal_arn
+
+
+def _say_who_calls() -> None:
+    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+
+    - `aws:PrincipalArn` of a role's session is the role's ARN. ministack: the session's.
+    - `aws:PrincipalOrgID` of a member account is its organization's. ministack: members are in none.
+    """
+    resolve = iam_evaluator._resolve_condition_key
+
+    def corrected(key: str, context: Any) -> Any:
+        if key.lower() == "aws:principalarn" and context.principal_type == "AssumedRole":
+            return _role_arn(context)
+        if key.lower() == "aws:principalorgid":
+            return _organization_of(context.principal_account)
+        return resolve(key, context)
+
+    iam_evaluator._resolve_condition_key = corrected
+
+
+def _fill_in_variables() -> None:
+    """Policy variables stand for the caller's values in resources and conditions. ministack takes them literally."""
+    first_match, conditions_met = iam_evaluator._first_match, iam_evaluator._conditions_met
+
+    def filled(text: str, context: Any) -> str:
+        missing = False
+
+        def value(variable: re.Match[str]) -> str:
+            nonlocal missing
+            key = variable[1].strip()
+            known = SPECIAL.get(key) or iam_evaluator._resolve_condition_key(key, context)
+            missing |= not isinstance(known, str)
+            return str(known)
+
+        text = VARIABLE.sub(value, text)
+        return NOTHING if missing else text
+
+    def filled_all(values: Any, context: Any) -> list[str]:
+        return [filled(str(value), context) for value in (values if isinstance(values, list) else [values])]
+
+    def matching(context: Any, statements: list[Any], effect: str) -> Any:
+        return first_match(
+            context,
+            [
+                dataclasses.replace(
+                    statement,
+                    resources=filled_all(statement.resources, context),
+                    not_resources=filled_all(statement.not_resources, context),
+                )
+                for statement in statements
+            ],
+            effect,
+        )
+
+    def met(conditions: Any, context: Any) -> bool:
+        blocks = {
+            operator: {key: filled_all(values, context) for key, values in block.items()}
+            for operator, block in (conditions or {}).items()
+        }
+        return conditions_met(blocks, context)
+
+    iam_evaluator._first_match = matching
+    iam_evaluator._conditions_met = met
+
+
+def refused_to_role(role_arn: str, action: str, resource: str) -> str:
+    """Why a role's own policies refuse a call; empty if they allow it."""
+    account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
+    session = f"arn:aws:sts::{account}:assumed-role/{name}/service"
+    context = iam_evaluator.EvalContext(
+        principal_arn=session,
+        principal_type="AssumedRole",
+        principal_account=account,
+        action=action,
+        resource_arn=resource,
+        region=get_region(),
+    )
+    decision = iam_evaluator.evaluate(context, iam_evaluator._gather_role_policies(name, account)).decision
+    return "" if decision == "Allow" else f"{role_arn} is not authorized to perform {action} on {resource}"
+
+
+def correct() -> None:
+    """Puts all of these right."""
+    _say_who_calls()
+    _fill_in_variables()
