@@ -1,9 +1,11 @@
 """keywheel, deployed: the templates as they stand in `sam/`, by the SAM CLI, with executables that were built before."""
 
+import io
 import json
 import os
 import shutil
 import subprocess
+import zipfile
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ class Deployment:
         self._organization = organization
         self._folder = folder
         self._primary = organization.primary
+        # Executable → logical id of its function.
+        self._functions: dict[str, str] = {}
+        self._machine = ""
         self._template = self._build(executables)
 
     # --- the main stack ---
@@ -38,13 +43,15 @@ class Deployment:
         """
         source = REPOSITORY / "sam/template.yaml"
         template = yaml_parse(source.read_text())
-        for resource in template["Resources"].values():
+        for logical_id, resource in template["Resources"].items():
             properties = resource.get("Properties", {})
             if resource["Type"] == "AWS::Serverless::Function":
                 binary = resource.pop("Metadata")["BuildProperties"]["Binary"]
                 properties["CodeUri"] = str(self._artifact(executables / binary))
+                self._functions[binary] = logical_id
             if resource["Type"] == "AWS::Serverless::StateMachine":
                 properties["DefinitionUri"] = str(source.parent / properties["DefinitionUri"])
+                self._machine = logical_id
         built = self._folder / "template.json"
         built.write_text(json.dumps(template))
         return built
@@ -91,10 +98,19 @@ class Deployment:
         listed = [each for page in pages.paginate(StackName=STACK) for each in page["StackResourceSummaries"]]
         return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in listed}
 
-    @cached_property
-    def outputs(self) -> dict[str, str]:
-        [stack] = self._primary.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
-        return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+    def function(self, executable: str) -> str:
+        """The name of the function that an executable is deployed as."""
+        return self.resources[self._functions[executable]]
+
+    def role_of(self, executable: str) -> str:
+        """The ARN of the function's execution role."""
+        described = self._primary.client("lambda").get_function_configuration(FunctionName=self.function(executable))
+        return described["Role"]
+
+    @property
+    def machine(self) -> str:
+        """The ARN of the state machine."""
+        return self.resources[self._machine]
 
     # --- the members ---
 
@@ -120,37 +136,33 @@ class Deployment:
         payload = json.loads(answer["Payload"].read() or b"null")
         return {"error": payload} if "FunctionError" in answer else {"answer": payload}
 
-    def session_of(self, function: str) -> Credentials:
-        """The credentials of a function's role: a second function, with the same role, tells its own."""
-        role = self._primary.client("lambda").get_function_configuration(FunctionName=function)["Role"]
-        return self.session_of_execution_role(role)
-
-    def session_of_execution_role(self, role: str) -> Credentials:
+    def session_of(self, executable: str) -> Credentials:
+        """A session of a function's role: a second function, with the same role, tells its own credentials."""
         client = self._primary.client("lambda")
-        name = f"teller-{role.rsplit('/', 1)[-1][-40:]}"
+        name = f"{executable}-{TELLER}"
         client.create_function(
-            FunctionName=name, Runtime="python3.12", Handler="index.tell", Role=role, Code={"ZipFile": _teller()}
+            FunctionName=name,
+            Runtime="python3.12",
+            Handler="index.tell",
+            Role=self.role_of(executable),
+            Code={"ZipFile": zipped("index.py", TELLERS_CODE)},
         )
         told = self.invoke(name, {})["answer"]
         client.delete_function(FunctionName=name)
         return told
 
 
-def _teller() -> bytes:
-    return zipped(
-        "index.py",
-        "import os\n"
-        "NAMES = ['aws_access_key_id', 'aws_secret_access_key', 'aws_session_token']\n"
-        "def tell(event, context):\n"
-        "    return {name: os.environ[name.upper()] for name in NAMES}\n",
-    )
+TELLER = "teller"
+TELLERS_CODE = """
+import os
+NAMES = ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"]
+def tell(event, context):
+    return {name: os.environ[name.upper()] for name in NAMES}
+"""
 
 
 def zipped(name: str, text: str) -> bytes:
     """A zip with one file."""
-    import io
-    import zipfile
-
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr(name, text)

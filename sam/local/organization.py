@@ -58,7 +58,7 @@ class Account:
         role = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
         everything = json.dumps(_statement("*", Resource="*"))
         self.iam.put_role_policy(RoleName=name, PolicyName="everything", PolicyDocument=everything)
-        # ministack does not let root assume roles, no more than AWS does.
+        # A user in between: AWS lets no root assume a role.
         self.iam.create_user(UserName=f"{name}-user")
         self.iam.put_user_policy(UserName=f"{name}-user", PolicyName="everything", PolicyDocument=everything)
         key = self.iam.create_access_key(UserName=f"{name}-user")["AccessKey"]

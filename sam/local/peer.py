@@ -23,9 +23,8 @@ Credentials = dict[str, str]
 class Peer:
     """AWS, as far as ministack and the corrections in `peer_server` are that. Use it as a context."""
 
-    def __init__(self, folder: Path, primary_account: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._primary_account = primary_account
         self._decisions = folder / "decisions.jsonl"
         self._birthday = folder / "birthday"
         self.log = folder / "ministack.log"
@@ -51,7 +50,7 @@ class Peer:
             "AUTH": "true",
             # Waits in state machines take no time.
             "SFN_WAIT_SCALE": "0",
-            "MINISTACK_ACCOUNT_ID": self._primary_account,
+            
             "MINISTACK_REGION": REGION,
             # ministack hands this on to the functions: the template needs no parameter for it.
             "AWS_ENDPOINT_URL": self.url,

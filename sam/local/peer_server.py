@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ministack.core import iam_evaluator
-from ministack.services import iam, organizations, stepfunctions, sts
+from ministack.services import iam, organizations, stepfunctions
 from ministack.services.cloudformation import provisioners
 
 import policy_evaluation
@@ -133,9 +133,17 @@ def make_groups_by_template() -> None:
 
 
 def run_state_machines_as_their_role() -> None:
-    """A state machine calls a function as its own role. ministack's calls it as nobody, and is never refused."""
+    """A state machine calls functions, and starts the children of a Distributed Map, as its own role. ministack's does
+    so as nobody, and is never refused.
+    """
     run_execution, call_lambda = stepfunctions._run_execution, stepfunctions._call_lambda
+    run_distributed_map = stepfunctions._run_distributed_map
     role = policy_evaluation.running_as
+
+    def check(action: str, resource: str, error: str) -> None:
+        refused = policy_evaluation.refused_to_role(role.get(), action, resource)
+        if refused:
+            raise stepfunctions._ExecutionError(error, refused)
 
     def running(execution_arn: str) -> Any:
         machine = stepfunctions._executions[execution_arn]["stateMachineArn"]
@@ -143,13 +151,16 @@ def run_state_machines_as_their_role() -> None:
         return run_execution(execution_arn)
 
     def calling(function: str, event: Any) -> Any:
-        refused = policy_evaluation.refused_to_role(role.get(), "lambda:InvokeFunction", function)
-        if refused:
-            raise stepfunctions._ExecutionError("Lambda.AccessDeniedException", refused)
+        check("lambda:InvokeFunction", function, "Lambda.AccessDeniedException")
         return call_lambda(function, event)
+
+    def mapping(state: Any, raw_input: Any, effective: Any, iterator: Any, execution: Any, context: Any) -> Any:
+        check("states:StartExecution", execution["stateMachineArn"], "States.Permissions")
+        return run_distributed_map(state, raw_input, effective, iterator, execution, context)
 
     stepfunctions._run_execution = running
     stepfunctions._call_lambda = calling
+    stepfunctions._run_distributed_map = mapping
 
 
 def main() -> None:
@@ -163,7 +174,6 @@ def main() -> None:
     make_groups_by_template()
     run_state_machines_as_their_role()
     secrets_service.correct()
-    assert sts is not None
     # ministack reads its own arguments.
     del sys.argv[1:]
     from ministack.app import main as serve

@@ -2,10 +2,11 @@
 
 import contextvars
 import dataclasses
+import json
 import re
 from typing import Any
 
-from ministack.core import iam_evaluator
+from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_region
 from ministack.services import iam, organizations
 
@@ -101,6 +102,34 @@ def _fill_in_variables() -> None:
     iam_evaluator._conditions_met = met
 
 
+def _name_the_resource() -> None:
+    """https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+
+    - AddUserToGroup is about the group. ministack: about the user.
+    - GetAccessKeyLastUsed is about the key's user. ministack: about anything.
+    - A user's ARN holds the path. ministack: never.
+    - Organizations' DescribeAccount is about the account. ministack: about the organization.
+    """
+    extract = iam_actions.extract_resource_arn
+
+    def corrected(service: str, method: str, path: str, headers: Any, body: Any, query: Any, *rest: Any) -> str:
+        arn = extract(service, method, path, headers, body, query, *rest)
+        if service == "organizations":
+            about = organizations._accounts.get(json.loads(body or b"{}").get("AccountId") or "")
+            return about["Arn"] if about else arn
+        if service != "iam":
+            return arn
+        asked = {name: iam._p(query, name) for name in ("Action", "UserName", "GroupName", "AccessKeyId")}
+        if asked["Action"] in ("AddUserToGroup", "RemoveUserFromGroup"):
+            group = iam._groups.get(asked["GroupName"])
+            return group["Arn"] if group else arn
+        key = iam._access_keys.get(asked["AccessKeyId"]) or {}
+        user = iam._users.get(asked["UserName"] or key.get("UserName", ""))
+        return user["Arn"] if user else arn
+
+    iam_actions.extract_resource_arn = corrected
+
+
 def refused_to_role(role_arn: str, action: str, resource: str) -> str:
     """Why a role's own policies refuse a call; empty if they allow it."""
     account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
@@ -120,4 +149,5 @@ def refused_to_role(role_arn: str, action: str, resource: str) -> str:
 def correct() -> None:
     """Puts all of these right."""
     _say_who_calls()
+    _name_the_resource()
     _fill_in_variables()
