@@ -23,6 +23,8 @@ class Account:
         self.name = name
         self._peer = peer
         self.secret_keys: dict[str, str] = {}
+        # Those that were made with keys.
+        self.users: list[str] = []
 
     def client(self, service: str) -> Any:
         return self._peer.client(service, root_of(self.id))
@@ -40,6 +42,7 @@ class Account:
             key = self.iam.create_access_key(UserName=name)["AccessKey"]
             self.secret_keys[key["AccessKeyId"]] = key["SecretAccessKey"]
         self._peer.born(0)
+        self.users.append(name)
 
     def keys(self, user: str) -> dict[str, str]:
         """The user's keys: id → status."""
@@ -66,6 +69,15 @@ class Account:
         session = assume(self._peer.client("sts", user), role)
         self.iam.delete_access_key(UserName=f"{name}-user", AccessKeyId=key["AccessKeyId"])
         return lambda service: self._peer.client(service, session)
+
+    def role_of_state_machines(self, name: str) -> str:
+        """Makes a role for state machines of that name, which call functions of that name; answers its ARN."""
+        trust = _statement("sts:AssumeRole", Principal={"Service": "states.amazonaws.com"})
+        role = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        for action in ("lambda:InvokeFunction", "states:StartExecution"):
+            document = json.dumps(_statement(action, Resource=f"arn:aws:*:*:{self.id}:*:{name}"))
+            self.iam.put_role_policy(RoleName=name, PolicyName=action.replace(":", "-"), PolicyDocument=document)
+        return role
 
 
 def assume(sts: Any, role: str) -> Credentials:

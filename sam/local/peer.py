@@ -46,6 +46,7 @@ class Peer:
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
             "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
             # Signatures are checked and policies are enforced.
             "AUTH": "true",
             # Waits in state machines take no time.
@@ -100,6 +101,10 @@ class Peer:
     def decisions(self) -> list[dict[str, str]]:
         """Every decision about a call by anybody but an account's root, oldest first."""
         return [json.loads(line) for line in self._decisions.read_text().splitlines()]
+
+    def mails(self, account: str) -> list[dict[str, Any]]:
+        """The mails that an account sent, oldest first."""
+        return self.get(f"_ministack/ses/messages?account={account}")["messages"].get(account, [])
 
     def client(self, service: str, credentials: Credentials) -> Any:
         # A call that is refused or fails is what the checks are about: it is not made a second time.

@@ -176,9 +176,10 @@ def main() -> None:
     secrets_service.correct()
     # ministack reads its own arguments.
     del sys.argv[1:]
-    from ministack.app import main as serve
+    from ministack import app
 
-    serve()
+    policy_evaluation.tell_who_sends(app)
+    app.main()
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class Sweep:
     """The stack updated so that it acts, and the first execution of the state machine that does."""
 
     def __init__(self, deployment: Deployment) -> None:
-        deployment.deploy(**deployment.acting)
+        deployment.deploy(DryRun="false")
         self.execution = deployment.execute()
         self.output = state_machine.output(self.execution)
         self.secrets = secrets(deployment.organization.primary)
@@ -100,7 +100,7 @@ class Retirement:
     def __init__(self, deployment: Deployment) -> None:
         organization = deployment.organization
         self.deleted_in, self.exempt_in = organization.members[1], organization.members[2]
-        deployment.deploy(**deployment.acting, **deployment.without_grace)
+        deployment.deploy(DryRun="false", InstallationGracePeriod="0", RecoveryGracePeriod="0")
         self._delete_user(self.deleted_in, "new-bot")
         group = {"GroupName": "ASAIAMExemptionsGroup", "UserName": "new-bot"}
         self.exempt_in.iam.add_user_to_group(**group)

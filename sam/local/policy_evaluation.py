@@ -8,7 +8,7 @@ from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_region
-from ministack.services import iam, organizations
+from ministack.services import iam, organizations, secretsmanager
 
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
@@ -18,6 +18,9 @@ NOTHING = "\0"
 
 # The role that a state machine runs as.
 running_as: contextvars.ContextVar[str] = contextvars.ContextVar("running_as")
+
+# The address that a mail is sent from.
+sending_as: contextvars.ContextVar[str] = contextvars.ContextVar("sending_as")
 
 
 def management_account_of(account: str) -> str | None:
@@ -44,6 +47,7 @@ def _say_who_calls() -> None:
 
     - `aws:PrincipalArn` of a role's session is the role's ARN. ministack: the session's.
     - `aws:PrincipalOrgID` of a member account is its organization's. ministack: members are in none.
+    - `aws:ResourceOrgID` is that of the account in the resource's ARN. ministack: unknown.
     """
     resolve = iam_evaluator._resolve_condition_key
 
@@ -52,6 +56,10 @@ def _say_who_calls() -> None:
             return _role_arn(context)
         if key.lower() == "aws:principalorgid":
             return _organization_of(context.principal_account)
+        if key.lower() == "aws:resourceorgid":
+            return _organization_of(iam_evaluator._account_from_arn(context.resource_arn) or context.principal_account)
+        if key.lower() == "ses:fromaddress":
+            return sending_as.get(None)
         return resolve(key, context)
 
     iam_evaluator._resolve_condition_key = corrected
@@ -130,6 +138,41 @@ def _name_the_resource() -> None:
     iam_actions.extract_resource_arn = corrected
 
 
+def _tell_what_is_asked() -> None:
+    """Condition keys that services make of the request, and ministack does not.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html
+    """
+    request_context = iam_actions.request_tag_context
+
+    def corrected(service: str, action: str, body: Any, query: Any) -> dict[str, Any]:
+        context = dict(request_context(service, action, body, query))
+        if service == "secretsmanager":
+            asked = json.loads(body or b"{}")
+            _, secret = secretsmanager._resolve(asked.get("SecretId"))
+            keys = {
+                "secretsmanager:BlockPublicPolicy": json.dumps(asked.get("BlockPublicPolicy")),
+                "secretsmanager:RotationLambdaARN": asked.get("RotationLambdaARN"),
+                "secretsmanager:resource/AllowRotationLambdaArn": (secret or {}).get("RotationLambdaARN"),
+            }
+            context |= {key: value for key, value in keys.items() if value not in (None, "null")}
+        return context
+
+    iam_actions.request_tag_context = corrected
+
+
+def tell_who_sends(app: Any) -> None:
+    """`ses:FromAddress` is the sender of a mail. ministack: unknown. `app` is its module of that name."""
+    enforce = app._enforce_ses_v2
+
+    def corrected(method: str, path: str, headers: Any, body: bytes, query: Any, request_id: str) -> Any:
+        if path.endswith("/outbound-emails"):
+            sending_as.set(json.loads(body).get("FromEmailAddress"))
+        return enforce(method, path, headers, body, query, request_id)
+
+    app._enforce_ses_v2 = corrected
+
+
 def refused_to_role(role_arn: str, action: str, resource: str) -> str:
     """Why a role's own policies refuse a call; empty if they allow it."""
     account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
@@ -150,4 +193,5 @@ def correct() -> None:
     """Puts all of these right."""
     _say_who_calls()
     _name_the_resource()
+    _tell_what_is_asked()
     _fill_in_variables()

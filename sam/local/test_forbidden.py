@@ -131,14 +131,10 @@ def test_a_foreign_organization_gets_in_nowhere(
     refused(foreign("kms").describe_key, KeyId=deployment.kms_key)
 
 
-def test_a_member_that_left_the_organization_is_out(
-    peer: Peer, deployment: Deployment, organization: Organization, rotated: Rotations
+def test_a_member_role_trusts_no_other_organization(
+    peer: Peer, deployment: Deployment, organization: Organization, swept: Sweep
 ) -> None:
-    """The stack in another organization, everything else as it was: the member roles trust it no more."""
-    stranger = organization.members[-1]
-    said = [each for each in peer.decisions() if each["decision"] == "NotTrusted"]
-    assert all(stranger.id not in each["resource"] for each in said)
-    deployment.deploy_member_of_another_organization(organization.bare)
-    session = peer.client("sts", deployment.session_of("sweeper"))
+    """The right role of the right account, but in another organization than the one that the member role names."""
+    deployment.deploy_member(organization.bare, OrganizationId=organization.foreign_id)
     role = f"arn:aws:iam::{organization.bare.id}:role/{MEMBER_ROLE}"
-    refused(session.assume_role, RoleArn=role, RoleSessionName="check")
+    refused(peer.client("sts", deployment.session_of("sweeper")).assume_role, RoleArn=role, RoleSessionName="check")

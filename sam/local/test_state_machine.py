@@ -54,7 +54,7 @@ class StandIn:
             Code={"ZipFile": zipped("index.py", STAND_IN)},
             Environment={"Variables": {"FAILING": ""}},
         )
-        role = account.role_for_states("stand-in")
+        role = account.role_of_state_machines("stand-in")
         self._machine = self._states.create_state_machine(
             name="stand-in",
             definition=deployed["definition"].replace(sweeper["FunctionArn"], function["FunctionArn"]),
