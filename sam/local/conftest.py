@@ -74,4 +74,4 @@ def pytest_exception_interact(node: Any, call: Any, report: pytest.TestReport) -
     """With a failure: what ministack and the functions said last."""
     peer = node.funcargs.get("peer") if hasattr(node, "funcargs") else None
     if peer is not None:
-        report.sections.append(("ministack and the functions", peer.log.read_text(errors="replace")[-8000:]))
+        report.sections.append(("ministack and the functions", peer.log.read_text(errors="replace")[-3000:]))

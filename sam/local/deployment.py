@@ -37,7 +37,7 @@ class Deployment:
 
     def __init__(self, peer: Peer, organization: Organization, executables: Path, folder: Path) -> None:
         self.organization = organization
-        self._peer = peer
+        self.peer = peer
         self._folder = folder
         self._primary = organization.primary
         self._template = self._build(executables)
@@ -93,7 +93,7 @@ class Deployment:
             "PATH": os.environ["PATH"],
             # Neither the person's configuration nor the person's credentials.
             "HOME": str(self._folder),
-            "AWS_ENDPOINT_URL": self._peer.url,
+            "AWS_ENDPOINT_URL": self.peer.url,
             "AWS_EC2_METADATA_DISABLED": "true",
             "SAM_CLI_TELEMETRY": "0",
             **{name.upper(): value for name, value in root_of(self._primary.id).items()},
@@ -160,6 +160,10 @@ class Deployment:
     def execute(self, event: Any = None) -> dict[str, Any]:
         """Starts the state machine, and waits for its end."""
         return state_machine.run(self._primary.client("stepfunctions"), self.machine, event or {})
+
+    def failed_accounts(self, execution: dict[str, Any]) -> dict[str, str]:
+        """The accounts that failed in an execution, with what is said of each."""
+        return state_machine.failed_items(self._primary.client("stepfunctions"), execution["executionArn"])
 
     def invoke(self, function: str, event: Any) -> dict[str, Any]:
         """Lambda's Invoke: the answer under `answer`, or the error under `error`."""

@@ -74,6 +74,12 @@ class Rotation:
                 SecretId=self.name, VersionStage="AWSPENDING", RemoveFromVersionId=self.token
             )
 
+    def as_user(self, service: str) -> Any:
+        """A client that signs with the new key."""
+        value = self.value()
+        key = {"aws_access_key_id": value["AccessKeyId"], "aws_secret_access_key": value["SecretAccessKey"]}
+        return self._deployment.peer.client(service, key)
+
     def value(self) -> dict[str, str]:
         """The current value, as the stack account's root reads it."""
         return json.loads(self._store.get_secret_value(SecretId=self.arn)["SecretString"])

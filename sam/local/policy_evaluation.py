@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
-from ministack.core.responses import get_region
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import iam, organizations, secretsmanager
 
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -117,6 +117,7 @@ def _name_the_resource() -> None:
     - GetAccessKeyLastUsed is about the key's user. ministack: about anything.
     - A user's ARN holds the path. ministack: never.
     - Organizations' DescribeAccount is about the account. ministack: about the organization.
+    - SendEmail is about the sender's identity, here always a domain. ministack: about anything, unless its ARN is given.
     """
     extract = iam_actions.extract_resource_arn
 
@@ -125,6 +126,9 @@ def _name_the_resource() -> None:
         if service == "organizations":
             about = organizations._accounts.get(json.loads(body or b"{}").get("AccountId") or "")
             return about["Arn"] if about else arn
+        if service == "ses" and path.endswith("/outbound-emails"):
+            domain = json.loads(body)["FromEmailAddress"].rpartition("@")[2].rstrip(">")
+            return f"arn:aws:ses:{get_region()}:{get_account_id()}:identity/{domain}"
         if service != "iam":
             return arn
         asked = {name: iam._p(query, name) for name in ("Action", "UserName", "GroupName", "AccessKeyId")}

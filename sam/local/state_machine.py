@@ -21,3 +21,20 @@ def output(described: dict[str, Any]) -> Any:
     """The output of an execution that must have succeeded."""
     assert described["status"] == "SUCCEEDED", {name: described.get(name) for name in ("status", "error", "cause")}
     return json.loads(described["output"])
+
+
+def map_runs(client: Any, execution: str) -> list[dict[str, int]]:
+    """How many items each Map Run of an execution had, by what became of them."""
+    listed = client.list_map_runs(executionArn=execution)["mapRuns"]
+    return [client.describe_map_run(mapRunArn=each["mapRunArn"])["itemCounts"] for each in listed]
+
+
+def failed_items(client: Any, execution: str) -> dict[str, str]:
+    """The accounts whose item failed, and why: what a person finds in the Map Runs."""
+    failed = {}
+    for run in client.list_map_runs(executionArn=execution)["mapRuns"]:
+        children = client.list_executions(mapRunArn=run["mapRunArn"], statusFilter="FAILED")["executions"]
+        for child in children:
+            described = client.describe_execution(executionArn=child["executionArn"])
+            failed[json.loads(described["input"])["account"]] = f"{described.get('error')}: {described.get('cause')}"
+    return failed
