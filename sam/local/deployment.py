@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import subprocess
+import tomllib
 import zipfile
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from peer import REGION, Credentials, Peer, root_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAM_CLI = REPOSITORY / ".tools/sam-cli/bin/sam"
+SAM_CONFIGURATION = REPOSITORY / "sam/samconfig.toml"
 STACK = "keywheel"
 MEMBER_STACK = "keywheel-member"
 SENDER = "keys@example.com"
@@ -81,15 +83,17 @@ class Deployment:
         shutil.copytree(REPOSITORY / "templates", artifact / "templates")
         return artifact
 
-    def deploy(self, **parameters: str) -> None:
-        """`sam deploy`, as a person would call it. A second call updates the stack."""
+    def deploy(self, environment: str, **parameters: str) -> None:
+        """`sam deploy` with an environment of samconfig.toml, as a person would call it. A second call updates."""
+        configured = tomllib.loads(SAM_CONFIGURATION.read_text())[environment]["deploy"]["parameters"]
+        # On the command line they replace those of the environment.
         overrides = [f"{name}={value}" for name, value in (self._parameters | parameters).items()]
         command = [
-            *(SAM_CLI, "deploy", "--stack-name", STACK, "--template-file", self._template, "--resolve-s3"),
-            *("--capabilities", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND", "--no-confirm-changeset"),
-            *("--no-fail-on-empty-changeset", "--region", REGION, "--parameter-overrides", *overrides),
+            *(SAM_CLI, "deploy", "--config-file", SAM_CONFIGURATION, "--config-env", environment),
+            *("--template-file", self._template, "--no-confirm-changeset", "--region", REGION),
+            *("--parameter-overrides", *configured["parameter_overrides"], *overrides),
         ]
-        environment = {
+        process_environment = {
             "PATH": os.environ["PATH"],
             # Neither the person's configuration nor the person's credentials.
             "HOME": str(self._folder),
@@ -99,7 +103,7 @@ class Deployment:
             **{name.upper(): value for name, value in root_of(self._primary.id).items()},
         }
         run = subprocess.run(
-            command, env=environment, cwd=self._folder, stdin=subprocess.DEVNULL, capture_output=True, text=True
+            command, env=process_environment, cwd=self._folder, stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
         said = re.sub(r"(?m)^\s*(Uploading to .*)?$\n", "", run.stdout + run.stderr)
         assert run.returncode == 0, f"{said}\n{self._events()}"

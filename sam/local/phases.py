@@ -12,11 +12,11 @@ STEPS = ["createSecret", "setSecret", "testSecret", "finishSecret"]
 
 
 class DryRun:
-    """The stack with the template's defaults, and one execution: what a careful person does first."""
+    """The stack as `default` makes it, and one execution: what a careful person does first."""
 
     def __init__(self, deployment: Deployment) -> None:
         organization = deployment.organization
-        deployment.deploy()
+        deployment.deploy("default")
         for member in organization.members:
             deployment.deploy_member(member)
         self.output = state_machine.output(deployment.execute())
@@ -24,10 +24,10 @@ class DryRun:
 
 
 class Sweep:
-    """The stack updated so that it acts, and the first execution of the state machine that does."""
+    """The stack updated to `enforce`, and the first execution of the state machine that does."""
 
     def __init__(self, deployment: Deployment) -> None:
-        deployment.deploy(DryRun="false")
+        deployment.deploy("enforce")
         self.execution = deployment.execute()
         self.output = state_machine.output(self.execution)
         self.secrets = secrets(deployment.organization.primary)
@@ -106,7 +106,7 @@ class Retirement:
     def __init__(self, deployment: Deployment) -> None:
         organization = deployment.organization
         self.deleted_in, self.exempt_in = organization.members[1], organization.members[2]
-        deployment.deploy(DryRun="false", InstallationGracePeriod="0", RecoveryGracePeriod="0")
+        deployment.deploy("enforce", InstallationGracePeriod="0", RecoveryGracePeriod="0")
         self._delete_user(self.deleted_in, "new-bot")
         group = {"GroupName": "ASAIAMExemptionsGroup", "UserName": "new-bot"}
         self.exempt_in.iam.add_user_to_group(**group)
