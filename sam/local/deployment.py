@@ -50,7 +50,7 @@ class Deployment:
             "SenderEmail": SENDER,
             "SesDomain": "example.com",
             "Architecture": ARCHITECTURE,
-            # Runs are started by the checks.
+            # The checks start all runs but the last.
             "ScheduleState": "DISABLED",
         }
 
@@ -86,8 +86,8 @@ class Deployment:
     def deploy(self, environment: str, **parameters: str) -> None:
         """`sam deploy` with an environment of samconfig.toml, as a person would call it. A second call updates."""
         configured = tomllib.loads(SAM_CONFIGURATION.read_text())[environment]["deploy"]["parameters"]
-        # On the command line they replace those of the environment.
-        overrides = [f"{name}={value}" for name, value in (self._parameters | parameters).items()]
+        # On the command line they replace those of the environment. In quotes: a schedule has spaces in it.
+        overrides = [f'{name}="{value}"' for name, value in (self._parameters | parameters).items()]
         command = [
             *(SAM_CLI, "deploy", "--config-file", SAM_CONFIGURATION, "--config-env", environment),
             *("--template-file", self._template, "--no-confirm-changeset", "--region", REGION),
@@ -135,6 +135,11 @@ class Deployment:
         """The ARN of the state machine."""
         return self.resources["StateMachine"]
 
+    @property
+    def schedules_role(self) -> str:
+        """The ARN of the role that the schedule starts runs as."""
+        return self._primary.iam.get_role(RoleName=self.resources["ScheduleRole"])["Role"]["Arn"]
+
     @cached_property
     def kms_key(self) -> str:
         """The ARN of the key that secrets are encrypted with."""
@@ -164,6 +169,14 @@ class Deployment:
     def execute(self, event: Any = None) -> dict[str, Any]:
         """Starts the state machine, and waits for its end."""
         return state_machine.run(self._primary.client("stepfunctions"), self.machine, event or {})
+
+    def executions(self) -> set[str]:
+        """The ARNs of all executions of the state machine."""
+        return state_machine.executions(self._primary.client("stepfunctions"), self.machine)
+
+    def scheduled_execution(self, before: set[str]) -> dict[str, Any]:
+        """Waits for the schedule to start an execution that was not there before, and for its end."""
+        return state_machine.started_by_others(self._primary.client("stepfunctions"), self.machine, before)
 
     def failed_accounts(self, execution: dict[str, Any]) -> dict[str, str]:
         """The accounts that failed in an execution, with what is said of each."""

@@ -6,7 +6,7 @@ DECISIONS is a file to which every decision about a call is appended, one JSON o
 says how many days ago new users and access keys were made, as long as it exists. Address, port and the checking of
 policies are ministack's own settings, by environment.
 
-Each function of `corrections` and below is one departure: what AWS does, and what ministack 1.5.33 does instead.
+Each function here, and in the two modules, is one departure or a few of a kind: what AWS does, and what ministack 1.5.33 does instead.
 Departures that the checks can live with stand as comments where a check meets them.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ministack.core import iam_evaluator
-from ministack.services import iam, organizations, stepfunctions
+from ministack.services import eventbridge, iam, organizations, scheduler, stepfunctions
 from ministack.services.cloudformation import provisioners
 
 import policy_evaluation
@@ -163,6 +163,28 @@ def run_state_machines_as_their_role() -> None:
     stepfunctions._run_distributed_map = mapping
 
 
+def call_targets_only_where_that_is_allowed(note: Decide) -> None:
+    """A schedule calls its target as the role that it names; a rule calls a function that lets it. ministack asks
+    neither the role nor the function, and looks for due schedules every ten seconds only.
+    """
+    invoke = eventbridge._invoke_target
+    actions = {"states": "states:StartExecution", "lambda": "lambda:InvokeFunction"}
+
+    def corrected(target: dict[str, Any], event: Any, source: dict[str, Any], *rest: Any) -> Any:
+        arn, role = target["Arn"], target.get("RoleArn")
+        action = actions[arn.split(":")[2]]
+        if role:
+            caller, allowed = role, not policy_evaluation.refused_to_role(role, action, arn)
+        else:
+            caller = "events.amazonaws.com"
+            allowed = policy_evaluation.admits(arn, caller, source["Arn"])
+        note(caller, action, arn, "Allow" if allowed else "ImplicitDeny")
+        return invoke(target, event, source, *rest) if allowed else None
+
+    eventbridge._invoke_target = corrected
+    scheduler._SCHEDULE_TICK_INTERVAL = 1
+
+
 def main() -> None:
     decisions, birthday = Path(sys.argv[1]), Path(sys.argv[2])
     note = decisions_into(decisions)
@@ -173,6 +195,7 @@ def main() -> None:
     list_accounts_in_pages()
     make_groups_by_template()
     run_state_machines_as_their_role()
+    call_targets_only_where_that_is_allowed(note)
     secrets_service.correct()
     # ministack reads its own arguments.
     del sys.argv[1:]

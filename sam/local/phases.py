@@ -2,11 +2,12 @@
 
 import json
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import state_machine
 from deployment import Deployment
-from organization import Account, secret_name
+from organization import Account, Organization, secret_name
 
 STEPS = ["createSecret", "setSecret", "testSecret", "finishSecret"]
 
@@ -98,28 +99,35 @@ class Rotations:
 
 
 class Retirement:
-    """Without any grace, one execution disables the old keys and the next one deletes them.
+    """Without any grace, one execution disables the old keys and the next one, which the schedule starts, deletes them.
 
-    Meanwhile a user is deleted and another made exempt.
+    Meanwhile a user is deleted and another made exempt; that is taken back before the last execution.
     """
 
     def __init__(self, deployment: Deployment) -> None:
         organization = deployment.organization
         self.deleted_in, self.exempt_in = organization.members[1], organization.members[2]
-        deployment.deploy("enforce", InstallationGracePeriod="0", RecoveryGracePeriod="0")
+        deployment.deploy(
+            "enforce",
+            InstallationGracePeriod="0",
+            RecoveryGracePeriod="0",
+            ScheduleState="ENABLED",
+            ScheduleExpression=_once(datetime.now(UTC) + timedelta(seconds=30)),
+        )
         self._delete_user(self.deleted_in, "new-bot")
         group = {"GroupName": "ASAIAMExemptionsGroup", "UserName": "new-bot"}
         self.exempt_in.iam.add_user_to_group(**group)
-        self.outputs = [state_machine.output(deployment.execute())]
-        self.after_the_first = {account.id: account.keys(user) for account, user in self._rotated(deployment)}
-        self.outputs.append(state_machine.output(deployment.execute()))
-        self.after_the_second = {account.id: account.keys(user) for account, user in self._rotated(deployment)}
-        # Taken back: the schedule is put in place again.
+        self.first = state_machine.output(deployment.execute())
+        self.after_the_first = {account.id: account.keys(user) for account, user in self._rotated(organization)}
+        exempt = organization.primary.client("secretsmanager").describe_secret(
+            SecretId=secret_name(self.exempt_in, "new-bot")
+        )
+        self.exempt_is_scheduled = exempt["RotationEnabled"]
         self.exempt_in.iam.remove_user_from_group(**group)
-        self.outputs.append(state_machine.output(deployment.execute()))
+        self.scheduled = deployment.scheduled_execution(before=deployment.executions())
+        self.after_the_second = {account.id: account.keys(user) for account, user in self._rotated(organization)}
 
-    def _rotated(self, deployment: Deployment) -> list[tuple[Account, str]]:
-        organization = deployment.organization
+    def _rotated(self, organization: Organization) -> list[tuple[Account, str]]:
         return [(organization.primary, "home-bot"), (organization.members[0], "ci-bot")]
 
     def _delete_user(self, account: Account, user: str) -> None:
@@ -128,6 +136,12 @@ class Retirement:
         for group in account.iam.list_groups_for_user(UserName=user)["Groups"]:
             account.iam.remove_user_from_group(UserName=user, GroupName=group["GroupName"])
         account.iam.delete_user(UserName=user)
+
+
+def _once(moment: datetime) -> str:
+    """The next full minute after a moment, as a schedule that is due once a day."""
+    minute = moment + timedelta(minutes=1)
+    return f"cron({minute.minute} {minute.hour} * * ? *)"
 
 
 def secrets(account: Account) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import iam, organizations, secretsmanager
+from ministack.services import iam, lambda_svc, organizations, secretsmanager
 
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
@@ -191,6 +191,21 @@ def refused_to_role(role_arn: str, action: str, resource: str) -> str:
     )
     decision = iam_evaluator.evaluate(context, iam_evaluator._gather_role_policies(name, account)).decision
     return "" if decision == "Allow" else f"{role_arn} is not authorized to perform {action} on {resource}"
+
+
+def admits(function: str, service: str, source: str = "") -> bool:
+    """Whether a function's own policy lets a service of this account call it, for the sake of a resource."""
+    policy = lambda_svc.function_policy_for_arn(function)
+    context = iam_evaluator.EvalContext(
+        principal_arn=service,
+        principal_type="Service",
+        principal_account=get_account_id(),
+        action="lambda:InvokeFunction",
+        resource_arn=function,
+        region=get_region(),
+        service_context={"aws:sourceaccount": get_account_id(), "aws:sourcearn": source},
+    )
+    return bool(policy) and iam_evaluator.evaluate_resource_policy(policy[0], context, service).decision == "Allow"
 
 
 def correct() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 from ministack.core import iam_evaluator
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, request_scope
 from ministack.core.router import extract_access_key_id
-from ministack.services import kms, lambda_svc
+from ministack.services import kms
 from ministack.services import secretsmanager as service
+
+import policy_evaluation
 
 Answer = tuple[int, dict[str, str], bytes]
 Handler = Callable[[dict[str, Any]], Answer]
@@ -120,18 +122,7 @@ def _refused_by_function(request: dict[str, Any], access_key: str) -> Answer | N
         return None
     if iam_evaluator.enforce(access_key, "lambda:InvokeFunction", "lambda", get_region(), resource_arn=function):
         return error_response_json("AccessDeniedException", f"You may not invoke {function}.", 400)
-    policy = lambda_svc.function_policy_for_arn(function)
-    context = iam_evaluator.EvalContext(
-        principal_arn="secretsmanager.amazonaws.com",
-        principal_type="Service",
-        principal_account=get_account_id(),
-        action="lambda:InvokeFunction",
-        resource_arn=function,
-        region=get_region(),
-        service_context={"aws:sourceaccount": get_account_id()},
-    )
-    decision = policy and iam_evaluator.evaluate_resource_policy(policy[0], context, "secretsmanager.amazonaws.com")
-    if not decision or decision.decision != "Allow":
+    if not policy_evaluation.admits(function, "secretsmanager.amazonaws.com"):
         message = f"Secrets Manager cannot invoke the specified Lambda function {function}."
         return error_response_json("AccessDeniedException", message, 400)
     return None

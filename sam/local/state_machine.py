@@ -8,6 +8,27 @@ from typing import Any
 def run(client: Any, machine: str, event: Any, timeout_seconds: float = 300) -> dict[str, Any]:
     """Starts an execution and waits for its end; answers what DescribeExecution says."""
     execution = client.start_execution(stateMachineArn=machine, input=json.dumps(event))["executionArn"]
+    return wait(client, execution, timeout_seconds)
+
+
+def executions(client: Any, machine: str) -> set[str]:
+    """The ARNs of all executions, whoever started them."""
+    pages = client.get_paginator("list_executions").paginate(stateMachineArn=machine)
+    return {each["executionArn"] for page in pages for each in page["executions"]}
+
+
+def started_by_others(client: Any, machine: str, before: set[str], timeout_seconds: float = 120) -> dict[str, Any]:
+    """Waits for the start of an execution that was not there before, and for its end."""
+    until = time.monotonic() + timeout_seconds
+    while time.monotonic() < until:
+        for execution in executions(client, machine) - before:
+            return wait(client, execution, timeout_seconds)
+        time.sleep(0.5)
+    raise TimeoutError(f"nobody starts {machine} within {timeout_seconds} s")
+
+
+def wait(client: Any, execution: str, timeout_seconds: float) -> dict[str, Any]:
+    """Waits for the end of an execution; answers what DescribeExecution says."""
     until = time.monotonic() + timeout_seconds
     while time.monotonic() < until:
         described = client.describe_execution(executionArn=execution)
