@@ -205,10 +205,12 @@ class Deployment:
 
 
 def _is_unknown_to_ministack(resource: dict[str, Any]) -> bool:
-    """Resources that ministack refuses; what they are for is checked without it.
+    """Resources that ministack refuses; what they are for is checked without it, or not at all.
 
     - A StackSet, also one that a condition leaves out: the checks make the member stacks, as it would.
     - An alarm over metric math.
+
+    It takes a function's dead-letter queue and forgets it: that is not checked here.
     """
     kind = resource["Type"]
     return kind == "AWS::CloudFormation::StackSet" or (

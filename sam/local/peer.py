@@ -106,11 +106,6 @@ class Peer:
         """The mails that an account sent, oldest first."""
         return self.get(f"_ministack/ses/messages?account={account}")["messages"].get(account, [])
 
-    def queued(self, account: str) -> list[str]:
-        """The messages that wait in an account's queues."""
-        regions = self.get(f"_ministack/sqs/messages?account={account}")["messages"].get(account, {})
-        return [message["Body"] for queues in regions.values() for queue in queues.values() for message in queue]
-
     def client(self, service: str, credentials: Credentials) -> Any:
         # A call that is refused or fails is what the checks are about: it is not made a second time.
         config = Config(retries={"total_max_attempts": 1}, read_timeout=300)
