@@ -31,6 +31,7 @@
 //! | [`provision`] | one user's secret, policy and schedule | policy and drift | all above but `rotation` |
 //! | [`notify`] | notices → messages, and sending them | all but sending | `keys`, `settings`, `state`, `lifecycle`, `aws` |
 //! | [`sweep`] | the sweeper | events and report | all above but `rotation` |
+//! | [`metrics`] | counts → lines of the log | yes | the report of `sweep` |
 //! | [`process`] | environment, files, log and deadline of a process | | `settings`, `aws` |
 //! | `rehearsal` | the model of AWS, and keywheel deployed on it | | anything; nobody imports it but `cli` |
 //! | `cli` | the command line | | anything; nobody imports it |
@@ -41,6 +42,7 @@ pub mod cli;
 pub mod error;
 pub mod keys;
 pub mod lifecycle;
+pub mod metrics;
 pub mod notify;
 pub mod process;
 pub mod provision;

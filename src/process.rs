@@ -1,24 +1,48 @@
 //! The edge of a process: environment, files beside the executable, log, deadline. Nothing else reads these.
 
-use std::fs;
+use std::{fmt, fs};
 
 use chrono::{DateTime, Utc};
-use tracing::Level;
-use tracing_subscriber::filter::Targets;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::aws::{Access, Aws, production_config};
+use crate::metrics;
 use crate::settings::{Function, InvalidSettings, Settings};
 
-/// Writes the log to standard output, one JSON object a line.
+/// Writes the log to standard output, one JSON object a line. Metrics stand there as they are: CloudWatch reads them
+/// only without a frame.
 ///
 /// Other crates' lines start at warnings: at lower levels the AWS SDK writes requests and answers down, and in these
 /// are secrets.
 pub fn start_log() {
     let levels = Targets::new().with_target("keywheel", Level::INFO).with_default(Level::WARN);
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
-    tracing_subscriber::registry().with(lines).with(levels).init();
+    let metrics = tracing_subscriber::fmt::layer().event_format(MessageAlone);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(levels.with_target(metrics::TARGET, LevelFilter::OFF)))
+        .with(metrics.with_filter(Targets::new().with_target(metrics::TARGET, Level::INFO)))
+        .init();
+}
+
+/// Writes an event's message, and nothing else.
+struct MessageAlone;
+
+impl<S, N> FormatEvent<S, N> for MessageAlone
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        context.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
 }
 
 /// The settings in the environment.

@@ -118,7 +118,11 @@ impl Settings {
             template_audit: read.file_name("EMAIL_TEMPLATE_AUDIT"),
             rotation_function_arn,
             kms_key: read.text("SECRETS_KMS_KEY_ID", is_kms_key, "a KMS key id, key ARN, alias/… or alias ARN"),
-            owner_tag: read.text("RESOURCE_OWNER_TAG", is_tag_key, "a tag key of 1 to 128 characters"),
+            owner_tag: read.text(
+                "RESOURCE_OWNER_TAG",
+                is_tag_key,
+                "1 to 128 letters, digits, spaces and _ . : / = + - @",
+            ),
             reader_group: read.reader_group(),
             max_concurrency: usize::try_from(read.number("MAX_CONCURRENCY", 16, CONCURRENCY)).unwrap_or(1),
             org_list_role_arn: read.text(
@@ -262,7 +266,8 @@ impl Reader<'_> {
     fn file_name(&mut self, variable: &'static str) -> String {
         let Some(value) = self.value(variable) else { return DEFAULT_TEMPLATE.to_owned() };
         let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        if !plain || value.starts_with('.') || !value.ends_with(".html") {
+        let is_html = value.rsplit_once('.').is_some_and(|(stem, ending)| !stem.is_empty() && ending == "html");
+        if !plain || !is_html || value.starts_with('.') {
             self.mistake(variable, &value, "the name of an .html file in templates/, without a folder");
         }
         value
@@ -347,8 +352,10 @@ fn is_kms_key(text: &str) -> bool {
     }
 }
 
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html>
 fn is_tag_key(text: &str) -> bool {
-    (1..=128).contains(&text.chars().count())
+    let fits = |character: char| character.is_alphanumeric() || " _.:/=+-@".contains(character);
+    (1..=128).contains(&text.chars().count()) && text.chars().all(fits)
 }
 
 fn is_domain(text: &str) -> bool {
@@ -428,6 +435,7 @@ mod tests {
             ("EMAIL_TEMPLATE_AUDIT", "mail.txt"),
             ("ROTATION_FUNCTION_ARN", "rotation"),
             ("SECRETS_KMS_KEY_ID", "arn:aws:s3:::bucket"),
+            ("RESOURCE_OWNER_TAG", "<owner>"),
             ("READER_GROUP", "a/b"),
             ("MAX_CONCURRENCY", "0"),
             ("ORG_LIST_ROLE_ARN", "arn:aws:iam::1:role/x"),

@@ -62,7 +62,8 @@ fn versions_and_secrets_that_are_not_to_be_rotated_are_refused() {
         let (stage, arn) = managed().await;
         let before = stage.snapshot();
         let current = stage.secret("ci-bot").version_with("AWSCURRENT").expect("there").id.clone();
-        let event = |arn: &str, token: &str| json!({"Step": "createSecret", "SecretId": arn, "ClientRequestToken": token});
+        let event =
+            |arn: &str, token: &str| json!({"Step": "createSecret", "SecretId": arn, "ClientRequestToken": token});
         let error = step(&stage, event(&arn, TOKEN)).await;
         assert_eq!(error.name(), "NotStaged");
         assert!(error.to_string().contains(TOKEN), "{error}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_secretsmanager::Client as SecretsClient;
 use chrono::{DateTime, TimeDelta, Utc};
 use keywheel::rehearsal::{
-    Clock, Cloud, Deployment, Fault, FaultKind, Mail, PRIMARY_ACCOUNT, SecretView, UserKey, UserView, paused_runtime,
+    Clock, Cloud, Deployment, FaultKind, Mail, PRIMARY_ACCOUNT, SecretView, UserKey, UserView, paused_runtime,
 };
 use serde_json::{Value, json};
 
@@ -83,7 +83,10 @@ impl Stage {
     /// A user of an account with keys of these ages in days.
     pub(crate) fn add_user_in(&self, account: &str, name: &str, key_ages: &[i64]) -> Vec<UserKey> {
         self.cloud.add_user(account, name, "/");
-        key_ages.iter().map(|days| self.cloud.add_access_key(account, name, self.now() - TimeDelta::days(*days))).collect()
+        key_ages
+            .iter()
+            .map(|days| self.cloud.add_access_key(account, name, self.now() - TimeDelta::days(*days)))
+            .collect()
     }
 
     /// The time on the stage.
@@ -132,6 +135,11 @@ impl Stage {
         let answer = self.sweep().await;
         assert_eq!(answer["failures"], json!([]), "{answer:#}");
         answer
+    }
+
+    /// Sweeps all accounts with the faults that are planted; answers whether one of them stopped the sweeper.
+    pub(crate) async fn sweep_is_stopped(&self) -> bool {
+        Box::pin(self.cloud.until_stopped(self.keywheel.sweep(json!({})))).await.is_err()
     }
 
     /// What sweeps, rotations and events bring about at this time, until nothing is left to do.
@@ -215,11 +223,6 @@ impl Stage {
             parts.iter().all(|part| text.contains(part))
         };
         self.cloud.mails().into_iter().filter(holds).collect()
-    }
-
-    /// The next call of this operation is refused with this code.
-    pub(crate) fn refuse(&self, service: &str, operation: &str, code: &str) -> keywheel::rehearsal::FaultHandle {
-        self.cloud.faults().inject(Fault::on(service, operation, refused(code)))
     }
 }
 

@@ -1,7 +1,80 @@
 //! The one integration target: whole handlers on the embedded AWS.
+//!
+//! Each row of the predecessor's defects has tests that are named after it, `upstream_defect_<row>_…`:
+//!
+//! | row | what went wrong there | tests in |
+//! |---|---|---|
+//! | 1 | last use unknown | `two_keys` |
+//! | 2 | inactive keys minted anew | `two_keys` |
+//! | 3 | two unused keys | `two_keys` |
+//! | 4 | unused beside used | `two_keys` |
+//! | 5 | minted for ever | `two_keys` |
+//! | 6 | lone inactive key | `people`, `two_keys` |
+//! | 7 | two inactive keys | `two_keys` |
+//! | 8 | inactive beside expired | `two_keys` |
+//! | 9 | two active keys | `refusals`, `two_keys` |
+//! | 10 | forced rotation | `refusals` |
+//! | 11 | pair of the user's | `two_keys` |
+//! | 12 | wrong warning | `two_keys` |
+//! | 13 | wrong mail | `two_keys` |
+//! | 14 | two warnings | `two_keys` |
+//! | 15 | users, first page | `exemption` |
+//! | 17 | user deleted in mid-scan | `people` |
+//! | 18 | no state | `rotation_contract`, `two_keys` |
+//! | 19 | deleted users | `people` |
+//! | 20 | forced, inactive | `refusals` |
+//! | 21 | other variable names | `two_keys` |
+//! | 22 | unset variable | `bad_input` |
+//! | 23 | comma | `provisioning` |
+//! | 24 | ARN suffix | `provisioning` |
+//! | 25 | key first, store second | `provisioning`, `rotation_contract` |
+//! | 26 | delete before create | `faults`, `refusals` |
+//! | 27 | one error stops the rest | `faults`, `mail` |
+//! | 28 | member's store | `provisioning` |
+//! | 29 | KMS key | `provisioning` |
+//! | 30 | not found misread | `provisioning` |
+//! | 31 | replication | `provisioning` |
+//! | 32 | policy overwritten | `provisioning` |
+//! | 33 | inline policy | `provisioning` |
+//! | 34 | no test | `rotation_contract` |
+//! | 35 | partition | `sweep_inventory` |
+//! | 36 | dry run leaves out | `two_keys` |
+//! | 37 | owners | `mail` |
+//! | 38 | role not needed | `sweep_inventory` |
+//! | 39 | malformed event | `bad_input` |
+//! | 40 | group, first page | `exemption` |
+//! | 41 | group unreadable | `exemption`, `refusals` |
+//! | 42 | notifying fails | `mail` |
+//! | 43 | subject | `mail` |
+//! | 45 | child units | `sweep_inventory` |
+//! | 46 | no active account | `sweep_inventory` |
+//! | 47 | account status | `sweep_inventory` |
+//! | 48 | partial list | `sweep_inventory` |
+//! | 50 | forced rotation event | `refusals` |
+//! | 51 | management account | `sweep_inventory` |
+//! | 52 | missing template | `bad_input` |
+//! | 53 | escaping | `mail` |
+//! | 55 | full-access policies of the functions | cannot apply to the code: the templates in `sam/` |
+//! | 56 | rights on every user | cannot apply to the code: the templates in `sam/` |
+//! | 57 | wrong condition key | cannot apply to the code: the templates in `sam/` |
+//! | 58 | trust that breaks | cannot apply to the code: the templates in `sam/` |
+//! | 59 | calls per user | `provisioning` |
+//! | 60 | daily mail | `mail` |
+//!
+//! Row 45 cannot happen, because units are not walked: the test shows that accounts are listed flat. Of row 59 the
+//! number of calls is tested here; the queue, the alarms and the concurrency are the templates' business.
 
 mod bad_input;
+mod events;
+mod exemption;
+mod faults;
 mod harness;
+mod interruptions;
 mod life;
+mod mail;
+mod people;
+mod provisioning;
 mod refusals;
 mod rotation_contract;
+mod sweep_inventory;
+mod two_keys;

@@ -1,49 +1,106 @@
-//! The ordinary life of keys.
+//! The ordinary life of a key, day by day, and the rehearsal as a whole.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use keywheel::rehearsal::scenario::{self, Entry, INVARIANTS, Outcome, Script};
 use keywheel::rehearsal::{Clock, Cloud, Deployment, PRIMARY_ACCOUNT, paused_runtime};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const MEMBER: &str = "111122223333";
 
 fn start() -> DateTime<Utc> {
-    "2026-01-01T06:00:00Z".parse().unwrap()
+    "2026-01-01T06:00:00Z".parse().expect("a time")
+}
+
+/// A daily sweep, an hour after the rotations of the day before, from day 0 to the last; answers what was done when.
+async fn live(keywheel: &Deployment, last_day: i64) -> BTreeMap<i64, Vec<String>> {
+    let cloud = keywheel.cloud();
+    let mut done: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    for day in 0..=last_day {
+        cloud.clock().advance_to(start() + TimeDelta::days(day) + TimeDelta::hours(1)).await;
+        let answer = keywheel.sweep(json!({})).await.expect("a sweep");
+        assert_eq!(answer["failures"], json!([]), "day {day}");
+        let actions = answer["actions"].as_object().expect("an object").keys().cloned();
+        done.entry(day).or_default().extend(actions);
+        // Rotations end before the time of the day at which the next grace period is over.
+        cloud.run_rotations().await;
+        for event in cloud.drain_events() {
+            keywheel.sweep(event).await.expect("an event");
+        }
+    }
+    done.retain(|_, actions| !actions.is_empty());
+    done
 }
 
 #[test]
-fn a_key_lives_through_all_its_phases() {
-    paused_runtime().unwrap().block_on(async {
+fn a_key_is_warned_of_rotated_disabled_and_deleted_in_its_time() {
+    paused_runtime().expect("a runtime").block_on(async {
         let cloud = Cloud::new(Clock::starting_at(start()), 1);
-        cloud.add_account(PRIMARY_ACCOUNT, "security", Some("security@example.com"));
+        let keywheel = Deployment::new(&cloud, &[]).expect("settings");
         cloud.set_management_account(PRIMARY_ACCOUNT);
-        let keywheel = Deployment::new(&cloud, &[]).unwrap();
         keywheel.prepare_groups(PRIMARY_ACCOUNT);
         cloud.add_account(MEMBER, "prod", Some("prod@example.com"));
         keywheel.prepare_member(MEMBER);
         cloud.add_user(MEMBER, "ci-bot", "/");
         let old = cloud.add_access_key(MEMBER, "ci-bot", start());
-        for day in 0..=115 {
-            cloud.clock().advance_to(start() + TimeDelta::days(day)).await;
-            let answer = keywheel.sweep(json!({})).await.unwrap();
-            if answer["actions"].as_object().unwrap().len() > 0 || !answer["failures"].as_array().unwrap().is_empty() {
-                println!("{day}: {} {} {}", answer["actions"], answer["failures"], answer["plan"]);
-            }
-            cloud.run_rotations().await;
-            cloud.fire_due_rotations().await;
-            for event in cloud.drain_events() {
-                let answer = keywheel.sweep(event).await.unwrap();
-                if answer["mails"] != 0 {
-                    println!("{day}: event {answer}");
-                }
-            }
-        }
-        for mail in cloud.mails() {
-            println!("{:?}", mail.subject);
-        }
-        println!("{:#?}", cloud.secrets());
-        println!("calls {}", cloud.call_count());
-        let user = cloud.user(MEMBER, "ci-bot").unwrap();
+
+        let done = live(&keywheel, 115).await;
+
+        let words = |actions: &[&str]| actions.iter().map(|action| (*action).to_owned()).collect::<Vec<_>>();
+        // The rotation takes some seconds, so that its grace periods end just after the daily sweep.
+        let expected = BTreeMap::from([
+            (0, words(&["provision"])),
+            (83, words(&["warn"])),
+            (90, words(&["rotate"])),
+            (94, words(&["warn"])),
+            (101, words(&["disable"])),
+            (104, words(&["warn"])),
+            (111, words(&["delete"])),
+        ]);
+        assert_eq!(done, expected);
+        let subjects: Vec<String> = cloud.mails().iter().map(|mail| mail.subject.clone()).collect();
+        assert_eq!(subjects.len(), 6, "{subjects:#?}");
+        let user = cloud.user(MEMBER, "ci-bot").expect("the user");
+        let secret = cloud.secret("Account_111122223333_User_ci-bot_AccessKey").expect("the secret");
+        let value = secret.json("AWSCURRENT").expect("a value");
         assert_eq!(user.keys.len(), 1);
-        assert!(user.key(&old.access_key_id).is_none());
+        assert_ne!(user.keys[0].id, old.access_key_id);
+        assert_eq!(value["AccessKeyId"], Value::from(user.keys[0].id.as_str()));
+        assert_eq!(value["Status"], "Active");
     });
+}
+
+fn rehearse(script: &Script, tell: &mut dyn FnMut(Entry)) -> (Cloud, Outcome) {
+    paused_runtime().expect("a runtime").block_on(scenario::run(script, tell)).expect("a rehearsal")
+}
+
+#[test]
+fn the_rehearsal_holds_every_invariant_and_checks_each() {
+    let script = Script { days: 112, ..Script::default() };
+    let mut entries = 0;
+    let (cloud, outcome) = rehearse(&script, &mut |_| entries += 1);
+    assert_eq!(outcome.violations, []);
+    for (letter, words) in INVARIANTS {
+        assert!(outcome.checks.get(&letter).is_some_and(|checks| *checks > 0), "({letter}) {words}: never checked");
+    }
+    assert!(entries > 100 && outcome.rotations > 20 && outcome.deletes > 10, "{outcome:?}");
+    let secrets: Vec<String> = cloud
+        .secrets()
+        .iter()
+        .filter_map(|secret| Some(secret.json("AWSCURRENT")?["SecretAccessKey"].as_str()?.to_owned()))
+        .collect();
+    for mail in cloud.mails() {
+        let text = format!("{}{}{}", mail.subject, mail.html.unwrap_or_default(), mail.text.unwrap_or_default());
+        assert!(!secrets.iter().any(|secret| text.contains(secret)), "a secret in a mail");
+    }
+}
+
+#[test]
+fn a_rehearsal_in_dry_run_changes_nothing() {
+    let script = Script { days: 3, dry_run: true, ..Script::default() };
+    let (cloud, outcome) = rehearse(&script, &mut |_| {});
+    assert_eq!((outcome.rotations, outcome.disables, outcome.deletes), (0, 0, 0));
+    assert_eq!(cloud.secrets().len(), 0);
+    assert!(!cloud.mails().is_empty() && cloud.mails().iter().all(|mail| mail.subject.starts_with("[dry run]")));
 }

@@ -75,6 +75,20 @@ fn upstream_defect_10_a_rotation_by_hand_deletes_no_fresh_key() {
 }
 
 #[test]
+fn a_key_in_its_recovery_period_is_named_with_the_end_of_it() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.pass_days(10).await;
+        stage.live().await;
+        let until = (stage.now() + chrono::TimeDelta::days(10)).date_naive().to_string();
+        stage.pass_days(1).await;
+        assert_refused(stage.rotate("ci-bot").await, &[&old.access_key_id, "can be recovered until", &until]);
+        assert_eq!(stage.status("ci-bot", &old), "Inactive");
+    });
+}
+
+#[test]
 fn upstream_defect_20_a_forced_rotation_of_an_inactive_key_says_why_it_does_nothing() {
     rehearse(async {
         let stage = Stage::new();
@@ -192,6 +206,44 @@ fn a_pending_key_that_a_person_disabled_is_named_and_the_way_out_works() {
         assert_eq!(stage.rotate("ci-bot").await, Ok(()));
         let user = stage.user("ci-bot");
         assert_eq!((user.keys.len(), user.active_keys()), (2, 2), "{:?}", user.keys);
+    });
+}
+
+#[test]
+fn a_key_that_was_tested_and_never_handed_out_is_cleared_away() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.sweep_well().await;
+        stage.cloud.switch(|aws| aws.rotation_attempts = 1);
+        stage.cloud.faults().inject(Fault::on("secretsmanager", "UpdateSecretVersionStage", FaultKind::Stop));
+        stage.cloud.run_rotations().await;
+        let tested = stage.user("ci-bot").keys.remove(1);
+        assert_eq!(tested.last_use.map(|used| used.service), Some("sts".to_owned()), "our own test");
+        remove_the_pending_label(&stage).await;
+        assert_eq!(stage.rotate("ci-bot").await, Ok(()));
+        assert!(stage.user("ci-bot").key(&tested.id).is_none(), "no version of the secret leads to it");
+        assert_eq!(stage.user("ci-bot").active_keys(), 2);
+    });
+}
+
+#[test]
+fn a_key_made_in_the_same_moment_by_a_person_who_uses_it_is_not_taken_for_an_orphan() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.sweep_well().await;
+        stage.cloud.switch(|aws| aws.rotation_attempts = 1);
+        stage.cloud.faults().inject(Fault::on("iam", "CreateAccessKey", FaultKind::Stop));
+        stage.cloud.run_rotations().await;
+        let own = stage.cloud.add_access_key(MEMBER, "ci-bot", stage.now());
+        stage.pass_days(1).await;
+        for service in ["sts", "s3"] {
+            stage.cloud.use_key(MEMBER, "ci-bot", &own.access_key_id, service, stage.now()).expect("it works");
+            stage.rotate("ci-bot").await.expect_err("no slot");
+            assert_eq!(stage.status("ci-bot", &own), "Active", "used with {service}");
+            stage.pass_days(1).await;
+        }
     });
 }
 

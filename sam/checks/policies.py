@@ -47,8 +47,8 @@ def trust_findings(statement):
     keys = {key for condition in statement.get("Condition", {}).values() for key in condition}
     if any("role/" in principal or "user/" in principal for principal in principals):
         yield "a role or a user as principal: its id is kept instead, and trust breaks when it is made again"
-    if "*" in principals and not keys & {"aws:PrincipalOrgID", "aws:PrincipalAccount"}:
-        yield "everybody is trusted, without a condition on organization or account"
+    if "*" in principals and not keys & {"aws:PrincipalArn", "aws:PrincipalOrgID", "aws:PrincipalAccount"}:
+        yield "everybody is trusted, without a condition on role, organization or account"
     if statement.get("Action") == "sts:AssumeRole" and principals:
         for wanted in {"aws:PrincipalArn", "aws:PrincipalOrgID"} - keys:
             yield f"another account is trusted without a condition on {wanted}"

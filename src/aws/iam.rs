@@ -44,6 +44,13 @@ pub struct AccountDetails {
     pub groups: BTreeSet<String>,
 }
 
+/// Whether a group is among these. IAM does not tell groups apart by the capitals of their names, and a setting that
+/// names one may be written otherwise.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+pub(crate) fn has_group(groups: &BTreeSet<String>, name: &str) -> bool {
+    groups.iter().any(|group| group.eq_ignore_ascii_case(name))
+}
+
 /// A key as ListAccessKeys shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedKey {
@@ -109,7 +116,11 @@ impl Iam {
         Ok(details)
     }
 
-    /// One user with its tags, without its groups; `None` if there is none of that name.
+    /// One user with its tags, without its groups; `None` if there is none of exactly that name.
+    ///
+    /// IAM finds a user whatever the capitals. One that is written otherwise was made after the one that is asked for
+    /// was deleted, and has a secret of its own.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
     ///
     /// # Errors
     /// Any failure but "no such user".
@@ -122,6 +133,9 @@ impl Iam {
         };
         let user = answer.user.ok_or_else(|| Failure::incomplete(OPERATION, self.user(name), "user"))?;
         let arn = parse(OPERATION, Some(name.as_str()), Some(user.arn()))?;
+        if arn.user().name != *name {
+            return Ok(None);
+        }
         let found = ListedUser {
             arn,
             id: user.user_id,

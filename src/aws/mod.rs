@@ -23,6 +23,7 @@ use chrono::{DateTime, Utc};
 use crate::keys::AccountId;
 
 pub use failure::{Failure, FailureKind};
+pub(crate) use iam::has_group;
 pub use iam::{AccountDetails, Iam, ListedKey, ListedUser, NewKey};
 pub use mail::{Mailer, OutgoingMail};
 pub(crate) use organizations::may_not_list;

@@ -223,6 +223,22 @@ impl SecretStore {
         Ok(())
     }
 
+    /// Takes AWSPENDING off a version that a cancelled rotation left behind.
+    ///
+    /// # Errors
+    /// Any failure.
+    pub async fn remove_pending(&self, id: &str, version: &VersionId) -> Result<(), Failure> {
+        self.client
+            .update_secret_version_stage()
+            .secret_id(id)
+            .version_stage(PENDING)
+            .remove_from_version_id(version.as_str())
+            .send()
+            .await
+            .or_failure("secretsmanager:UpdateSecretVersionStage", id)?;
+        Ok(())
+    }
+
     /// Makes a secret.
     ///
     /// # Errors

@@ -85,6 +85,7 @@ impl LastUse {
 
 /// The user's secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every user has a secret that is present")]
 pub enum SecretFacts {
     /// There is none.
     Missing,

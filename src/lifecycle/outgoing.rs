@@ -15,7 +15,7 @@ use crate::keys::{AccessKeyId, KeyStatus, KeyUse, MAX_KEYS_PER_USER};
 use crate::state::State;
 
 /// Use within this time of the rotation is the owner on the way to the new key, and no news.
-const USE_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(1);
+const USE_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(3);
 
 /// Use this long after the disabling means that the key was enabled in between. IAM needs a moment to disable a key
 /// everywhere, and records uses to a quarter of an hour.

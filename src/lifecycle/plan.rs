@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::action::{Action, CancelReason, Problem, RestoredFacts, UserPlan};
 use super::facts::{Drift, Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, UserFacts};
 use super::notice::{Notice, NoticeKind};
-use super::outgoing;
+use super::{outgoing, second_key};
 use crate::keys::{AccessKeyId, MAX_KEYS_PER_USER, UserRef, VersionId};
 use crate::settings::Periods;
 use crate::state::{Notified, State};
@@ -62,7 +62,10 @@ impl<'a> Planner<'a> {
 
     fn decide(&mut self) {
         match &self.facts.exemption {
-            Exemption::Exempt => self.stop_schedule(CancelReason::Exempt),
+            Exemption::Exempt => {
+                self.stop_schedule(CancelReason::Exempt);
+                second_key::drop_times(self);
+            }
             Exemption::Unknown(why) => {
                 let error = format!("it is not known whether the user is exempt: {why}; nothing is done until it is");
                 self.problem("rotate", error);
@@ -254,9 +257,9 @@ impl<'a> Planner<'a> {
             self.facts.keys.iter().filter(|key| intent.covers(key.created) && !known.contains(&Some(&key.id)));
         // Two of them: one is a person's, and nothing tells which.
         let key = made.next().filter(|_| made.next().is_none())?;
-        // Used, and not by the test of a rotation under way: it is somebody's.
+        // A left-behind key is known by its not being used; the key of a rotation under way is used by its test.
         let under_way = secret.unfinished_version.as_ref() == Some(&intent.version);
-        (under_way || !matches!(key.last_use, LastUse::At(_))).then_some(key)
+        (under_way || key.last_use == LastUse::Never).then_some(key)
     }
 
     pub(super) fn newest_active(&self) -> Option<&'a KeyFacts> {

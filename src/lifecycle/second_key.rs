@@ -22,8 +22,10 @@ pub(super) fn retire(planner: &mut Planner<'_>) {
     let Some(due) = planner.reference_key().map(|key| key.created + planner.periods.rotation) else { return };
     let grace = lead_time(planner);
     let needed = planner.now >= due - planner.periods.recovery_grace - grace;
-    let Some(key) = choose(planner, needed) else { return };
+    let chosen = choose(planner, needed);
     let retiring = planner.state().and_then(|state| state.retiring.as_ref());
+    // Where nothing can be chosen, a key that was enabled again is heeded still: its old time must not count on.
+    let Some(key) = chosen.or_else(|| enabled_again(planner)) else { return };
     let Some(since) = retiring.filter(|retiring| retiring.key == key.id).map(|retiring| retiring.since) else {
         return if needed { announce(planner, key, grace) } else { drop_announcement(planner) };
     };
@@ -34,12 +36,33 @@ pub(super) fn retire(planner: &mut Planner<'_>) {
     Outgoing { key, disabled_at, grace, since, origin: Origin::SecondKey }.lead_out(planner);
 }
 
-/// Takes the announcement back whose key stays after all. Were it kept, its time would be over when the key has to give
-/// way another time.
+fn enabled_again<'a>(planner: &Planner<'a>) -> Option<&'a KeyFacts> {
+    let state = planner.state()?;
+    let retiring = state.retiring.as_ref()?;
+    state.disabled_since(retiring.since)?;
+    planner.key(&retiring.key).filter(|key| key.is_active())
+}
+
+/// Takes back that a key is on its way out, where it stays after all: the times of that would be over when the key has
+/// to go another time.
 pub(super) fn drop_announcement(planner: &mut Planner<'_>) {
-    let retiring = planner.state().and_then(|state| state.retiring.as_ref());
-    if let Some(key) = retiring.and_then(|retiring| planner.key(&retiring.key)) {
+    let Some(state) = planner.state() else { return };
+    let announced = state.retiring.as_ref().map(|retiring| &retiring.key);
+    let replaced = state.previous_key.as_ref().filter(|_| announced.is_none() && state.disabled_at.is_some());
+    // A replaced key that is inactive still may be recoverable since that time.
+    let enabled = replaced.and_then(|id| planner.key(id)).filter(|key| key.is_active());
+    if let Some(key) = announced.and_then(|id| planner.key(id)).or(enabled) {
         planner.act(Action::StopRetiring { key: key.id.clone() });
+    }
+}
+
+/// A user that is left alone has no key on its way out: nobody watches whether it is enabled meanwhile.
+pub(super) fn drop_times(planner: &mut Planner<'_>) {
+    let Some(state) = planner.state() else { return };
+    let announced = state.retiring.as_ref().map(|retiring| &retiring.key);
+    let key = announced.or(state.previous_key.as_ref().filter(|_| state.disabled_at.is_some()));
+    if let Some(key) = key {
+        planner.act(Action::StopRetiring { key: key.clone() });
     }
 }
 
@@ -61,9 +84,9 @@ pub(super) fn tell_retiring(
     planner: &mut Planner<'_>,
     key: &KeyFacts,
     disable_at: Option<DateTime<Utc>>,
-    disabled_at: DateTime<Utc>,
+    recovery_from: DateTime<Utc>,
 ) {
-    let kind = retiring_notice(planner, disable_at, disabled_at);
+    let kind = retiring_notice(planner, disable_at, recovery_from);
     if !planner.was_told(&key.id, "reactivated") {
         planner.tell(&key.id, kind);
     }
@@ -72,11 +95,16 @@ pub(super) fn tell_retiring(
 fn retiring_notice(
     planner: &mut Planner<'_>,
     disable_at: Option<DateTime<Utc>>,
-    disabled_at: DateTime<Utc>,
+    recovery_from: DateTime<Utc>,
 ) -> NoticeKind {
-    let delete_at = disabled_at + planner.periods.recovery_grace;
+    let delete_at = recovery_from + planner.periods.recovery_grace;
     planner.slot_free_at = Some(delete_at);
     NoticeKind::Retiring { disable_at, delete_at }
+}
+
+/// Whether the facts were restored without knowing which key is in the current version.
+fn value_is_anothers(planner: &Planner<'_>) -> bool {
+    planner.state().is_some_and(|state| state.managed && state.current_key.is_none())
 }
 
 /// Which of two keys has to give way: never the one in the secret that was tested and never the only one that works.
@@ -90,6 +118,17 @@ fn choose<'a>(planner: &mut Planner<'a>, needed: bool) -> Option<&'a KeyFacts> {
     }
     if let Some(inactive) = keys.iter().find(|key| !key.is_active()) {
         return Some(inactive);
+    }
+    if value_is_anothers(planner) {
+        if needed {
+            let error = format!(
+                "the value in the secret was put by somebody else, so it is not known which of {} and {} readers get; both \
+                 are left as they are. Delete the one that is not needed, and the other is rotated when it is due",
+                older.id, newer.id
+            );
+            planner.problem("retire", error);
+        }
+        return None;
     }
     if let Some(why) = older.last_use.unknown().or(newer.last_use.unknown()) {
         if needed {

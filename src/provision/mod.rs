@@ -135,8 +135,19 @@ pub async fn repair(
 /// # Errors
 /// The failure of the call. A rotation that is under way already is none: the service goes on with it.
 pub async fn configure(aws: &Aws, wanted: &Wanted, secret_id: &str, rotate_now: bool) -> Result<(), Failure> {
-    let configured = aws.secrets().configure_rotation(secret_id, &wanted.function_arn, wanted.days, rotate_now).await;
-    tolerate_unfinished(configured)
+    let secrets = aws.secrets();
+    let configure = || secrets.configure_rotation(secret_id, &wanted.function_arn, wanted.days, rotate_now);
+    match configure().await {
+        Err(failure) if is_rotation_unfinished(&failure) => {}
+        other => return other,
+    }
+    let described = secrets.describe(secret_id).await?;
+    let cancelled = described.filter(|secret| !secret.rotation_enabled).and_then(|secret| secret.unfinished_version());
+    let Some(left_behind) = cancelled else { return Ok(()) };
+    // Cancelled in the middle, that rotation is never taken up again, and its label keeps every other from starting.
+    // <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CancelRotateSecret.html>
+    secrets.remove_pending(secret_id, &left_behind).await?;
+    tolerate_unfinished(configure().await)
 }
 
 /// Starts a rotation of a secret whose schedule stands.

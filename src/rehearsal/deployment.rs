@@ -47,11 +47,11 @@ impl Deployment {
         if !cloud.account_ids().contains(&primary) {
             cloud.add_account(&primary, "security", Some("security@example.com"));
         }
-        cloud.add_kms_key(KMS_KEY);
+        cloud.add_kms_key(settings.kms_key.as_deref().unwrap_or(KMS_KEY));
         let sweeper = aws(cloud, Function::Sweeper, &settings);
         let rotation =
             Arc::new(DeployedRotation { aws: aws(cloud, Function::Rotation, &settings), settings: settings.clone() });
-        cloud.set_rotation_function(FUNCTION_ARN, rotation);
+        cloud.set_rotation_function(settings.rotation_function_arn.as_deref().unwrap_or(FUNCTION_ARN), rotation);
         Ok(Self { cloud: cloud.clone(), settings, templates: Arc::new(templates), sweeper })
     }
 
@@ -65,8 +65,10 @@ impl Deployment {
 
     /// What the member template brings into an account: both roles and both groups.
     pub fn prepare_member(&self, account: &str) {
+        let function = self.settings.rotation_function_arn.as_deref().unwrap_or(FUNCTION_ARN);
+        let partition = function.split(':').nth(1).unwrap_or("aws");
         let execution_role =
-            format!("arn:aws:iam::{}:role/{}", self.settings.primary_account, self.settings.execution_role);
+            format!("arn:{partition}:iam::{}:role/{}", self.settings.primary_account, self.settings.execution_role);
         for role in [self.settings.member_role.clone(), self.settings.rotation_member_role()] {
             self.cloud.add_role(account, &role, &[&execution_role]);
         }
@@ -107,7 +109,7 @@ impl Deployment {
     /// The error that the function answers.
     pub async fn rotate_step(&self, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
         let aws = aws(&self.cloud, Function::Rotation, &self.settings);
-        rotation::handle(&aws, &self.settings, event, deadline).await
+        rotation::handle(&aws, &self.settings, &event, deadline).await
     }
 }
 
@@ -136,7 +138,7 @@ struct DeployedRotation {
 impl RotationFunction for DeployedRotation {
     fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>> {
         let (aws, settings) = (self.aws.clone(), self.settings.clone());
-        async move { rotation::handle(&aws, &settings, event, deadline).await.map_err(|error| error.to_string()) }
+        async move { rotation::handle(&aws, &settings, &event, deadline).await.map_err(|error| error.to_string()) }
             .boxed()
     }
 }

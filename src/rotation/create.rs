@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::slots::{self, Decision, Slots};
 use super::{Job, user_gone};
-use crate::aws::{CURRENT, Failure, FailureKind, Iam, ListedKey, NewKey, PREVIOUS};
+use crate::aws::{CURRENT, Failure, FailureKind, Iam, ListedKey, NewKey, PREVIOUS, has_group};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus, UserArn};
 use crate::state::{TagChange, tag};
@@ -58,7 +58,7 @@ async fn user_to_rotate(job: &Job<'_>, iam: &Iam) -> Result<UserArn, Error> {
     let found = iam.find_user(&user.name).await?.ok_or_else(|| Error::UserGone(user.clone()))?;
     let groups = iam.groups_of(&user.name).await.map_err(|failure| user_gone(user, failure))?;
     let group = &job.settings.exemption_group;
-    if groups.contains(group) {
+    if has_group(&groups, group) {
         return Err(Error::UserExempt { user: user.clone(), group: group.clone() });
     }
     Ok(found.arn)
@@ -110,11 +110,21 @@ async fn find_orphan(
     let Some(candidate) = slots::orphan_candidate(keys, job.state.intent.as_ref(), &in_versions) else {
         return Ok(None);
     };
-    // A key that was used once is somebody's, whoever made it.
-    match iam.last_use(&candidate.id).await? {
-        None => Ok(Some(candidate.id.clone())),
-        Some(_) => Ok(None),
-    }
+    let is_ours = match iam.last_use(&candidate.id).await? {
+        None => true,
+        // testSecret uses the key, too: then the version that it was made for has to name it.
+        Some(last_use) if last_use.service == "sts" => announced_key(job).await?.as_ref() == Some(&candidate.id),
+        // A key that was used otherwise is somebody's, whoever made it.
+        Some(_) => false,
+    };
+    Ok(is_ours.then(|| candidate.id.clone()))
+}
+
+/// The key in the version that an earlier rotation prepared and did not finish.
+async fn announced_key(job: &Job<'_>) -> Result<Option<AccessKeyId>, Error> {
+    let Some(intent) = &job.state.intent else { return Ok(None) };
+    let value = job.aws.secrets().value(job.secret(), Some(&intent.version), None).await?;
+    Ok(value.and_then(|text| StoredValue::read(&text).ok()).map(|value| value.key_id().clone()))
 }
 
 /// The key in the value before the current one. One that cannot be read names no key of ours.
@@ -137,12 +147,16 @@ async fn remove(job: &Job<'_>, iam: &Iam, key: &ListedKey) -> Result<(), Error> 
 /// tell our orphan from a person's key.
 async fn announce(job: &Job<'_>, kept: Option<&AccessKeyId>) -> Result<(), Error> {
     let mut change = TagChange::default().intent(&job.event.version, job.aws.now());
-    if let Some(kept) = kept {
-        // The key that this rotation replaces, whatever was believed before.
-        change = change.set(tag::CURRENT_KEY, kept.as_str());
+    if let Some(kept) = kept.filter(|kept| job.state.current_key.as_ref() != Some(kept)) {
+        // The key that this rotation replaces is not the one that the other facts tell of; with them beside it, it would
+        // pass for one that was tested.
+        change = OF_ANOTHER_KEY.into_iter().fold(change, TagChange::remove).set(tag::CURRENT_KEY, kept.as_str());
     }
+    job.aws.secrets().untag(job.secret(), &change.remove).await?;
     Ok(job.aws.secrets().tag(job.secret(), &change.set).await?)
 }
+
+const OF_ANOTHER_KEY: [&str; 4] = [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING];
 
 async fn put(job: &Job<'_>, iam: &Iam, arn: UserArn, key: NewKey) -> Result<(), Error> {
     let identity = KeyIdentity { id: key.id, arn, created: key.created.unwrap_or_else(|| job.aws.now()) };

@@ -69,9 +69,9 @@ impl RotationEvent {
     ///
     /// # Errors
     /// [`Error::InvalidEvent`] that names the field; it never repeats the rotation token.
-    pub fn read(event: Value) -> Result<Self, Error> {
+    pub fn read(event: &Value) -> Result<Self, Error> {
         // serde's message would quote a value of the wrong type, and one of the values is sensitive.
-        let fields = Fields::deserialize(&event).map_err(|_| Error::InvalidEvent(shape_mistake(&event)))?;
+        let fields = Fields::deserialize(event).map_err(|_| Error::InvalidEvent(shape_mistake(event)))?;
         let step = match fields.step.as_str() {
             "createSecret" => Step::CreateSecret,
             "setSecret" => Step::SetSecret,
@@ -117,7 +117,7 @@ mod tests {
     fn the_real_event_is_read() {
         let event = json!({"Step": "testSecret", "SecretId": ARN, "ClientRequestToken": TOKEN,
             "RotationToken": "a-token-of-the-service-that-is-sensitive"});
-        let event = RotationEvent::read(event).unwrap();
+        let event = RotationEvent::read(&event).unwrap();
         assert_eq!(event.step, Step::TestSecret);
         assert_eq!(event.secret.name().user().name.as_str(), "ci-bot");
         assert_eq!(event.version.as_str(), TOKEN);
@@ -136,7 +136,7 @@ mod tests {
             (json!({"Step": "setSecret", "SecretId": ARN, "ClientRequestToken": "short"}), "ClientRequestToken"),
         ];
         for (event, named) in cases {
-            let error = RotationEvent::read(event).unwrap_err().to_string();
+            let error = RotationEvent::read(&event).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
     }
@@ -145,7 +145,7 @@ mod tests {
     fn a_sensitive_field_of_the_wrong_type_is_not_repeated() {
         let event =
             json!({"Step": "setSecret", "SecretId": ARN, "ClientRequestToken": TOKEN, "RotationToken": ["sensitive"]});
-        let error = RotationEvent::read(event).unwrap_err().to_string();
+        let error = RotationEvent::read(&event).unwrap_err().to_string();
         assert!(error.contains("RotationToken") && !error.contains("sensitive"), "{error}");
     }
 }

@@ -9,8 +9,8 @@ use crate::keys::AccessKeyId;
 use crate::state::{TagChange, format_time, tag};
 use crate::value::StoredValue;
 
-/// What described the key before, and the rotation itself.
-const OUTDATED: [&str; 5] = [tag::NOTIFIED, tag::DISABLED_AT, tag::RETIRING, tag::INTENT, tag::FORCE];
+/// What tells of the key before, and an order that was for this rotation.
+const OUTDATED: [&str; 4] = [tag::NOTIFIED, tag::DISABLED_AT, tag::RETIRING, tag::FORCE];
 
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     if job.settings.dry_run {
@@ -30,8 +30,8 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     if !recorded {
         record(job, &key.identity.id, old_key.as_ref()).await?;
     }
-    // Last: without these tags nothing is known that was not known before, and they may be missing already.
-    Ok(job.aws.secrets().untag(job.secret(), &OUTDATED).await?)
+    // Last: until the record stands, the intent is what it can be restored from.
+    Ok(job.aws.secrets().untag(job.secret(), &[tag::INTENT]).await?)
 }
 
 /// The key that the new one replaces: the one that createSecret saw and left in place, if it is still there.
@@ -45,13 +45,15 @@ async fn replaced_key(job: &Job<'_>, new_key: &AccessKeyId) -> Result<Option<Acc
 /// The old key's grace counts from now. If an earlier attempt moved the label and stopped, that is later than the
 /// fact: the old key lives longer, never shorter.
 async fn record(job: &Job<'_>, new_key: &AccessKeyId, old_key: Option<&AccessKeyId>) -> Result<(), Error> {
-    let change = TagChange::default()
+    let change = OUTDATED
+        .into_iter()
+        .fold(TagChange::default(), TagChange::remove)
         .set(tag::MANAGED, "1")
         .set(tag::VERSION, job.event.version.as_str())
         .set(tag::CURRENT_KEY, new_key.as_str())
         .set(tag::ROTATED_AT, format_time(job.aws.now()))
         .set_or_remove(tag::PREVIOUS_KEY, old_key);
-    // An older previous key goes first: with the new version beside it, it would be taken for this one's.
+    // Removals go first: beside the new version, what is left over would be taken for this one's.
     job.aws.secrets().untag(job.secret(), &change.remove).await?;
     Ok(job.aws.secrets().tag(job.secret(), &change.set).await?)
 }

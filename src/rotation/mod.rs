@@ -18,6 +18,7 @@ use tracing::info;
 use crate::aws::{Aws, CURRENT, Iam, PENDING, SecretDescription};
 use crate::error::Error;
 use crate::keys::UserRef;
+use crate::metrics;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::value::StoredValue;
@@ -29,7 +30,13 @@ use event::{RotationEvent, Step};
 ///
 /// # Errors
 /// [`Error`]; Secrets Manager then repeats the whole rotation with the same token.
-pub async fn handle(aws: &Aws, settings: &Settings, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
+pub async fn handle(aws: &Aws, settings: &Settings, event: &Value, deadline: DateTime<Utc>) -> Result<(), Error> {
+    let done = step(aws, settings, event, deadline).await;
+    metrics::of_rotation_step(done.is_ok(), aws.now());
+    done
+}
+
+async fn step(aws: &Aws, settings: &Settings, event: &Value, deadline: DateTime<Utc>) -> Result<(), Error> {
     let event = RotationEvent::read(event)?;
     let user = event.secret.name().user();
     info!(step = ?event.step, %user, version = %event.version, "rotation step starts");

@@ -73,12 +73,15 @@ impl Slots<'_> {
     /// When keywheel disabled that key, if it did.
     fn disabled_at(&self, key: &ListedKey) -> Option<DateTime<Utc>> {
         let state = self.state?;
-        let grace_began = match &state.retiring {
-            Some(retiring) if retiring.key == key.id => retiring.since,
-            _ if state.previous_key.as_ref() == Some(&key.id) => state.rotated_at?,
-            _ => return None,
+        let replaced_at = state.rotated_at.filter(|_| state.previous_key.as_ref() == Some(&key.id));
+        let way_out_began = match &state.retiring {
+            // An announcement from before the rotation is left over, and counts from the rotation.
+            Some(retiring) if retiring.key == key.id => replaced_at.map_or(retiring.since, |at| at.max(retiring.since)),
+            // The time of the disabling is the other key's.
+            Some(_) => return None,
+            None => replaced_at?,
         };
-        state.disabled_since(grace_began).filter(|_| key.status == KeyStatus::Inactive)
+        state.disabled_since(way_out_began).filter(|_| key.status == KeyStatus::Inactive)
     }
 
     fn is_spent(&self, key: &ListedKey) -> bool {
@@ -211,6 +214,22 @@ mod tests {
             ..State::default()
         };
         assert_eq!(slots(&keys, Some(&state), &id(1)).decide(), Decision::Remove(vec![id(2)]));
+    }
+
+    #[test]
+    fn the_time_of_another_keys_disabling_frees_no_slot() {
+        let keys = [key(1, KeyStatus::Active, 90), key(2, KeyStatus::Inactive, 120)];
+        let current = id(1);
+        let other = Retiring { key: id(1), since: now() - TimeDelta::days(20) };
+        let state = State { retiring: Some(other), ..disabled(id(2), TimeDelta::days(15)) };
+        assert!(matches!(slots(&keys, Some(&state), &current).decide(), Decision::NoFreeSlot(_)));
+        let before_rotation = Retiring { key: id(2), since: now() - TimeDelta::days(90) };
+        let left_over = State {
+            retiring: Some(before_rotation),
+            rotated_at: Some(now() - TimeDelta::days(5)),
+            ..disabled(id(2), TimeDelta::days(60))
+        };
+        assert!(matches!(slots(&keys, Some(&left_over), &current).decide(), Decision::NoFreeSlot(_)));
     }
 
     #[test]

@@ -259,7 +259,7 @@ mod tests {
             (json!({"inventory": {"limit": 0}}), "limit"),
             (json!({"inventory": {"limit": 100_000}}), "limit"),
             (json!({"inventory": {"pages": 2}}), "pages"),
-            (json!({"dry_run": "yes"}), "invalid type"),
+            (json!({"dry_run": "yes"}), "dry_run must be"),
             (json!({"detail-type": "EC2 Instance State-change Notification"}), "EC2"),
             (json!({"detail-type": "Secret Label Updated", "detail": {}}), "detail.name"),
             (

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::report::{Failure, Skipped};
-use crate::aws::{Aws, ListedAccount, Usability, may_not_list};
+use crate::aws::{AccountPage, Aws, Failure as AwsFailure, ListedAccount, Usability, may_not_list};
 use crate::error::Error;
 use crate::keys::AccountId;
 use crate::notify::AccountContact;
+use crate::settings::Settings;
 
 /// Accounts to sweep, and those that are not, with the reason.
 #[derive(Debug, Default)]
@@ -32,11 +33,14 @@ impl Inventory {
 ///
 /// # Errors
 /// Any other failure, on any page: a part of the accounts would look like all of them.
-pub(super) async fn all(aws: &Aws) -> Result<Inventory, Error> {
+pub(super) async fn all(aws: &Aws, settings: &Settings) -> Result<Inventory, Error> {
     let mut inventory = Inventory::default();
     let mut next_token = None;
     loop {
-        let Some(page) = page(aws, next_token).await? else { return Ok(own_account_alone(aws)) };
+        let page = match page(aws, next_token).await? {
+            Page::Listed(page) => page,
+            Page::NotPermitted(why) => return Ok(own_account_alone(aws, settings, &why)),
+        };
         page.accounts.into_iter().for_each(|account| inventory.add(account));
         next_token = page.next_token;
         if next_token.is_none() {
@@ -49,18 +53,23 @@ pub(super) async fn all(aws: &Aws) -> Result<Inventory, Error> {
 ///
 /// # Errors
 /// As [`all`].
-pub(super) async fn one_page(aws: &Aws, mut next_token: Option<String>, limit: usize) -> Result<Value, Error> {
+pub(super) async fn one_page(
+    aws: &Aws,
+    settings: &Settings,
+    mut next_token: Option<String>,
+    limit: usize,
+) -> Result<Value, Error> {
     /// The service's own page: stop while another one still fits.
     /// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html>
     const SERVICE_PAGE: usize = 20;
     let mut inventory = Inventory::default();
     loop {
         match page(aws, next_token).await? {
-            None => {
-                inventory = own_account_alone(aws);
+            Page::NotPermitted(why) => {
+                inventory = own_account_alone(aws, settings, &why);
                 next_token = None;
             }
-            Some(page) => {
+            Page::Listed(page) => {
                 page.accounts.into_iter().for_each(|account| inventory.add(account));
                 next_token = page.next_token;
             }
@@ -74,10 +83,12 @@ pub(super) async fn one_page(aws: &Aws, mut next_token: Option<String>, limit: u
         .iter()
         .map(|AccountContact { id, name, email }| json!({"account": id, "name": name, "email": email}))
         .collect();
-    Ok(json!({"accounts": accounts, "next_token": next_token, "skipped": inventory.skipped}))
+    Ok(
+        json!({"accounts": accounts, "next_token": next_token, "skipped": inventory.skipped, "failures": inventory.failures}),
+    )
 }
 
-/// One account's name and address, where they can be had: notices go to RECIPIENT_EMAIL without.
+/// One account's name and address, where they can be had: notices go to `RECIPIENT_EMAIL` without.
 pub(super) async fn contact(aws: &Aws, id: &AccountId) -> AccountContact {
     let unknown = AccountContact { id: id.clone(), name: String::new(), email: None };
     let Ok(organizations) = aws.organizations().await else { return unknown };
@@ -87,16 +98,27 @@ pub(super) async fn contact(aws: &Aws, id: &AccountId) -> AccountContact {
     }
 }
 
-/// A page of accounts; `None` where this account may not list them.
-async fn page(aws: &Aws, next_token: Option<String>) -> Result<Option<crate::aws::AccountPage>, Error> {
-    let page = aws.organizations().await?.accounts(next_token).await;
-    match page {
-        Err(failure) if may_not_list(&failure) => Ok(None),
-        page => Ok(Some(page?)),
+/// What came of asking for a page.
+enum Page {
+    Listed(AccountPage),
+    /// This account may not list, and what it was answered.
+    NotPermitted(AwsFailure),
+}
+
+async fn page(aws: &Aws, next_token: Option<String>) -> Result<Page, Error> {
+    match aws.organizations().await?.accounts(next_token).await {
+        Err(failure) if may_not_list(&failure) => Ok(Page::NotPermitted(failure)),
+        page => Ok(Page::Listed(page?)),
     }
 }
 
-fn own_account_alone(aws: &Aws) -> Inventory {
+/// Without an organization in the settings this is how keywheel is meant to run. With one, a permission is missing, and
+/// that is said on every run: one account must not look like all of them.
+fn own_account_alone(aws: &Aws, settings: &Settings, why: &AwsFailure) -> Inventory {
     let own = AccountContact { id: aws.primary_account().clone(), name: String::new(), email: None };
-    Inventory { accounts: vec![own], ..Inventory::default() }
+    let failures = settings.organization_id.iter().map(|organization| {
+        let error = format!("only this account is swept, not organization {organization} (AWS_ORG_ID): {why}");
+        Failure { account: None, user: None, action: "inventory", error }
+    });
+    Inventory { failures: failures.collect(), accounts: vec![own], ..Inventory::default() }
 }

@@ -16,13 +16,14 @@ mod user;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
-use crate::aws::Aws;
+use crate::aws::{Aws, has_group};
 use crate::error::Error;
 use crate::keys::AccountId;
+use crate::metrics;
 use crate::notify::{AccountContact, Templates};
 use crate::provision::Wanted;
 use crate::settings::Settings;
@@ -53,14 +54,15 @@ pub async fn handle(
     let event = SweepEvent::read(event)?;
     let sweep = Sweep::new(aws, settings, templates, event.dry_run, deadline)?;
     let report = match event.request {
-        Request::Inventory { next_token, limit } => return inventory::one_page(aws, next_token, limit).await,
+        Request::Inventory { next_token, limit } => return inventory::one_page(aws, settings, next_token, limit).await,
         Request::All => sweep.all().await?,
         Request::Account { account, name, email } => sweep.one(account, name, email).await,
         Request::Notify { secret, news } => news::tell(&sweep, &secret, &news).await,
         Request::Ignore => Report { dry_run: sweep.dry_run, ..Report::default() },
     };
+    metrics::of_sweep(&report, sweep.now);
     info!(report = %serde_json::to_string(&report).unwrap_or_default(), "the sweep is done");
-    Ok(serde_json::to_value(report).expect("a report of texts and numbers is always JSON"))
+    Ok(json!(report))
 }
 
 /// One run.
@@ -106,7 +108,7 @@ impl<'a> Sweep<'a> {
         self.wanted.function_arn.split(':').nth(1).unwrap_or("aws")
     }
 
-    /// Waits for its turn: at most MAX_CONCURRENCY users and accounts are worked on at a time.
+    /// Waits for its turn: at most `MAX_CONCURRENCY` users and accounts are worked on at a time.
     async fn permit(&self) -> Option<SemaphorePermit<'_>> {
         self.permits.acquire().await.ok()
     }
@@ -116,7 +118,7 @@ impl<'a> Sweep<'a> {
     }
 
     async fn all(&self) -> Result<Report, Error> {
-        let inventory = inventory::all(self.aws).await?;
+        let inventory = inventory::all(self.aws, self.settings).await?;
         let report = Report { skipped: inventory.skipped, failures: inventory.failures, ..self.empty_report() };
         Ok(self.accounts(inventory.accounts, report).await)
     }
@@ -168,7 +170,7 @@ impl<'a> Sweep<'a> {
         let not_swept = |reason: String| {
             warn!(account = %id, %reason, "the account is not swept");
             let skipped = Skipped { account: id.clone(), reason: reason.clone() };
-            (skipped, Failure::of_account(&id, "sweep", reason))
+            (skipped, Failure::of_account(&id, "sweep", &reason))
         };
         if self.is_out_of_time() {
             return Err(not_swept(user::OUT_OF_TIME.to_owned()));
@@ -190,24 +192,26 @@ impl<'a> Sweep<'a> {
     fn missing_groups(&self, id: &AccountId, account: &observe::Account) -> Vec<Failure> {
         let mut failures = Vec::new();
         let exemption = &self.settings.exemption_group;
-        if !account.groups.contains(exemption) {
+        if !has_group(&account.groups, exemption) {
             let error = format!("group `{exemption}` (IAM_EXEMPTION_GROUP) does not exist, so nobody is exempt");
-            failures.push(Failure::of_account(id, "exemption-group", error));
+            failures.push(Failure::of_account(id, "exemption-group", &error));
         }
         let needs_readers = id != self.aws.primary_account() && !account.users.is_empty();
         if let Some(readers) = self.wanted.reader_group.as_ref().filter(|_| needs_readers)
-            && !account.groups.contains(readers)
+            && !has_group(&account.groups, readers)
         {
             let error = format!(
                 "group `{readers}` (READER_GROUP) does not exist, so users cannot read their secrets from this account; \
                  deploy the member template, or set READER_GROUP to nothing"
             );
-            failures.push(Failure::of_account(id, "reader-group", error));
+            failures.push(Failure::of_account(id, "reader-group", &error));
         }
         failures
     }
 
     fn summarize(&self, swept: &[Swept], report: &mut Report) {
+        let oldest = swept.iter().flat_map(|account| &account.outcomes).filter_map(|outcome| outcome.oldest_key).min();
+        report.oldest_active_key_days = oldest.map(|created| (self.now - created).num_days());
         for outcome in swept.iter().flat_map(|account| &account.outcomes) {
             report.users += 1;
             report.add_plan(&outcome.plan);

@@ -8,7 +8,7 @@ use super::tell::{Swept, tell as tell_swept};
 use super::user::Outcome;
 use super::{Sweep, event::News, inventory, observe};
 use crate::keys::SecretName;
-use crate::lifecycle::{Notice, NoticeKind, UserFacts, UserPlan, plan};
+use crate::lifecycle::{Notice, NoticeKind, PresentSecret, UserFacts, UserPlan, plan};
 
 /// The label moves a moment before the rotation function writes down what that means.
 const READS: u32 = 5;
@@ -19,7 +19,7 @@ pub(super) async fn tell(sweep: &Sweep<'_>, secret: &SecretName, news: &News) ->
     let mut report = sweep.empty_report();
     let user = secret.user();
     match settled_facts(sweep, secret).await {
-        Err(failure) => report.failures.push(Failure::of_user(user, "notify", failure)),
+        Err(failure) => report.failures.push(Failure::of_user(user, "notify", &failure)),
         Ok(None) => {}
         Ok(Some(facts)) => {
             report.users = 1;
@@ -37,7 +37,7 @@ async fn settled_facts(sweep: &Sweep<'_>, secret: &SecretName) -> Result<Option<
     let iam = sweep.aws.iam(&user.account, sweep.partition()).await?;
     for read in 1..=READS {
         let facts = observe::user_again(sweep, &iam, &BTreeSet::new(), &user.name).await?;
-        let is_settled = |facts: &UserFacts| facts.secret.present().is_some_and(|secret| secret.facts_are_fresh());
+        let is_settled = |facts: &UserFacts| facts.secret.present().is_some_and(PresentSecret::facts_are_fresh);
         if facts.as_ref().is_none_or(is_settled) || read == READS {
             return Ok(facts);
         }
@@ -73,5 +73,6 @@ fn outcome(sweep: &Sweep<'_>, facts: &UserFacts, news: &News) -> Outcome {
         notified,
         secret_to_delete: None,
         failures: Vec::new(),
+        oldest_key: None,
     }
 }

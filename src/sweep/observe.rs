@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Sweep;
-use crate::aws::{AccountDetails, CURRENT, Failure, Iam, ListedUser, SecretDescription};
-use crate::keys::{AccountId, MAX_KEYS_PER_USER, SecretName, UserName, UserRef};
+use crate::aws::{AccountDetails, CURRENT, Failure, Iam, ListedUser, SecretDescription, has_group};
+use crate::keys::{AccessKeyId, AccountId, MAX_KEYS_PER_USER, SecretName, UserName, UserRef};
 use crate::lifecycle::{Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, UserFacts};
 use crate::provision::{Reach, drift};
 use crate::state::State;
@@ -52,8 +52,8 @@ pub(super) async fn user(
     secret: Option<&SecretDescription>,
 ) -> Result<UserFacts, Failure> {
     let keys = keys(iam, listed.arn.user()).await?;
-    let exemption =
-        if listed.groups.contains(&sweep.settings.exemption_group) { Exemption::Exempt } else { Exemption::NotExempt };
+    let is_exempt = has_group(&listed.groups, &sweep.settings.exemption_group);
+    let exemption = if is_exempt { Exemption::Exempt } else { Exemption::NotExempt };
     // Nothing is repaired for users whose keys are not rotated.
     let is_rotated = exemption == Exemption::NotExempt && keys.iter().any(KeyFacts::is_active);
     let secret = match secret {
@@ -93,17 +93,18 @@ async fn keys(iam: &Iam, user: &UserRef) -> Result<Vec<KeyFacts>, Failure> {
     let ask = listed.len() >= MAX_KEYS_PER_USER;
     let mut keys = Vec::with_capacity(listed.len());
     for key in listed {
-        let last_use = match ask {
-            false => LastUse::NotAsked,
-            true => match iam.last_use(&key.id).await {
-                Ok(Some(last_use)) => LastUse::At(last_use),
-                Ok(None) => LastUse::Never,
-                Err(failure) => LastUse::Unknown(failure.to_string()),
-            },
-        };
+        let last_use = if ask { last_use(iam, &key.id).await } else { LastUse::NotAsked };
         keys.push(KeyFacts { id: key.id, status: key.status, created: key.created, last_use });
     }
     Ok(keys)
+}
+
+async fn last_use(iam: &Iam, id: &AccessKeyId) -> LastUse {
+    match iam.last_use(id).await {
+        Ok(Some(last_use)) => LastUse::At(last_use),
+        Ok(None) => LastUse::Never,
+        Err(failure) => LastUse::Unknown(failure.to_string()),
+    }
 }
 
 async fn present(
@@ -138,7 +139,7 @@ pub(super) fn without_drift(secret: &SecretDescription, drift: Vec<crate::lifecy
 pub(super) fn reach(sweep: &Sweep<'_>, groups: &BTreeSet<String>, user: &ListedUser) -> Reach {
     let needed = user.arn.user().account != *sweep.aws.primary_account();
     match &sweep.wanted.reader_group {
-        Some(group) if needed && groups.contains(group) && !user.groups.contains(group) => Reach::JoinGroup,
+        Some(group) if needed && has_group(groups, group) && !has_group(&user.groups, group) => Reach::JoinGroup,
         _ => Reach::Given,
     }
 }

@@ -24,6 +24,8 @@ pub struct Report {
     pub actions: BTreeMap<&'static str, usize>,
     /// Mails that were sent.
     pub mails: usize,
+    /// Age in whole days of the oldest active key of a user who is not exempt.
+    pub oldest_active_key_days: Option<i64>,
     /// What went wrong. One failure never stops the work for others.
     pub failures: Vec<Failure>,
     /// Failures beyond those that are listed.
@@ -60,13 +62,13 @@ pub struct Failure {
 
 impl Failure {
     /// About a user.
-    pub(super) fn of_user(user: &UserRef, action: &'static str, error: impl ToString) -> Self {
+    pub(super) fn of_user(user: &UserRef, action: &'static str, error: &(impl ToString + ?Sized)) -> Self {
         let UserRef { account, name } = user.clone();
         Self { account: Some(account), user: Some(name), action, error: error.to_string() }
     }
 
     /// About an account.
-    pub(super) fn of_account(account: &AccountId, action: &'static str, error: impl ToString) -> Self {
+    pub(super) fn of_account(account: &AccountId, action: &'static str, error: &(impl ToString + ?Sized)) -> Self {
         Self { account: Some(account.clone()), user: None, action, error: error.to_string() }
     }
 }

@@ -62,7 +62,7 @@ async fn settle(sweep: &Sweep<'_>, outcome: &Outcome, told: &[(&Notice, &Told)],
     match settled {
         Ok(true) => report.count(Action::DeleteSecret.name()),
         Ok(false) => {}
-        Err(failure) => report.failures.push(Failure::of_user(user, "record", failure)),
+        Err(failure) => report.failures.push(Failure::of_user(user, "record", &failure)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
 use super::apply::Target;
@@ -9,10 +10,13 @@ use super::report::Failure;
 use super::{Sweep, observe};
 use crate::aws::{Iam, ListedUser, SecretDescription};
 use crate::keys::{SecretName, UserArn, UserRef};
-use crate::lifecycle::{Action, CancelReason, Notice, NoticeKind, Problem, UserPlan, plan, plan_for_deleted_user};
+use crate::lifecycle::{
+    Action, CancelReason, Exemption, Notice, NoticeKind, Problem, UserFacts, UserPlan, plan, plan_for_deleted_user,
+};
 use crate::state::Notified;
 
 /// What came of one user.
+#[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) plan: UserPlan,
     /// Names of the actions that were carried out.
@@ -24,6 +28,8 @@ pub(super) struct Outcome {
     /// The secret is to be scheduled for deletion once its notice is out.
     pub(super) secret_to_delete: Option<UserArn>,
     pub(super) failures: Vec<Failure>,
+    /// When the oldest key that is to be rotated was made.
+    pub(super) oldest_key: Option<DateTime<Utc>>,
 }
 
 impl Outcome {
@@ -34,11 +40,12 @@ impl Outcome {
             notified: Notified::default(),
             secret_to_delete: None,
             failures: Vec::new(),
+            oldest_key: None,
             plan,
         }
     }
 
-    fn failed(user: &UserRef, action: &'static str, error: impl ToString) -> Self {
+    fn failed(user: &UserRef, action: &'static str, error: &(impl ToString + ?Sized)) -> Self {
         let mut outcome = Self::new(UserPlan::nothing(user));
         outcome.failures.push(Failure::of_user(user, action, error));
         outcome
@@ -55,17 +62,24 @@ pub(super) async fn sweep(sweep: &Sweep<'_>, account: &observe::Account, listed:
     let secret = account.secrets.get(&user.name);
     let facts = match observe::user(sweep, &account.iam, &account.groups, listed, secret).await {
         Ok(facts) => facts,
-        Err(failure) => return Outcome::failed(user, "observe", failure),
+        Err(failure) => return Outcome::failed(user, "observe", &failure),
     };
+    let oldest_key = oldest_key(&facts);
     let planned = refuse_unreachable(sweep, plan(&facts, &sweep.settings.periods, sweep.now));
     let notified = facts.secret.present().map(|secret| secret.state.notified.clone()).unwrap_or_default();
     if sweep.dry_run || (planned.actions.is_empty() && planned.notices.is_empty()) {
-        return Outcome { notified, ..Outcome::new(planned) };
+        return Outcome { notified, oldest_key, ..Outcome::new(planned) };
     }
     match confirm(sweep, account, listed, planned).await {
-        Ok(outcome) => outcome,
-        Err(failure) => Outcome::failed(user, "confirm", failure),
+        Ok(outcome) => Outcome { oldest_key, ..outcome },
+        Err(failure) => Outcome { oldest_key, ..Outcome::failed(user, "confirm", &failure) },
     }
+}
+
+/// Keys of exempt users are old on purpose.
+fn oldest_key(facts: &UserFacts) -> Option<DateTime<Utc>> {
+    let is_rotated = facts.exemption != Exemption::Exempt;
+    facts.keys.iter().filter(|key| is_rotated && key.is_active()).map(|key| key.created).min()
 }
 
 pub(super) const OUT_OF_TIME: &str = "the function ran out of time before this was reached; it is on the next run's list. \
@@ -101,9 +115,11 @@ async fn confirm(
     };
     let mut confirmed = plan(&facts, &sweep.settings.periods, sweep.now);
     let reach = observe::reach(sweep, &account.groups, listed);
-    let (kept, dropped) = confirmed.actions.into_iter().partition(|action| planned.actions.contains(action));
-    confirmed.actions = kept;
-    let dropped: Vec<Action> = dropped;
+    // What comes after a dropped action may count on it. That a person enabled a key is heeded at first sight.
+    let is_agreed =
+        |action: &&Action| planned.actions.contains(action) || matches!(action, Action::RestartGrace { .. });
+    let agreed = confirmed.actions.iter().take_while(is_agreed).count();
+    let dropped = confirmed.actions.split_off(agreed);
     for action in &dropped {
         info!(user = %planned.user, %action, "left to the next sweep: the facts changed meanwhile");
     }
@@ -121,6 +137,11 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
     let actions = outcome.plan.actions.clone();
     let mut rest = actions.iter();
     for action in rest.by_ref() {
+        if target.sweep.is_out_of_time() {
+            // An action cut short would take the report and all mails with it.
+            outcome.failures.push(Failure::of_user(&outcome.plan.user, action.name(), OUT_OF_TIME));
+            break;
+        }
         if *action == Action::DeleteSecret {
             outcome.secret_to_delete = Some(target.arn.clone());
             continue;
@@ -129,13 +150,13 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
             Ok(()) => {
                 info!(user = %outcome.plan.user, %action, "done");
                 outcome.done.push(action.name());
-                if let Action::RestartGrace { key } = action {
+                if let Some(key) = action.voids_notices_of() {
                     outcome.notified.forget(key);
                 }
             }
             Err(failure) => {
                 warn!(user = %outcome.plan.user, %action, error = %failure, "failed");
-                outcome.failures.push(Failure::of_user(&outcome.plan.user, action.name(), failure));
+                outcome.failures.push(Failure::of_user(&outcome.plan.user, action.name(), &failure));
                 break;
             }
         }
@@ -177,7 +198,7 @@ pub(super) async fn sweep_without_user(sweep: &Sweep<'_>, iam: &Iam, listed: &Se
     }
     match confirm_gone(sweep, iam, listed, planned).await {
         Ok(outcome) => outcome,
-        Err(failure) => Outcome::failed(user, "delete-secret", failure),
+        Err(failure) => Outcome::failed(user, "delete-secret", &failure),
     }
 }
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from moto.iam.models import AccessKey, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.organizations.exceptions import AWSOrganizationsNotInUseException
+from moto.organizations.models import OrganizationsBackend
 from moto.secretsmanager.exceptions import InvalidRequestException, ResourceExistsException
 from moto.secretsmanager.models import SecretsManagerBackend
 from moto.ses.models import Message
@@ -52,6 +54,21 @@ def refuse_keys_that_are_disabled_or_deleted() -> None:
         return get_caller_identity(self, access_key_id, region)
 
     STSBackend.get_caller_identity = corrected
+
+
+def refuse_to_list_the_accounts_of_no_organization() -> None:
+    """https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html
+
+    AWS answers AWSOrganizationsNotInUseException to an account that is in no organization. moto lists no accounts.
+    """
+    list_accounts = OrganizationsBackend.list_accounts
+
+    def corrected(self: OrganizationsBackend, **request: Any) -> Any:
+        if self.org is None:
+            raise AWSOrganizationsNotInUseException
+        return list_accounts(self, **request)
+
+    OrganizationsBackend.list_accounts = corrected
 
 
 def rotate_secrets_as_documented() -> None:
@@ -155,6 +172,7 @@ def with_inside(application: Callable[..., Iterable[bytes]]) -> Callable[..., It
 def main() -> None:
     refuse_roles_that_do_not_exist()
     refuse_keys_that_are_disabled_or_deleted()
+    refuse_to_list_the_accounts_of_no_organization()
     refuse_a_second_value_for_one_token()
     rotate_secrets_as_documented()
     application = with_inside(DomainDispatcherApplication(create_backend_app))

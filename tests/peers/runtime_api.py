@@ -78,7 +78,9 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
                     "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0",
                 }
                 return self._answer(200, payload, headers)
-            return self._answer(500, b"{}", {})
+            # Without an answer: the executable has been ended.
+            self.close_connection = True
+            return None
 
         def do_POST(self) -> None:
             body = self._body().decode()

@@ -60,13 +60,13 @@ fn the_recovery_period_counts_from_the_stored_time_however_long_the_rotation_is_
 }
 
 #[test]
-fn use_of_the_old_key_is_news_a_day_after_the_rotation() {
+fn use_of_the_old_key_is_news_three_days_after_the_rotation() {
     let facts = |after_rotation: TimeDelta| {
-        let keys = [key(1, days(92)).used(days(2) - after_rotation), key(2, days(2))];
-        user(keys).with(rotated(2, Some(1), days(2)))
+        let keys = [key(1, days(94)).used(days(4) - after_rotation), key(2, days(4))];
+        user(keys).with(rotated(2, Some(1), days(4)))
     };
-    assert!(!decide(&facts(days(1))).contains("was used after its rotation"));
-    assert!(decide(&facts(days(1) + SECOND)).contains("tell 1: was used after its rotation: s3 in eu-west-1"));
+    assert!(!decide(&facts(days(3))).contains("was used after its rotation"));
+    assert!(decide(&facts(days(3) + SECOND)).contains("tell 1: was used after its rotation: s3 in eu-west-1"));
 }
 
 #[test]

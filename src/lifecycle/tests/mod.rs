@@ -1,6 +1,7 @@
 //! Tests of the policy: facts that are easy to write down, and what follows from them.
 
 mod boundaries;
+mod checks;
 mod display;
 mod properties;
 mod simulation;

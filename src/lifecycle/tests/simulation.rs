@@ -1,1 +1,446 @@
+//! One user, its keys and its secret, as far as the policy sees and changes them.
+//!
+//! A sweep observes, plans, confirms and applies as `sweep` does, with faults in between; the rotation function's
+//! effect is modelled with the places at which it can stop. What keywheel must never do is asserted where it would be
+//! done.
 
+mod rotation;
+
+use std::collections::BTreeMap;
+
+use super::checks::check_plan;
+use super::*;
+use crate::lifecycle::{Action, Notice};
+use crate::state::{TagChange, tag};
+
+/// A key as IAM has it, and what the model knows about it.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(super) struct SimKey {
+    pub(super) id: AccessKeyId,
+    pub(super) active: bool,
+    pub(super) created: DateTime<Utc>,
+    pub(super) last_use: Option<DateTime<Utc>>,
+    /// Its owner's programs use it whenever it works.
+    pub(super) in_service: bool,
+    tested: bool,
+    /// Somebody has its secret half. Nobody has that of a key that a rotation lost.
+    usable: bool,
+    /// When an undisturbed sweep last saw it active.
+    seen_active: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct SimSecret {
+    deletion_scheduled: bool,
+    rotation_enabled: bool,
+    /// The key in each version; `None` for a value that is nobody's or not there.
+    versions: BTreeMap<VersionId, Option<AccessKeyId>>,
+    current: Option<VersionId>,
+    pending: Option<VersionId>,
+    pub(super) tags: BTreeMap<String, String>,
+    last_rotated: DateTime<Utc>,
+    /// The tags were taken away or another value put: what was tested is not known any more.
+    pub(super) facts_lost: bool,
+}
+
+/// Where a rotation comes to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RotationEnd {
+    Success,
+    BeforeKey,
+    KeyMadeNotPut,
+    PutNotFinished,
+    LabelMovedNotRecorded,
+    RecordedNotUntagged,
+}
+
+/// Where the applying of a plan comes to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    None,
+    /// Before the action with that number.
+    Before(usize),
+    /// After its effect, before its tags.
+    BeforeTags(usize),
+    /// After tags were removed, before the others are set.
+    BetweenTags(usize),
+}
+
+/// What a sweep cannot read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Unknown {
+    pub(super) exemption: bool,
+    pub(super) older: bool,
+    pub(super) newer: bool,
+}
+
+/// What a person or a user's program does.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Person {
+    MakeKey,
+    Use(usize),
+    PutInService(usize),
+    Disable(usize),
+    Enable(usize),
+    Delete(usize),
+    JoinExemption,
+    LeaveExemption,
+    DeleteUser,
+    RecreateUser,
+    RotateNow,
+    PutForeignValue,
+    RemoveManagedTag,
+}
+
+/// One run of the sweeper.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sweep {
+    pub(super) unknown: Unknown,
+    pub(super) between: Option<Person>,
+    pub(super) fault: Fault,
+    pub(super) mail_lost: bool,
+    pub(super) rotation: RotationEnd,
+}
+
+impl Sweep {
+    pub(super) fn undisturbed() -> Self {
+        let rotation = RotationEnd::Success;
+        Self { unknown: Unknown::default(), between: None, fault: Fault::None, mail_lost: false, rotation }
+    }
+}
+
+/// A notice that went out.
+#[derive(Debug, Clone)]
+pub(super) struct Sent {
+    pub(super) at: DateTime<Utc>,
+    pub(super) key: AccessKeyId,
+    pub(super) phase: &'static str,
+}
+
+/// An action that took effect.
+#[derive(Debug, Clone)]
+pub(super) struct Done {
+    pub(super) at: DateTime<Utc>,
+    pub(super) action: Action,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) now: DateTime<Utc>,
+    pub(super) periods: Periods,
+    exists: bool,
+    exempt: bool,
+    pub(super) keys: Vec<SimKey>,
+    next: u64,
+    pub(super) secret: Option<SimSecret>,
+    pub(super) sent: Vec<Sent>,
+    pub(super) done: Vec<Done>,
+    pub(super) problems: Vec<(DateTime<Utc>, String)>,
+}
+
+impl World {
+    pub(super) fn new(periods: Periods) -> Self {
+        Self {
+            now: now(),
+            periods,
+            exists: true,
+            exempt: false,
+            keys: Vec::new(),
+            next: 1,
+            secret: None,
+            sent: Vec::new(),
+            done: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    pub(super) fn add_key(&mut self, age: TimeDelta, in_service: bool) -> AccessKeyId {
+        let (key, created) = (id(self.next), self.now - age);
+        self.next += 1;
+        let new = SimKey {
+            id: key.clone(),
+            active: true,
+            created,
+            last_use: None,
+            in_service,
+            tested: false,
+            usable: true,
+            seen_active: created,
+        };
+        self.keys.push(new);
+        assert!(self.keys.len() <= 2, "IAM gives a user two keys");
+        self.keys.sort_by_key(|key| key.created);
+        key
+    }
+
+    /// Time passes; programs use their keys.
+    pub(super) fn pass(&mut self, time: TimeDelta) {
+        self.now += time;
+        let used = self.now - TimeDelta::minutes(30).min(time / 2);
+        for key in self.keys.iter_mut().filter(|key| key.active && key.in_service && key.usable && key.created < used) {
+            key.last_use = Some(used);
+        }
+    }
+
+    fn key(&self, id: &AccessKeyId) -> Option<&SimKey> {
+        self.keys.iter().find(|key| key.id == *id)
+    }
+
+    fn state(&self) -> State {
+        self.secret.as_ref().map(|secret| State::read(&secret.tags)).unwrap_or_default()
+    }
+
+    /// The key that readers get, if it was tested, is there and works.
+    pub(super) fn working_current(&self) -> Option<&SimKey> {
+        let secret = self.secret.as_ref()?;
+        let id = secret.versions.get(secret.current.as_ref()?)?.as_ref()?;
+        self.key(id).filter(|key| key.active && key.tested)
+    }
+
+    fn observe(&self, unknown: Unknown) -> UserFacts {
+        let asked = self.keys.len() == 2;
+        let mut keys = Vec::new();
+        for (n, key) in self.keys.iter().enumerate() {
+            let hidden = if n == 0 { unknown.older } else { unknown.newer };
+            let last_use = match key.last_use {
+                _ if !asked => LastUse::NotAsked,
+                _ if hidden => LastUse::Unknown("throttled".to_owned()),
+                None => LastUse::Never,
+                Some(time) => used_at(time),
+            };
+            let status = if key.active { KeyStatus::Active } else { KeyStatus::Inactive };
+            keys.push(KeyFacts { id: key.id.clone(), status, created: key.created, last_use });
+        }
+        let exemption = match (unknown.exemption, self.exempt) {
+            (true, _) => Exemption::Unknown("denied".to_owned()),
+            (_, true) => Exemption::Exempt,
+            _ => Exemption::NotExempt,
+        };
+        let secret = match &self.secret {
+            None => SecretFacts::Missing,
+            Some(secret) if secret.deletion_scheduled => SecretFacts::PendingDeletion,
+            Some(secret) => SecretFacts::Present(PresentSecret {
+                rotation_enabled: secret.rotation_enabled,
+                current_version: secret.current.clone(),
+                unfinished_version: secret.pending.clone(),
+                state: State::read(&secret.tags),
+                drift: if secret.rotation_enabled { Vec::new() } else { vec![Drift::Schedule] },
+                ..placeholder(1)
+            }),
+        };
+        UserFacts { exemption, secret, ..user(keys) }
+    }
+
+    pub(super) fn sweep(&mut self, run: Sweep) {
+        if !self.exists {
+            if let Some(secret) = &mut self.secret {
+                secret.deletion_scheduled = true;
+                secret.rotation_enabled = false;
+            }
+            return;
+        }
+        let facts = self.observe(run.unknown);
+        let planned = plan(&facts, &self.periods, self.now);
+        check_plan(&facts, &planned, &self.periods, self.now);
+        if let Some(person) = run.between {
+            self.interfere(person);
+        }
+        if !self.exists {
+            return;
+        }
+        let facts = self.observe(run.unknown);
+        // What changes between the two readings is left to the next sweep, and may have changed back by then.
+        if run.between.is_none() && run.fault == Fault::None && !run.unknown.exemption {
+            self.keys.iter_mut().filter(|key| key.active).for_each(|key| key.seen_active = self.now);
+        }
+        let mut confirmed = plan(&facts, &self.periods, self.now);
+        check_plan(&facts, &confirmed, &self.periods, self.now);
+        let dropped = confirmed.actions.iter().any(|action| !planned.actions.contains(action));
+        confirmed.actions.retain(|action| planned.actions.contains(action));
+        let stopped = self.apply(&confirmed.actions, &facts, run);
+        for problem in &confirmed.problems {
+            self.problems.push((self.now, problem.error.clone()));
+        }
+        // What follows from actions that did not happen is not told.
+        let kept = |notice: &&Notice| !(stopped || dropped) || notice.kind.is_warning();
+        if !run.mail_lost {
+            let told: Vec<Notice> = confirmed.notices.iter().filter(kept).cloned().collect();
+            self.tell(&told);
+        }
+    }
+
+    fn tell(&mut self, notices: &[Notice]) {
+        let mut notified = self.state().notified;
+        for notice in notices.iter().filter(|notice| !notice.kind.is_for_dry_run_only()) {
+            notified.insert(&notice.key, notice.kind.phase());
+            self.sent.push(Sent { at: self.now, key: notice.key.clone(), phase: notice.kind.phase() });
+        }
+        if let Some(secret) = self.secret.as_mut().filter(|secret| !secret.deletion_scheduled) {
+            secret.tags.insert(tag::NOTIFIED.to_owned(), notified.to_tag());
+        }
+    }
+
+    /// Answers whether a fault stopped it.
+    fn apply(&mut self, actions: &[Action], facts: &UserFacts, run: Sweep) -> bool {
+        let notified = facts.secret.present().map(|secret| secret.state.notified.clone()).unwrap_or_default();
+        for (n, action) in actions.iter().enumerate() {
+            if run.fault == Fault::Before(n) {
+                return true;
+            }
+            self.carry_out(action, facts, run);
+            self.done.push(Done { at: self.now, action: action.clone() });
+            if run.fault == Fault::BeforeTags(n) {
+                return true;
+            }
+            let change = action.tag_change(self.now, &notified);
+            let between = run.fault == Fault::BetweenTags(n);
+            self.write(&change, !between);
+            if between {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn write(&mut self, change: &TagChange, set: bool) {
+        let Some(secret) = &mut self.secret else { return };
+        for name in &change.remove {
+            secret.tags.remove(*name);
+        }
+        if set {
+            secret.tags.extend(change.set.clone());
+        }
+    }
+
+    fn carry_out(&mut self, action: &Action, facts: &UserFacts, run: Sweep) {
+        match action {
+            Action::Provision { key, .. } => self.provision(key),
+            Action::Restore => self.present().deletion_scheduled = false,
+            Action::Rotate { .. } => self.rotate_as_planned(run.rotation),
+            Action::Disable { key } => self.disable(key, facts),
+            Action::Delete { key } => self.delete(key, facts),
+            Action::CancelSchedule(_) => self.present().rotation_enabled = false,
+            Action::Repair(_) => self.present().rotation_enabled = true,
+            Action::RestoreFacts(restored) => self.present().facts_lost |= restored.current_key.is_none(),
+            Action::Adopt { .. }
+            | Action::Retire { .. }
+            | Action::StopRetiring { .. }
+            | Action::RecordDisabled { .. }
+            | Action::RestartGrace { .. }
+            | Action::DeleteSecret => {}
+        }
+    }
+
+    fn present(&mut self) -> &mut SimSecret {
+        self.secret.as_mut().expect("the plan acts on a secret that is there")
+    }
+
+    fn provision(&mut self, key: &AccessKeyId) {
+        assert!(self.secret.is_none() && self.key(key).is_some_and(|key| key.active));
+        let first = self.next_version();
+        let mut secret = SimSecret { rotation_enabled: true, last_rotated: self.now, ..SimSecret::default() };
+        secret.versions.insert(first.clone(), None);
+        secret.tags.insert(tag::MANAGED.to_owned(), "1".to_owned());
+        secret.tags.insert(tag::VERSION.to_owned(), first.to_string());
+        secret.tags.insert(tag::CURRENT_KEY.to_owned(), key.to_string());
+        secret.current = Some(first);
+        self.secret = Some(secret);
+    }
+
+    fn next_version(&mut self) -> VersionId {
+        self.next += 1;
+        version(self.next)
+    }
+
+    fn disable(&mut self, id: &AccessKeyId, facts: &UserFacts) {
+        let other = self.keys.iter().find(|key| key.id != *id && key.active);
+        let other = other.unwrap_or_else(|| panic!("{id} is the only working key"));
+        let known = |id: &AccessKeyId| facts.keys.iter().find(|key| key.id == *id).map(|key| key.last_use.unknown());
+        assert_eq!(known(id), Some(None), "disabled while its last use is unknown");
+        let lost = self.secret.as_ref().is_none_or(|secret| secret.facts_lost);
+        match self.working_current() {
+            Some(current) if !lost => assert_eq!(current.id, other.id, "the tested key in the secret stays"),
+            _ => {
+                let key = self.key(id).expect("the key is there");
+                let works = other.last_use.is_some() || key.last_use.is_none();
+                assert!(works || other.tested, "what stays is known to work");
+            }
+        }
+        self.keys.iter_mut().find(|key| key.id == *id).expect("the key is there").active = false;
+    }
+
+    fn delete(&mut self, id: &AccessKeyId, facts: &UserFacts) {
+        let known = facts.keys.iter().find(|key| key.id == *id).map(|key| key.last_use.unknown());
+        assert_eq!(known, Some(None), "deleted while its last use is unknown");
+        assert!(self.keys.iter().any(|key| key.id != *id && key.active), "another key works");
+        self.remove_spent(id);
+    }
+
+    /// Deletes a key whose recovery period is over, whoever does it.
+    fn remove_spent(&mut self, id: &AccessKeyId) {
+        let key = self.key(id).expect("the key is there");
+        let disabled_at = self.state().disabled_at.expect("the time of the disabling is stored");
+        assert!(!key.active, "an active key is never deleted");
+        assert!(disabled_at + self.periods.recovery_grace <= self.now, "its recovery period is over");
+        // A tag holds whole seconds, and a use of the last quarter of an hour is no news.
+        assert!(key.seen_active <= disabled_at + SECOND, "{id} was inactive all the time: {self:#?}");
+        self.keys.retain(|key| key.id != *id);
+    }
+
+    /// The rotation that a sweep started finds what the sweep saw.
+    fn rotate_as_planned(&mut self, end: RotationEnd) {
+        self.present().rotation_enabled = true;
+        let refused = self.rotate(end);
+        // Whether a lone key is an orphan cannot be seen without its last use; the rotation function asks for that.
+        let lone_orphan = refused == Some("no active key") && self.keys.len() == 1;
+        assert!(refused.is_none() || lone_orphan, "a rotation was planned that cannot be, {refused:?}: {self:#?}");
+    }
+
+    pub(super) fn interfere(&mut self, person: Person) {
+        let now = self.now;
+        let there = self.keys.len();
+        match person {
+            Person::MakeKey if self.exists && self.keys.len() < 2 => {
+                self.add_key(TimeDelta::zero(), false);
+            }
+            Person::Use(n) if n < there && self.keys[n].active && self.keys[n].usable => {
+                self.keys[n].last_use = Some(now);
+            }
+            Person::PutInService(n) if n < there => self.keys[n].in_service = true,
+            Person::Disable(n) if n < there => self.keys[n].active = false,
+            Person::Enable(n) if n < there => self.keys[n].active = true,
+            Person::Delete(n) if n < there => {
+                self.keys.remove(n);
+            }
+            Person::JoinExemption => self.exempt = true,
+            Person::LeaveExemption => self.exempt = false,
+            Person::DeleteUser => {
+                self.exists = false;
+                self.keys.clear();
+            }
+            Person::RecreateUser => self.exists = true,
+            Person::RotateNow => {
+                self.rotate(RotationEnd::Success);
+            }
+            Person::PutForeignValue => self.put_foreign_value(),
+            Person::RemoveManagedTag => {
+                if let Some(secret) = &mut self.secret {
+                    secret.tags.remove(tag::MANAGED);
+                    secret.facts_lost = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn put_foreign_value(&mut self) {
+        let foreign = self.next_version();
+        if let Some(secret) = self.secret.as_mut().filter(|secret| !secret.deletion_scheduled) {
+            secret.versions.insert(foreign.clone(), None);
+            secret.current = Some(foreign);
+            secret.pending = None;
+            secret.facts_lost = true;
+        }
+    }
+}

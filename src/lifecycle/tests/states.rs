@@ -184,13 +184,45 @@ fn an_old_key_disabled_by_its_owner_starts_its_recovery_period() {
 }
 
 #[test]
+fn the_time_of_a_disabling_is_dropped_when_the_key_is_needed_again() {
+    // The successor was disabled by a person, who enabled the old key; its slot is not needed.
+    let keys = [key(1, days(60)).used(days(0)), key(2, days(25)).inactive()];
+    let secret = rotated(2, Some(1), days(25)).disabled(days(9)).told(2, &["rotated"]);
+    let both = plan(&user(keys.clone()).with(secret.clone()), &periods(), now());
+    assert_eq!(both.actions, [Action::StopRetiring { key: id(1) }]);
+    let [old, _] = keys;
+    let alone = plan(&user([old]).with(secret), &periods(), now());
+    assert_eq!(alone.actions, [Action::StopRetiring { key: id(1) }]);
+}
+
+#[test]
+fn a_second_key_that_was_enabled_again_is_heeded_even_where_nothing_can_be_chosen() {
+    let keys = [key(1, days(100)).used(days(1)), key(2, days(60)).unknown()];
+    let plan = plan(&user(keys).with(placeholder(2).retiring(1, days(20)).disabled(days(5))), &periods(), now());
+    assert_eq!(plan.actions, [Action::RestartGrace { key: id(1) }]);
+}
+
+#[test]
+fn nothing_is_on_its_way_out_while_the_user_is_exempt() {
+    let [old, new] = pair();
+    let secret = rotated(2, Some(1), days(30)).disabled(days(9)).told(2, &["rotated", "cancelled"]);
+    let secret = PresentSecret { rotation_enabled: false, ..secret };
+    let exempt =
+        plan(&user([old.clone().inactive(), new.clone()]).with(secret).exempt(Exemption::Exempt), &periods(), now());
+    assert_eq!(exempt.actions, [Action::StopRetiring { key: id(1) }]);
+    let after = decide(&user([old.inactive(), new]).with(rotated(2, Some(1), days(30)).told(2, &["rotated"])));
+    assert!(after.starts_with("write down that 1 is disabled"), "the whole recovery period, from then on: {after}");
+}
+
+#[test]
 fn an_old_key_gets_its_grace_again_when_its_successor_was_out_of_service() {
     // Key 2 was disabled by a person and had to give way; now it is enabled, and key 1 may still be in use.
     let secret = rotated(2, Some(1), days(30)).retiring(2, days(5)).disabled(days(5)).told(2, &["rotated"]);
     let active = plan(&user(pair()).with(secret.clone()), &periods(), now());
     assert_eq!(active.actions, [Action::RestartGrace { key: id(1) }]);
-    assert!(active.to_string().contains("will be disabled on 2026-12-02"), "{active}");
-    let [old, new] = pair();
+    assert!(active.to_string().contains("AKIA0000000000000001: will be disabled on 2026-12-02"), "{active}");
+    // Not used since the time that is stored: nothing but the other key's being named tells whose that is.
+    let [old, new] = [key(1, days(150)).used(days(40)), key(2, days(60))];
     let inactive = plan(&user([old.inactive(), new]).with(secret), &periods(), now());
     let expected = [Action::StopRetiring { key: id(2) }, Action::RecordDisabled { key: id(1) }];
     assert_eq!(inactive.actions, expected, "the stored time is the other key's");
@@ -280,4 +312,13 @@ fn a_new_user_with_a_young_key_gets_a_secret_and_a_schedule() {
     assert!(plan.notices.is_empty() && plan.problems.is_empty());
     assert_eq!(decide(&user([])), "", "no key, no secret");
     assert_eq!(CancelReason::UserGone.to_string(), "the user was deleted");
+}
+
+#[test]
+fn no_active_key_gives_way_while_it_is_not_known_which_one_readers_get() {
+    let rolled_back = || placeholder(1).state(|state| state.current_key = None);
+    let decided = decide(&user(pair()).with(rolled_back()));
+    assert!(decided.contains("it is not known which of") && !decided.contains("announce"), "{decided}");
+    let one_inactive = [key(1, days(150)).inactive(), key(2, days(85)).used(days(1))];
+    assert!(decide(&user(one_inactive).with(rolled_back())).contains("announce that 1"));
 }

@@ -8,7 +8,9 @@ const STATUSES: [&str; 2] = ["active", "inactive"];
 const USES: [&str; 3] = ["used", "never", "unknown"];
 
 /// Whose the two keys are. The older one is past the period in all of them.
-const ROLES: [(&str, fn([KeyFacts; 2]) -> UserFacts); 5] = [
+type Role = (&'static str, fn([KeyFacts; 2]) -> UserFacts);
+
+const ROLES: [Role; 5] = [
     ("no secret; older 95 days, newer 50 days", |keys| user(keys)),
     ("secret with a placeholder, nothing rotated yet; older 95 days, newer 50 days", |keys| {
         user(keys).with(placeholder(2))

@@ -1,0 +1,70 @@
+//! The fixtures in `sam/events/`: each is an event that its function takes, for what its name says.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use keywheel::rotation::event::{RotationEvent, Step};
+use keywheel::sweep;
+use serde_json::Value;
+
+const SECRET: &str = "Account_111122223333_User_ci-bot_AccessKey";
+
+/// A fixture of the rotation function, and its step.
+const STEPS: [(&str, Step); 4] = [
+    ("createSecret", Step::CreateSecret),
+    ("setSecret", Step::SetSecret),
+    ("testSecret", Step::TestSecret),
+    ("finishSecret", Step::FinishSecret),
+];
+
+/// A fixture of the sweeper, parts of what it is taken for, and whether it asks for a dry run.
+const REQUESTS: [(&str, &[&str], bool); 7] = [
+    ("sweep", &["All"], false),
+    ("sweep-dry-run", &["All"], true),
+    ("sweep-account", &["Account {", "111122223333", "prod", "prod@example.com"], false),
+    ("inventory", &["Inventory {", "next_token: None", "limit: 500"], false),
+    ("secret-label-updated", &["Notify {", "111122223333", "ci-bot", "LabelMoved"], false),
+    ("rotation-failed", &["Notify {", "ci-bot", "RotationFailed(", "in step testSecret"], false),
+    ("rotation-abandoned", &["Notify {", "ci-bot", "RotationFailed(", "RotationAbandoned"], false),
+];
+
+fn folder() -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "sam", "events"].iter().collect()
+}
+
+fn fixture(name: &str) -> Value {
+    let text = fs::read_to_string(folder().join(name).with_extension("json")).expect(name);
+    serde_json::from_str(&text).expect(name)
+}
+
+#[test]
+fn every_fixture_of_a_rotation_is_read_as_its_step() {
+    for (name, step) in STEPS {
+        let event = RotationEvent::read(&fixture(name)).expect(name);
+        assert_eq!(event.step, step);
+        assert_eq!(event.secret.name().to_string(), SECRET, "{name}");
+    }
+}
+
+#[test]
+fn every_fixture_of_the_sweeper_is_read_as_what_it_is_named_for() {
+    for (name, parts, dry_run) in REQUESTS {
+        let event = sweep::Event::read(fixture(name)).expect(name);
+        let request = format!("{:?}", event.request);
+        for part in parts {
+            assert!(request.contains(part), "{name}: {part} is missing in {request}");
+        }
+        assert_eq!(event.dry_run, dry_run, "{name}");
+    }
+}
+
+#[test]
+fn no_fixture_is_left_out() {
+    let there: BTreeSet<String> = fs::read_dir(folder())
+        .expect("sam/events")
+        .map(|entry| entry.expect("an entry of sam/events").file_name().into_string().expect("UTF-8"))
+        .collect();
+    let tried = STEPS.iter().map(|(name, _)| name).chain(REQUESTS.iter().map(|(name, ..)| name));
+    assert_eq!(there, tried.map(|name| format!("{name}.json")).collect());
+}

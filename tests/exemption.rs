@@ -1,0 +1,165 @@
+//! Users who are to be left alone.
+
+use keywheel::rehearsal::{Fault, FaultKind};
+
+use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse};
+
+const GROUP: &str = "ASAIAMExemptionsGroup";
+
+#[test]
+fn an_exempt_user_gets_no_secret_and_loses_no_key() {
+    rehearse(async {
+        let stage = Stage::new();
+        let keys = stage.add_user("ci-bot", &[400, 300]);
+        stage.cloud.add_to_group(MEMBER, GROUP, "ci-bot");
+        for _ in 0..4 {
+            stage.live().await;
+            stage.pass_days(30).await;
+        }
+        assert_eq!(stage.find_secret("ci-bot"), None);
+        assert!(keys.iter().all(|key| stage.status("ci-bot", key) == "Active"));
+        assert_eq!(stage.cloud.mails(), []);
+    });
+}
+
+#[test]
+fn upstream_defect_40_the_120th_member_of_the_group_is_exempt_too() {
+    rehearse(async {
+        let stage = Stage::new();
+        for n in 0..120 {
+            let name = format!("exempt-{n:03}");
+            stage.add_user(&name, &[]);
+            stage.cloud.add_to_group(MEMBER, GROUP, &name);
+        }
+        let last = stage.cloud.add_access_key(MEMBER, "exempt-119", stage.now() - chrono::TimeDelta::days(100));
+        stage.add_user("zz-not-exempt", &[100]);
+        stage.cloud.switch(|aws| aws.short_iam_pages = true);
+        let answer = stage.live().await;
+        assert_eq!(answer["users"], 121, "{answer}");
+        assert!(stage.count("GetAccountAuthorizationDetails") > 2, "there were pages");
+        assert_eq!(stage.find_secret("exempt-119"), None);
+        assert_eq!(stage.status("exempt-119", &last), "Active");
+        assert_eq!(stage.count("CreateAccessKey"), 1, "for the one who is not exempt");
+    });
+}
+
+#[test]
+fn upstream_defect_15_users_beyond_the_first_page_are_swept() {
+    rehearse(async {
+        let stage = Stage::new();
+        for n in 0..110 {
+            stage.add_user(&format!("idle-{n:03}"), &[]);
+        }
+        stage.add_user("zz-last", &[90]);
+        stage.cloud.switch(|aws| aws.short_iam_pages = true);
+        let answer = stage.live().await;
+        assert_eq!(answer["users"], 111);
+        assert_eq!(stage.user("zz-last").keys.len(), 2, "rotated");
+    });
+}
+
+#[test]
+fn upstream_defect_41_an_account_whose_groups_cannot_be_read_is_not_swept_and_is_reported() {
+    rehearse(async {
+        for kind in [FaultKind::AccessDenied, refused("ServiceFailure"), FaultKind::Throttle { times: 100 }] {
+            let stage = Stage::new();
+            stage.add_user("ci-bot", &[90]);
+            stage.cloud.add_to_group(MEMBER, GROUP, "ci-bot");
+            let fault = Fault::on("iam", "GetAccountAuthorizationDetails", kind.clone()).in_account(MEMBER).every();
+            stage.cloud.faults().inject(fault);
+            let answer = stage.live().await;
+            assert_eq!(answer["skipped"][0]["account"], MEMBER, "{kind:?}: {answer}");
+            assert!(failures(&answer).contains("GetAccountAuthorizationDetails"), "{answer}");
+            assert_eq!(answer["accounts"], 1, "the other account is swept");
+            assert_eq!(stage.find_secret("ci-bot"), None);
+        }
+    });
+}
+
+#[test]
+fn upstream_defect_41_a_membership_that_cannot_be_confirmed_stops_everything_for_that_user() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.add_user("other", &[90]);
+        stage.pass_days(10).await;
+        let fault = Fault::on("iam", "ListGroupsForUser", FaultKind::AccessDenied).about("ci-bot").every();
+        stage.cloud.faults().inject(fault);
+        let answer = stage.sweep().await;
+        assert_eq!(stage.status("ci-bot", &old), "Active");
+        assert!(failures(&answer).contains("ci-bot") && failures(&answer).contains("exempt"), "{answer}");
+        assert_eq!(done(&answer, "rotate"), 1, "the other user's");
+    });
+}
+
+#[test]
+fn a_missing_exemption_group_is_reported() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[10]);
+        stage.cloud.delete_group(MEMBER, GROUP);
+        let answer = stage.sweep().await;
+        assert!(failures(&answer).contains(GROUP) && failures(&answer).contains(MEMBER), "{answer}");
+        assert_eq!(answer["failures"].as_array().map(Vec::len), Some(1));
+    });
+}
+
+#[test]
+fn the_schedule_of_a_user_who_becomes_exempt_is_cancelled_and_comes_back_with_the_end_of_that() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, new) = stage.add_rotated_user("ci-bot").await;
+        stage.cloud.add_to_group(MEMBER, GROUP, "ci-bot");
+        let answer = stage.live().await;
+        assert_eq!(done(&answer, "cancel"), 1);
+        assert!(!stage.secret("ci-bot").rotation_enabled);
+        stage.live_days(2).await;
+        assert_eq!(stage.mails_with(&["ci-bot", "exempt from rotation"]).len(), 1, "told, once");
+        stage.pass_days(100).await;
+        stage.live().await;
+        assert_eq!(stage.status("ci-bot", &old), "Active", "left alone");
+        assert_eq!(stage.current_key("ci-bot"), new);
+        stage.cloud.remove_from_group(MEMBER, GROUP, "ci-bot");
+        stage.live().await;
+        assert!(stage.secret("ci-bot").rotation_enabled);
+        stage.live_days(25).await;
+        assert_ne!(stage.current_key("ci-bot"), new, "rotated again");
+        assert_eq!(stage.status("ci-bot", &old), "gone");
+    });
+}
+
+#[test]
+fn upstream_defect_41_the_group_is_found_whatever_the_capitals_of_its_name() {
+    rehearse(async {
+        let stage = Stage::with(&[("IAM_EXEMPTION_GROUP", "asaiamexemptionsgroup")]);
+        stage.cloud.delete_group(MEMBER, "asaiamexemptionsgroup");
+        stage.cloud.add_group(MEMBER, GROUP);
+        stage.add_user("ci-bot", &[400]);
+        stage.cloud.add_to_group(MEMBER, GROUP, "ci-bot");
+        stage.sweep_well().await;
+        assert_eq!(stage.find_secret("ci-bot"), None, "IAM takes both for the same group");
+    });
+}
+
+#[test]
+fn a_rotation_that_an_exemption_interrupted_does_not_block_those_after_it() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.sweep_well().await;
+        stage.cloud.switch(|aws| aws.rotation_attempts = 1);
+        stage.cloud.faults().inject(Fault::on("sts", "GetCallerIdentity", FaultKind::Stop));
+        stage.cloud.run_rotations().await;
+        stage.cloud.add_to_group(MEMBER, GROUP, "ci-bot");
+        stage.live_days(1).await;
+        assert!(!stage.secret("ci-bot").rotation_enabled);
+        assert!(stage.secret("ci-bot").version_with("AWSPENDING").is_some(), "left behind");
+        stage.cloud.remove_from_group(MEMBER, GROUP, "ci-bot");
+        stage.live_days(1).await;
+        assert_eq!(stage.secret("ci-bot").last_rotation, Some(Ok(())));
+        assert!(stage.secret("ci-bot").rotation_enabled);
+        let user = stage.user("ci-bot");
+        assert_eq!((user.keys.len(), user.active_keys()), (2, 2));
+        assert!(user.key(&stage.current_key("ci-bot")).is_some());
+    });
+}

@@ -1,0 +1,209 @@
+//! A bad day of AWS: throttling, lists that lag, two sweeps at once, no time left. One user's trouble is nobody else's.
+
+use std::time::Duration;
+
+use keywheel::rehearsal::{Fault, FaultKind};
+use serde_json::json;
+
+use crate::harness::{MEMBER, OTHER, Stage, done, failures, refused, rehearse};
+
+#[test]
+fn upstream_defect_27_one_users_failure_stops_nobody_elses_work() {
+    rehearse(async {
+        for (service, operation) in [
+            ("iam", "ListAccessKeys"),
+            ("iam", "GetUser"),
+            ("secretsmanager", "CreateSecret"),
+            ("secretsmanager", "PutResourcePolicy"),
+            ("iam", "AddUserToGroup"),
+            ("secretsmanager", "RotateSecret"),
+        ] {
+            let stage = Stage::new();
+            for user in ["aaa", "mmm", "zzz"] {
+                stage.add_user(user, &[90]);
+            }
+            let fault = Fault::on(service, operation, FaultKind::AccessDenied).about("mmm").every();
+            let fault = stage.cloud.faults().inject(fault);
+            let answer = stage.sweep().await;
+            assert_eq!(done(&answer, "rotate"), 2, "{operation}: {answer}");
+            assert_eq!(answer["failures"][0]["user"], "mmm", "{operation}");
+            assert!(failures(&answer).contains(operation), "{operation}: {answer}");
+            fault.remove();
+            stage.cloud.run_rotations().await;
+            assert_eq!(done(&stage.sweep_well().await, "rotate"), 1, "{operation}: the next run makes up for it");
+        }
+    });
+}
+
+#[test]
+fn throttling_that_passes_is_ridden_out() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        for operation in ["ListAccounts", "ListAccessKeys", "CreateSecret", "RotateSecret", "AssumeRole"] {
+            stage.cloud.faults().inject(Fault::on("*", operation, FaultKind::Throttle { times: 2 }));
+        }
+        stage.sweep_well().await;
+        stage.cloud.run_rotations().await;
+        assert_eq!(stage.user("ci-bot").active_keys(), 2);
+    });
+}
+
+#[test]
+fn an_account_whose_secrets_cannot_be_listed_is_not_swept() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_member(OTHER, "other");
+        stage.add_user("ci-bot", &[90]);
+        stage.add_user_in(OTHER, "far-off", &[90]);
+        let fault = Fault::on("secretsmanager", "ListSecrets", refused("InternalServiceError")).about(MEMBER).every();
+        stage.cloud.faults().inject(fault);
+        let answer = stage.sweep().await;
+        assert_eq!((done(&answer, "rotate"), answer["skipped"][0]["account"].clone()), (1, json!(MEMBER)), "{answer}");
+        assert_eq!(stage.find_secret("ci-bot"), None);
+    });
+}
+
+#[test]
+fn lists_that_lag_by_five_minutes_do_no_harm() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.cloud.switch(|aws| aws.list_secrets_lag = Duration::from_mins(5));
+        let old = stage.add_user("ci-bot", &[90]).remove(0);
+        stage.sweep_well().await;
+        stage.sweep_well().await;
+        stage.cloud.run_rotations().await;
+        stage.sweep_well().await;
+        stage.cloud.run_rotations().await;
+        assert_eq!((stage.count("CreateAccessKey"), stage.user("ci-bot").active_keys()), (1, 2));
+        for phase in ["disable", "delete"] {
+            stage.pass_days(10).await;
+            assert_eq!(done(&stage.sweep_well().await, phase), 1);
+            assert_eq!(stage.sweep_well().await["actions"].get(phase), None, "{phase} once");
+        }
+        assert_eq!(stage.status("ci-bot", &old), "gone");
+        let mails = stage.cloud.mails().len();
+        stage.sweep_well().await;
+        assert_eq!(stage.cloud.mails().len(), mails, "nothing is told twice");
+    });
+}
+
+#[test]
+fn keys_that_are_listed_late_are_not_taken_for_others() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.cloud.switch(|aws| aws.list_access_keys_lag = Duration::from_secs(8));
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        assert_eq!((stage.count("CreateAccessKey"), stage.user("ci-bot").active_keys()), (1, 2));
+        stage.live_days(22).await;
+        assert_eq!(stage.status("ci-bot", &old), "gone");
+        assert_eq!(stage.user("ci-bot").keys.len(), 1);
+    });
+}
+
+#[test]
+fn two_sweeps_at_the_same_time_do_everything_once() {
+    rehearse(async {
+        let stage = Stage::new();
+        let old = stage.add_user("ci-bot", &[90]).remove(0);
+        for _ in 0..3 {
+            let (one, two) = tokio::join!(stage.sweep(), stage.sweep());
+            for answer in [one, two] {
+                // One may look a key up that the other has just deleted: not known, so left alone.
+                let others =
+                    answer["failures"].as_array().expect("a list").iter().filter(|it| it["action"] != "delete");
+                assert_eq!(others.count(), 0, "{answer}");
+            }
+            stage.cloud.run_rotations().await;
+            stage.hand_over_events().await;
+            stage.pass_days(10).await;
+        }
+        assert_eq!(stage.count("CreateAccessKey"), 1);
+        assert_eq!(stage.status("ci-bot", &old), "gone");
+        assert_eq!(stage.user("ci-bot").active_keys(), 1);
+        let calls = stage.cloud.calls();
+        let deleted = calls.iter().filter(|call| call.operation == "DeleteAccessKey" && call.ok).count();
+        assert_eq!(deleted, 1);
+    });
+}
+
+#[test]
+fn what_there_was_no_time_for_is_reported_and_done_by_the_next_run() {
+    rehearse(async {
+        let stage = Stage::with(&[("MAX_CONCURRENCY", "1")]);
+        for n in 0..24 {
+            stage.add_user(&format!("user-{n:02}"), &[10]);
+        }
+        let slow = Fault::on("*", "*", FaultKind::Latency(Duration::from_secs(5))).every();
+        let slow = stage.cloud.faults().inject(slow);
+        let started = stage.now();
+        let answer = stage.sweep().await;
+        assert!(stage.now() - started < chrono::TimeDelta::minutes(15), "within the function's time");
+        assert!(failures(&answer).contains("ran out of time"), "{answer}");
+        let provisioned = done(&answer, "provision");
+        assert!((1..24).contains(&provisioned), "{provisioned}");
+        slow.remove();
+        assert_eq!(done(&stage.sweep_well().await, "provision"), 24 - provisioned);
+    });
+}
+
+#[test]
+fn a_disable_that_fails_is_made_up_for_and_its_recovery_counts_from_the_fact() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.pass_days(10).await;
+        // The key is disabled, and that it was cannot be written down.
+        let stop = Fault::on("iam", "UpdateAccessKey", FaultKind::StopAfter);
+        stage.cloud.faults().inject(stop);
+        assert!(stage.sweep_is_stopped().await, "in the middle");
+        assert_eq!(stage.status("ci-bot", &old), "Inactive");
+        stage.pass_days(5).await;
+        assert_eq!(done(&stage.sweep_well().await, "record-disabled"), 1);
+        stage.pass_days(9).await;
+        stage.sweep_well().await;
+        assert_eq!(stage.status("ci-bot", &old), "Inactive", "ten days from its observation");
+        stage.pass_days(1).await;
+        stage.sweep_well().await;
+        assert_eq!(stage.status("ci-bot", &old), "gone");
+    });
+}
+
+#[test]
+fn upstream_defect_26_a_delete_that_fails_is_reported_and_tried_again() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.live_days(10).await;
+        stage.pass_days(10).await;
+        let denied = Fault::on("iam", "DeleteAccessKey", FaultKind::AccessDenied).every();
+        let denied = stage.cloud.faults().inject(denied);
+        let answer = stage.sweep().await;
+        assert_eq!(answer["failures"][0]["action"], "delete", "{answer}");
+        assert_eq!(stage.mails_with(&[&old.access_key_id, "was deleted"]).len(), 0, "nobody is told what was not done");
+        denied.remove();
+        assert_eq!(done(&stage.sweep_well().await, "delete"), 1);
+        assert_eq!(stage.mails_with(&[&old.access_key_id, "was deleted"]).len(), 1);
+    });
+}
+
+#[test]
+fn upstream_defect_26_no_call_deletes_a_key_that_is_active() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        stage.add_user("pair", &[120, 100]);
+        let mut disabled: Vec<String> = Vec::new();
+        for _ in 0..26 {
+            let before: Vec<_> = ["ci-bot", "pair"].iter().flat_map(|name| stage.user(name).keys).collect();
+            stage.live().await;
+            let after: Vec<_> = ["ci-bot", "pair"].iter().flat_map(|name| stage.user(name).keys).collect();
+            for key in before.iter().filter(|key| !after.iter().any(|left| left.id == key.id)) {
+                assert!(disabled.contains(&key.id), "{} was active until it was deleted", key.id);
+            }
+            disabled = after.into_iter().filter(|key| !key.is_active()).map(|key| key.id).collect();
+            stage.pass_days(1).await;
+        }
+        assert!(stage.count("DeleteAccessKey") >= 2, "there was something to see");
+    });
+}

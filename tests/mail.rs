@@ -1,0 +1,274 @@
+//! Who is told what: once, whole, without secrets, and whatever becomes of the mail service.
+
+use keywheel::rehearsal::{Fault, FaultKind, KeyView};
+use serde_json::json;
+
+use crate::harness::{MEMBER, OTHER, Stage, done, failures, refused, rehearse};
+
+/// All texts that went out of keywheel to people and programs so far.
+fn all_mail(stage: &Stage) -> String {
+    format!("{:?}", stage.cloud.mails())
+}
+
+#[test]
+fn upstream_defect_27_the_work_is_done_while_mail_is_down_and_told_on_the_next_run() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.pass_days(10).await;
+        stage.cloud.switch(|aws| aws.mail_down = true);
+        let answer = stage.sweep().await;
+        assert_eq!(done(&answer, "disable"), 1, "the work is done");
+        assert!(failures(&answer).contains("\"mail\""), "and the failure reported: {answer}");
+        stage.cloud.switch(|aws| aws.mail_down = false);
+        stage.pass_days(1).await;
+        stage.sweep_well().await;
+        assert_eq!(stage.mails_with(&[&old.access_key_id, "was disabled"]).len(), 1, "told on the next run");
+        stage.live_days(1).await;
+        assert_eq!(stage.mails_with(&[&old.access_key_id, "was disabled"]).len(), 1, "and never again");
+    });
+}
+
+#[test]
+fn upstream_defect_27_a_rotation_is_told_although_mail_was_down() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.cloud.switch(|aws| aws.mail_down = true);
+        let (_, new) = stage.add_rotated_user("ci-bot").await;
+        assert_eq!(stage.cloud.mails(), []);
+        stage.cloud.switch(|aws| aws.mail_down = false);
+        stage.live_days(2).await;
+        assert_eq!(stage.mails_with(&[&new, "was rotated"]).len(), 1);
+    });
+}
+
+#[test]
+fn upstream_defect_42_mail_that_fails_in_any_way_is_a_line_in_the_report() {
+    rehearse(async {
+        for kind in [
+            refused("MessageRejected"),
+            refused("MailFromDomainNotVerifiedException"),
+            refused("BadRequestException"),
+            refused("SendingPausedException"),
+            FaultKind::AccessDenied,
+            FaultKind::Throttle { times: 100 },
+            FaultKind::Hang,
+        ] {
+            let stage = Stage::new();
+            stage.add_user("ci-bot", &[85]);
+            stage.cloud.faults().inject(Fault::on("ses", "SendEmail", kind.clone()).every());
+            let answer = stage.sweep().await;
+            assert_eq!(done(&answer, "provision"), 1, "{kind:?}");
+            assert_eq!(answer["failures"][0]["action"], "mail", "{kind:?}: {answer}");
+            assert!(!failures(&answer).contains("prod@example.com"), "addresses are masked: {answer}");
+            stage.cloud.faults().clear();
+            stage.sweep_well().await;
+            assert_eq!(stage.mails_with(&["ci-bot", "will be rotated"]).len(), 1, "{kind:?}");
+        }
+    });
+}
+
+#[test]
+fn one_recipient_who_is_refused_does_not_keep_the_others_from_theirs() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_member(OTHER, "other");
+        stage.add_user("ci-bot", &[85]);
+        stage.add_user_in(OTHER, "ci-bot", &[85]);
+        let fault = Fault::on("ses", "SendEmail", refused("MessageRejected")).about("prod@example.com").every();
+        stage.cloud.faults().inject(fault);
+        let answer = stage.sweep().await;
+        assert_eq!((answer["mails"].clone(), answer["failures"][0]["account"].clone()), (json!(1), json!(MEMBER)));
+        assert_eq!(stage.cloud.mails()[0].to, ["other@example.com"]);
+    });
+}
+
+#[test]
+fn upstream_defect_37_the_owner_that_the_tag_names_is_told_with_the_account() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[85]);
+        stage.add_user("nobodys", &[85]);
+        stage.cloud.tag_user(MEMBER, "ci-bot", "owner", "team-a@example.com");
+        let answer = stage.sweep_well().await;
+        assert_eq!(answer["mails"], 2, "one for each recipient");
+        let to = |address: &str| {
+            let mail = stage.cloud.mails().into_iter().find(|mail| mail.to == [address]).expect("a mail");
+            mail.text.expect("a text part")
+        };
+        assert!(to("prod@example.com").contains("nobodys") && to("prod@example.com").contains("ci-bot"));
+        assert!(to("team-a@example.com").contains("ci-bot") && !to("team-a@example.com").contains("nobodys"));
+    });
+}
+
+#[test]
+fn upstream_defect_43_the_subject_says_what_happens() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[85]);
+        stage.keywheel.sweep(json!({"dry_run": true})).await.expect("an answer");
+        stage.sweep_well().await;
+        let subjects: Vec<String> = stage.cloud.mails().into_iter().map(|mail| mail.subject).collect();
+        assert!(subjects.iter().all(|subject| !subject.contains("Violation")), "{subjects:?}");
+        assert!(subjects[0].starts_with("[dry run] ") && subjects[0].contains("would be rotated"), "{subjects:?}");
+        assert!(
+            !subjects[1].contains("dry run") && subjects[1].contains("will be rotated on 2026-01-06"),
+            "{subjects:?}"
+        );
+    });
+}
+
+#[test]
+fn upstream_defect_53_names_are_escaped_in_the_html_part_and_the_text_part_is_text() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_member(OTHER, "other");
+        let name = "<script>alert('x')</script> & sons";
+        stage.cloud.set_account_state(OTHER, keywheel::rehearsal::AccountState::Active);
+        stage.add_user_in(OTHER, "ci-bot", &[85]);
+        let event = json!({"account": OTHER, "name": name, "email": "o@example.com"});
+        stage.keywheel.sweep(event).await.expect("an answer");
+        let mail = stage.cloud.mails().remove(0);
+        let (html, text) = (mail.html.expect("html"), mail.text.expect("text"));
+        assert!(!html.contains("<script>") && html.contains("&lt;script&gt;"), "{html}");
+        assert!(text.contains(name), "{text}");
+        assert!(
+            !text.contains("<p") && !text.contains("</"[..].repeat(2).as_str()) && !text.contains("<html"),
+            "{text}"
+        );
+    });
+}
+
+#[test]
+fn upstream_defect_60_a_warning_is_mailed_once() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[80]);
+        stage.live().await;
+        assert_eq!(stage.cloud.mails().len(), 0, "83 days are not over");
+        stage.live_days(9).await;
+        assert_eq!(stage.mails_with(&["will be rotated"]).len(), 1);
+        assert_eq!(stage.cloud.mails().len(), 1);
+    });
+}
+
+#[test]
+fn a_notice_whose_record_fails_is_reported() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[10]);
+        stage.live().await;
+        stage.pass_days(75).await;
+        let fault = Fault::on("secretsmanager", "TagResource", FaultKind::AccessDenied).every();
+        stage.cloud.faults().inject(fault);
+        let answer = stage.sweep().await;
+        assert_eq!(answer["failures"][0]["action"], "record", "{answer}");
+        assert_eq!(stage.mails_with(&["will be rotated"]).len(), 1);
+    });
+}
+
+#[test]
+fn without_a_sender_every_run_says_that_nobody_is_told() {
+    rehearse(async {
+        let stage = Stage::with(&[("SENDER_EMAIL", ""), ("SES_DOMAIN", "")]);
+        stage.add_user("ci-bot", &[85]);
+        for _ in 0..2 {
+            let answer = stage.sweep().await;
+            assert!(failures(&answer).contains("SENDER_EMAIL"), "{answer}");
+        }
+        assert!(stage.secret("ci-bot").rotation_enabled, "the work is done");
+    });
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the number is for whoever runs the tests with --nocapture")]
+fn an_event_tells_of_a_rotation_once_at_once_and_with_few_calls() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.sweep_well().await;
+        stage.cloud.run_rotations().await;
+        let moved = |event: &serde_json::Value| event["detail"]["labelUpdated"] == "AWSCURRENT";
+        let events: Vec<_> = stage.cloud.drain_events().into_iter().filter(moved).collect();
+        let event = events.last().expect("the label moved").clone();
+        stage.cloud.forget_calls();
+        assert_eq!(stage.keywheel.sweep(event.clone()).await.expect("told")["mails"], 1);
+        let calls = stage.cloud.call_count();
+        println!("telling of one rotation made {calls} calls");
+        assert!(calls <= 12, "{calls}");
+        assert_eq!(stage.keywheel.sweep(event).await.expect("an answer")["mails"], 0, "the same event again");
+        assert_eq!(stage.live().await["mails"], 0, "nor does the next sweep tell it again");
+    });
+}
+
+#[test]
+fn an_event_of_a_failed_rotation_is_told_once() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.sweep_well().await;
+        stage.cloud.remove_role(MEMBER, &stage.keywheel.settings().rotation_member_role());
+        stage.cloud.run_rotations().await;
+        let failed = |event: &serde_json::Value| event["detail"]["eventName"] == "RotationFailed";
+        let event = stage.cloud.drain_events().into_iter().find(failed).expect("it failed");
+        for mails in [1, 0] {
+            let answer = stage.keywheel.sweep(event.clone()).await.expect("an answer");
+            assert_eq!(answer["mails"], mails, "{answer}");
+        }
+        assert_eq!(stage.mails_with(&["ci-bot", "could not be rotated"]).len(), 1);
+    });
+}
+
+#[test]
+fn an_event_changes_no_key_and_no_schedule() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.pass_days(10).await;
+        let detail = json!({"name": stage.secret("ci-bot").name, "labelUpdated": "AWSCURRENT", "versionId": "x"});
+        let before = stage.snapshot();
+        let event = json!({"detail-type": "Secret Label Updated", "detail": detail});
+        stage.keywheel.sweep(event).await.expect("an answer");
+        assert_eq!(stage.snapshot(), before);
+        assert_eq!(stage.status("ci-bot", &old), "Active", "though it is due to be disabled");
+    });
+}
+
+#[test]
+fn no_secret_is_in_any_mail_report_or_error() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        let mut said = String::new();
+        for day in 0..24 {
+            if day == 1 {
+                // Errors of a rotation that cannot proceed are of interest too.
+                stage.tag_secret("ci-bot", "keywheel:force", "true").await;
+                stage.cloud.faults().inject(Fault::on("sts", "GetCallerIdentity", FaultKind::AccessDenied).every());
+                let refused = stage.rotate("ci-bot").await.expect_err("the key does not answer");
+                said += &refused;
+                stage.cloud.faults().clear();
+                stage.rotate("ci-bot").await.expect("rotated");
+            }
+            said += &stage.live().await.to_string();
+            for answer in stage.hand_over_events().await {
+                said += &answer.to_string();
+            }
+            stage.pass_days(1).await;
+        }
+        said += &all_mail(&stage);
+        let secret = stage.secret("ci-bot");
+        let values: Vec<_> = secret.versions.iter().filter_map(|version| version.text()).collect();
+        let secrets = values.iter().filter_map(|text| {
+            let value: serde_json::Value = serde_json::from_str(text).ok()?;
+            Some(value["SecretAccessKey"].as_str()?.to_owned())
+        });
+        let secrets: Vec<String> = secrets.collect();
+        assert!(secrets.len() >= 2, "{}", secrets.len());
+        for secret in &secrets {
+            assert!(secret.len() > 30 && !said.contains(secret), "a secret key was told");
+        }
+        assert!(said.contains("was rotated"), "something was told");
+        assert!(stage.user("ci-bot").keys.iter().any(KeyView::is_active));
+    });
+}

@@ -1,0 +1,312 @@
+//! What people do meanwhile: they enable, disable and delete keys, delete users and make them again.
+
+use keywheel::rehearsal::{Fault, UserKey};
+use serde_json::json;
+
+use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse};
+
+/// A user whose old key keywheel has disabled.
+async fn disabled() -> (Stage, UserKey, String) {
+    let stage = Stage::new();
+    let (old, new) = stage.add_rotated_user("ci-bot").await;
+    stage.pass_days(10).await;
+    stage.live().await;
+    assert_eq!(stage.status("ci-bot", &old), "Inactive");
+    (stage, old, new)
+}
+
+#[test]
+fn a_key_that_a_person_enables_again_gets_a_new_grace() {
+    rehearse(async {
+        let (stage, old, _) = disabled().await;
+        stage.pass_days(5).await;
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Active");
+        let answer = stage.live().await;
+        assert_eq!(done(&answer, "restart-grace"), 1);
+        assert_eq!(stage.mails_with(&[&old.access_key_id, "enabled again"]).len(), 1);
+        stage.live_days(9).await;
+        assert_eq!(stage.status("ci-bot", &old), "Active");
+        stage.live_days(2).await;
+        assert_eq!(stage.status("ci-bot", &old), "Inactive", "disabled again");
+        stage.live_days(8).await;
+        assert_eq!(stage.status("ci-bot", &old), "Inactive", "the whole recovery period again");
+        stage.live_days(3).await;
+        assert_eq!(stage.status("ci-bot", &old), "gone");
+        assert_eq!(stage.mails_with(&[&old.access_key_id, "was disabled and will be deleted"]).len(), 2, "news again");
+    });
+}
+
+#[test]
+fn upstream_defect_06_a_key_that_its_owner_disables_early_is_recoverable_from_then_on() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.live_days(3).await;
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Inactive");
+        assert_eq!(done(&stage.live().await, "record-disabled"), 1);
+        stage.live_days(9).await;
+        assert_eq!(stage.status("ci-bot", &old), "Inactive");
+        stage.live_days(2).await;
+        assert_eq!(stage.status("ci-bot", &old), "gone");
+    });
+}
+
+#[test]
+fn the_old_key_stays_when_a_person_deletes_or_disables_the_new_one() {
+    rehearse(async {
+        for delete in [true, false] {
+            let stage = Stage::new();
+            let (old, new) = stage.add_rotated_user("ci-bot").await;
+            if delete {
+                stage.cloud.delete_key(MEMBER, "ci-bot", &new);
+            } else {
+                stage.cloud.set_key_status(MEMBER, "ci-bot", &new, "Inactive");
+            }
+            for _ in 0..10 {
+                stage.pass_days(3).await;
+                stage.live().await;
+                let user = stage.user("ci-bot");
+                assert!(user.active_keys() >= 1, "delete: {delete}");
+                // It may go once a later rotation has put another key that works into the secret.
+                let successor =
+                    user.key(&stage.current_key("ci-bot")).is_some_and(keywheel::rehearsal::KeyView::is_active);
+                assert!(stage.status("ci-bot", &old) == "Active" || successor, "delete: {delete}, {:?}", user.keys);
+            }
+        }
+    });
+}
+
+#[test]
+fn an_old_key_that_its_owner_deletes_is_no_news() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.cloud.delete_key(MEMBER, "ci-bot", &old.access_key_id);
+        let mails = stage.cloud.mails().len();
+        stage.live_days(25).await;
+        assert_eq!(stage.cloud.mails().len(), mails);
+        assert_eq!(stage.user("ci-bot").keys.len(), 1);
+    });
+}
+
+#[test]
+fn a_second_key_that_a_person_makes_after_a_rotation_stays_until_its_slot_is_needed() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        stage.live_days(22).await;
+        let own = stage.cloud.add_access_key(MEMBER, "ci-bot", stage.now());
+        stage.pass_days(40).await;
+        stage.live().await;
+        assert_eq!(stage.status("ci-bot", &own), "Active");
+        let current = stage.current_key("ci-bot");
+        stage.live_days(35).await;
+        assert_eq!(stage.status("ci-bot", &own), "gone", "it gave way, after it was announced");
+        assert_eq!(stage.mails_with(&[&own.access_key_id, "has to give way"]).len(), 1);
+        assert_ne!(stage.current_key("ci-bot"), current, "rotated on time");
+        let age = stage.now() - stage.user("ci-bot").keys.last().expect("a key").created;
+        assert!(age.num_days() >= 5, "on day 90, not after: {age}");
+    });
+}
+
+#[test]
+fn upstream_defect_19_the_secret_of_a_deleted_user_is_cleaned_up() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        stage.cloud.delete_user(MEMBER, "ci-bot");
+        let answer = stage.live().await;
+        assert_eq!((done(&answer, "cancel"), done(&answer, "delete-secret")), (1, 1), "{answer:#}");
+        let secret = stage.secret("ci-bot");
+        assert_eq!(secret.deletion_date.map(|date| (date - stage.now()).num_days()), Some(30), "30 days to recover");
+        assert_eq!(stage.mails_with(&["ci-bot", "deleted user"]).len(), 1);
+        stage.live_days(2).await;
+        assert_eq!(stage.mails_with(&["ci-bot", "deleted user"]).len(), 1, "told once");
+        stage.pass_days(30).await;
+        assert_eq!(stage.find_secret("ci-bot"), None);
+        assert_eq!(stage.sweep_well().await["actions"], json!({}));
+    });
+}
+
+#[test]
+fn the_secret_of_a_deleted_user_waits_one_run_for_its_mail_and_no_longer() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        stage.cloud.delete_user(MEMBER, "ci-bot");
+        stage.cloud.switch(|aws| aws.mail_down = true);
+        let answer = stage.sweep().await;
+        assert!(failures(&answer).contains("mail"), "{answer}");
+        assert_eq!(stage.secret("ci-bot").deletion_date, None, "nobody was told yet");
+        assert!(!stage.secret("ci-bot").rotation_enabled);
+        stage.pass_days(1).await;
+        stage.cloud.switch(|aws| aws.mail_down = false);
+        assert_eq!(done(&stage.sweep_well().await, "delete-secret"), 1);
+        assert_eq!(stage.mails_with(&["ci-bot", "deleted user"]).len(), 1);
+    });
+}
+
+#[test]
+fn a_secret_that_is_none_of_keywheels_is_not_deleted_with_its_namesake() {
+    rehearse(async {
+        let stage = Stage::new();
+        let name = crate::harness::secret_name(MEMBER, "nobody");
+        stage.cloud.put_secret(keywheel::rehearsal::PRIMARY_ACCOUNT, &name, "{}", stage.now());
+        let answer = stage.sweep().await;
+        assert!(failures(&answer).contains("keywheel:managed"), "{answer}");
+        assert_eq!(stage.secret("nobody").deletion_date, None);
+    });
+}
+
+#[test]
+fn a_user_who_comes_back_gets_the_secret_back() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        stage.cloud.delete_user(MEMBER, "ci-bot");
+        stage.live().await;
+        assert!(stage.secret("ci-bot").deletion_date.is_some());
+        stage.pass_days(5).await;
+        let key = stage.add_user("ci-bot", &[0]).remove(0);
+        assert_eq!(done(&stage.live().await, "restore"), 1);
+        assert_eq!(stage.secret("ci-bot").deletion_date, None);
+        stage.live_days(1).await;
+        assert!(stage.secret("ci-bot").rotation_enabled);
+        assert_eq!(stage.status("ci-bot", &key), "Active");
+        stage.pass_days(88).await;
+        stage.live().await;
+        assert_eq!(stage.status("ci-bot", &key), "Active");
+        stage.live_days(24).await;
+        assert_eq!(stage.status("ci-bot", &key), "gone", "rotated like any other");
+        assert_eq!(stage.user("ci-bot").keys.len(), 1);
+    });
+}
+
+#[test]
+fn upstream_defect_17_a_user_deleted_in_mid_scan_stops_nobody() {
+    rehearse(async {
+        let stage = Stage::new();
+        for user in ["aaa", "mmm", "zzz"] {
+            stage.add_user(user, &[90]);
+        }
+        let gone = Fault::on("iam", "ListAccessKeys", refused("NoSuchEntity")).about("mmm").every();
+        stage.cloud.faults().inject(gone);
+        let answer = stage.sweep().await;
+        assert_eq!(done(&answer, "rotate"), 2);
+        assert_eq!(answer["failures"][0]["user"], "mmm");
+        assert_eq!(answer["failures"].as_array().map(Vec::len), Some(1));
+    });
+}
+
+#[test]
+fn a_value_that_a_person_puts_ends_the_way_out_of_the_old_key() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.live_days(5).await;
+        let value = json!({"AccessKeyId": old.access_key_id, "SecretAccessKey": old.secret}).to_string();
+        let arn = stage.secret("ci-bot").arn;
+        stage.operator().put_secret_value().secret_id(arn).secret_string(value).send().await.expect("put");
+        stage.live_days(1).await;
+        assert_eq!(stage.tag("ci-bot", "rotated-at"), None, "the rotation is not what readers get any more");
+        stage.live_days(8).await;
+        assert_eq!(stage.status("ci-bot", &old), "Active", "though the old grace is over");
+    });
+}
+
+#[test]
+fn a_user_made_again_with_other_capitals_is_another_user() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        stage.cloud.delete_user(MEMBER, "ci-bot");
+        let key = stage.add_user("CI-Bot", &[0]).remove(0);
+        stage.live().await;
+        assert!(stage.secret("ci-bot").deletion_date.is_some(), "the user of this secret is gone");
+        assert!(stage.secret("CI-Bot").rotation_enabled);
+        for _ in 0..4 {
+            stage.pass_days(31).await;
+            stage.live().await;
+        }
+        assert_eq!(stage.find_secret("ci-bot"), None);
+        assert_eq!(stage.count("CreateAccessKey"), 2, "one for each of the two users");
+        assert_ne!(stage.current_key("CI-Bot"), key.access_key_id);
+    });
+}
+
+#[test]
+fn a_secret_that_a_person_deletes_comes_back_and_no_key_suffers() {
+    rehearse(async {
+        for forever in [false, true] {
+            let stage = Stage::new();
+            let (old, new) = stage.add_rotated_user("ci-bot").await;
+            let request = stage.operator().delete_secret().secret_id(stage.secret("ci-bot").arn);
+            request.force_delete_without_recovery(forever).send().await.expect("deleted");
+            stage.live_days(2).await;
+            assert!(stage.secret("ci-bot").rotation_enabled, "forever: {forever}");
+            assert_eq!(stage.current_key("ci-bot"), new, "forever: {forever}");
+            assert_eq!(stage.status("ci-bot", &old), "Active", "forever: {forever}");
+        }
+    });
+}
+
+#[test]
+fn a_key_with_a_status_that_is_not_known_is_left_alone_and_reported() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Expired");
+        for _ in 0..3 {
+            stage.pass_days(10).await;
+            let answer = stage.live().await;
+            assert!(failures(&answer).contains("Expired"), "{answer}");
+        }
+        assert_eq!(stage.status("ci-bot", &old), "Expired");
+    });
+}
+
+#[test]
+fn tags_that_a_person_broke_stop_everything_and_are_named() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.tag_secret("ci-bot", "keywheel:rotated-at", "last week").await;
+        stage.pass_days(30).await;
+        let answer = stage.live().await;
+        assert!(
+            failures(&answer).contains("keywheel:rotated-at") && failures(&answer).contains("last week"),
+            "{answer}"
+        );
+        assert_eq!(stage.status("ci-bot", &old), "Active");
+    });
+}
+
+#[test]
+fn the_key_in_the_secret_is_kept_when_a_person_rolls_a_rotation_back() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (_, new) = stage.add_rotated_user("ci-bot").await;
+        // A rotation of a key of keywheel's, so that the version before it holds a whole key.
+        stage.live_days(25).await;
+        stage.pass_days(70).await;
+        stage.live().await;
+        let newest = stage.current_key("ci-bot");
+        assert_ne!(newest, new);
+        let secret = stage.secret("ci-bot");
+        let id = |stage| secret.version_with(stage).map(|version| version.id.clone());
+        let rollback = stage.operator().update_secret_version_stage().secret_id(&secret.arn);
+        let rollback = rollback.version_stage("AWSCURRENT").set_remove_from_version_id(id("AWSCURRENT"));
+        rollback.set_move_to_version_id(id("AWSPREVIOUS")).send().await.expect("moved back");
+        let mut reported = false;
+        for _ in 0..40 {
+            stage.pass_days(3).await;
+            let answer = stage.live().await;
+            reported |= failures(&answer).contains("it is not known which of");
+            let user = stage.user("ci-bot");
+            let in_secret =
+                user.key(&stage.current_key("ci-bot")).expect("the key in the secret is on the user").clone();
+            assert!(in_secret.is_active(), "readers have a key that works: {answer}");
+        }
+        assert!(reported, "a person has to say which key is needed");
+    });
+}

@@ -1,0 +1,317 @@
+//! A user's secret, policy, schedule and way to it: made whole after any interruption, and put right when it drifts.
+
+use keywheel::rehearsal::{Fault, FaultKind, PRIMARY_ACCOUNT, UserKey};
+use serde_json::{Value, json};
+
+use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse, secret_name};
+
+const READERS: &str = "keywheel-secret-readers";
+
+/// Reads the user's secret as the user does.
+async fn read_own(stage: &Stage, user: &str, key: &UserKey) -> Result<Value, String> {
+    let client = aws_sdk_secretsmanager::Client::new(&stage.cloud.user_config(key));
+    let answer = client.get_secret_value().secret_id(stage.secret(user).arn).send().await;
+    let answer = answer.map_err(|error| format!("{:?}", error.into_service_error()))?;
+    Ok(serde_json::from_str(answer.secret_string().unwrap_or_default()).expect("JSON"))
+}
+
+fn assert_whole(stage: &Stage, user: &str, context: &str) {
+    let secret = stage.find_secret(user).unwrap_or_else(|| panic!("{context}: no secret"));
+    let arn = stage.user(user).arn;
+    let policy = secret.policy.clone().unwrap_or_default();
+    assert_eq!(policy.pointer("/Statement/0/Principal/AWS"), Some(&json!(arn)), "{context}");
+    assert_eq!(policy.pointer("/Statement/0/Condition/ArnEquals/aws:PrincipalArn"), Some(&json!(arn)), "{context}");
+    assert!(secret.rotation_enabled, "{context}");
+    assert_eq!(secret.rotation_rules, Some(json!({"AutomaticallyAfterDays": 90})), "{context}");
+    assert_eq!(secret.rotation_function, stage.keywheel.settings().rotation_function_arn, "{context}");
+    assert_eq!(secret.kms_key_id, stage.keywheel.settings().kms_key, "{context}");
+    assert!(stage.user(user).groups.contains(&READERS.to_owned()), "{context}");
+    assert_eq!(secret.tags.get("keywheel:managed").map(String::as_str), Some("1"), "{context}");
+}
+
+#[test]
+fn a_secret_is_made_with_everything_and_a_placeholder_in_it() {
+    rehearse(async {
+        let stage = Stage::new();
+        let key = stage.add_user("ci-bot", &[10]).remove(0);
+        stage.live().await;
+        assert_whole(&stage, "ci-bot", "after one sweep");
+        let value = stage.secret("ci-bot").json("AWSCURRENT").expect("JSON");
+        let created = (stage.now() - chrono::TimeDelta::days(10)).date_naive().to_string();
+        assert_eq!(value["AccessKeyId"], json!(key.access_key_id));
+        assert_eq!((value["UserName"].clone(), value["AccountId"].clone()), (json!("ci-bot"), json!(MEMBER)));
+        assert_eq!((value["Version"].clone(), value["Status"].clone()), (json!(1), json!("AwaitingFirstRotation")));
+        assert!(value["CreateDate"].as_str().is_some_and(|date| date.starts_with(&created)), "{value}");
+        assert!(value.get("SecretAccessKey").is_none());
+    });
+}
+
+/// A sweep with this fault in it, and then one without: the user's secret is whole.
+/// Answers whether the fault hit anything.
+async fn interrupted(fault: Fault, key_age: i64) -> bool {
+    let stage = Stage::new();
+    stage.add_user("ci-bot", &[key_age]);
+    let context = format!("{fault:?}, key of {key_age} days");
+    let fault = stage.cloud.faults().inject(fault);
+    // Stopped or refused: either way a part is missing.
+    let _ = stage.sweep_is_stopped().await;
+    if fault.fired() > 0 {
+        let answer = stage.live().await;
+        assert_eq!(failures(&answer), "[]", "{context}");
+        if key_age >= 90 && stage.user("ci-bot").keys.len() == 1 {
+            stage.live().await;
+        }
+        assert_whole(&stage, "ci-bot", &context);
+        assert_eq!(stage.user("ci-bot").keys.len(), if key_age >= 90 { 2 } else { 1 }, "{context}");
+    }
+    fault.fired() > 0
+}
+
+#[test]
+fn upstream_defect_25_provisioning_that_is_stopped_at_any_call_is_completed_by_the_next_sweep() {
+    rehearse(async {
+        for key_age in [10, 90] {
+            let mut n = 1;
+            while interrupted(Fault::on("*", "*", FaultKind::Stop).nth(n), key_age).await {
+                n += 1;
+            }
+            assert!(n > 10, "a sweep has more calls than {n}");
+        }
+    });
+}
+
+#[test]
+fn upstream_defect_25_provisioning_that_fails_at_any_write_is_completed_by_the_next_sweep() {
+    rehearse(async {
+        for kind in [refused("InvalidRequestException"), FaultKind::StopAfter] {
+            for operation in ["CreateSecret", "PutResourcePolicy", "AddUserToGroup", "RotateSecret"] {
+                for key_age in [10, 90] {
+                    assert!(interrupted(Fault::on("*", operation, kind.clone()), key_age).await, "{operation}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn upstream_defect_23_a_comma_in_the_name_is_written_reversibly() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.cloud.add_user(MEMBER, "smith,john+ci@example.com", "/");
+        let created = stage.now() - chrono::TimeDelta::days(90);
+        stage.cloud.add_access_key(MEMBER, "smith,john+ci@example.com", created);
+        let answer = stage.live().await;
+        assert_eq!(failures(&answer), "[]");
+        let secrets = stage.cloud.secrets();
+        assert_eq!(secrets.len(), 1);
+        assert!(!secrets[0].name.contains(','), "{}", secrets[0].name);
+        assert_eq!(secrets[0].last_rotation, Some(Ok(())));
+        assert_eq!(secrets[0].json("AWSCURRENT").expect("JSON")["UserName"], "smith,john+ci@example.com");
+        stage.live_days(22).await;
+        assert_eq!(stage.user("smith,john+ci@example.com").keys.len(), 1, "the whole life");
+    });
+}
+
+#[test]
+fn a_user_with_a_path_reads_its_secret() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.cloud.add_user(MEMBER, "ci-bot", "/build/agents/");
+        let key = stage.cloud.add_access_key(MEMBER, "ci-bot", stage.now() - chrono::TimeDelta::days(90));
+        stage.live().await;
+        assert_whole(&stage, "ci-bot", "with a path");
+        let value = read_own(&stage, "ci-bot", &key).await.expect("read with the old key");
+        assert_eq!(value["UserArn"], "arn:aws:iam::111122223333:user/build/agents/ci-bot");
+    });
+}
+
+#[test]
+fn upstream_defect_24_28_29_a_user_of_another_account_reads_its_secret_and_nobody_elses() {
+    rehearse(async {
+        let stage = Stage::new();
+        let key = stage.add_user("ci-bot", &[90]).remove(0);
+        let mallory = stage.add_user("mallory", &[90]).remove(0);
+        stage.live().await;
+        let secret = stage.secret("ci-bot");
+        assert_eq!(secret.account, PRIMARY_ACCOUNT, "the central store");
+        let value = read_own(&stage, "ci-bot", &key).await.expect("read with the old key");
+        let new = UserKey::new(stage.current_key("ci-bot"), value["SecretAccessKey"].as_str().expect("a secret"));
+        stage.pass_days(1).await;
+        read_own(&stage, "ci-bot", &new).await.expect("read with the new key");
+        let refused = read_own(&stage, "ci-bot", &mallory).await.expect_err("not hers");
+        assert!(refused.contains("AccessDenied"), "{refused}");
+    });
+}
+
+#[test]
+fn upstream_defect_29_without_a_key_of_ones_own_no_unreadable_secret_is_made() {
+    rehearse(async {
+        let stage = Stage::with(&[("SECRETS_KMS_KEY_ID", "")]);
+        stage.add_user("ci-bot", &[90]);
+        stage.add_user_in(PRIMARY_ACCOUNT, "own", &[10]);
+        let answer = stage.live().await;
+        assert_eq!(stage.find_secret("ci-bot"), None);
+        assert!(failures(&answer).contains("SECRETS_KMS_KEY_ID") && failures(&answer).contains("ci-bot"), "{answer}");
+        assert!(stage.cloud.secret(&secret_name(PRIMARY_ACCOUNT, "own")).is_some(), "readable in its own account");
+    });
+}
+
+#[test]
+fn upstream_defect_30_not_found_from_another_call_is_not_taken_for_no_secret() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, new) = stage.add_rotated_user("ci-bot").await;
+        stage.pass_days(10).await;
+        stage.cloud.forget_calls();
+        let fault = Fault::on("secretsmanager", "GetResourcePolicy", refused("ResourceNotFoundException")).every();
+        stage.cloud.faults().inject(fault);
+        let answer = stage.sweep().await;
+        assert!(failures(&answer).contains("GetResourcePolicy"), "{answer}");
+        assert_eq!(stage.count("CreateSecret") + stage.count("PutSecretValue"), 0);
+        assert_eq!(stage.current_key("ci-bot"), new);
+        assert_eq!(stage.status("ci-bot", &old), "Active");
+    });
+}
+
+#[test]
+fn upstream_defect_31_32_33_an_idle_sweep_writes_nothing_and_no_policy_is_put_on_a_user() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        stage.sweep_well().await;
+        let before = stage.snapshot();
+        stage.cloud.forget_calls();
+        for _ in 0..3 {
+            let answer = stage.sweep_well().await;
+            assert_eq!(answer["actions"], json!({}));
+        }
+        assert_eq!(stage.snapshot(), before);
+        let reads = ["Get", "List", "Describe", "AssumeRole"];
+        for call in stage.cloud.calls() {
+            assert!(reads.iter().any(|read| call.operation.starts_with(read)), "{}", call.operation);
+        }
+    });
+}
+
+#[test]
+fn upstream_defect_31_33_no_replica_and_no_inline_policy_is_ever_made() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        stage.live_days(22).await;
+        for operation in ["PutUserPolicy", "AttachUserPolicy", "ReplicateSecretToRegions"] {
+            assert_eq!(stage.count(operation), 0, "{operation}");
+        }
+        assert_eq!(stage.count("PutResourcePolicy"), 1);
+        assert_eq!(stage.count("AddUserToGroup"), 1);
+    });
+}
+
+#[test]
+fn every_drift_is_put_right_once() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        let operator = stage.operator();
+        let arn = stage.secret("ci-bot").arn;
+        let public = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*",
+            "Action": "secretsmanager:GetSecretValue", "Resource": "*"}]});
+        operator.put_resource_policy().secret_id(&arn).resource_policy(public.to_string()).send().await.expect("put");
+        stage.cloud.remove_from_group(MEMBER, READERS, "ci-bot");
+        let rules = aws_sdk_secretsmanager::types::RotationRulesType::builder().automatically_after_days(7).build();
+        let changed = operator.rotate_secret().secret_id(&arn).rotation_rules(rules).rotate_immediately(false);
+        changed.send().await.expect("changed");
+        stage.cloud.run_rotations().await;
+        let other = "arn:aws:kms:us-east-1:999988887777:key/00000000-0000-4000-8000-00000000000f";
+        stage.cloud.add_kms_key(other);
+        operator.update_secret().secret_id(&arn).kms_key_id(other).send().await.expect("changed");
+        assert_eq!(done(&stage.live().await, "repair"), 4);
+        assert_whole(&stage, "ci-bot", "repaired");
+        assert_eq!(stage.live().await["actions"], json!({}), "and then left alone");
+        operator.cancel_rotate_secret().secret_id(&arn).send().await.expect("cancelled");
+        assert_eq!(done(&stage.live().await, "repair"), 1);
+        assert_whole(&stage, "ci-bot", "switched on again");
+    });
+}
+
+#[test]
+fn a_user_deleted_and_made_again_reads_the_secret_and_its_predecessor_does_not_matter() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        stage.cloud.delete_user(MEMBER, "ci-bot");
+        let key = stage.add_user("ci-bot", &[0]).remove(0);
+        read_own(&stage, "ci-bot", &key).await.expect_err("the policy names the id of the deleted user");
+        stage.live().await;
+        assert_whole(&stage, "ci-bot", "for the new user");
+        stage.pass_days(1).await;
+        read_own(&stage, "ci-bot", &key).await.expect("the new user");
+        stage.live_days(1).await;
+        assert_eq!(stage.status("ci-bot", &key), "Active");
+    });
+}
+
+#[test]
+fn changed_settings_reach_the_secrets_that_are_there() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[10]);
+        stage.live().await;
+        let sooner = stage.keywheel.redeployed(&[("ROTATION_PERIOD", "30")]).expect("settings");
+        let answer = sooner.sweep(json!({})).await.expect("an answer");
+        assert_eq!(done(&answer, "repair"), 1);
+        assert_eq!(stage.secret("ci-bot").rotation_rules, Some(json!({"AutomaticallyAfterDays": 30})));
+    });
+}
+
+#[test]
+fn a_missing_reader_group_is_reported_and_stops_nothing() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.cloud.delete_group(MEMBER, READERS);
+        let answer = stage.live().await;
+        assert!(failures(&answer).contains(READERS), "{answer}");
+        assert_eq!(stage.secret("ci-bot").last_rotation, Some(Ok(())));
+    });
+}
+
+#[test]
+fn a_secret_of_the_predecessors_is_adopted_and_rotated_when_its_key_is_due() {
+    rehearse(async {
+        let stage = Stage::new();
+        let key = stage.add_user("ci-bot", &[80]).remove(0);
+        let value = json!({"AccessKeyId": key.access_key_id, "SecretAccessKey": key.secret}).to_string();
+        stage.cloud.put_secret(PRIMARY_ACCOUNT, &secret_name(MEMBER, "ci-bot"), &value, stage.now());
+        let answer = stage.live().await;
+        assert_eq!(done(&answer, "adopt"), 1, "{answer:#}");
+        assert_eq!(stage.current_key("ci-bot"), key.access_key_id, "its value stays");
+        stage.live().await;
+        assert_whole(&stage, "ci-bot", "adopted");
+        stage.live_days(11).await;
+        assert_ne!(stage.current_key("ci-bot"), key.access_key_id, "rotated");
+        assert_eq!(stage.status("ci-bot", &key), "Active", "in its installation grace");
+        stage.live_days(22).await;
+        assert_eq!(stage.status("ci-bot", &key), "gone");
+    });
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the number is for whoever runs the tests with --nocapture")]
+fn upstream_defect_59_an_idle_sweep_makes_few_calls_per_user() {
+    rehearse(async {
+        let stage = Stage::new();
+        for n in 0..25 {
+            stage.add_user(&format!("user-{n:02}"), &[10]);
+        }
+        stage.live().await;
+        stage.live().await;
+        stage.cloud.forget_calls();
+        let answer = stage.sweep_well().await;
+        assert_eq!((answer["users"].clone(), answer["actions"].clone()), (json!(25), json!({})));
+        let calls = stage.cloud.call_count();
+        println!("an idle sweep of 25 users and 2 accounts made {calls} calls");
+        // Two per user (the keys, the resource policy), and three per account and for the list of accounts.
+        assert!(calls <= 2 * 25 + 3 * 3, "{calls}");
+    });
+}

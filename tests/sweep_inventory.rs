@@ -1,0 +1,219 @@
+//! Which accounts are swept: pages, states, and what happens where they cannot be listed or reached.
+
+use keywheel::rehearsal::{AccountState, Clock, Cloud, Deployment, Fault, FaultKind, PRIMARY_ACCOUNT};
+use serde_json::{Value, json};
+
+use crate::harness::{MEMBER, OTHER, Stage, done, failures, refused, rehearse, secret_name, start};
+
+/// A stage with so many member accounts.
+fn organization(members: usize) -> Stage {
+    let stage = Stage::new();
+    for n in 1..members {
+        stage.add_member(&format!("2000000000{n:02}"), &format!("account-{n:02}"));
+    }
+    stage
+}
+
+#[test]
+fn upstream_defect_48_all_pages_are_listed_the_empty_ones_too() {
+    rehearse(async {
+        let stage = organization(45);
+        stage.add_user_in("200000000044", "far-off", &[90]);
+        stage.cloud.switch(|aws| aws.empty_account_pages = true);
+        let answer = stage.sweep_well().await;
+        assert_eq!(answer["accounts"], 46);
+        assert_eq!(done(&answer, "rotate"), 1, "in the account on the last page");
+    });
+}
+
+#[test]
+fn upstream_defect_48_a_page_that_cannot_be_listed_is_an_error_and_not_a_short_list() {
+    rehearse(async {
+        for kind in [FaultKind::Throttle { times: 100 }, refused("ServiceException")] {
+            let stage = organization(25);
+            stage.add_user("ci-bot", &[90]);
+            stage.cloud.faults().inject(Fault::on("organizations", "ListAccounts", kind).nth(2));
+            let error = stage.keywheel.sweep(json!({})).await.expect_err("no part of a list");
+            assert_eq!(error.name(), "AwsCallFailed");
+            assert!(error.to_string().contains("ListAccounts"), "{error}");
+            assert_eq!(stage.find_secret("ci-bot"), None, "nothing was done");
+        }
+    });
+}
+
+#[test]
+fn upstream_defect_47_accounts_are_read_with_either_of_the_two_fields_of_their_state() {
+    rehearse(async {
+        for (state, status) in [(true, false), (false, true)] {
+            let stage = Stage::new();
+            stage.add_member(OTHER, "closed");
+            stage.cloud.set_account_state(OTHER, AccountState::Suspended);
+            stage.cloud.switch(|aws| (aws.omit_account_state, aws.omit_account_status) = (state, status));
+            let answer = stage.sweep_well().await;
+            assert_eq!(answer["accounts"], 2);
+            assert_eq!(answer["skipped"][0]["account"], OTHER, "{answer}");
+            assert_eq!(answer["skipped"][0]["reason"], "its state is SUSPENDED");
+        }
+    });
+}
+
+#[test]
+fn upstream_defect_47_an_account_without_any_state_is_not_taken_for_active() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.cloud.switch(|aws| (aws.omit_account_state, aws.omit_account_status) = (true, true));
+        let answer = stage.sweep().await;
+        assert_eq!((answer["accounts"].clone(), answer["skipped"].as_array().map(Vec::len)), (json!(0), Some(2)));
+        assert_eq!(stage.find_secret("ci-bot"), None);
+    });
+}
+
+#[test]
+fn upstream_defect_46_an_organization_without_an_active_account_is_an_answer() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.cloud.set_account_state(MEMBER, AccountState::Closed);
+        stage.cloud.switch(|aws| (aws.omit_account_state, aws.omit_account_status) = (true, true));
+        let answer = stage.sweep_well().await;
+        assert_eq!(answer["accounts"], 0);
+        assert_eq!(answer["mails"], 0);
+    });
+}
+
+#[test]
+fn upstream_defect_45_accounts_are_listed_flat_whatever_their_unit() {
+    rehearse(async {
+        let stage = organization(3);
+        stage.sweep_well().await;
+        let organizations = stage.cloud.calls().into_iter().filter(|call| call.service == "organizations");
+        assert!(organizations.map(|call| call.operation).all(|operation| operation == "ListAccounts"));
+    });
+}
+
+#[test]
+fn upstream_defect_38_where_the_organization_may_not_be_listed_the_own_account_alone_is_swept() {
+    rehearse(async {
+        for (leave, organization) in [(true, ""), (true, "o-keywheel0001"), (false, "o-keywheel0001")] {
+            let cloud = Cloud::new(Clock::starting_at(start()), 1);
+            cloud.add_account(PRIMARY_ACCOUNT, "security", Some("security@example.com"));
+            if leave {
+                cloud.leave_organization();
+            } else {
+                cloud.add_account(MEMBER, "management", None);
+                cloud.set_management_account(MEMBER);
+            }
+            let keywheel = Deployment::new(&cloud, &[("AWS_ORG_ID", organization)]).expect("settings");
+            keywheel.prepare_groups(PRIMARY_ACCOUNT);
+            cloud.add_user(PRIMARY_ACCOUNT, "ci-bot", "/");
+            cloud.add_access_key(PRIMARY_ACCOUNT, "ci-bot", start() - chrono::TimeDelta::days(85));
+            let answer = keywheel.sweep(json!({})).await.expect("an answer");
+            assert_eq!(answer["accounts"], json!(1));
+            let reported = failures(&answer).contains("only this account is swept");
+            assert_eq!(reported, !organization.is_empty(), "one account must not look like a whole organization");
+            assert_eq!(done(&answer, "provision"), 1);
+            let assumed = cloud.calls().into_iter().any(|call| call.operation == "AssumeRole");
+            assert!(!assumed, "no role is needed in the own account");
+            let mails = cloud.mails();
+            assert_eq!(mails.len(), 1);
+            assert_eq!(mails[0].to, ["platform@example.com"], "RECIPIENT_EMAIL");
+        }
+    });
+}
+
+#[test]
+fn upstream_defect_51_users_of_the_management_account_are_rotated_without_a_member_role() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user_in(PRIMARY_ACCOUNT, "root-bot", &[90]);
+        let answer = stage.live().await;
+        assert_eq!(failures(&answer), "[]");
+        let user = stage.cloud.user(PRIMARY_ACCOUNT, "root-bot").expect("there");
+        assert_eq!(user.active_keys(), 2);
+        let secret = stage.cloud.secret(&secret_name(PRIMARY_ACCOUNT, "root-bot")).expect("there");
+        assert_eq!(secret.last_rotation, Some(Ok(())));
+    });
+}
+
+#[test]
+fn upstream_defect_51_an_account_without_the_role_is_reported_and_the_others_are_swept() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.cloud.add_account(OTHER, "unprepared", Some("unprepared@example.com"));
+        stage.add_user_in(OTHER, "unreached", &[90]);
+        stage.add_user("ci-bot", &[90]);
+        let answer = stage.sweep().await;
+        assert_eq!(answer["accounts"], 2);
+        assert_eq!(answer["skipped"][0]["account"], OTHER);
+        assert_eq!(answer["failures"][0]["account"], OTHER);
+        assert!(failures(&answer).contains("sts:AssumeRole"), "{answer}");
+        assert_eq!(done(&answer, "rotate"), 1);
+    });
+}
+
+#[test]
+fn one_account_is_swept_alone_and_its_contact_is_found() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_member(OTHER, "other");
+        stage.add_user("ci-bot", &[85]);
+        stage.add_user_in(OTHER, "untouched", &[85]);
+        let answer = stage.keywheel.sweep(json!({"account": MEMBER})).await.expect("an answer");
+        assert_eq!((answer["accounts"].clone(), answer["users"].clone()), (json!(1), json!(1)));
+        assert_eq!(stage.cloud.secret(&secret_name(OTHER, "untouched")), None);
+        let to: Vec<_> = stage.cloud.mails().into_iter().flat_map(|mail| mail.to).collect();
+        assert_eq!(to, ["prod@example.com"]);
+        let given = json!({"account": OTHER, "name": "n", "email": "given@example.com"});
+        stage.keywheel.sweep(given).await.expect("an answer");
+        assert_eq!(stage.cloud.mails().last().map(|mail| mail.to.clone()), Some(vec!["given@example.com".to_owned()]));
+    });
+}
+
+#[test]
+fn the_inventory_comes_in_pages_that_add_up() {
+    rehearse(async {
+        let stage = organization(50);
+        stage.cloud.set_account_state("200000000007", AccountState::Suspended);
+        stage.cloud.switch(|aws| aws.empty_account_pages = true);
+        let mut seen: Vec<Value> = Vec::new();
+        let (mut token, mut skipped, mut pages) = (Value::Null, 0, 0);
+        loop {
+            let event = json!({"inventory": {"next_token": token, "limit": 25}});
+            let page = stage.keywheel.sweep(event).await.expect("a page");
+            let accounts = page["accounts"].as_array().expect("accounts").clone();
+            assert!(accounts.len() <= 25, "{}", accounts.len());
+            seen.extend(accounts);
+            skipped += page["skipped"].as_array().map_or(0, Vec::len);
+            pages += 1;
+            token = page["next_token"].clone();
+            if token.is_null() {
+                break;
+            }
+        }
+        let mut ids: Vec<String> = seen.iter().map(|account| account["account"].to_string()).collect();
+        ids.dedup();
+        assert_eq!((ids.len(), skipped), (50, 1));
+        assert!(pages >= 3, "{pages}");
+        assert_eq!(seen[0], json!({"account": MEMBER, "name": "prod", "email": "prod@example.com"}));
+        let swept = stage.keywheel.sweep(seen[0].clone()).await;
+        assert_eq!(swept.expect("an item is an event")["accounts"], 1);
+    });
+}
+
+#[test]
+fn upstream_defect_35_another_partition_works_throughout() {
+    rehearse(async {
+        let cloud = Cloud::new(Clock::starting_at(start()), 1).with_partition("aws-cn").with_region("cn-north-1");
+        let function = "arn:aws-cn:lambda:cn-north-1:999988887777:function:keywheel-rotation";
+        let key = "arn:aws-cn:kms:cn-north-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000001";
+        let stage = Stage::on(cloud, &[("ROTATION_FUNCTION_ARN", function), ("SECRETS_KMS_KEY_ID", key)]);
+        stage.add_user("ci-bot", &[90]);
+        let answer = stage.live().await;
+        assert_eq!(failures(&answer), "[]");
+        let secret = stage.secret("ci-bot");
+        assert_eq!(secret.last_rotation, Some(Ok(())));
+        assert!(secret.policy.expect("a policy").to_string().contains("arn:aws-cn:iam::111122223333:user/ci-bot"));
+        stage.live_days(22).await;
+        assert_eq!(stage.user("ci-bot").keys.len(), 1, "the whole life");
+    });
+}

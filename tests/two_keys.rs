@@ -1,0 +1,325 @@
+//! Users with two keys, inactive keys and unused keys: where the predecessor locked people out.
+
+use chrono::TimeDelta;
+use keywheel::rehearsal::{Fault, FaultKind, KeyView, UserKey};
+use serde_json::json;
+
+use crate::harness::{MEMBER, Stage, done, failures, rehearse};
+
+/// Uses a key now.
+fn use_key(stage: &Stage, key: &UserKey) {
+    stage.cloud.use_key(MEMBER, "ci-bot", &key.access_key_id, "s3", stage.now()).expect("it works");
+}
+
+#[test]
+fn upstream_defect_01_an_unknown_last_use_destroys_nothing_and_is_reported() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        use_key(&stage, &old);
+        stage.pass_days(10).await;
+        let denied = Fault::on("iam", "GetAccessKeyLastUsed", FaultKind::AccessDenied).every();
+        let denied = stage.cloud.faults().inject(denied);
+        let answer = stage.sweep().await;
+        assert_eq!(stage.status("ci-bot", &old), "Active");
+        assert!(failures(&answer).contains("last use") && failures(&answer).contains("ci-bot"), "{answer}");
+        denied.remove();
+        assert_eq!(done(&stage.sweep_well().await, "disable"), 1, "once it is known");
+        stage.pass_days(11).await;
+        let denied = Fault::on("iam", "GetAccessKeyLastUsed", FaultKind::Throttle { times: 1000 });
+        stage.cloud.faults().inject(denied);
+        let answer = stage.sweep().await;
+        assert_eq!(stage.status("ci-bot", &old), "Inactive", "throttled is not never");
+        assert!(failures(&answer).contains("last use"), "{answer}");
+    });
+}
+
+#[test]
+fn upstream_defect_02_nothing_is_minted_for_a_user_whose_key_an_admin_disabled() {
+    rehearse(async {
+        let stage = Stage::new();
+        let key = stage.add_user("ci-bot", &[200]).remove(0);
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &key.access_key_id, "Inactive");
+        for _ in 0..3 {
+            stage.live().await;
+            stage.pass_days(50).await;
+        }
+        assert_eq!(stage.count("CreateAccessKey"), 0);
+        assert_eq!(stage.find_secret("ci-bot"), None, "no secret for a user without an active key");
+        assert_eq!(stage.status("ci-bot", &key), "Inactive");
+    });
+}
+
+#[test]
+fn upstream_defect_02_a_managed_user_whose_keys_were_all_disabled_is_left_alone() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, new) = stage.add_rotated_user("ci-bot").await;
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Inactive");
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &new, "Inactive");
+        let made = stage.count("CreateAccessKey");
+        stage.live_days(1).await;
+        assert!(!stage.secret("ci-bot").rotation_enabled, "the schedule is off");
+        for _ in 0..4 {
+            stage.pass_days(40).await;
+            stage.live().await;
+        }
+        assert_eq!(stage.count("CreateAccessKey"), made);
+        assert_eq!(stage.user("ci-bot").keys.len(), 2, "neither is deleted: none would work after that");
+        assert_eq!(stage.mails_with(&["ci-bot", "no active access key"]).len(), 1, "told, once");
+    });
+}
+
+#[test]
+fn upstream_defect_03_two_unused_expired_keys_lead_to_one_new_key() {
+    rehearse(async {
+        let stage = Stage::new();
+        let keys = stage.add_user("ci-bot", &[120, 100]);
+        stage.live().await;
+        assert_eq!(stage.count("CreateAccessKey"), 0, "there is no slot");
+        for _ in 0..6 {
+            stage.live_days(5).await;
+            assert!(stage.user("ci-bot").active_keys() >= 1, "a key works at all times");
+        }
+        assert_eq!(stage.count("CreateAccessKey"), 1);
+        assert_eq!(stage.status("ci-bot", &keys[0]), "gone", "the older one gave way");
+        let active: Vec<String> =
+            stage.user("ci-bot").keys.into_iter().filter(KeyView::is_active).map(|k| k.id).collect();
+        assert!(active.contains(&stage.current_key("ci-bot")), "no orphan: {active:?}");
+    });
+}
+
+#[test]
+fn upstream_defect_04_one_unused_and_one_used_expired_key_abort_nothing() {
+    rehearse(async {
+        let stage = Stage::new();
+        let keys = stage.add_user("ci-bot", &[100, 95]);
+        stage.add_user("other", &[90]);
+        use_key(&stage, &keys[0]);
+        let answer = stage.live().await;
+        assert_eq!(failures(&answer), "[]");
+        assert_eq!(done(&answer, "rotate"), 1, "the other user's");
+        stage.live_days(25).await;
+        assert_eq!(stage.status("ci-bot", &keys[1]), "gone", "the unused one gave way");
+        assert_eq!(stage.status("ci-bot", &keys[0]), "Active", "in its installation grace");
+        assert_eq!(stage.user("ci-bot").active_keys(), 2);
+    });
+}
+
+#[test]
+fn upstream_defect_05_a_key_that_nobody_uses_is_not_minted_more_often_than_any_other() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        for _ in 0..13 {
+            stage.live().await;
+            stage.pass_days(7).await;
+        }
+        assert_eq!(stage.count("CreateAccessKey"), 1, "one in each period");
+        assert_eq!(stage.user("ci-bot").keys.len(), 1);
+    });
+}
+
+#[test]
+fn upstream_defect_06_a_key_disabled_today_is_not_deleted_today() {
+    rehearse(async {
+        let stage = Stage::new();
+        let key = stage.add_user("ci-bot", &[400]).remove(0);
+        stage.sweep_well().await;
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &key.access_key_id, "Inactive");
+        stage.live().await;
+        for _ in 0..5 {
+            stage.pass_days(30).await;
+            stage.live().await;
+        }
+        assert_eq!(stage.status("ci-bot", &key), "Inactive", "a lone key is a person's to delete");
+        assert_eq!(stage.count("DeleteAccessKey"), 0);
+    });
+}
+
+#[test]
+fn upstream_defect_07_two_inactive_expired_keys_are_both_kept() {
+    rehearse(async {
+        let stage = Stage::new();
+        let keys = stage.add_user("ci-bot", &[400, 300]);
+        for key in &keys {
+            stage.cloud.set_key_status(MEMBER, "ci-bot", &key.access_key_id, "Inactive");
+        }
+        for _ in 0..5 {
+            stage.live().await;
+            stage.pass_days(30).await;
+        }
+        assert!(keys.iter().all(|key| stage.status("ci-bot", key) == "Inactive"));
+    });
+}
+
+#[test]
+fn upstream_defect_08_an_inactive_key_beside_an_expired_one_is_recoverable_for_the_whole_period() {
+    rehearse(async {
+        let stage = Stage::new();
+        let keys = stage.add_user("ci-bot", &[300, 91]);
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &keys[0].access_key_id, "Inactive");
+        use_key(&stage, &keys[1]);
+        stage.live().await;
+        assert_eq!(stage.mails_with(&["ci-bot", &keys[0].access_key_id]).len(), 1, "its owner is told");
+        stage.live_days(9).await;
+        assert_eq!(stage.status("ci-bot", &keys[0]), "Inactive");
+        stage.live_days(2).await;
+        assert_eq!(stage.status("ci-bot", &keys[0]), "gone", "and then its slot is used");
+        assert_eq!(stage.user("ci-bot").active_keys(), 2, "for the new key");
+    });
+}
+
+#[test]
+fn upstream_defect_09_of_two_used_expired_keys_none_is_deleted_unannounced() {
+    rehearse(async {
+        let stage = Stage::new();
+        let keys = stage.add_user("ci-bot", &[120, 100]);
+        for key in &keys {
+            use_key(&stage, key);
+        }
+        stage.live().await;
+        assert!(keys.iter().all(|key| stage.status("ci-bot", key) == "Active"), "announced first");
+        assert_eq!(stage.mails_with(&["ci-bot", &keys[0].access_key_id, "will be disabled"]).len(), 1);
+        stage.live_days(9).await;
+        assert_eq!(stage.status("ci-bot", &keys[0]), "Active");
+        stage.live_days(2).await;
+        assert_eq!(stage.status("ci-bot", &keys[0]), "Inactive", "disabled first");
+        stage.live_days(8).await;
+        assert_eq!(stage.status("ci-bot", &keys[0]), "Inactive", "recoverable");
+        assert_eq!(stage.status("ci-bot", &keys[1]), "Active");
+    });
+}
+
+#[test]
+fn upstream_defect_11_a_pair_that_the_user_manages_is_not_taken_for_a_rotation() {
+    rehearse(async {
+        let stage = Stage::new();
+        let keys = stage.add_user("ci-bot", &[95, 50]);
+        for key in &keys {
+            use_key(&stage, key);
+        }
+        let answer = stage.live().await;
+        assert_eq!(done(&answer, "disable") + done(&answer, "delete"), 0);
+        assert!(keys.iter().all(|key| stage.status("ci-bot", key) == "Active"));
+    });
+}
+
+#[test]
+fn upstream_defect_12_what_is_announced_is_what_happens() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        let day = |days: i64| (stage.now() + TimeDelta::days(days)).date_naive().to_string();
+        let (disabled, deleted) = (day(10), day(20));
+        stage.live_days(4).await;
+        let warned = stage.mails_with(&[&old.access_key_id, "will be disabled on"]);
+        assert!(!warned.is_empty() && stage.mails_with(&["will be deleted"]).is_empty(), "first that");
+        assert!(warned.iter().all(|mail| mail.text.as_deref().is_some_and(|text| text.contains(&disabled))));
+        stage.live_days(6).await;
+        assert_eq!(stage.status("ci-bot", &old), "Inactive", "on the day that was told");
+        stage.live_days(9).await;
+        assert_eq!(
+            stage.mails_with(&[&old.access_key_id, "will be deleted on", &deleted]).len(),
+            2,
+            "told, and told again"
+        );
+        assert_eq!(stage.status("ci-bot", &old), "Inactive");
+        stage.live_days(2).await;
+        assert_eq!(stage.status("ci-bot", &old), "gone");
+    });
+}
+
+#[test]
+fn upstream_defect_13_each_phase_has_a_mail_of_its_own() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        stage.live_days(25).await;
+        let subjects: Vec<String> = stage.cloud.mails().into_iter().map(|mail| mail.subject).collect();
+        for phase in ["was rotated", "will be disabled", "was disabled", "will be deleted", "was deleted"] {
+            assert!(subjects.iter().any(|subject| subject.contains(phase)), "{phase}: {subjects:#?}");
+        }
+        assert_eq!(subjects.len(), 5, "{subjects:#?}");
+    });
+}
+
+#[test]
+fn upstream_defect_14_an_unused_key_is_announced_once() {
+    rehearse(async {
+        let stage = Stage::new();
+        let key = stage.add_user("ci-bot", &[84]).remove(0);
+        stage.live().await;
+        stage.live_days(5).await;
+        assert_eq!(stage.mails_with(&[&key.access_key_id]).len(), 1);
+        assert_eq!(stage.mails_with(&[&key.access_key_id, "will be rotated"]).len(), 1);
+    });
+}
+
+#[test]
+fn upstream_defect_21_the_grace_that_is_set_is_the_grace_that_is_given() {
+    rehearse(async {
+        let stage = Stage::with(&[("INSTALLATION_GRACE_PERIOD", "3"), ("RECOVERY_GRACE_PERIOD", "2")]);
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.live_days(2).await;
+        assert_eq!(stage.status("ci-bot", &old), "Active");
+        stage.live_days(2).await;
+        assert_eq!(stage.status("ci-bot", &old), "Inactive");
+        stage.live_days(3).await;
+        assert_eq!(stage.status("ci-bot", &old), "gone");
+    });
+}
+
+#[test]
+fn a_key_that_is_still_used_after_its_rotation_is_reported() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.pass_days(4).await;
+        use_key(&stage, &old);
+        stage.live().await;
+        assert_eq!(stage.mails_with(&[&old.access_key_id, "used after its rotation"]).len(), 1);
+    });
+}
+
+#[test]
+fn upstream_defect_18_a_sweeper_that_was_down_still_gives_the_whole_recovery_period() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.pass_days(60).await;
+        let answer = stage.sweep_well().await;
+        assert_eq!((done(&answer, "disable"), done(&answer, "delete")), (1, 0));
+        stage.pass_days(9).await;
+        assert_eq!(done(&stage.sweep_well().await, "delete"), 0);
+        stage.pass_days(2).await;
+        assert_eq!(done(&stage.sweep_well().await, "delete"), 1);
+        assert_eq!(stage.status("ci-bot", &old), "gone");
+    });
+}
+
+#[test]
+fn upstream_defect_36_a_dry_run_names_every_action_and_changes_nothing() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        stage.live_days(10).await;
+        stage.pass_days(11).await;
+        stage.add_user("new", &[90]);
+        stage.add_user("pair", &[95, 50]);
+        let before = stage.snapshot();
+        let dry = stage.keywheel.sweep(json!({"dry_run": true})).await.expect("an answer");
+        assert_eq!(stage.snapshot(), before, "nothing changed");
+        let enforced = stage.sweep().await;
+        for (action, times) in [("provision", 2), ("rotate", 1), ("delete", 1), ("retire", 1)] {
+            assert_eq!(done(&dry, action), times, "{action}: {dry:#}");
+            assert_eq!(done(&dry, action), done(&enforced, action), "{action}");
+        }
+        let actions = |answer: &serde_json::Value| {
+            let plan = answer["plan"].as_array().expect("a plan").clone();
+            plan.into_iter().filter(|entry| entry["action"] != "notify").collect::<Vec<_>>()
+        };
+        assert_eq!(actions(&dry), actions(&enforced), "what is planned is what is done");
+        assert_eq!(dry["dry_run"], true);
+    });
+}
