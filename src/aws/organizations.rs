@@ -6,6 +6,10 @@ use aws_sdk_organizations::types::{Account, AccountState, AccountStatus};
 use super::failure::{Failure, OrFailure};
 use crate::keys::{AccountId, EmailAddress};
 
+/// Accounts of one page: the most that ListAccounts gives.
+/// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html>
+const PAGE_SIZE: usize = 20;
+
 /// Whether roles can be assumed and users worked on in an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Usability {
@@ -48,15 +52,16 @@ impl Organizations {
         Self { client: aws_sdk_organizations::Client::new(config) }
     }
 
-    /// The page of accounts that starts at the token; at the list's start without one.
+    /// The page of accounts that starts at the token; at the list's start without one. It holds at most so many.
     ///
     /// # Errors
-    /// Any failure; [`may_not_list`] tells whether this account can never list.
-    pub async fn accounts(&self, next_token: Option<String>) -> Result<AccountPage, Failure> {
+    /// Any failure; `may_not_list` tells whether this account can never list.
+    pub async fn accounts(&self, next_token: Option<String>, at_most: usize) -> Result<AccountPage, Failure> {
         const OPERATION: &str = "organizations:ListAccounts";
         let answer = self
             .client
             .list_accounts()
+            .max_results(i32::try_from(at_most.clamp(1, PAGE_SIZE)).unwrap_or(i32::MAX))
             .set_next_token(next_token)
             .send()
             .await

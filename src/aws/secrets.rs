@@ -309,7 +309,7 @@ impl SecretStore {
     /// the configuration.
     ///
     /// # Errors
-    /// Any failure; [`is_rotation_unfinished`] tells that a rotation is under way already.
+    /// Any failure; `is_rotation_unfinished` tells that a rotation is under way already.
     pub async fn configure_rotation(
         &self,
         id: &str,
@@ -332,7 +332,7 @@ impl SecretStore {
     /// Starts a rotation at once. Function and schedule stay.
     ///
     /// # Errors
-    /// Any failure; [`is_rotation_unfinished`] tells that a rotation is under way already.
+    /// Any failure; `is_rotation_unfinished` tells that a rotation is under way already.
     pub async fn rotate(&self, id: &str) -> Result<(), Failure> {
         self.client.rotate_secret().secret_id(id).send().await.or_failure("secretsmanager:RotateSecret", id)?;
         Ok(())

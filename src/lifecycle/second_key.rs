@@ -12,6 +12,10 @@ use super::outgoing::{Origin, Outgoing};
 use super::plan::Planner;
 use crate::keys::KeyStatus;
 
+/// Disabling and deleting are done by the first run after their time, so that each may come a day late. Without that in
+/// hand, the native schedule would find the slot still taken.
+const LATENESS: TimeDelta = TimeDelta::days(2);
+
 /// How long a second key's owner is told ahead that it will be disabled.
 fn lead_time(planner: &Planner<'_>) -> TimeDelta {
     planner.periods.installation_grace.max(planner.periods.warn)
@@ -21,7 +25,7 @@ fn lead_time(planner: &Planner<'_>) -> TimeDelta {
 pub(super) fn retire(planner: &mut Planner<'_>) {
     let Some(due) = planner.reference_key().map(|key| key.created + planner.periods.rotation) else { return };
     let grace = lead_time(planner);
-    let needed = planner.now >= due - planner.periods.recovery_grace - grace;
+    let needed = planner.now >= due - planner.periods.recovery_grace - grace - LATENESS;
     let chosen = choose(planner, needed);
     let retiring = planner.state().and_then(|state| state.retiring.as_ref());
     // Where nothing can be chosen, a key that was enabled again is heeded still: its old time must not count on.

@@ -37,7 +37,7 @@ pub(super) async fn all(aws: &Aws, settings: &Settings) -> Result<Inventory, Err
     let mut inventory = Inventory::default();
     let mut next_token = None;
     loop {
-        let page = match page(aws, next_token).await? {
+        let page = match page(aws, next_token, usize::MAX).await? {
             Page::Listed(page) => page,
             Page::NotPermitted(why) => return Ok(own_account_alone(aws, settings, &why)),
         };
@@ -59,12 +59,9 @@ pub(super) async fn one_page(
     mut next_token: Option<String>,
     limit: usize,
 ) -> Result<Value, Error> {
-    /// The service's own page: stop while another one still fits.
-    /// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html>
-    const SERVICE_PAGE: usize = 20;
     let mut inventory = Inventory::default();
     loop {
-        match page(aws, next_token).await? {
+        match page(aws, next_token, limit - inventory.accounts.len()).await? {
             Page::NotPermitted(why) => {
                 inventory = own_account_alone(aws, settings, &why);
                 next_token = None;
@@ -74,7 +71,7 @@ pub(super) async fn one_page(
                 next_token = page.next_token;
             }
         }
-        if next_token.is_none() || inventory.accounts.len() + SERVICE_PAGE > limit {
+        if next_token.is_none() || inventory.accounts.len() >= limit {
             break;
         }
     }
@@ -105,8 +102,8 @@ enum Page {
     NotPermitted(AwsFailure),
 }
 
-async fn page(aws: &Aws, next_token: Option<String>) -> Result<Page, Error> {
-    match aws.organizations().await?.accounts(next_token).await {
+async fn page(aws: &Aws, next_token: Option<String>, at_most: usize) -> Result<Page, Error> {
+    match aws.organizations().await?.accounts(next_token, at_most).await {
         Err(failure) if may_not_list(&failure) => Ok(Page::NotPermitted(failure)),
         page => Ok(Page::Listed(page?)),
     }
