@@ -193,7 +193,7 @@ fn the_inventory_comes_in_pages_that_add_up() {
         let mut ids: Vec<String> = seen.iter().map(|account| account["account"].to_string()).collect();
         ids.dedup();
         assert_eq!((ids.len(), skipped), (50, 1));
-        assert!(pages >= 3, "{pages}");
+        assert!(pages >= 2, "{pages}");
         assert_eq!(seen[0], json!({"account": MEMBER, "name": "prod", "email": "prod@example.com"}));
         let swept = stage.keywheel.sweep(seen[0].clone()).await;
         assert_eq!(swept.expect("an item is an event")["accounts"], 1);
