@@ -1,4 +1,4 @@
-"""keywheel, deployed: the templates as they stand in `sam/`, by the SAM CLI, with executables that were built before."""
+"""keywheel, deployed: the templates as they stand in `sam/`, by the SAM CLI, with executables built before."""
 
 import io
 import json

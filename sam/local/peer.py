@@ -51,7 +51,6 @@ class Peer:
             "AUTH": "true",
             # Waits in state machines take no time.
             "SFN_WAIT_SCALE": "0",
-            
             "MINISTACK_REGION": REGION,
             # ministack hands this on to the functions: the template needs no parameter for it.
             "AWS_ENDPOINT_URL": self.url,

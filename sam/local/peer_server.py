@@ -6,8 +6,9 @@ DECISIONS is a file to which every decision about a call is appended, one JSON o
 says how many days ago new users and access keys were made, as long as it exists. Address, port and the checking of
 policies are ministack's own settings, by environment.
 
-Each function here, and in the two modules, is one departure or a few of a kind: what AWS does, and what ministack 1.5.33 does instead.
-Departures that the checks can live with stand as comments where a check meets them.
+Each function here, in `policy_evaluation` and in `secrets_service` is one departure or a few of a kind: what AWS does,
+and what ministack 1.5.33 does instead. Departures that the checks can live with stand as comments where a check meets
+them.
 """
 
 import json
@@ -77,7 +78,10 @@ def make_keys_on_a_birthday(file: Path) -> None:
 
 
 def refuse_a_third_key() -> None:
-    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: two keys a user. ministack: any number."""
+    """A user has two keys at most. ministack: any number.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    """
     create_access_key = iam._create_access_key
 
     def corrected(request: Any) -> Any:

@@ -87,7 +87,7 @@ class Rotation:
 
 
 class Rotations:
-    """One rotation in the stack's account and two in a member: a due one, and one of a name that is written otherwise."""
+    """One rotation in the stack's account and two in a member: a due one, and one of a name with a comma."""
 
     def __init__(self, deployment: Deployment) -> None:
         organization = deployment.organization

@@ -117,7 +117,7 @@ def _name_the_resource() -> None:
     - GetAccessKeyLastUsed is about the key's user. ministack: about anything.
     - A user's ARN holds the path. ministack: never.
     - Organizations' DescribeAccount is about the account. ministack: about the organization.
-    - SendEmail is about the sender's identity, here always a domain. ministack: about anything, unless its ARN is given.
+    - SendEmail is about the sender's identity, here always a domain. ministack: about anything.
     """
     extract = iam_actions.extract_resource_arn
 

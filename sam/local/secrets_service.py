@@ -186,7 +186,7 @@ def _rotation(request: dict[str, Any]) -> Answer:
 
 
 def _cancel_rotation(request: dict[str, Any]) -> Answer:
-    """https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CancelRotateSecret.html; ministack has none."""
+    """CancelRotateSecret switches the schedule off. ministack does not have it."""
     _, secret = service._resolve(request.get("SecretId"))
     if not secret:
         return error_response_json("ResourceNotFoundException", "Secrets Manager can't find the secret.", 400)

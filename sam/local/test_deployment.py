@@ -152,9 +152,7 @@ def test_no_secret_is_told(peer: Peer, organization: Organization, rotated: Rota
         assert rotation.value()["SecretAccessKey"] not in told
 
 
-def test_nothing_was_refused_that_the_functions_need(
-    peer: Peer, deployment: Deployment, retired: Retirement
-) -> None:
+def test_nothing_was_refused_that_the_functions_need(peer: Peer, deployment: Deployment, retired: Retirement) -> None:
     sessions = {SESSION_NAME, deployment.function("rotation"), deployment.function("sweeper")}
     services = {"events.amazonaws.com", deployment.schedules_role}
     ours = [

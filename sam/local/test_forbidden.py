@@ -77,7 +77,9 @@ def test_the_rotation_function_touches_no_other_secret(rotation: Client, organiz
     refused(rotation("secretsmanager").put_secret_value, SecretId=other, SecretString="…")
 
 
-def test_the_functions_make_no_users_and_change_no_policies(sweeper: Client, rotation: Client, in_member: Client) -> None:
+def test_the_functions_make_no_users_and_change_no_policies(
+    sweeper: Client, rotation: Client, in_member: Client
+) -> None:
     everything = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
     for clients in (sweeper, rotation, in_member):
         refused(clients("iam").create_user, UserName="intruder")

@@ -31,7 +31,8 @@ def handle(event, context):
         raise ValueError(f"account {account} fails")
     return {
         "accounts": 1, "users": 2, "actions": {"provision": 2}, "mails": 0, "failures": [], "skipped": [],
-        "dry_run": event["dry_run"], "plan": [{"account": account, "user": "u", "action": "provision", "detail": "x" * 1000}],
+        "dry_run": event["dry_run"],
+        "plan": [{"account": account, "user": "u", "action": "provision", "detail": "x" * 1000}],
     }
 """
 
