@@ -20,7 +20,7 @@ pub(super) fn run(address: SocketAddr, script: &Script) -> Result<()> {
         let address = listener.local_addr()?;
         say(&format!(
             "serving {} account(s) on http://{address}\n\
-             export AWS_ENDPOINT_URL=http://{address} AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID={} \\\n  \
+             export AWS_ENDPOINT_URL=http://{address} AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID={} \\\n  \
              AWS_SECRET_ACCESS_KEY={} AWS_SESSION_TOKEN={}\n\
              move the clock: curl -X POST 'http://{address}/_keywheel/clock?advance=86400'",
             cloud.account_ids().len(),
