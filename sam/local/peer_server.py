@@ -30,7 +30,7 @@ Decide = Callable[[str, str, str, str], None]
 
 
 def decisions_into(file: Path) -> Decide:
-    """Answers a function that notes who was allowed, or refused, to do what, and by which policy."""
+    """Answers a function that notes who was allowed, or refused, to do what."""
     lock = threading.Lock()
 
     def note(principal: str, action: str, resource: str, decision: str) -> None:

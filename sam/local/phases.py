@@ -112,7 +112,7 @@ class Retirement:
             InstallationGracePeriod="0",
             RecoveryGracePeriod="0",
             ScheduleState="ENABLED",
-            ScheduleExpression=_once(datetime.now(UTC) + timedelta(seconds=30)),
+            ScheduleExpression=_once(datetime.now(UTC) + timedelta(seconds=45)),
         )
         self._delete_user(self.deleted_in, "new-bot")
         group = {"GroupName": "ASAIAMExemptionsGroup", "UserName": "new-bot"}
