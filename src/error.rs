@@ -62,7 +62,7 @@ pub enum Error {
     /// The value in the secret is not this user's.
     #[error(
         "the {which} value of secret {secret} is not a key of {user}: {why}; put a value of that user's, or delete the \
-         secret and let the sweeper make a new one"
+         secret with --force-delete-without-recovery and let the sweeper make a new one"
     )]
     ForeignValue {
         /// `current` or `pending`.

@@ -96,6 +96,7 @@ impl Settings {
         if function == Function::Sweeper && read.is_unset("ROTATION_FUNCTION_ARN") {
             read.mistake("ROTATION_FUNCTION_ARN", "", FUNCTION_ARN_SHAPE);
         }
+        read.check_function_account(rotation_function_arn.as_deref(), primary_account.as_ref());
         let sender: Option<EmailAddress> = read.optional("SENDER_EMAIL", "an address, local@domain.tld");
         read.check_sender_domain(sender.as_ref());
         let settings = Self {
@@ -310,6 +311,16 @@ impl Reader<'_> {
         }
     }
 
+    /// No role is assumed into the primary account: with another account's id, the users of this one would pass for that
+    /// one's.
+    fn check_function_account(&mut self, arn: Option<&str>, primary: Option<&AccountId>) {
+        let (Some(arn), Some(primary)) = (arn, primary) else { return };
+        if arn.split(':').nth(4) != Some(primary.as_str()) {
+            let allowed = format!("a function in PRIMARY_ACCOUNT_ID, which is {primary}");
+            self.mistake("ROTATION_FUNCTION_ARN", arn, allowed);
+        }
+    }
+
     /// SES refuses a sender whose domain is not the verified one: better said at start than on every mail.
     fn check_sender_domain(&mut self, sender: Option<&EmailAddress>) {
         let Some(domain) = self.text("SES_DOMAIN", is_domain, "a domain name, such as example.com") else { return };
@@ -441,6 +452,7 @@ mod tests {
             ("EMAIL_TEMPLATE_ENFORCE", "../secrets.html"),
             ("EMAIL_TEMPLATE_AUDIT", "mail.txt"),
             ("ROTATION_FUNCTION_ARN", "rotation"),
+            ("ROTATION_FUNCTION_ARN", "arn:aws:lambda:us-east-1:111122223333:function:rotation"),
             ("SECRETS_KMS_KEY_ID", "arn:aws:s3:::bucket"),
             ("RESOURCE_OWNER_TAG", "<owner>"),
             ("READER_GROUP", "a/b"),

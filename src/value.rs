@@ -73,6 +73,11 @@ impl StoredValue {
         }
     }
 
+    /// Whether it names a key without holding it.
+    pub fn is_placeholder(&self) -> bool {
+        matches!(self, Self::Placeholder(_))
+    }
+
     /// Whose key it is, where the value says so.
     pub fn arn(&self) -> Option<&UserArn> {
         match self {

@@ -25,12 +25,15 @@ fn upstream_defect_27_one_users_failure_stops_nobody_elses_work() {
             let fault = Fault::on(service, operation, FaultKind::AccessDenied).about("mmm").every();
             let fault = stage.cloud.faults().inject(fault);
             let answer = stage.sweep().await;
-            assert_eq!(done(&answer, "rotate"), 2, "{operation}: {answer}");
+            // The way to its secret does not decide what becomes of a user's keys.
+            let rotated = if operation == "AddUserToGroup" { 3 } else { 2 };
+            assert_eq!(done(&answer, "rotate"), rotated, "{operation}: {answer}");
             assert_eq!(answer["failures"][0]["user"], "mmm", "{operation}");
             assert!(failures(&answer).contains(operation), "{operation}: {answer}");
             fault.remove();
             stage.cloud.run_rotations().await;
-            assert_eq!(done(&stage.sweep_well().await, "rotate"), 1, "{operation}: the next run makes up for it");
+            let made_up = done(&stage.sweep_well().await, "rotate");
+            assert_eq!(made_up, 3 - rotated, "{operation}: the next run makes up for it");
         }
     });
 }

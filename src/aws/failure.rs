@@ -24,7 +24,7 @@ pub enum FailureKind {
     Throttled,
     /// The service answered with another error.
     Refused,
-    /// No readable answer came: the call may or may not have taken effect.
+    /// No readable answer came, or the service failed (5xx): the call may or may not have taken effect.
     NoAnswer,
 }
 
@@ -110,7 +110,10 @@ fn describe<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> (Fail
         SdkError::ServiceError(answer) => {
             let code = answer.err().code().unwrap_or("UnknownError").to_owned();
             let message = answer.err().message().unwrap_or_default().to_owned();
-            (kind_of(&code), code, message)
+            // A service that failed may have done its work before.
+            let failed = answer.raw().status().is_server_error();
+            let kind = if failed { FailureKind::NoAnswer } else { kind_of(&code) };
+            (kind, code, message)
         }
         SdkError::TimeoutError(_) => transport("Timeout"),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => transport("Timeout"),

@@ -108,12 +108,22 @@ impl Iam {
             for user in page.user_detail_list() {
                 let groups = user.group_list().iter().cloned().collect();
                 let arn = parse(OPERATION, user.user_name(), user.arn())?;
+                self.check_account(OPERATION, &arn)?;
                 let id = user.user_id().unwrap_or_default().to_owned();
                 details.users.push(ListedUser { arn, id, tags: tags(user.tags()), groups });
             }
             details.groups.extend(page.group_detail_list().iter().filter_map(|group| group.group_name.clone()));
         }
         Ok(details)
+    }
+
+    /// With a wrong `PRIMARY_ACCOUNT_ID` no role would be assumed, and one account's users would pass for another's.
+    fn check_account(&self, operation: &'static str, arn: &UserArn) -> Result<(), Failure> {
+        if arn.user().account == self.account {
+            return Ok(());
+        }
+        let missing = format!("user of that account: {arn} was answered; check PRIMARY_ACCOUNT_ID");
+        Err(Failure::incomplete(operation, format!("account {}", self.account), &missing))
     }
 
     /// One user with its tags, without its groups; `None` if there is none of exactly that name.

@@ -1,6 +1,7 @@
 //! Typed calls to SES v2.
 
 use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message};
 
 use super::failure::{Failure, OrFailure};
@@ -32,7 +33,8 @@ impl Mailer {
         Self { client: aws_sdk_sesv2::Client::new(config) }
     }
 
-    /// Sends one message. Not safe to repeat: each success is a mail.
+    /// Sends one message. Not safe to repeat: each success is a mail. Never retried by the SDK, which would send again
+    /// what SES took without its answer arriving.
     ///
     /// # Errors
     /// Any failure; the message was not accepted, or it is not known whether it was.
@@ -51,6 +53,8 @@ impl Mailer {
             .from_email_address(mail.from.as_str())
             .destination(Destination::builder().to_addresses(mail.to.as_str()).build())
             .content(EmailContent::builder().simple(message).build())
+            .customize()
+            .config_override(aws_sdk_sesv2::config::Config::builder().retry_config(RetryConfig::disabled()))
             .send()
             .await
             .or_failure(OPERATION, about)?;

@@ -19,8 +19,9 @@ use crate::keys::{AccessKeyId, AccountId, SecretKey};
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining>
 const SESSION_SECONDS: i32 = 3600;
 
-/// A session is renewed while this much of it is left, so that none expires in the middle of a user's work.
-const RENEW_BEFORE_EXPIRY: TimeDelta = TimeDelta::minutes(10);
+/// A session is renewed while this much of it is left, so that none expires during an invocation, which takes 15 minutes
+/// at most. <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+const RENEW_BEFORE_EXPIRY: TimeDelta = TimeDelta::minutes(16);
 
 /// IAM clients of the accounts that a role was assumed in, by account.
 #[derive(Default)]

@@ -24,7 +24,7 @@ const DISABLED_EVERYWHERE_AFTER: TimeDelta = TimeDelta::minutes(15);
 
 pub(super) fn lead_out(planner: &mut Planner<'_>) {
     for key in gone_keys(planner) {
-        tell_of_deletion(planner, &key);
+        settle_gone_key(planner, &key);
     }
     if planner.key_in_flight().is_some() {
         return;
@@ -48,9 +48,15 @@ fn gone_keys(planner: &Planner<'_>) -> Vec<AccessKeyId> {
     gone
 }
 
-/// A mail that failed is made up for: the deletion itself cannot be observed twice. A key that its owner deleted is no
-/// news.
-fn tell_of_deletion(planner: &mut Planner<'_>, key: &AccessKeyId) {
+/// A mail that failed is made up for: the deletion itself cannot be observed twice. A key that its owner deleted in its
+/// recovery period is no news, and its times are void.
+fn settle_gone_key(planner: &mut Planner<'_>, key: &AccessKeyId) {
+    let Some(state) = planner.state() else { return };
+    let times_are_its = state.retiring.as_ref().is_none_or(|retiring| retiring.key == *key);
+    let in_recovery = state.disabled_at.is_some_and(|at| planner.now < at + planner.periods.recovery_grace);
+    if times_are_its && in_recovery {
+        return planner.act(Action::StopRetiring { key: key.clone() });
+    }
     if planner.was_told(key, "delete-ahead") || planner.was_told(key, "disabled") {
         planner.tell(key, NoticeKind::Deleted);
     }

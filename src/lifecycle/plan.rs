@@ -95,6 +95,7 @@ impl<'a> Planner<'a> {
         for malformed in &secret.state.malformed {
             self.problem("rotate", malformed.to_string());
         }
+        let resumed = self.resume_grace(secret);
         for drift in &secret.drift {
             self.act(Action::Repair(*drift));
         }
@@ -111,8 +112,25 @@ impl<'a> Planner<'a> {
         } else {
             return self.restore_facts(secret);
         }
-        self.lead_keys_out();
+        if !resumed {
+            self.lead_keys_out();
+        }
         self.rotate_if_due(secret.drift.contains(&Drift::Schedule));
+    }
+
+    /// The schedule was switched off, for an exemption or for want of an active key, and that is over: no grace ran
+    /// meanwhile. Goes before the schedule is switched on again, which is the only trace of it.
+    fn resume_grace(&mut self, secret: &PresentSecret) -> bool {
+        let state = &secret.state;
+        if secret.rotation_enabled || !state.managed || !state.malformed.is_empty() || !secret.facts_are_fresh() {
+            return false;
+        }
+        let outgoing = state.previous_key.as_ref().and_then(|id| self.key(id)).filter(|key| key.is_active());
+        let Some(key) = outgoing.map(|key| key.id.clone()) else { return false };
+        self.act(Action::RestartGrace { key: key.clone() });
+        let at = self.now + self.periods.installation_grace;
+        self.tell_again(&key, NoticeKind::DisableAhead { at, last_use: None });
+        true
     }
 
     fn tell_of_rotation(&mut self, secret: &PresentSecret) {

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 
-use crate::aws::{Aws, Failure, FailureKind, Iam, NewSecret, is_rotation_unfinished};
+use crate::aws::{Aws, Failure, Iam, NewSecret, is_rotation_unfinished};
 use crate::keys::{AccessKeyId, SecretName, UserArn, VersionId};
 use crate::lifecycle::Drift;
 use crate::settings::Settings;
@@ -47,7 +47,8 @@ impl Wanted {
 
 /// Makes the secret with everything that belongs to it. Safe to repeat after a failure in between.
 ///
-/// `schedule` is false where a rotation that sets the schedule follows at once.
+/// `schedule` is false where a rotation that sets the schedule follows at once. Answers the failure that keeps the user
+/// from the reader group, if any: the next sweep finds that as drift.
 ///
 /// # Errors
 /// The first failure; what was made before it stays.
@@ -59,18 +60,20 @@ pub async fn provision(
     key: (&AccessKeyId, DateTime<Utc>),
     reach: &Reach,
     schedule: bool,
-) -> Result<(), Failure> {
+) -> Result<Option<Failure>, Failure> {
     let name = SecretName::of(arn.user());
     create(aws, wanted, arn, &name, key).await?;
     let id = name.to_string();
     repair(aws, iam, wanted, &id, arn, Drift::Policy).await?;
-    if *reach == Reach::JoinGroup {
-        repair(aws, iam, wanted, &id, arn, Drift::ReaderGroup).await?;
-    }
     if schedule {
         repair(aws, iam, wanted, &id, arn, Drift::Schedule).await?;
     }
-    Ok(())
+    // A user that cannot join, for example because it is in as many groups as IAM allows, is rotated all the same.
+    let joined = match reach {
+        Reach::JoinGroup => repair(aws, iam, wanted, &id, arn, Drift::ReaderGroup).await,
+        Reach::Given => Ok(()),
+    };
+    Ok(joined.err())
 }
 
 async fn create(
@@ -98,7 +101,7 @@ async fn create(
     };
     match aws.secrets().create(secret).await {
         // The list lagged, or an earlier run stopped after this: the rest is put in place all the same.
-        Err(failure) if failure.kind() == FailureKind::Conflict => Ok(()),
+        Err(failure) if failure.code() == "ResourceExistsException" => Ok(()),
         made => made,
     }
 }

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::slots::{self, Decision, Slots};
-use super::{Job, user_gone};
-use crate::aws::{CURRENT, Failure, FailureKind, Iam, ListedKey, NewKey, PREVIOUS, has_group};
+use super::{Job, room, user_gone};
+use crate::aws::{Failure, FailureKind, Iam, NewKey, has_group};
 use crate::error::Error;
-use crate::keys::{AccessKeyId, KeyStatus, UserArn};
+use crate::keys::{AccessKeyId, UserArn};
 use crate::state::{TagChange, tag};
 use crate::value::{KeyIdentity, StoredKey, StoredValue};
 
@@ -31,9 +30,12 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     let current = job.current_value().await?;
     let iam = job.iam().await?;
     let arn = user_to_rotate(job, &iam).await?;
-    let kept = free_a_slot(job, &iam, current.as_ref()).await?;
+    let kept = room::make(job, &iam, current.as_ref()).await?;
     announce(job, kept.as_ref()).await?;
-    let key = iam.create_access_key(&job.user().name).await?;
+    let key = match iam.create_access_key(&job.user().name).await {
+        Ok(key) => key,
+        Err(failure) => return Err(take_back(job, failure).await),
+    };
     info!(key = %key.id, "made an access key");
     put(job, &iam, arn, key).await
 }
@@ -64,85 +66,6 @@ async fn user_to_rotate(job: &Job<'_>, iam: &Iam) -> Result<UserArn, Error> {
     Ok(found.arn)
 }
 
-/// Makes room for a key where that loses nothing. Answers the key that the new one will replace.
-async fn free_a_slot(job: &Job<'_>, iam: &Iam, current: Option<&StoredValue>) -> Result<Option<AccessKeyId>, Error> {
-    let user = job.user();
-    let keys = iam.access_keys(&user.name).await.map_err(|failure| user_gone(user, failure))?;
-    let current = current.map(StoredValue::key_id);
-    let orphan = find_orphan(job, iam, &keys, current).await?;
-    let fresh = job.state.version.is_some() && job.state.version == job.description.version_at(CURRENT);
-    let decision = Slots {
-        keys: &keys,
-        orphan: orphan.as_ref(),
-        current,
-        state: fresh.then_some(&job.state),
-        force: job.state.force,
-        recovery_grace: job.settings.periods.recovery_grace,
-        now: job.aws.now(),
-    }
-    .decide();
-    let removed = match decision {
-        Decision::Remove(removed) => removed,
-        Decision::NoActiveKey => return Err(Error::NoActiveKey(user.clone())),
-        Decision::NoFreeSlot(why) => {
-            let keys = slots::describe(&keys, current);
-            return Err(Error::NoFreeSlot { user: user.clone(), keys, why });
-        }
-    };
-    for key in keys.iter().filter(|key| removed.contains(&key.id)) {
-        remove(job, iam, key).await?;
-    }
-    Ok(keys.into_iter().map(|key| key.id).find(|id| !removed.contains(id)))
-}
-
-async fn find_orphan(
-    job: &Job<'_>,
-    iam: &Iam,
-    keys: &[ListedKey],
-    current: Option<&AccessKeyId>,
-) -> Result<Option<AccessKeyId>, Error> {
-    let previous = previous_key(job).await?;
-    let in_versions: Vec<&AccessKeyId> = [current, previous.as_ref()]
-        .into_iter()
-        .chain([job.state.current_key.as_ref(), job.state.previous_key.as_ref()])
-        .flatten()
-        .collect();
-    let Some(candidate) = slots::orphan_candidate(keys, job.state.intent.as_ref(), &in_versions) else {
-        return Ok(None);
-    };
-    let is_ours = match iam.last_use(&candidate.id).await? {
-        None => true,
-        // testSecret uses the key, too: then the version that it was made for has to name it.
-        Some(last_use) if last_use.service == "sts" => announced_key(job).await?.as_ref() == Some(&candidate.id),
-        // A key that was used otherwise is somebody's, whoever made it.
-        Some(_) => false,
-    };
-    Ok(is_ours.then(|| candidate.id.clone()))
-}
-
-/// The key in the version that an earlier rotation prepared and did not finish.
-async fn announced_key(job: &Job<'_>) -> Result<Option<AccessKeyId>, Error> {
-    let Some(intent) = &job.state.intent else { return Ok(None) };
-    let value = job.aws.secrets().value(job.secret(), Some(&intent.version), None).await?;
-    Ok(value.and_then(|text| StoredValue::read(&text).ok()).map(|value| value.key_id().clone()))
-}
-
-/// The key in the value before the current one. One that cannot be read names no key of ours.
-async fn previous_key(job: &Job<'_>) -> Result<Option<AccessKeyId>, Error> {
-    let value = job.aws.secrets().value(job.secret(), None, Some(PREVIOUS)).await?;
-    Ok(value.and_then(|text| StoredValue::read(&text).ok()).map(|value| value.key_id().clone()))
-}
-
-/// Disables, then deletes: an active key is never deleted.
-async fn remove(job: &Job<'_>, iam: &Iam, key: &ListedKey) -> Result<(), Error> {
-    warn!(key = %key.id, force = job.state.force, "removing an access key to make room");
-    let name = &job.user().name;
-    if key.status != KeyStatus::Inactive {
-        iam.disable_access_key(name, &key.id).await?;
-    }
-    Ok(iam.delete_access_key(name, &key.id).await?)
-}
-
 /// Writes the intent down. Were the function to stop after making the key and before putting it, nothing else would
 /// tell our orphan from a person's key.
 async fn announce(job: &Job<'_>, kept: Option<&AccessKeyId>) -> Result<(), Error> {
@@ -157,6 +80,25 @@ async fn announce(job: &Job<'_>, kept: Option<&AccessKeyId>) -> Result<(), Error
 }
 
 const OF_ANOTHER_KEY: [&str; 4] = [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING];
+
+/// A key that was definitely refused does not exist: what a person makes in this moment must not pass for it, and an
+/// earlier attempt's key must still be found by its own intent.
+async fn take_back(job: &Job<'_>, failure: Failure) -> Error {
+    if failure.kind() != FailureKind::NoAnswer {
+        let store = job.aws.secrets();
+        let restored = match &job.state.intent {
+            Some(earlier) => {
+                let change = TagChange::default().intent(&earlier.version, earlier.at);
+                store.tag(job.secret(), &change.set).await
+            }
+            None => store.untag(job.secret(), &[tag::INTENT]).await,
+        };
+        if let Err(left) = restored {
+            warn!(error = %left, "the intent of a key that was not made could not be taken back");
+        }
+    }
+    failure.into()
+}
 
 async fn put(job: &Job<'_>, iam: &Iam, arn: UserArn, key: NewKey) -> Result<(), Error> {
     let identity = KeyIdentity { id: key.id, arn, created: key.created.unwrap_or_else(|| job.aws.now()) };
@@ -179,8 +121,9 @@ async fn recover(job: &Job<'_>, iam: &Iam, stored: &StoredKey, failure: Failure)
             info!(key = %id, "the value was put although the call failed");
             return Ok(());
         }
-        // The put may still be under way, or may be there and not yet readable.
-        Ok(None) if failure.kind() == FailureKind::NoAnswer => {
+        // The put may still be under way, or may be there and not yet readable: an attempt before the last may have
+        // had its effect.
+        Ok(None) if matches!(failure.kind(), FailureKind::NoAnswer | FailureKind::Throttled) => {
             warn!(key = %id, "not known whether the value was put: the next attempt finds out");
             return Err(failure.into());
         }
@@ -192,8 +135,12 @@ async fn recover(job: &Job<'_>, iam: &Iam, stored: &StoredKey, failure: Failure)
     }
     warn!(key = %id, "the value could not be put: deleting the key that was made for it");
     let name = &job.user().name;
-    let disabled = iam.disable_access_key(name, id).await;
-    if let Err(left) = disabled.and(iam.delete_access_key(name, id).await) {
+    // Disabled first, always; what cannot be disabled is not deleted.
+    let deleted = match iam.disable_access_key(name, id).await {
+        Ok(()) => iam.delete_access_key(name, id).await,
+        Err(failure) => Err(failure),
+    };
+    if let Err(left) = deleted {
         warn!(key = %id, error = %left, "the key could not be deleted: the next attempt finds it by the intent");
     }
     Err(failure.into())

@@ -2,14 +2,17 @@
 //!
 //! [`event`] reads the event; this file makes the checks that come before any step; `create`, `set`, `test` and
 //! `finish` are the steps. Every step can be repeated safely, fails with an error that names the way out, and logs no
-//! secret. `slots` decides which key may give way (pure).
+//! secret. `room` makes room for the new key, and `slots` decides which key may give way for it (pure).
 
 mod create;
 pub mod event;
 mod finish;
+mod room;
 mod set;
 mod slots;
 mod test;
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -54,6 +57,11 @@ async fn step(aws: &Aws, settings: &Settings, event: &Value, deadline: DateTime<
     Ok(())
 }
 
+/// The version that the service has just registered, or the schedule that it has just switched on, may not be readable
+/// everywhere yet.
+const DESCRIPTIONS: u32 = 3;
+const WAIT_BETWEEN_DESCRIPTIONS: Duration = Duration::from_secs(2);
+
 /// One step of one rotation, after its checks.
 struct Job<'a> {
     aws: &'a Aws,
@@ -77,8 +85,7 @@ impl<'a> Job<'a> {
             let primary = aws.primary_account().to_string();
             return Err(Error::ForeignStore { arn: secret.to_owned(), primary });
         }
-        let described = aws.secrets().describe(secret).await?;
-        let description = described.ok_or_else(|| Error::SecretGone(secret.to_owned()))?;
+        let description = Self::settled_description(aws, event).await?;
         if !description.rotation_enabled {
             return Err(Error::RotationDisabled(secret.to_owned()));
         }
@@ -92,6 +99,21 @@ impl<'a> Job<'a> {
         }
         let state = State::read(&description.tags);
         Ok(Some(Self { aws, settings, event, deadline, description, state }))
+    }
+
+    /// The secret as it is once the service's own last write is readable everywhere; as it is otherwise.
+    async fn settled_description(aws: &Aws, event: &RotationEvent) -> Result<SecretDescription, Error> {
+        let secret = event.secret.as_str();
+        for _ in 1..DESCRIPTIONS {
+            let described = aws.secrets().describe(secret).await?;
+            match described {
+                Some(found) if found.rotation_enabled && found.stages.contains_key(event.version.as_str()) => {
+                    return Ok(found);
+                }
+                _ => aws.sleep(WAIT_BETWEEN_DESCRIPTIONS).await,
+            }
+        }
+        aws.secrets().describe(secret).await?.ok_or_else(|| Error::SecretGone(secret.to_owned()))
     }
 
     fn user(&self) -> &'a UserRef {

@@ -27,7 +27,7 @@ pub(super) struct Slots<'a> {
     pub(super) keys: &'a [ListedKey],
     /// The key of an interrupted rotation: proven ours and never used.
     pub(super) orphan: Option<&'a AccessKeyId>,
-    /// The key in the value that readers get.
+    /// The key that is known to be needed: the one that readers get.
     pub(super) current: Option<&'a AccessKeyId>,
     /// The facts in the tags; `None` if they describe another version.
     pub(super) state: Option<&'a State>,
@@ -63,7 +63,10 @@ impl Slots<'_> {
         if kept.len() >= MAX_KEYS_PER_USER {
             match kept.iter().find(|key| self.is_spent(key)) {
                 Some(key) => removed.push(key.id.clone()),
-                None if self.force => removed.push(self.victim(&kept).id.clone()),
+                None if self.force => match self.victim(&kept) {
+                    Some(key) => removed.push(key.id.clone()),
+                    None => return Decision::NoFreeSlot("both are used and the secret holds neither".to_owned()),
+                },
                 None => return Decision::NoFreeSlot(self.why(&kept)),
             }
         }
@@ -88,11 +91,12 @@ impl Slots<'_> {
         self.disabled_at(key).is_some_and(|disabled_at| disabled_at + self.recovery_grace <= self.now)
     }
 
-    /// The key that an incident retires: never the only one that works, then never the one that readers get.
-    fn victim<'k>(&self, kept: &[&'k ListedKey]) -> &'k ListedKey {
+    /// The key that an incident retires: never the only one that works, and never the one that is needed; none where it
+    /// is not known which that is.
+    fn victim<'k>(&self, kept: &[&'k ListedKey]) -> Option<&'k ListedKey> {
         let inactive = kept.iter().find(|key| key.status != KeyStatus::Active);
-        let other = kept.iter().find(|key| Some(&key.id) != self.current);
-        inactive.or(other).copied().unwrap_or(kept[0])
+        let other = || kept.iter().find(|key| self.current.is_some_and(|current| *current != key.id));
+        inactive.or_else(other).copied()
     }
 
     fn why(&self, kept: &[&ListedKey]) -> String {
@@ -238,6 +242,8 @@ mod tests {
         let active = [key(1, KeyStatus::Active, 95), key(2, KeyStatus::Active, 1)];
         let forced = Slots { force: true, ..slots(&active, None, &current) };
         assert_eq!(forced.decide(), Decision::Remove(vec![id(2)]));
+        let unknown = Slots { force: true, current: None, ..slots(&active, None, &current) };
+        assert!(matches!(unknown.decide(), Decision::NoFreeSlot(_)), "nothing tells which of the two is needed");
         let mixed = [key(1, KeyStatus::Inactive, 95), key(2, KeyStatus::Active, 1)];
         let forced = Slots { force: true, ..slots(&mixed, None, &current) };
         assert_eq!(forced.decide(), Decision::Remove(vec![id(1)]), "the only active key stays");

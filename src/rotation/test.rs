@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{debug, info};
 
 use super::Job;
-use crate::aws::{Caller, Failure};
+use crate::aws::Caller;
 use crate::error::Error;
 use crate::keys::UserArn;
 use crate::value::{StoredKey, StoredValue};
@@ -63,22 +63,23 @@ struct Trial<'a> {
     attempts: u32,
     successes: u32,
     in_a_row: u32,
-    last_failure: Option<Failure>,
+    last_failure: Option<String>,
+    give_up: DateTime<Utc>,
 }
 
 impl<'a> Trial<'a> {
     fn new(job: &'a Job<'a>, key: &'a StoredKey) -> Self {
-        Self { job, key, attempts: 0, successes: 0, in_a_row: 0, last_failure: None }
+        let give_up = job.deadline - TIME_TO_ANSWER;
+        Self { job, key, attempts: 0, successes: 0, in_a_row: 0, last_failure: None, give_up }
     }
 
     async fn run(mut self) -> Result<(), Error> {
-        let give_up = self.job.deadline - TIME_TO_ANSWER;
         while self.in_a_row < SUCCESSES_IN_A_ROW {
             let wait = self.attempt().await?;
             if self.in_a_row == SUCCESSES_IN_A_ROW {
                 break;
             }
-            if self.job.aws.now() + wait >= give_up {
+            if self.job.aws.now() + wait >= self.give_up {
                 return Err(self.not_usable_yet());
             }
             self.job.aws.sleep(wait).await;
@@ -91,7 +92,7 @@ impl<'a> Trial<'a> {
     async fn attempt(&mut self) -> Result<Duration, Error> {
         let id = &self.key.identity.id;
         self.attempts += 1;
-        match self.job.aws.caller_of(id, &self.key.secret).await {
+        match self.ask().await {
             Ok(caller) => {
                 self.check_identity(&caller)?;
                 self.successes += 1;
@@ -99,11 +100,21 @@ impl<'a> Trial<'a> {
                 Ok(WAIT_AFTER_SUCCESS)
             }
             Err(failure) => {
-                debug!(key = %id, attempt = self.attempts, error = %failure, "the new access key does not work yet");
+                debug!(key = %id, attempt = self.attempts, %failure, "the new access key does not work yet");
                 self.in_a_row = 0;
                 self.last_failure = Some(failure);
                 Ok(backoff(self.attempts - self.successes))
             }
+        }
+    }
+
+    /// One call, cut off when the time is up: an invocation that Lambda ends could not say what it tried.
+    async fn ask(&self) -> Result<Caller, String> {
+        let aws = self.job.aws;
+        let left = (self.give_up - aws.now()).to_std().unwrap_or_default();
+        tokio::select! {
+            answer = aws.caller_of(&self.key.identity.id, &self.key.secret) => answer.map_err(|failure| failure.to_string()),
+            () = aws.sleep(left) => Err("no answer within the time left".to_owned()),
         }
     }
 
@@ -132,7 +143,7 @@ impl<'a> Trial<'a> {
             wanted: SUCCESSES_IN_A_ROW,
             attempts: self.attempts,
             successes: self.successes,
-            last: self.last_failure.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string),
+            last: self.last_failure.clone().unwrap_or_else(|| "none".to_owned()),
         }
     }
 }

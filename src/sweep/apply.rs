@@ -19,24 +19,26 @@ pub(super) struct Target<'a> {
 
 impl Target<'_> {
     /// Carries one action out, then writes down the facts that it made. Safe to repeat after a failure in between.
-    pub(super) async fn apply(&self, action: &Action) -> Result<(), Failure> {
+    /// Answers what failed beside it without keeping anything from going on.
+    pub(super) async fn apply(&self, action: &Action) -> Result<Option<Failure>, Failure> {
         // By name: in the store's own account it is enough, and it is known before the secret is there.
         let secret = SecretName::of(self.arn.user()).to_string();
-        self.carry_out(action, &secret).await?;
+        let beside = self.carry_out(action, &secret).await?;
         let store = self.sweep.aws.secrets();
         // Times count from the fact: they are taken after the call, not before.
         let change = action.tag_change(self.sweep.aws.now(), self.notified);
         // What is outdated goes first: beside a new fact it could be taken for belonging to it.
         store.untag(&secret, &change.remove).await?;
-        store.tag(&secret, &change.set).await
+        store.tag(&secret, &change.set).await?;
+        Ok(beside)
     }
 
-    async fn carry_out(&self, action: &Action, secret: &str) -> Result<(), Failure> {
+    async fn carry_out(&self, action: &Action, secret: &str) -> Result<Option<Failure>, Failure> {
         let Self { sweep, iam, arn, .. } = self;
         let (aws, wanted, name) = (sweep.aws, &sweep.wanted, &arn.user().name);
         match action {
             Action::Provision { key, created, then_rotate } => {
-                provision::provision(aws, iam, wanted, arn, (key, *created), &self.reach, !then_rotate).await
+                return provision::provision(aws, iam, wanted, arn, (key, *created), &self.reach, !then_rotate).await;
             }
             Action::Repair(drift) => provision::repair(aws, iam, wanted, secret, arn, *drift).await,
             Action::Rotate { configure: true, .. } => provision::configure(aws, wanted, secret, true).await,
@@ -53,6 +55,7 @@ impl Target<'_> {
             | Action::RecordDisabled { .. }
             | Action::RestartGrace { .. } => Ok(()),
         }
+        .map(|()| None)
     }
 }
 

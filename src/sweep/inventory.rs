@@ -62,6 +62,8 @@ pub(super) async fn one_page(
     let mut inventory = Inventory::default();
     loop {
         match page(aws, next_token, limit - inventory.accounts.len()).await? {
+            // A state machine sees accounts and nothing else: it must not take one for all of them.
+            Page::NotPermitted(why) if settings.organization_id.is_some() => return Err(why.into()),
             Page::NotPermitted(why) => {
                 inventory = own_account_alone(aws, settings, &why);
                 next_token = None;
@@ -85,13 +87,17 @@ pub(super) async fn one_page(
     )
 }
 
-/// One account's name and address, where they can be had: notices go to `RECIPIENT_EMAIL` without.
-pub(super) async fn contact(aws: &Aws, id: &AccountId) -> AccountContact {
+/// One account's name and address. Where Organizations cannot be asked there are none, and notices go to
+/// `RECIPIENT_EMAIL`.
+///
+/// # Errors
+/// Any other failure: not knowing the address is not having none.
+pub(super) async fn contact(aws: &Aws, id: &AccountId) -> Result<AccountContact, AwsFailure> {
     let unknown = AccountContact { id: id.clone(), name: String::new(), email: None };
-    let Ok(organizations) = aws.organizations().await else { return unknown };
-    match organizations.account(id).await {
-        Ok(ListedAccount { id, name, email, .. }) => AccountContact { id, name, email },
-        Err(_) => unknown,
+    match aws.organizations().await?.account(id).await {
+        Ok(ListedAccount { id, name, email, .. }) => Ok(AccountContact { id, name, email }),
+        Err(failure) if may_not_list(&failure) || failure.is_not_found() => Ok(unknown),
+        Err(failure) => Err(failure),
     }
 }
 

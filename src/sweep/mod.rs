@@ -34,7 +34,7 @@ pub use event::SweepEvent as Event;
 pub use report::{Failure, Planned, Report, Skipped};
 
 /// Kept back from the function's time to send the mails, record them and answer.
-const TIME_TO_FINISH: TimeDelta = TimeDelta::seconds(30);
+const TIME_TO_FINISH: TimeDelta = TimeDelta::seconds(60);
 
 /// Answers one invocation of the sweeper.
 ///
@@ -125,14 +125,19 @@ impl<'a> Sweep<'a> {
 
     async fn one(&self, account: AccountId, name: Option<String>, email: Option<crate::keys::EmailAddress>) -> Report {
         let mut contact = AccountContact { id: account, name: name.unwrap_or_default(), email };
+        let mut report = self.empty_report();
         if contact.email.is_none() {
-            let known = inventory::contact(self.aws, &contact.id).await;
-            contact.email = known.email;
-            if contact.name.is_empty() {
-                contact.name = known.name;
+            match inventory::contact(self.aws, &contact.id).await {
+                Ok(known) => {
+                    contact.email = known.email;
+                    if contact.name.is_empty() {
+                        contact.name = known.name;
+                    }
+                }
+                Err(failure) => report.failures.push(Failure::of_account(&contact.id, "inventory", &failure)),
             }
         }
-        self.accounts(vec![contact], self.empty_report()).await
+        self.accounts(vec![contact], report).await
     }
 
     fn empty_report(&self) -> Report {
@@ -161,6 +166,7 @@ impl<'a> Sweep<'a> {
         }
         self.summarize(&swept, &mut report);
         tell::tell(self, &swept, &mut report).await;
+        report.log();
         report.finish()
     }
 

@@ -23,9 +23,14 @@ pub(super) async fn tell(sweep: &Sweep<'_>, secret: &SecretName, news: &News) ->
         Ok(None) => {}
         Ok(Some(facts)) => {
             report.users = 1;
-            let contact = inventory::contact(sweep.aws, &user.account).await;
-            let swept = [Swept { contact, outcomes: vec![outcome(sweep, &facts, news)] }];
-            tell_swept(sweep, &swept, &mut report).await;
+            match inventory::contact(sweep.aws, &user.account).await {
+                // The notice stays due, and the next sweep tells it.
+                Err(failure) => report.failures.push(Failure::of_user(user, "notify", &failure)),
+                Ok(contact) => {
+                    let swept = [Swept { contact, outcomes: vec![outcome(sweep, &facts, news)] }];
+                    tell_swept(sweep, &swept, &mut report).await;
+                }
+            }
         }
     }
     report.finish()
@@ -53,7 +58,8 @@ fn outcome(sweep: &Sweep<'_>, facts: &UserFacts, news: &News) -> Outcome {
         planned.notices.into_iter().filter(|notice| matches!(notice.kind, NoticeKind::Rotated { .. })).collect();
     let state = facts.secret.present().map(|secret| &secret.state);
     let notified = state.map(|state| state.notified.clone()).unwrap_or_default();
-    if let (News::RotationFailed(reason), Some(secret)) = (news, facts.secret.present())
+    // In a dry run the rotation function refuses on purpose.
+    if let (News::RotationFailed(reason), Some(secret), false) = (news, facts.secret.present(), sweep.settings.dry_run)
         && let Some(key) = secret.state.current_key.clone()
         && !notified.contains(&key, NoticeKind::RotationFailed { reason: String::new() }.phase())
     {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tracing::{info, warn};
 
 use crate::keys::{AccountId, UserName, UserRef};
 use crate::lifecycle::UserPlan;
@@ -109,6 +110,18 @@ impl Report {
     /// Counts an action.
     pub(super) fn count(&mut self, action: &'static str) {
         *self.actions.entry(action).or_default() += 1;
+    }
+
+    /// Writes every entry to the log: the answer holds only so many.
+    pub(super) fn log(&self) {
+        for Planned { account, user, action, detail } in &self.plan {
+            info!(%account, %user, action, detail, dry_run = self.dry_run, "planned");
+        }
+        for Failure { account, user, action, error } in &self.failures {
+            let account = account.as_ref().map(ToString::to_string);
+            let user = user.as_ref().map(ToString::to_string);
+            warn!(account, user, action, error, "failed");
+        }
     }
 
     /// Puts the entries in order and cuts what an answer cannot hold.

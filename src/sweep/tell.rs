@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
 use super::Sweep;
 use super::apply::Target;
 use super::report::{Failure, Report};
@@ -10,7 +13,7 @@ use crate::keys::{SecretName, UserRef};
 use crate::lifecycle::{Action, Notice};
 use crate::notify::{AccountContact, Addressed, Mode, Told, deliver, remember};
 use crate::provision::Reach;
-use crate::state::{Notified, tag};
+use crate::state::{Notified, State, tag};
 
 /// One account with what came of its users.
 pub(super) struct Swept {
@@ -46,36 +49,41 @@ pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], report: &mut Report
         told.entry(&notice.user).or_default().push((notice, outcome));
     }
     if !sweep.dry_run {
-        for outcome in swept.iter().flat_map(|account| &account.outcomes) {
-            let told = told.get(&outcome.plan.user).map(Vec::as_slice).unwrap_or_default();
-            settle(sweep, outcome, told, report).await;
+        let outcomes = swept.iter().flat_map(|account| &account.outcomes);
+        let settled = stream::iter(outcomes)
+            .map(|outcome| settle(sweep, outcome, told.get(&outcome.plan.user).map(Vec::as_slice).unwrap_or_default()))
+            .buffer_unordered(sweep.settings.max_concurrency);
+        for settled in settled.collect::<Vec<_>>().await {
+            match settled {
+                Ok(true) => report.count(Action::DeleteSecret.name()),
+                Ok(false) => {}
+                Err(failure) => report.failures.push(failure),
+            }
         }
     }
 }
 
-async fn settle(sweep: &Sweep<'_>, outcome: &Outcome, told: &[(&Notice, &Told)], report: &mut Report) {
-    let user = &outcome.plan.user;
+/// Answers whether the user's secret was scheduled for deletion.
+async fn settle(sweep: &Sweep<'_>, outcome: &Outcome, told: &[(&Notice, &Told)]) -> Result<bool, Failure> {
     let settled = match &outcome.secret_to_delete {
         Some(_) => delete_secret(sweep, outcome, told).await,
         None => record(sweep, outcome, told).await.map(|()| false),
     };
-    match settled {
-        Ok(true) => report.count(Action::DeleteSecret.name()),
-        Ok(false) => {}
-        Err(failure) => report.failures.push(Failure::of_user(user, "record", &failure)),
-    }
+    settled.map_err(|failure| Failure::of_user(&outcome.plan.user, "record", &failure))
 }
 
-/// Records what was told; what concerned keys that are gone and were not just told of is forgotten.
+/// Records what was told.
 async fn record(sweep: &Sweep<'_>, outcome: &Outcome, told: &[(&Notice, &Told)]) -> Result<(), crate::aws::Failure> {
-    let mut notified = outcome.notified.clone();
-    for (notice, told) in told {
-        remember(&mut notified, notice, told);
-    }
-    if notified == outcome.notified || notified == Notified::default() {
+    if told.iter().all(|(_, told)| **told == Told::Not) {
         return Ok(());
     }
     let secret = SecretName::of(&outcome.plan.user).to_string();
+    // As the tag is now: an event may have told and recorded something since the user was observed.
+    let Some(described) = sweep.aws.secrets().describe(&secret).await? else { return Ok(()) };
+    let mut notified = State::read(&described.tags).notified;
+    for (notice, told) in told {
+        remember(&mut notified, notice, told);
+    }
     let tags = BTreeMap::from([(tag::NOTIFIED.to_owned(), notified.to_tag())]);
     sweep.aws.secrets().tag(&secret, &tags).await
 }
@@ -95,5 +103,5 @@ async fn delete_secret(
     let iam = sweep.aws.iam(&arn.user().account, sweep.partition()).await?;
     let notified = Notified::default();
     let target = Target { sweep, iam: &iam, arn, reach: Reach::Given, notified: &notified };
-    target.apply(&Action::DeleteSecret).await.map(|()| true)
+    target.apply(&Action::DeleteSecret).await.map(|_| true)
 }

@@ -11,7 +11,8 @@ use super::{Sweep, observe};
 use crate::aws::{Iam, ListedUser, SecretDescription};
 use crate::keys::{SecretName, UserArn, UserRef};
 use crate::lifecycle::{
-    Action, CancelReason, Exemption, Notice, NoticeKind, Problem, UserFacts, UserPlan, plan, plan_for_deleted_user,
+    Action, CancelReason, Drift, Exemption, Notice, NoticeKind, Problem, UserFacts, UserPlan, plan,
+    plan_for_deleted_user,
 };
 use crate::state::Notified;
 
@@ -147,8 +148,10 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
             continue;
         }
         match target.apply(action).await {
-            Ok(()) => {
+            Ok(beside) => {
                 info!(user = %outcome.plan.user, %action, "done");
+                let user = &outcome.plan.user;
+                outcome.failures.extend(beside.map(|failure| Failure::of_user(user, "reader-group", &failure)));
                 outcome.done.push(action.name());
                 if let Some(key) = action.voids_notices_of() {
                     outcome.notified.forget(key);
@@ -157,7 +160,9 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
             Err(failure) => {
                 warn!(user = %outcome.plan.user, %action, error = %failure, "failed");
                 outcome.failures.push(Failure::of_user(&outcome.plan.user, action.name(), &failure));
-                break;
+                if !is_beside_the_keys(action) {
+                    break;
+                }
             }
         }
     }
@@ -166,6 +171,12 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
     outcome.notices.retain(|notice| {
         follows_from(&notice.kind).is_none_or(|action| !planned.contains(action) || done.contains(&action))
     });
+}
+
+/// Whether the rest may follow although this failed: the user's way to the secret does not decide what becomes of keys,
+/// while a secret with a wrong policy or KMS key must not get a new one.
+fn is_beside_the_keys(action: &Action) -> bool {
+    *action == Action::Repair(Drift::ReaderGroup)
 }
 
 /// The action that a notice tells of, when that is planned in the same run.

@@ -322,3 +322,13 @@ fn no_active_key_gives_way_while_it_is_not_known_which_one_readers_get() {
     let one_inactive = [key(1, days(150)).inactive(), key(2, days(85)).used(days(1))];
     assert!(decide(&user(one_inactive).with(rolled_back())).contains("announce that 1"));
 }
+
+#[test]
+fn after_an_exemption_the_old_key_gets_its_whole_grace_before_the_schedule_runs_again() {
+    let keys = || [key(1, days(200)).used(days(1)), key(2, days(60)).used(days(1))];
+    let off = PresentSecret { rotation_enabled: false, ..rotated(2, Some(1), days(60)).drift(Drift::Schedule) };
+    let plan = plan(&user(keys()).with(off), &periods(), now());
+    assert_eq!(plan.actions, [Action::RestartGrace { key: id(1) }, Action::Repair(Drift::Schedule)]);
+    let told: Vec<String> = plan.notices.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|notice| notice.contains("will be disabled on 2026-12-02")), "{told:?}");
+}

@@ -155,7 +155,7 @@ fn cast() -> Vec<Person> {
         prod("leaving", "deleted on day 60", &[used(10)]).on(60, Act::DeleteUser),
         prod("console-only", "no key at all", &[]).with(Habit::NeverUses),
         prod("crosscheck", "a second key made by hand on day 40", &[used(45)]).on(40, Act::MakeSecondKey),
-        prod("incident", "rotated by force on day 55", &[used(20), used(5)]).on(55, Act::ForceRotation),
+        prod("incident", "rotated by force on day 55", &[used(20), unused(5)]).on(55, Act::ForceRotation),
         prod("early-bird", "disables the old key itself", &[used(88)]).on(5, Act::DisableOldKey),
         Person::new(PRIMARY_ACCOUNT, "backup-agent", "in the stack's own account", &[used(89)]),
         Person::new(PRIMARY_ACCOUNT, "audit-export", "becomes exempt on day 50", &[used(15)]).on(50, Act::JoinExempt),
