@@ -79,6 +79,12 @@ fn not_given(question: &Question, secret_policy: Option<&Value>) {
 fn the_sweeper_reads_no_value_and_makes_no_key() {
     let (sweeper, secret) = (sweeper(), secret(MEMBER, "ci-bot"));
     allowed(&ask(&sweeper, "secretsmanager:DescribeSecret", &secret), None);
+    let label = |label| {
+        let context = [("secretsmanager:VersionStage", label)];
+        ask_with(&sweeper, "secretsmanager:UpdateSecretVersionStage", &secret, &context)
+    };
+    allowed(&label("AWSPENDING"), None);
+    denied(&label("AWSCURRENT"), None);
     for action in ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"] {
         denied(&ask(&sweeper, action, &secret), None);
         // It writes resource policies: not even one that lets it read does.

@@ -37,6 +37,7 @@ impl Proof {
             proof.judge_all(&estate, &cloud);
             proof.judge_all(&estate, &repairs().await.cloud);
             proof.judge_all(&estate, &orphans().await.cloud);
+            proof.judge_all(&estate, &interrupted().await.cloud);
         });
         proof
     }
@@ -101,6 +102,10 @@ fn questions(call: &Call, secret: Option<&SecretView>) -> Vec<Question> {
         "secretsmanager:RotateSecret" => {
             vec![own(vec![("secretsmanager:RotationLambdaARN", FUNCTION.to_owned())]), own(Vec::new())]
         }
+        // The sweeper moves the label that an interrupted rotation left, and no other.
+        "secretsmanager:UpdateSecretVersionStage" if !call.caller_arn.contains("-rotation/") => {
+            vec![own(vec![("secretsmanager:VersionStage", "AWSPENDING".to_owned())])]
+        }
         "ses:SendEmail" => vec![own(vec![("ses:FromAddress", SENDER.to_owned())])],
         _ => {
             let function = secret.and_then(|it| it.rotation_function.clone());
@@ -158,6 +163,23 @@ async fn orphans() -> Stage {
     for account in [MEMBER, PRIMARY_ACCOUNT] {
         assert_eq!(stage.cloud.user(account, "ci-bot").expect("the user is there").keys.len(), 2, "no orphan");
     }
+    stage
+}
+
+/// A rotation that an exemption interrupts, and the end of that exemption.
+async fn interrupted() -> Stage {
+    let stage = Stage::new();
+    let group = "ASAIAMExemptionsGroup";
+    stage.add_user("ci-bot", &[90]);
+    stage.sweep_well().await;
+    stage.cloud.switch(|aws| aws.rotation_attempts = 1);
+    stage.cloud.faults().inject(Fault::on("sts", "GetCallerIdentity", FaultKind::Stop));
+    stage.cloud.run_rotations().await;
+    stage.cloud.add_to_group(MEMBER, group, "ci-bot");
+    stage.live_days(1).await;
+    stage.cloud.remove_from_group(MEMBER, group, "ci-bot");
+    stage.live_days(1).await;
+    assert_eq!(stage.secret("ci-bot").last_rotation, Some(Ok(())));
     stage
 }
 
