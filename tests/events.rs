@@ -68,3 +68,19 @@ fn no_fixture_is_left_out() {
     let tried = STEPS.iter().map(|(name, _)| name).chain(REQUESTS.iter().map(|(name, ..)| name));
     assert_eq!(there, tried.map(|name| format!("{name}.json")).collect());
 }
+
+#[test]
+fn every_parameter_of_the_template_is_explained() {
+    let read = |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).expect(path);
+    let (template, readme) = (read("sam/template.yaml"), read("sam/README.md"));
+    let section =
+        template.split("\nParameters:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("parameters");
+    let names: Vec<&str> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ").filter(|name| !name.starts_with([' ', '#']))?.strip_suffix(':'))
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        assert!(readme.contains(&format!("\n| {name} |")), "{name} is not in sam/README.md");
+    }
+}

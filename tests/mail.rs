@@ -272,3 +272,15 @@ fn no_secret_is_in_any_mail_report_or_error() {
         assert!(stage.user("ci-bot").keys.iter().any(KeyView::is_active));
     });
 }
+
+#[test]
+fn a_mail_whose_answer_is_lost_is_not_sent_again_in_the_same_run() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[85]);
+        stage.cloud.faults().inject(Fault::on("ses", "SendEmail", FaultKind::LostAnswer).every());
+        let answer = stage.sweep().await;
+        assert_eq!(stage.cloud.mails().len(), 1, "whether SES took it is not known: {answer}");
+        assert!(failures(&answer).contains("SendEmail"), "{answer}");
+    });
+}

@@ -2,7 +2,7 @@
 
 use keywheel::rehearsal::{Fault, FaultKind, KeyView};
 
-use crate::harness::{MEMBER, Stage, rehearse, secret_name};
+use crate::harness::{MEMBER, Stage, rehearse, secret_name, use_key};
 
 /// A user with a managed secret, whose key is young and whose other slot is taken by a key of a person's.
 async fn two_keys(ages: [i64; 2]) -> (Stage, Vec<keywheel::rehearsal::UserKey>) {
@@ -290,5 +290,41 @@ fn a_value_that_is_not_the_users_is_not_rotated_away() {
             assert!(!refused.contains("hunter2"), "the value is not repeated: {refused}");
             assert_eq!(stage.count("CreateAccessKey"), 0);
         }
+    });
+}
+
+#[test]
+fn a_key_that_a_person_makes_after_ours_was_refused_is_left_alone() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.sweep_well().await;
+        stage.cloud.switch(|aws| aws.rotation_attempts = 1);
+        let (code, message) = ("LimitExceeded".to_owned(), "Cannot exceed quota".to_owned());
+        let refusal = FaultKind::ErrorBefore { status: 409, code, message };
+        stage.cloud.faults().inject(Fault::on("iam", "CreateAccessKey", refusal).nth(1));
+        stage.cloud.run_rotations().await;
+        let key = stage.cloud.add_access_key(MEMBER, "ci-bot", stage.cloud.clock().now());
+        stage.live_days(2).await;
+        assert_eq!(stage.status("ci-bot", &key), "Active", "nothing proves that it is ours, and it is not");
+    });
+}
+
+#[test]
+fn force_takes_no_key_before_the_first_rotation_while_both_are_used() {
+    rehearse(async {
+        let stage = Stage::new();
+        let keys = stage.add_user("ci-bot", &[40, 20]);
+        for key in &keys {
+            use_key(&stage, key);
+        }
+        stage.live().await;
+        stage.tag_secret("ci-bot", "keywheel:force", "true").await;
+        let rotated = stage.operator().rotate_secret().secret_id(stage.secret("ci-bot").arn).send().await;
+        rotated.expect("started");
+        stage.cloud.run_rotations().await;
+        let error = format!("{:?}", stage.secret("ci-bot").last_rotation);
+        assert!(error.contains("both are used and the secret holds neither"), "{error}");
+        assert_eq!(stage.user("ci-bot").active_keys(), 2);
     });
 }

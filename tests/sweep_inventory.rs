@@ -217,3 +217,17 @@ fn upstream_defect_35_another_partition_works_throughout() {
         assert_eq!(stage.user("ci-bot").keys.len(), 1, "the whole life");
     });
 }
+
+#[test]
+fn a_page_of_accounts_that_may_not_be_listed_is_an_error_where_there_is_an_organization() {
+    rehearse(async {
+        for (organization, listed) in [("o-keywheel0001", false), ("", true)] {
+            let cloud = Cloud::new(Clock::starting_at(start()), 1);
+            cloud.add_account(PRIMARY_ACCOUNT, "security", None);
+            cloud.leave_organization();
+            let keywheel = Deployment::new(&cloud, &[("AWS_ORG_ID", organization)]).expect("settings");
+            let page = keywheel.sweep(json!({"inventory": {}})).await;
+            assert_eq!(page.is_ok(), listed, "{page:?}");
+        }
+    });
+}

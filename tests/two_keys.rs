@@ -1,15 +1,10 @@
 //! Users with two keys, inactive keys and unused keys: where the predecessor locked people out.
 
 use chrono::TimeDelta;
-use keywheel::rehearsal::{Fault, FaultKind, KeyView, UserKey};
+use keywheel::rehearsal::{Fault, FaultKind, KeyView};
 use serde_json::json;
 
-use crate::harness::{MEMBER, Stage, done, failures, rehearse};
-
-/// Uses a key now.
-fn use_key(stage: &Stage, key: &UserKey) {
-    stage.cloud.use_key(MEMBER, "ci-bot", &key.access_key_id, "s3", stage.now()).expect("it works");
-}
+use crate::harness::{MEMBER, Stage, done, failures, rehearse, use_key};
 
 #[test]
 fn upstream_defect_01_an_unknown_last_use_destroys_nothing_and_is_reported() {
