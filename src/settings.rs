@@ -52,7 +52,8 @@ pub struct Settings {
     pub primary_account: AccountId,
     /// `AWS_ORG_ID`: the organization, `o-…`.
     pub organization_id: Option<String>,
-    /// `SENDER_EMAIL`: the address that notices come from. Without it no mail is sent, and each run reports so.
+    /// `SENDER_EMAIL`: the address that notices come from. Without it no mail is sent, which is
+    /// reported whenever there is something to tell.
     pub sender: Option<EmailAddress>,
     /// `RECIPIENT_EMAIL`: who gets the notices of accounts without an address of their own.
     pub recipient: Option<EmailAddress>,

@@ -122,11 +122,6 @@ impl Notified {
         self.0.remove(key);
     }
 
-    /// Keeps only what concerns these keys.
-    pub fn retain(&mut self, keys: &[&AccessKeyId]) {
-        self.0.retain(|key, _| keys.contains(&key));
-    }
-
     /// The tag's value; what does not fit is forgotten, and at worst told twice.
     pub fn to_tag(&self) -> String {
         let mut kept = self.0.clone();
