@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use keywheel::rehearsal::scenario::{self, Entry, INVARIANTS, Outcome, Script};
+use keywheel::rehearsal::invariants::INVARIANTS;
+use keywheel::rehearsal::scenario::{self, Entry, Outcome, Script};
 use keywheel::rehearsal::{Clock, Cloud, Deployment, PRIMARY_ACCOUNT, paused_runtime};
 use serde_json::{Value, json};
 

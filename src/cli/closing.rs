@@ -6,7 +6,8 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use super::Result;
 use super::mails::Written;
-use crate::rehearsal::scenario::{INVARIANTS, Outcome};
+use crate::rehearsal::invariants::INVARIANTS;
+use crate::rehearsal::scenario::Outcome;
 
 pub(super) fn print(out: &mut dyn Write, outcome: &Outcome, written: &Written) -> Result<()> {
     writeln!(out, "\n{}\n", standings(outcome))?;

@@ -17,6 +17,7 @@ mod faults;
 mod history;
 mod iam;
 mod ids;
+pub mod invariants;
 mod organizations;
 mod request;
 mod rotation;

@@ -1,9 +1,8 @@
 //! The rehearsal: the life of all keys of a small organization, with the real handlers, from day 0 on.
 //!
-//! `organization` is the cast, `people` what owners do, `invariants` what must hold. This file lets the days pass: in
+//! `organization` is the cast, `people` what owners do; [`super::invariants`] judges. This file lets the days pass: in
 //! the morning people act and the sweeper runs, by day owners work, in the evening the native schedule fires.
 
-mod invariants;
 mod organization;
 mod people;
 
@@ -19,13 +18,12 @@ use super::cloud::Cloud;
 use super::deployment::Deployment;
 use super::faults::{Fault, FaultKind};
 use super::history::{KeyChange, KeyEvent};
+use super::invariants::{Violation, Watch};
 use super::view::SecretView;
 use crate::error::Error;
 use crate::keys::SecretName;
 use organization::{Person, Unit};
 use people::People;
-
-pub use invariants::{INVARIANTS, Violation};
 
 /// What to rehearse.
 #[derive(Clone, Debug)]
@@ -159,7 +157,7 @@ struct Rehearsal {
     dry_run: bool,
     names: BTreeMap<String, String>,
     people: People,
-    watch: invariants::Watch,
+    watch: Watch,
     mails: usize,
     history: usize,
     rotations: usize,
@@ -178,7 +176,7 @@ impl Rehearsal {
         let names = units.into_iter().map(|Unit { id, name }| (id, name)).collect();
         let people = People::new(cast, &cloud);
         let history = cloud.key_history(0).len();
-        let watch = invariants::Watch::new();
+        let watch = Watch::new();
         let failures = BTreeSet::new();
         Ok(Self { keywheel, dry_run: script.dry_run, names, people, watch, mails: 0, history, rotations: 0, failures })
     }

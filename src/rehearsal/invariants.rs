@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::cloud::Cloud;
+use super::history::{KeyChange, KeyEvent};
 use crate::keys::SecretName;
-use crate::rehearsal::cloud::Cloud;
-use crate::rehearsal::history::{KeyChange, KeyEvent};
 use crate::settings::Settings;
 
 /// The invariants, with their words.
@@ -33,8 +33,9 @@ pub struct Violation {
     pub what: String,
 }
 
-/// Watches one rehearsal.
-pub(super) struct Watch {
+/// Watches one model of AWS.
+#[derive(Debug, Default)]
+pub struct Watch {
     seen: usize,
     /// When a key was last disabled, by whomever.
     disabled_at: BTreeMap<String, DateTime<Utc>>,
@@ -44,33 +45,30 @@ pub(super) struct Watch {
     forced: BTreeSet<(String, String)>,
     /// Users about whom something cannot be read right now.
     unknown: BTreeSet<(String, String)>,
-    pub(super) checks: BTreeMap<char, usize>,
-    pub(super) violations: Vec<Violation>,
+    /// How often each invariant was checked.
+    pub checks: BTreeMap<char, usize>,
+    /// What did not hold.
+    pub violations: Vec<Violation>,
 }
 
 impl Watch {
-    pub(super) fn new() -> Self {
-        Self {
-            seen: 0,
-            disabled_at: BTreeMap::new(),
-            made: BTreeSet::new(),
-            forced: BTreeSet::new(),
-            unknown: BTreeSet::new(),
-            checks: BTreeMap::new(),
-            violations: Vec::new(),
-        }
+    /// Nothing is seen yet; the first [`Watch::judge`] sees all that happened before it.
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    pub(super) fn force(&mut self, account: &str, user: &str) {
+    /// Says that the user's secret was tagged for an incident.
+    pub fn force(&mut self, account: &str, user: &str) {
         self.forced.insert((account.to_owned(), user.to_owned()));
     }
 
     /// Says of which users something cannot be read from now on.
-    pub(super) fn unknown(&mut self, users: impl IntoIterator<Item = (String, String)>) {
+    pub fn unknown(&mut self, users: impl IntoIterator<Item = (String, String)>) {
         self.unknown = users.into_iter().collect();
     }
 
-    pub(super) fn check(&mut self, invariant: char, holds: bool, what: impl FnOnce() -> String) {
+    /// Counts a check; one that does not hold is a violation.
+    pub fn check(&mut self, invariant: char, holds: bool, what: impl FnOnce() -> String) {
         *self.checks.entry(invariant).or_default() += 1;
         if !holds {
             self.violations.push(Violation { invariant, what: what() });
@@ -78,7 +76,7 @@ impl Watch {
     }
 
     /// Judges what happened since the last call.
-    pub(super) fn judge(&mut self, cloud: &Cloud, settings: &Settings) {
+    pub fn judge(&mut self, cloud: &Cloud, settings: &Settings) {
         let events = cloud.key_history(self.seen);
         self.seen += events.len();
         for event in &events {
@@ -154,7 +152,7 @@ impl Watch {
     }
 
     /// Judges the world as it is at the end.
-    pub(super) fn judge_end(&mut self, cloud: &Cloud) {
+    pub fn judge_end(&mut self, cloud: &Cloud) {
         for account in cloud.account_ids() {
             for user in cloud.users(&account) {
                 let too_many = user.keys.len() > 2;
