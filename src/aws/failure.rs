@@ -2,11 +2,6 @@
 
 use std::fmt;
 
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use aws_types::request_id::RequestId;
-
 /// What a failed call means to a caller that has to decide.
 ///
 /// # Design
@@ -60,6 +55,18 @@ impl Failure {
         &self.message
     }
 
+    /// A call that failed with this meaning. `operation` reads `service:Operation`; `about` is what the call concerns,
+    /// never a secret.
+    pub(crate) fn new(
+        operation: &'static str,
+        about: impl fmt::Display,
+        kind: FailureKind,
+        (code, message): (String, String),
+        request_id: Option<String>,
+    ) -> Self {
+        Self { operation, about: about.to_string(), kind, code, message, request_id }
+    }
+
     /// An answer that arrived but lacks what it must hold.
     pub(crate) fn incomplete(operation: &'static str, about: impl fmt::Display, missing: &str) -> Self {
         Self {
@@ -88,60 +95,32 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Turns an SDK result into one whose error says what was attempted.
-pub(crate) trait OrFailure<T> {
-    /// `operation` reads `service:Operation`; `about` is what the call concerns, never a secret.
-    fn or_failure(self, operation: &'static str, about: impl fmt::Display) -> Result<T, Failure>;
-}
-
-impl<T, E: ProvideErrorMetadata> OrFailure<T> for Result<T, SdkError<E, HttpResponse>> {
-    fn or_failure(self, operation: &'static str, about: impl fmt::Display) -> Result<T, Failure> {
-        self.map_err(|error| {
-            let (kind, code, message) = describe(&error);
-            let request_id = error.request_id().map(str::to_owned);
-            Failure { operation, about: about.to_string(), kind, code, message, request_id }
-        })
+impl FailureKind {
+    /// What an answer with this status and error code means.
+    pub(crate) fn of_answer(status: u16, code: &str) -> Self {
+        // A service that failed may have done its work before.
+        if status >= 500 { Self::NoAnswer } else { Self::of_code(code) }
     }
-}
 
-fn describe<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> (FailureKind, String, String) {
-    let transport = |text: &str| (FailureKind::NoAnswer, text.to_owned(), String::new());
-    match error {
-        SdkError::ServiceError(answer) => {
-            let code = answer.err().code().unwrap_or("UnknownError").to_owned();
-            let message = answer.err().message().unwrap_or_default().to_owned();
-            // A service that failed may have done its work before.
-            let failed = answer.raw().status().is_server_error();
-            let kind = if failed { FailureKind::NoAnswer } else { kind_of(&code) };
-            (kind, code, message)
+    fn of_code(code: &str) -> Self {
+        match code {
+            "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "NotAuthorizedException" => {
+                Self::Denied
+            }
+            "NoSuchEntity" | "NoSuchEntityException" | "ResourceNotFoundException" | "AccountNotFoundException" => {
+                Self::NotFound
+            }
+            "EntityAlreadyExists" | "ResourceExistsException" | "LimitExceeded" | "LimitExceededException" => {
+                Self::Conflict
+            }
+            "Throttling"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "RequestLimitExceeded"
+            | "TooManyRequestsException"
+            | "RequestThrottled"
+            | "SlowDown" => Self::Throttled,
+            _ => Self::Refused,
         }
-        SdkError::TimeoutError(_) => transport("Timeout"),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => transport("Timeout"),
-        SdkError::DispatchFailure(_) => transport("ConnectionFailure"),
-        SdkError::ResponseError(_) => transport("UnreadableAnswer"),
-        // Nothing was sent: the request could not be built.
-        other => (FailureKind::Refused, "InvalidRequest".to_owned(), other.to_string()),
-    }
-}
-
-fn kind_of(code: &str) -> FailureKind {
-    match code {
-        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "NotAuthorizedException" => {
-            FailureKind::Denied
-        }
-        "NoSuchEntity" | "NoSuchEntityException" | "ResourceNotFoundException" | "AccountNotFoundException" => {
-            FailureKind::NotFound
-        }
-        "EntityAlreadyExists" | "ResourceExistsException" | "LimitExceeded" | "LimitExceededException" => {
-            FailureKind::Conflict
-        }
-        "Throttling"
-        | "ThrottlingException"
-        | "ThrottledException"
-        | "RequestLimitExceeded"
-        | "TooManyRequestsException"
-        | "RequestThrottled"
-        | "SlowDown" => FailureKind::Throttled,
-        _ => FailureKind::Refused,
     }
 }

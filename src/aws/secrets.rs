@@ -1,19 +1,14 @@
-//! Typed calls to Secrets Manager: the central store.
+//! What keywheel asks Secrets Manager: the central store.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use aws_config::SdkConfig;
-use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType, RotationRulesType, SecretListEntry, Tag};
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-use super::failure::{Failure, OrFailure};
-use super::utc;
+use super::failure::Failure;
 use crate::keys::{AccountId, SecretName, VersionId};
-
-/// Items of one page: the most that ListSecrets gives.
-/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
-const PAGE_SIZE: i32 = 100;
 
 /// The staging label of the value that readers get.
 pub(crate) const CURRENT: &str = "AWSCURRENT";
@@ -21,12 +16,6 @@ pub(crate) const CURRENT: &str = "AWSCURRENT";
 pub(crate) const PENDING: &str = "AWSPENDING";
 /// The staging label of the value before the current one; moved by the service.
 pub(crate) const PREVIOUS: &str = "AWSPREVIOUS";
-
-/// The central store.
-#[derive(Debug, Clone)]
-pub struct SecretStore {
-    client: aws_sdk_secretsmanager::Client,
-}
 
 /// What a secret is, without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,318 +86,127 @@ pub struct NewSecret<'a> {
     pub tags: BTreeMap<String, String>,
 }
 
-impl SecretStore {
-    pub(super) fn new(config: &SdkConfig) -> Self {
-        Self { client: aws_sdk_secretsmanager::Client::new(config) }
-    }
-
+/// The central store.
+#[async_trait]
+pub trait SecretStore: fmt::Debug + Send + Sync {
     /// What a secret is; `None` if there is none of that name or ARN. Also shows secrets scheduled for deletion.
     ///
     /// # Errors
     /// Any failure but "no such secret".
-    pub async fn describe(&self, id: &str) -> Result<Option<SecretDescription>, Failure> {
-        const OPERATION: &str = "secretsmanager:DescribeSecret";
-        let answer = match self.client.describe_secret().secret_id(id).send().await.or_failure(OPERATION, id) {
-            Err(failure) if failure.is_not_found() => return Ok(None),
-            answer => answer?,
-        };
-        let incomplete = |missing| Failure::incomplete(OPERATION, id, missing);
-        let name = answer.name.as_deref().and_then(|name| name.parse().ok());
-        Ok(Some(SecretDescription {
-            arn: answer.arn.ok_or_else(|| incomplete("ARN"))?,
-            name: name.ok_or_else(|| incomplete("name"))?,
-            kms_key: answer.kms_key_id,
-            rotation_enabled: answer.rotation_enabled.unwrap_or_default(),
-            schedule: schedule(answer.rotation_lambda_arn, answer.rotation_rules),
-            next_rotation: answer.next_rotation_date.as_ref().and_then(utc),
-            deleted: answer.deleted_date.as_ref().and_then(utc),
-            tags: tags(answer.tags),
-            stages: answer.version_ids_to_stages.unwrap_or_default().into_iter().collect(),
-        }))
-    }
+    async fn describe(&self, id: &str) -> Result<Option<SecretDescription>, Failure>;
 
     /// All secrets of one account's users, over all pages; those scheduled for deletion too. The list lags behind
     /// writes by up to five minutes.
     ///
     /// # Errors
     /// Any page's failure: a part of the secrets is not an answer.
-    pub async fn of_account(&self, account: &AccountId) -> Result<Vec<SecretDescription>, Failure> {
-        let prefix = SecretName::account_prefix(account);
-        let filter = Filter::builder().key(FilterNameStringType::Name).values(&prefix).build();
-        let mut pages = self
-            .client
-            .list_secrets()
-            .filters(filter)
-            .include_planned_deletion(true)
-            .max_results(PAGE_SIZE)
-            .into_paginator()
-            .send();
-        let mut secrets = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.or_failure("secretsmanager:ListSecrets", format_args!("names starting with {prefix}"))?;
-            let entries = page.secret_list.unwrap_or_default().into_iter().filter_map(listed);
-            // A name that merely starts like one of ours belongs to somebody else.
-            secrets.extend(entries.filter(|secret| secret.name.user().account == *account));
-        }
-        Ok(secrets)
-    }
+    async fn of_account(&self, account: &AccountId) -> Result<Vec<SecretDescription>, Failure>;
 
     /// The value of one version at one stage; `None` if that version has no value (yet) or does not exist.
     ///
     /// # Errors
     /// Any failure but "no such value". A secret scheduled for deletion is a failure.
-    pub async fn value(
+    async fn value(
         &self,
         id: &str,
         version: Option<&VersionId>,
         stage: Option<&str>,
-    ) -> Result<Option<Zeroizing<String>>, Failure> {
-        const OPERATION: &str = "secretsmanager:GetSecretValue";
-        let answer = self
-            .client
-            .get_secret_value()
-            .secret_id(id)
-            .set_version_id(version.map(ToString::to_string))
-            .set_version_stage(stage.map(str::to_owned))
-            .send()
-            .await;
-        match answer.or_failure(OPERATION, id) {
-            Err(failure) if failure.is_not_found() => Ok(None),
-            Err(failure) => Err(failure),
-            Ok(answer) => match answer.secret_string {
-                Some(value) => Ok(Some(Zeroizing::new(value))),
-                None => Err(Failure::incomplete(OPERATION, id, "text: the value is binary")),
-            },
-        }
-    }
+    ) -> Result<Option<Zeroizing<String>>, Failure>;
 
     /// Puts a value into the version that a rotation prepares. The same value again is no change.
     ///
     /// # Errors
     /// Any failure; the version may hold the value all the same.
-    pub async fn put_pending(
+    async fn put_pending(
         &self,
         id: &str,
         version: &VersionId,
         value: &Zeroizing<String>,
         rotation_token: Option<&str>,
-    ) -> Result<(), Failure> {
-        self.client
-            .put_secret_value()
-            .secret_id(id)
-            .client_request_token(version.as_str())
-            .secret_string(value.as_str())
-            .version_stages(PENDING)
-            .set_rotation_token(rotation_token.map(str::to_owned))
-            .send()
-            .await
-            .or_failure("secretsmanager:PutSecretValue", id)?;
-        Ok(())
-    }
+    ) -> Result<(), Failure>;
 
     /// Moves AWSCURRENT from one version to another. AWSPREVIOUS follows by itself.
     ///
     /// # Errors
     /// Any failure; the label may have moved all the same.
-    pub async fn move_current(&self, id: &str, from: Option<&VersionId>, to: &VersionId) -> Result<(), Failure> {
-        self.client
-            .update_secret_version_stage()
-            .secret_id(id)
-            .version_stage(CURRENT)
-            .move_to_version_id(to.as_str())
-            .set_remove_from_version_id(from.map(ToString::to_string))
-            .send()
-            .await
-            .or_failure("secretsmanager:UpdateSecretVersionStage", id)?;
-        Ok(())
-    }
+    async fn move_current(&self, id: &str, from: Option<&VersionId>, to: &VersionId) -> Result<(), Failure>;
 
     /// Takes AWSPENDING off a version that a cancelled rotation left behind.
     ///
     /// # Errors
     /// Any failure.
-    pub async fn remove_pending(&self, id: &str, version: &VersionId) -> Result<(), Failure> {
-        self.client
-            .update_secret_version_stage()
-            .secret_id(id)
-            .version_stage(PENDING)
-            .remove_from_version_id(version.as_str())
-            .send()
-            .await
-            .or_failure("secretsmanager:UpdateSecretVersionStage", id)?;
-        Ok(())
-    }
+    async fn remove_pending(&self, id: &str, version: &VersionId) -> Result<(), Failure>;
 
     /// Makes a secret.
     ///
     /// # Errors
     /// Any failure; of kind `Conflict` if it exists already.
-    pub async fn create(&self, secret: NewSecret<'_>) -> Result<(), Failure> {
-        let NewSecret { name, version, description, kms_key, placeholder, tags } = secret;
-        self.client
-            .create_secret()
-            .name(name.to_string())
-            .client_request_token(version.as_str())
-            .description(description)
-            .set_kms_key_id(kms_key.map(str::to_owned))
-            .secret_string(placeholder)
-            .set_tags(Some(as_tags(&tags)))
-            .send()
-            .await
-            .or_failure("secretsmanager:CreateSecret", name)?;
-        Ok(())
-    }
+    async fn create(&self, secret: NewSecret<'_>) -> Result<(), Failure>;
 
     /// Sets tags; others stay. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
-    pub async fn tag(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), Failure> {
-        if tags.is_empty() {
-            return Ok(());
-        }
-        let request = self.client.tag_resource().secret_id(id).set_tags(Some(as_tags(tags)));
-        request.send().await.or_failure("secretsmanager:TagResource", id)?;
-        Ok(())
-    }
+    async fn tag(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), Failure>;
 
     /// Removes tags; missing ones are no error. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
-    pub async fn untag(&self, id: &str, names: &[&str]) -> Result<(), Failure> {
-        if names.is_empty() {
-            return Ok(());
-        }
-        let names = names.iter().map(|name| (*name).to_owned()).collect();
-        let request = self.client.untag_resource().secret_id(id).set_tag_keys(Some(names));
-        request.send().await.or_failure("secretsmanager:UntagResource", id)?;
-        Ok(())
-    }
+    async fn untag(&self, id: &str, names: &[&str]) -> Result<(), Failure>;
 
     /// The resource policy; `None` if there is none.
     ///
     /// # Errors
     /// Any failure.
-    pub async fn policy(&self, id: &str) -> Result<Option<String>, Failure> {
-        let answer = self.client.get_resource_policy().secret_id(id).send().await;
-        Ok(answer.or_failure("secretsmanager:GetResourcePolicy", id)?.resource_policy)
-    }
+    async fn policy(&self, id: &str) -> Result<Option<String>, Failure>;
 
     /// Sets the resource policy; one that grants public access is refused. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
-    pub async fn put_policy(&self, id: &str, policy: &str) -> Result<(), Failure> {
-        let request = self.client.put_resource_policy().secret_id(id).resource_policy(policy).block_public_policy(true);
-        request.send().await.or_failure("secretsmanager:PutResourcePolicy", id)?;
-        Ok(())
-    }
+    async fn put_policy(&self, id: &str, policy: &str) -> Result<(), Failure>;
 
     /// Sets function and schedule, and starts a rotation at once if asked to. Without that, the service only tests
     /// the configuration.
     ///
     /// # Errors
     /// Any failure; `is_rotation_unfinished` tells that a rotation is under way already.
-    pub async fn configure_rotation(
-        &self,
-        id: &str,
-        function: &str,
-        days: i64,
-        rotate_now: bool,
-    ) -> Result<(), Failure> {
-        self.client
-            .rotate_secret()
-            .secret_id(id)
-            .rotation_lambda_arn(function)
-            .rotation_rules(RotationRulesType::builder().automatically_after_days(days).build())
-            .rotate_immediately(rotate_now)
-            .send()
-            .await
-            .or_failure("secretsmanager:RotateSecret", id)?;
-        Ok(())
-    }
+    async fn configure_rotation(&self, id: &str, function: &str, days: i64, rotate_now: bool) -> Result<(), Failure>;
 
     /// Starts a rotation at once. Function and schedule stay.
     ///
     /// # Errors
     /// Any failure; `is_rotation_unfinished` tells that a rotation is under way already.
-    pub async fn rotate(&self, id: &str) -> Result<(), Failure> {
-        self.client.rotate_secret().secret_id(id).send().await.or_failure("secretsmanager:RotateSecret", id)?;
-        Ok(())
-    }
+    async fn rotate(&self, id: &str) -> Result<(), Failure>;
 
     /// Switches the native schedule off. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
-    pub async fn cancel_rotation(&self, id: &str) -> Result<(), Failure> {
-        let request = self.client.cancel_rotate_secret().secret_id(id);
-        request.send().await.or_failure("secretsmanager:CancelRotateSecret", id)?;
-        Ok(())
-    }
+    async fn cancel_rotation(&self, id: &str) -> Result<(), Failure>;
 
     /// Re-encrypts with another KMS key.
     ///
     /// # Errors
     /// Any failure.
-    pub async fn set_kms_key(&self, id: &str, kms_key: &str) -> Result<(), Failure> {
-        let request = self.client.update_secret().secret_id(id).kms_key_id(kms_key);
-        request.send().await.or_failure("secretsmanager:UpdateSecret", id)?;
-        Ok(())
-    }
+    async fn set_kms_key(&self, id: &str, kms_key: &str) -> Result<(), Failure>;
 
     /// Schedules a secret for deletion; it can be restored for that many days.
     ///
     /// # Errors
     /// Any failure.
-    pub async fn schedule_deletion(&self, id: &str, recovery_window_days: i64) -> Result<(), Failure> {
-        let request = self.client.delete_secret().secret_id(id).recovery_window_in_days(recovery_window_days);
-        request.send().await.or_failure("secretsmanager:DeleteSecret", id)?;
-        Ok(())
-    }
+    async fn schedule_deletion(&self, id: &str, recovery_window_days: i64) -> Result<(), Failure>;
 
     /// Takes a scheduled deletion back. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
-    pub async fn restore(&self, id: &str) -> Result<(), Failure> {
-        self.client.restore_secret().secret_id(id).send().await.or_failure("secretsmanager:RestoreSecret", id)?;
-        Ok(())
-    }
+    async fn restore(&self, id: &str) -> Result<(), Failure>;
 }
 
 /// Whether RotateSecret was refused because an earlier rotation is not finished; the service tries that one again.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html>
 pub(crate) fn is_rotation_unfinished(failure: &Failure) -> bool {
     failure.code() == "InvalidRequestException" && failure.message().contains("previous rotation")
-}
-
-fn listed(entry: SecretListEntry) -> Option<SecretDescription> {
-    Some(SecretDescription {
-        arn: entry.arn?,
-        name: entry.name?.parse().ok()?,
-        kms_key: entry.kms_key_id,
-        rotation_enabled: entry.rotation_enabled.unwrap_or_default(),
-        schedule: schedule(entry.rotation_lambda_arn, entry.rotation_rules),
-        next_rotation: entry.next_rotation_date.as_ref().and_then(utc),
-        deleted: entry.deleted_date.as_ref().and_then(utc),
-        tags: tags(entry.tags),
-        stages: entry.secret_versions_to_stages.unwrap_or_default().into_iter().collect(),
-    })
-}
-
-fn schedule(function: Option<String>, rules: Option<RotationRulesType>) -> RotationSchedule {
-    let (days, expression) =
-        rules.map_or((None, None), |rules| (rules.automatically_after_days, rules.schedule_expression));
-    RotationSchedule { function, days, expression }
-}
-
-fn tags(tags: Option<Vec<Tag>>) -> BTreeMap<String, String> {
-    let pairs = tags.unwrap_or_default().into_iter();
-    pairs.filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default()))).collect()
-}
-
-fn as_tags(tags: &BTreeMap<String, String>) -> Vec<Tag> {
-    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }

@@ -54,7 +54,7 @@ impl Wanted {
 /// The first failure; what was made before it stays.
 pub async fn provision(
     aws: &Aws,
-    iam: &Iam,
+    iam: &dyn Iam,
     wanted: &Wanted,
     arn: &UserArn,
     key: (&AccessKeyId, DateTime<Utc>),
@@ -112,7 +112,7 @@ async fn create(
 /// The failure of the call.
 pub async fn repair(
     aws: &Aws,
-    iam: &Iam,
+    iam: &dyn Iam,
     wanted: &Wanted,
     secret_id: &str,
     arn: &UserArn,

@@ -29,15 +29,15 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     }
     let current = job.current_value().await?;
     let iam = job.iam().await?;
-    let arn = user_to_rotate(job, &iam).await?;
-    let kept = room::make(job, &iam, current.as_ref()).await?;
+    let arn = user_to_rotate(job, &*iam).await?;
+    let kept = room::make(job, &*iam, current.as_ref()).await?;
     announce(job, kept.as_ref()).await?;
     let key = match iam.create_access_key(&job.user().name).await {
         Ok(key) => key,
         Err(failure) => return Err(take_back(job, failure).await),
     };
     info!(key = %key.id, "made an access key");
-    put(job, &iam, arn, key).await
+    put(job, &*iam, arn, key).await
 }
 
 /// The pending value; asked for several times if an earlier attempt of this very rotation got as far as its intent.
@@ -55,7 +55,7 @@ async fn pending_value_settled(job: &Job<'_>) -> Result<Option<StoredValue>, Err
 }
 
 /// The user's ARN, if the user is there and not exempt. Asked at this moment: a sweep may be a day old.
-async fn user_to_rotate(job: &Job<'_>, iam: &Iam) -> Result<UserArn, Error> {
+async fn user_to_rotate(job: &Job<'_>, iam: &dyn Iam) -> Result<UserArn, Error> {
     let user = job.user();
     let found = iam.find_user(&user.name).await?.ok_or_else(|| Error::UserGone(user.clone()))?;
     let groups = iam.groups_of(&user.name).await.map_err(|failure| user_gone(user, failure))?;
@@ -100,7 +100,7 @@ async fn take_back(job: &Job<'_>, failure: Failure) -> Error {
     failure.into()
 }
 
-async fn put(job: &Job<'_>, iam: &Iam, arn: UserArn, key: NewKey) -> Result<(), Error> {
+async fn put(job: &Job<'_>, iam: &dyn Iam, arn: UserArn, key: NewKey) -> Result<(), Error> {
     let identity = KeyIdentity { id: key.id, arn, created: key.created.unwrap_or_else(|| job.aws.now()) };
     let stored = StoredKey { identity, secret: key.secret };
     let token = job.event.rotation_token.as_ref().map(super::event::RotationToken::expose);
@@ -113,7 +113,7 @@ async fn put(job: &Job<'_>, iam: &Iam, arn: UserArn, key: NewKey) -> Result<(), 
 
 /// The put failed, or only its answer was lost. The key is deleted if the service says that the value is not there; if
 /// that cannot be known, it stays for the next attempt, which finds the value or, by the intent, the orphan.
-async fn recover(job: &Job<'_>, iam: &Iam, stored: &StoredKey, failure: Failure) -> Result<(), Error> {
+async fn recover(job: &Job<'_>, iam: &dyn Iam, stored: &StoredKey, failure: Failure) -> Result<(), Error> {
     let id = &stored.identity.id;
     let there = job.aws.secrets().value(job.secret(), Some(&job.event.version), None).await;
     match there {

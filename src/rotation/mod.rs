@@ -12,6 +12,7 @@ mod set;
 mod slots;
 mod test;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -125,7 +126,7 @@ impl<'a> Job<'a> {
     }
 
     /// IAM of the user's account, as the role that may make keys there.
-    async fn iam(&self) -> Result<Iam, Error> {
+    async fn iam(&self) -> Result<Arc<dyn Iam>, Error> {
         Ok(self.aws.iam(&self.user().account, self.event.secret.partition()).await?)
     }
 

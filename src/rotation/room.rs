@@ -13,7 +13,7 @@ use crate::value::StoredValue;
 /// Makes room for a key where that loses nothing. Answers the key that the new one will replace.
 pub(super) async fn make(
     job: &Job<'_>,
-    iam: &Iam,
+    iam: &dyn Iam,
     current: Option<&StoredValue>,
 ) -> Result<Option<AccessKeyId>, Error> {
     let user = job.user();
@@ -49,7 +49,7 @@ pub(super) async fn make(
 /// rotation it is the only one of the two that is used and, where neither is, the newer.
 async fn needed_key(
     job: &Job<'_>,
-    iam: &Iam,
+    iam: &dyn Iam,
     keys: &[ListedKey],
     current: Option<&StoredValue>,
 ) -> Result<Option<AccessKeyId>, Error> {
@@ -70,7 +70,7 @@ async fn needed_key(
 
 async fn find_orphan(
     job: &Job<'_>,
-    iam: &Iam,
+    iam: &dyn Iam,
     keys: &[ListedKey],
     current: Option<&AccessKeyId>,
 ) -> Result<Option<AccessKeyId>, Error> {
@@ -107,7 +107,7 @@ async fn previous_key(job: &Job<'_>) -> Result<Option<AccessKeyId>, Error> {
 }
 
 /// Disables, then deletes: an active key is never deleted.
-async fn remove(job: &Job<'_>, iam: &Iam, key: &ListedKey) -> Result<(), Error> {
+async fn remove(job: &Job<'_>, iam: &dyn Iam, key: &ListedKey) -> Result<(), Error> {
     warn!(key = %key.id, force = job.state.force, "removing an access key to make room");
     let name = &job.user().name;
     if key.status != KeyStatus::Inactive {

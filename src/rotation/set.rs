@@ -21,14 +21,14 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     };
     let key = pending.identity.id;
     let iam = job.iam().await?;
-    match find(job, &iam, &key).await? {
+    match find(job, &*iam, &key).await? {
         Some(found) if found.status == KeyStatus::Active => Ok(()),
         Some(_) => Err(unusable(job, key, "not active")),
         None => Err(unusable(job, key, "missing")),
     }
 }
 
-async fn find(job: &Job<'_>, iam: &Iam, key: &AccessKeyId) -> Result<Option<ListedKey>, Error> {
+async fn find(job: &Job<'_>, iam: &dyn Iam, key: &AccessKeyId) -> Result<Option<ListedKey>, Error> {
     for listing in 1..=LISTINGS {
         let keys = iam.access_keys(&job.user().name).await.map_err(|failure| user_gone(job.user(), failure))?;
         let found = keys.into_iter().find(|listed| listed.id == *key);

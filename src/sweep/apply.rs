@@ -10,7 +10,7 @@ use crate::state::Notified;
 /// What an action is carried out on.
 pub(super) struct Target<'a> {
     pub(super) sweep: &'a Sweep<'a>,
-    pub(super) iam: &'a Iam,
+    pub(super) iam: &'a dyn Iam,
     pub(super) arn: &'a UserArn,
     pub(super) reach: Reach,
     /// What was told before this run.
@@ -34,7 +34,7 @@ impl Target<'_> {
     }
 
     async fn carry_out(&self, action: &Action, secret: &str) -> Result<Option<Failure>, Failure> {
-        let Self { sweep, iam, arn, .. } = self;
+        let Self { sweep, iam, arn, .. } = *self;
         let (aws, wanted, name) = (sweep.aws, &sweep.wanted, &arn.user().name);
         match action {
             Action::Provision { key, created, then_rotate } => {

@@ -189,7 +189,7 @@ impl<'a> Sweep<'a> {
             .collect()
             .await;
         for secret in account.secrets_without_user() {
-            outcomes.push(user::sweep_without_user(self, &account.iam, &secret).await);
+            outcomes.push(user::sweep_without_user(self, &*account.iam, &secret).await);
         }
         Ok((Swept { contact, outcomes }, failures))
     }

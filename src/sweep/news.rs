@@ -41,7 +41,7 @@ async fn settled_facts(sweep: &Sweep<'_>, secret: &SecretName) -> Result<Option<
     let user = secret.user();
     let iam = sweep.aws.iam(&user.account, sweep.partition()).await?;
     for read in 1..=READS {
-        let facts = observe::user_again(sweep, &iam, &BTreeSet::new(), &user.name).await?;
+        let facts = observe::user_again(sweep, &*iam, &BTreeSet::new(), &user.name).await?;
         let is_settled = |facts: &UserFacts| facts.secret.present().is_some_and(PresentSecret::facts_are_fresh);
         if facts.as_ref().is_none_or(is_settled) || read == READS {
             return Ok(facts);

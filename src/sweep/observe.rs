@@ -1,6 +1,7 @@
 //! Reads of AWS → facts about users. Changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Sweep;
 use crate::aws::{AccountDetails, CURRENT, Failure, Iam, ListedUser, SecretDescription, has_group};
@@ -11,7 +12,7 @@ use crate::state::State;
 
 /// What is there in one account, before its users are looked at one by one.
 pub(super) struct Account {
-    pub(super) iam: Iam,
+    pub(super) iam: Arc<dyn Iam>,
     pub(super) users: Vec<ListedUser>,
     pub(super) groups: BTreeSet<String>,
     /// Secrets by user name. The list may be minutes old.
@@ -46,7 +47,7 @@ pub(super) async fn account(sweep: &Sweep<'_>, id: &AccountId) -> Result<Account
 /// The failure of a read on which everything depends. A last use that cannot be read is a fact of its own.
 pub(super) async fn user(
     sweep: &Sweep<'_>,
-    iam: &Iam,
+    iam: &dyn Iam,
     groups: &BTreeSet<String>,
     listed: &ListedUser,
     secret: Option<&SecretDescription>,
@@ -71,7 +72,7 @@ pub(super) async fn user(
 /// As [`user`]; `None` if the user is not there any more.
 pub(super) async fn user_again(
     sweep: &Sweep<'_>,
-    iam: &Iam,
+    iam: &dyn Iam,
     groups: &BTreeSet<String>,
     name: &UserName,
 ) -> Result<Option<UserFacts>, Failure> {
@@ -87,7 +88,7 @@ pub(super) async fn user_again(
     Ok(Some(facts))
 }
 
-async fn keys(iam: &Iam, user: &UserRef) -> Result<Vec<KeyFacts>, Failure> {
+async fn keys(iam: &dyn Iam, user: &UserRef) -> Result<Vec<KeyFacts>, Failure> {
     let listed = iam.access_keys(&user.name).await?;
     // A lone key is never disabled or deleted, so nothing depends on its last use.
     let ask = listed.len() >= MAX_KEYS_PER_USER;
@@ -99,7 +100,7 @@ async fn keys(iam: &Iam, user: &UserRef) -> Result<Vec<KeyFacts>, Failure> {
     Ok(keys)
 }
 
-async fn last_use(iam: &Iam, id: &AccessKeyId) -> LastUse {
+async fn last_use(iam: &dyn Iam, id: &AccessKeyId) -> LastUse {
     match iam.last_use(id).await {
         Ok(Some(last_use)) => LastUse::At(last_use),
         Ok(None) => LastUse::Never,

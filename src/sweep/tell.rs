@@ -102,6 +102,6 @@ async fn delete_secret(
     }
     let iam = sweep.aws.iam(&arn.user().account, sweep.partition()).await?;
     let notified = Notified::default();
-    let target = Target { sweep, iam: &iam, arn, reach: Reach::Given, notified: &notified };
+    let target = Target { sweep, iam: &*iam, arn, reach: Reach::Given, notified: &notified };
     target.apply(&Action::DeleteSecret).await.map(|_| true)
 }

@@ -61,7 +61,7 @@ pub(super) async fn sweep(sweep: &Sweep<'_>, account: &observe::Account, listed:
         return Outcome::failed(user, "observe", OUT_OF_TIME);
     }
     let secret = account.secrets.get(&user.name);
-    let facts = match observe::user(sweep, &account.iam, &account.groups, listed, secret).await {
+    let facts = match observe::user(sweep, &*account.iam, &account.groups, listed, secret).await {
         Ok(facts) => facts,
         Err(failure) => return Outcome::failed(user, "observe", &failure),
     };
@@ -109,7 +109,7 @@ async fn confirm(
     planned: UserPlan,
 ) -> Result<Outcome, crate::aws::Failure> {
     let name = &listed.arn.user().name;
-    let again = observe::user_again(sweep, &account.iam, &account.groups, name).await?;
+    let again = observe::user_again(sweep, &*account.iam, &account.groups, name).await?;
     let Some(facts) = again else {
         info!(user = %planned.user, "the user was deleted during the sweep");
         return Ok(Outcome::new(UserPlan::nothing(&planned.user)));
@@ -125,7 +125,7 @@ async fn confirm(
         info!(user = %planned.user, %action, "left to the next sweep: the facts changed meanwhile");
     }
     let notified = facts.secret.present().map(|secret| secret.state.notified.clone()).unwrap_or_default();
-    let target = Target { sweep, iam: &account.iam, arn: &facts.arn, reach, notified: &notified };
+    let target = Target { sweep, iam: &*account.iam, arn: &facts.arn, reach, notified: &notified };
     let mut outcome = Outcome { notified: notified.clone(), ..Outcome::new(confirmed) };
     apply_all(&target, &mut outcome).await;
     let not_done = |notice: &Notice| dropped.iter().any(|action| Some(action.name()) == follows_from(&notice.kind));
@@ -200,7 +200,7 @@ fn follows_from(kind: &NoticeKind) -> Option<&'static str> {
 }
 
 /// Sweeps the secret of a user who is not in the list.
-pub(super) async fn sweep_without_user(sweep: &Sweep<'_>, iam: &Iam, listed: &SecretDescription) -> Outcome {
+pub(super) async fn sweep_without_user(sweep: &Sweep<'_>, iam: &dyn Iam, listed: &SecretDescription) -> Outcome {
     let _permit = sweep.permit().await;
     let user = listed.name.user();
     let planned = plan_for_deleted_user(user, &observe::without_drift(listed, Vec::new()));
@@ -215,7 +215,7 @@ pub(super) async fn sweep_without_user(sweep: &Sweep<'_>, iam: &Iam, listed: &Se
 
 async fn confirm_gone(
     sweep: &Sweep<'_>,
-    iam: &Iam,
+    iam: &dyn Iam,
     listed: &SecretDescription,
     planned: UserPlan,
 ) -> Result<Outcome, crate::aws::Failure> {

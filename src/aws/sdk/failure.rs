@@ -1,0 +1,43 @@
+//! What the SDK's errors mean.
+
+use std::fmt;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::request_id::RequestId;
+
+use crate::aws::{Failure, FailureKind};
+
+/// Turns an SDK result into one whose error says what was attempted.
+pub(crate) trait OrFailure<T> {
+    /// `operation` reads `service:Operation`; `about` is what the call concerns, never a secret.
+    fn or_failure(self, operation: &'static str, about: impl fmt::Display) -> Result<T, Failure>;
+}
+
+impl<T, E: ProvideErrorMetadata> OrFailure<T> for Result<T, SdkError<E, HttpResponse>> {
+    fn or_failure(self, operation: &'static str, about: impl fmt::Display) -> Result<T, Failure> {
+        self.map_err(|error| {
+            let (kind, code, message) = describe(&error);
+            let request_id = error.request_id().map(str::to_owned);
+            Failure::new(operation, about, kind, (code, message), request_id)
+        })
+    }
+}
+
+fn describe<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> (FailureKind, String, String) {
+    let transport = |text: &str| (FailureKind::NoAnswer, text.to_owned(), String::new());
+    match error {
+        SdkError::ServiceError(answer) => {
+            let code = answer.err().code().unwrap_or("UnknownError").to_owned();
+            let message = answer.err().message().unwrap_or_default().to_owned();
+            (FailureKind::of_answer(answer.raw().status().as_u16(), &code), code, message)
+        }
+        SdkError::TimeoutError(_) => transport("Timeout"),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => transport("Timeout"),
+        SdkError::DispatchFailure(_) => transport("ConnectionFailure"),
+        SdkError::ResponseError(_) => transport("UnreadableAnswer"),
+        // Nothing was sent: the request could not be built.
+        other => (FailureKind::Refused, "InvalidRequest".to_owned(), other.to_string()),
+    }
+}

@@ -1,0 +1,225 @@
+//! Calls to IAM of one account through the SDK.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_sdk_iam::types::{EntityType, StatusType, Tag};
+
+use super::failure::OrFailure;
+use super::utc;
+use crate::aws::{AccountDetails, Failure, Iam, ListedKey, ListedUser, NewKey};
+use crate::keys::{AccessKeyId, AccountId, InvalidName, KeyStatus, KeyUse, SecretKey, UserArn, UserName, UserRef};
+
+/// Items of one page: the most that IAM gives.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html>
+const PAGE_SIZE: i32 = 1000;
+
+#[derive(Debug, Clone)]
+pub(super) struct SdkIam {
+    client: aws_sdk_iam::Client,
+    account: AccountId,
+}
+
+impl SdkIam {
+    pub(super) fn new(config: &SdkConfig, account: AccountId) -> Self {
+        Self { client: aws_sdk_iam::Client::new(config), account }
+    }
+
+    fn user(&self, name: &UserName) -> UserRef {
+        UserRef { account: self.account.clone(), name: name.clone() }
+    }
+
+    /// With a wrong `PRIMARY_ACCOUNT_ID` no role would be assumed, and one account's users would pass for another's.
+    fn check_account(&self, operation: &'static str, arn: &UserArn) -> Result<(), Failure> {
+        if arn.user().account == self.account {
+            return Ok(());
+        }
+        let missing = format!("user of that account: {arn} was answered; check PRIMARY_ACCOUNT_ID");
+        Err(Failure::incomplete(operation, format!("account {}", self.account), &missing))
+    }
+}
+
+#[async_trait]
+impl Iam for SdkIam {
+    fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    async fn account_details(&self) -> Result<AccountDetails, Failure> {
+        const OPERATION: &str = "iam:GetAccountAuthorizationDetails";
+        let about = format!("account {}", self.account);
+        let mut pages = self
+            .client
+            .get_account_authorization_details()
+            .filter(EntityType::User)
+            .filter(EntityType::Group)
+            .max_items(PAGE_SIZE)
+            .into_paginator()
+            .send();
+        let mut details = AccountDetails::default();
+        while let Some(page) = pages.next().await {
+            let page = page.or_failure(OPERATION, &about)?;
+            for user in page.user_detail_list() {
+                let groups = user.group_list().iter().cloned().collect();
+                let arn = parse(OPERATION, user.user_name(), user.arn())?;
+                self.check_account(OPERATION, &arn)?;
+                let id = user.user_id().unwrap_or_default().to_owned();
+                details.users.push(ListedUser { arn, id, tags: tags(user.tags()), groups });
+            }
+            details.groups.extend(page.group_detail_list().iter().filter_map(|group| group.group_name.clone()));
+        }
+        Ok(details)
+    }
+
+    async fn find_user(&self, name: &UserName) -> Result<Option<ListedUser>, Failure> {
+        const OPERATION: &str = "iam:GetUser";
+        let answer = self.client.get_user().user_name(name.as_str()).send().await;
+        let answer = match answer.or_failure(OPERATION, self.user(name)) {
+            Err(failure) if failure.is_not_found() => return Ok(None),
+            answer => answer?,
+        };
+        let user = answer.user.ok_or_else(|| Failure::incomplete(OPERATION, self.user(name), "user"))?;
+        let arn = parse(OPERATION, Some(name.as_str()), Some(user.arn()))?;
+        if arn.user().name != *name {
+            return Ok(None);
+        }
+        let found = ListedUser {
+            arn,
+            id: user.user_id,
+            tags: tags(user.tags.as_deref().unwrap_or_default()),
+            groups: BTreeSet::new(),
+        };
+        Ok(Some(found))
+    }
+
+    async fn groups_of(&self, name: &UserName) -> Result<BTreeSet<String>, Failure> {
+        let mut pages = self
+            .client
+            .list_groups_for_user()
+            .user_name(name.as_str())
+            .max_items(PAGE_SIZE)
+            .into_paginator()
+            .items()
+            .send();
+        let mut groups = BTreeSet::new();
+        while let Some(group) = pages.next().await {
+            groups.insert(group.or_failure("iam:ListGroupsForUser", self.user(name))?.group_name);
+        }
+        Ok(groups)
+    }
+
+    async fn access_keys(&self, name: &UserName) -> Result<Vec<ListedKey>, Failure> {
+        const OPERATION: &str = "iam:ListAccessKeys";
+        let mut pages = self.client.list_access_keys().user_name(name.as_str()).into_paginator().items().send();
+        let mut keys = Vec::new();
+        while let Some(key) = pages.next().await {
+            let key = key.or_failure(OPERATION, self.user(name))?;
+            let incomplete = |missing| Failure::incomplete(OPERATION, self.user(name), missing);
+            let id = key.access_key_id.as_deref().and_then(|id| id.parse().ok());
+            let created = key.create_date.as_ref().and_then(utc);
+            keys.push(ListedKey {
+                id: id.ok_or_else(|| incomplete("access key id"))?,
+                status: key.status.map(status).ok_or_else(|| incomplete("key status"))?,
+                created: created.ok_or_else(|| incomplete("creation date"))?,
+            });
+        }
+        keys.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        Ok(keys)
+    }
+
+    async fn last_use(&self, id: &AccessKeyId) -> Result<Option<KeyUse>, Failure> {
+        const OPERATION: &str = "iam:GetAccessKeyLastUsed";
+        let about = format!("access key {id} in account {}", self.account);
+        let answer = self
+            .client
+            .get_access_key_last_used()
+            .access_key_id(id.as_str())
+            .send()
+            .await
+            .or_failure(OPERATION, &about)?;
+        let used = answer.access_key_last_used.ok_or_else(|| Failure::incomplete(OPERATION, &about, "last use"))?;
+        let Some(date) = used.last_used_date else { return Ok(None) };
+        let time = utc(&date).ok_or_else(|| Failure::incomplete(OPERATION, &about, "date of last use"))?;
+        Ok(Some(KeyUse { time, service: used.service_name, region: used.region }))
+    }
+
+    // The SDK would make a second key after a lost answer: it may not retry.
+    async fn create_access_key(&self, name: &UserName) -> Result<NewKey, Failure> {
+        const OPERATION: &str = "iam:CreateAccessKey";
+        let once = aws_sdk_iam::config::Config::builder().retry_config(RetryConfig::disabled());
+        let answer = self
+            .client
+            .create_access_key()
+            .user_name(name.as_str())
+            .customize()
+            .config_override(once)
+            .send()
+            .await
+            .or_failure(OPERATION, self.user(name))?;
+        let key = answer.access_key.ok_or_else(|| Failure::incomplete(OPERATION, self.user(name), "access key"))?;
+        let id = key.access_key_id.parse();
+        Ok(NewKey {
+            id: id.map_err(|_| Failure::incomplete(OPERATION, self.user(name), "access key id"))?,
+            secret: SecretKey::new(key.secret_access_key),
+            created: key.create_date.as_ref().and_then(utc),
+        })
+    }
+
+    async fn disable_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), Failure> {
+        self.client
+            .update_access_key()
+            .user_name(name.as_str())
+            .access_key_id(id.as_str())
+            .status(StatusType::Inactive)
+            .send()
+            .await
+            .or_failure("iam:UpdateAccessKey", format_args!("access key {id} of {}", self.user(name)))?;
+        Ok(())
+    }
+
+    async fn delete_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), Failure> {
+        let answer = self
+            .client
+            .delete_access_key()
+            .user_name(name.as_str())
+            .access_key_id(id.as_str())
+            .send()
+            .await
+            .or_failure("iam:DeleteAccessKey", format_args!("access key {id} of {}", self.user(name)));
+        match answer {
+            Err(failure) if !failure.is_not_found() => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
+    async fn join_group(&self, group: &str, name: &UserName) -> Result<(), Failure> {
+        self.client
+            .add_user_to_group()
+            .group_name(group)
+            .user_name(name.as_str())
+            .send()
+            .await
+            .or_failure("iam:AddUserToGroup", format_args!("group `{group}` and {}", self.user(name)))?;
+        Ok(())
+    }
+}
+
+fn parse(operation: &'static str, user: Option<&str>, arn: Option<&str>) -> Result<UserArn, Failure> {
+    let about = format!("user `{}`", user.unwrap_or_default());
+    let parsed = arn.unwrap_or_default().parse();
+    parsed.map_err(|invalid: InvalidName| Failure::incomplete(operation, about, &format!("user ARN ({invalid})")))
+}
+
+fn tags(tags: &[Tag]) -> BTreeMap<String, String> {
+    tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect()
+}
+
+fn status(status: StatusType) -> KeyStatus {
+    match status {
+        StatusType::Active => KeyStatus::Active,
+        StatusType::Inactive => KeyStatus::Inactive,
+        other => KeyStatus::Other(other.as_str().to_owned()),
+    }
+}

@@ -1,0 +1,164 @@
+//! AWS through its SDK: what runs in production.
+//!
+//! All clients are made from one [`SdkConfig`], so that they share its HTTP client, clock, sleep, retries and timeouts; a
+//! test or the rehearsal replaces any of these there.
+
+mod failure;
+mod iam;
+mod mail;
+mod organizations;
+mod secrets;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::{AsyncSleep as _, SharedAsyncSleep, TokioSleep};
+use aws_smithy_async::time::SharedTimeSource;
+use chrono::{DateTime, Utc};
+
+use super::{Caller, Failure, Iam, Identity, Mailer, Organizations, SecretStore, Services};
+use crate::keys::{AccessKeyId, AccountId, SecretKey};
+use failure::OrFailure as _;
+
+/// Role chaining is limited to one hour, and a function's own role is a role.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining>
+const SESSION_SECONDS: i32 = 3600;
+
+/// The services through the SDK.
+#[derive(Debug)]
+pub(super) struct SdkServices {
+    config: SdkConfig,
+    secrets: secrets::SdkSecretStore,
+    mailer: mail::SdkMailer,
+    sts: aws_sdk_sts::Client,
+    time: SharedTimeSource,
+    sleep: SharedAsyncSleep,
+}
+
+impl SdkServices {
+    pub(super) fn new(config: SdkConfig) -> Self {
+        Self {
+            secrets: secrets::SdkSecretStore::new(&config),
+            mailer: mail::SdkMailer::new(&config),
+            sts: aws_sdk_sts::Client::new(&config),
+            time: config.time_source().unwrap_or_default(),
+            sleep: config.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new())),
+            config,
+        }
+    }
+
+    fn acting_as(&self, credentials: Credentials) -> SdkConfig {
+        let mut config = self.config.clone().into_builder();
+        // The identity cache belongs to the former credentials.
+        config.set_identity_cache(None);
+        config.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials)));
+        config.build()
+    }
+}
+
+#[async_trait]
+impl Services for SdkServices {
+    fn now(&self) -> DateTime<Utc> {
+        self.time.now().into()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.sleep.sleep(duration).await;
+    }
+
+    fn secrets(&self) -> &dyn SecretStore {
+        &self.secrets
+    }
+
+    fn mailer(&self) -> &dyn Mailer {
+        &self.mailer
+    }
+
+    fn own_identity(&self) -> Box<dyn Identity> {
+        Box::new(SdkIdentity(self.config.clone()))
+    }
+
+    async fn assume(&self, role_arn: &str, session_name: &str) -> Result<(Box<dyn Identity>, DateTime<Utc>), Failure> {
+        const OPERATION: &str = "sts:AssumeRole";
+        let answer = self
+            .sts
+            .assume_role()
+            .role_arn(role_arn)
+            .role_session_name(session_name)
+            .duration_seconds(SESSION_SECONDS)
+            .send()
+            .await
+            .or_failure(OPERATION, role_arn)?;
+        let session = answer.credentials.ok_or_else(|| Failure::incomplete(OPERATION, role_arn, "credentials"))?;
+        let expires = utc(&session.expiration).ok_or_else(|| Failure::incomplete(OPERATION, role_arn, "expiration"))?;
+        let credentials = Credentials::new(
+            session.access_key_id,
+            session.secret_access_key,
+            Some(session.session_token),
+            Some(expires.into()),
+            "AssumeRole",
+        );
+        Ok((Box::new(SdkIdentity(self.acting_as(credentials))), expires))
+    }
+
+    async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, Failure> {
+        const OPERATION: &str = "sts:GetCallerIdentity";
+        let credentials = Credentials::new(id.as_str(), secret.expose(), None, None, "KeyUnderTest");
+        let sts = aws_sdk_sts::Client::new(&self.acting_as(credentials));
+        let about = format_args!("access key {id}").to_string();
+        let answer = sts.get_caller_identity().send().await.or_failure(OPERATION, &about)?;
+        match (answer.arn, answer.account) {
+            (Some(arn), Some(account)) => Ok(Caller { arn, account }),
+            _ => Err(Failure::incomplete(OPERATION, about, "ARN and account")),
+        }
+    }
+}
+
+/// Credentials, as part of a configuration.
+struct SdkIdentity(SdkConfig);
+
+impl fmt::Debug for SdkIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SdkIdentity")
+    }
+}
+
+impl Identity for SdkIdentity {
+    fn iam(&self, account: &AccountId) -> Arc<dyn Iam> {
+        Arc::new(iam::SdkIam::new(&self.0, account.clone()))
+    }
+
+    fn organizations(&self) -> Box<dyn Organizations> {
+        Box::new(organizations::SdkOrganizations::new(&self.0))
+    }
+}
+
+/// The configuration of a Lambda function: endpoints, Region and credentials from the standard AWS configuration,
+/// retries and timeouts set on purpose.
+///
+/// A single attempt that takes 10 s will not succeed any more; five attempts with the SDK's exponential backoff ride
+/// out throttling; 30 s in all leave time to act on the failure within a function's limit.
+pub async fn production_config() -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(Duration::from_secs(10))
+        .operation_timeout(Duration::from_secs(30))
+        .build();
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .retry_config(RetryConfig::standard().with_max_attempts(5))
+        .timeout_config(timeouts)
+        .load()
+        .await
+}
+
+/// The SDK's time as chrono's; `None` for a time that chrono cannot hold.
+fn utc(time: &aws_smithy_types::DateTime) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(time.secs(), time.subsec_nanos())
+}

@@ -1,0 +1,75 @@
+//! Calls to Organizations through the SDK.
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_organizations::types::{Account, AccountState, AccountStatus};
+
+use super::failure::OrFailure;
+use crate::aws::{AccountPage, Failure, ListedAccount, Organizations, Usability};
+use crate::keys::AccountId;
+
+/// Accounts of one page: the most that ListAccounts gives.
+/// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html>
+const PAGE_SIZE: usize = 20;
+
+#[derive(Debug, Clone)]
+pub(super) struct SdkOrganizations {
+    client: aws_sdk_organizations::Client,
+}
+
+impl SdkOrganizations {
+    pub(super) fn new(config: &SdkConfig) -> Self {
+        Self { client: aws_sdk_organizations::Client::new(config) }
+    }
+}
+
+#[async_trait]
+impl Organizations for SdkOrganizations {
+    async fn accounts(&self, next_token: Option<String>, at_most: usize) -> Result<AccountPage, Failure> {
+        const OPERATION: &str = "organizations:ListAccounts";
+        let answer = self
+            .client
+            .list_accounts()
+            .max_results(i32::try_from(at_most.clamp(1, PAGE_SIZE)).unwrap_or(i32::MAX))
+            .set_next_token(next_token)
+            .send()
+            .await
+            .or_failure(OPERATION, "the organization")?;
+        let accounts = answer.accounts.unwrap_or_default().into_iter().map(|account| listed(OPERATION, account));
+        Ok(AccountPage {
+            accounts: accounts.collect::<Result<_, _>>()?,
+            next_token: answer.next_token.filter(|token| !token.is_empty()),
+        })
+    }
+
+    async fn account(&self, id: &AccountId) -> Result<ListedAccount, Failure> {
+        const OPERATION: &str = "organizations:DescribeAccount";
+        let about = format!("account {id}");
+        let answer =
+            self.client.describe_account().account_id(id.as_str()).send().await.or_failure(OPERATION, &about)?;
+        listed(OPERATION, answer.account.ok_or_else(|| Failure::incomplete(OPERATION, about, "account"))?)
+    }
+}
+
+fn listed(operation: &'static str, account: Account) -> Result<ListedAccount, Failure> {
+    let usability = usability(&account);
+    let id = account.id.as_deref().and_then(|id| id.parse().ok());
+    Ok(ListedAccount {
+        id: id.ok_or_else(|| Failure::incomplete(operation, "the organization", "account id"))?,
+        name: account.name.unwrap_or_default(),
+        email: account.email.and_then(|email| email.parse().ok()),
+        usability,
+    })
+}
+
+/// `State` replaces `Status`, which retired in September 2026: the old field counts only where the new one is absent.
+/// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_Account.html>
+fn usability(account: &Account) -> Usability {
+    let unusable = |state: &str| Usability::Unusable(state.to_owned());
+    match (&account.state, &account.status) {
+        (Some(AccountState::Active), _) | (None, Some(AccountStatus::Active)) => Usability::Usable,
+        (Some(other), _) => unusable(other.as_str()),
+        (None, Some(other)) => unusable(other.as_str()),
+        (None, None) => unusable("UNKNOWN"),
+    }
+}
