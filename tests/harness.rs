@@ -5,7 +5,8 @@ use std::time::Duration;
 use aws_sdk_secretsmanager::Client as SecretsClient;
 use chrono::{DateTime, TimeDelta, Utc};
 use keywheel::rehearsal::{
-    Clock, Cloud, Deployment, FaultKind, Mail, PRIMARY_ACCOUNT, SecretView, UserKey, UserView, paused_runtime,
+    Clock, Cloud, Deployment, FaultKind, Mail, PRIMARY_ACCOUNT, SecretView, Transport, UserKey, UserView,
+    paused_runtime,
 };
 use serde_json::{Value, json};
 
@@ -60,9 +61,14 @@ impl Stage {
 
     /// The same on a model of its own kind.
     pub(crate) fn on(cloud: Cloud, settings: &[(&str, &str)]) -> Self {
+        Self::through(Transport::Sdk, cloud, settings)
+    }
+
+    /// The same on that way to the model.
+    pub(crate) fn through(transport: Transport, cloud: Cloud, settings: &[(&str, &str)]) -> Self {
         cloud.add_account(PRIMARY_ACCOUNT, "security", Some("security@example.com"));
         cloud.set_management_account(PRIMARY_ACCOUNT);
-        let keywheel = Deployment::new(&cloud, settings).expect("settings that are right");
+        let keywheel = Deployment::through(transport, &cloud, settings).expect("settings that are right");
         keywheel.prepare_groups(PRIMARY_ACCOUNT);
         let stage = Self { cloud, keywheel };
         stage.add_member(MEMBER, "prod");

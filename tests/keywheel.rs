@@ -78,4 +78,5 @@ mod provisioning;
 mod refusals;
 mod rotation_contract;
 mod sweep_inventory;
+mod transports;
 mod two_keys;

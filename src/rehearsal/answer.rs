@@ -97,7 +97,7 @@ pub(crate) fn write(operation: &Operation, outcome: &Outcome, request_id: &str) 
 fn success(operation: &Operation, reply: &Reply, request_id: &str) -> WireAnswer {
     let service = operation.service;
     let body = match (service, reply) {
-        (Service::Iam | Service::Sts, Reply::Xml(inner)) => envelope(operation, inner.as_str(), request_id),
+        (Service::Iam | Service::Sts, Reply::Xml(inner)) => envelope(operation, &inner.written(), request_id),
         (Service::Iam | Service::Sts, _) => envelope(operation, "", request_id),
         (_, Reply::Json(value)) => value.to_string(),
         (_, _) => "{}".to_owned(),
@@ -127,7 +127,7 @@ fn error(service: Service, refusal: &Refusal, request_id: &str) -> WireAnswer {
 fn xml_error(service: Service, refusal: &Refusal, request_id: &str) -> String {
     let fault = if refusal.status < 500 { "Sender" } else { "Receiver" };
     let inner = Xml::new().text("Type", fault).text("Code", &refusal.code).text("Message", &refusal.message);
-    let body = Xml::new().element("Error", &inner).text("RequestId", request_id);
-    let (xmlns, body) = (service.namespace(), body.as_str());
+    let body = Xml::new().element("Error", inner).text("RequestId", request_id);
+    let (xmlns, body) = (service.namespace(), body.written());
     format!("<ErrorResponse xmlns=\"{xmlns}\">{body}</ErrorResponse>")
 }

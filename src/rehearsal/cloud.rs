@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::calls::Call;
 use super::clock::Clock;
 use super::connector::Connector;
+use super::direct::DirectServices;
 use super::faults::Faults;
 use super::ids;
 use super::rotation::RotationFunction;
@@ -155,6 +156,11 @@ impl Cloud {
     /// A role that does not exist is made, trusting nobody.
     pub fn sdk_config(&self, account: &str, role_name: &str) -> SdkConfig {
         self.config(self.role_session(account, role_name))
+    }
+
+    /// The same way without the SDK: a call costs microseconds. `clock` is the one that the function reads.
+    pub(super) fn direct_services(&self, account: &str, role_name: &str, clock: Clock) -> DirectServices {
+        DirectServices::new(self, self.role_session(account, role_name), clock)
     }
 
     /// The credentials of such a session, for a process of its own.

@@ -8,7 +8,7 @@ use super::cloud::Cloud;
 use super::faults::{FaultKind, Target};
 use super::ids;
 use super::request::{self, Members, Operation, Request, Service, Wire};
-use super::signature::{self, Caller};
+use super::signature::{self, Caller, Proof};
 use super::state::{Account, World};
 use super::{iam, organizations, secretsmanager, ses, sts};
 
@@ -52,26 +52,34 @@ impl Cloud {
             Ok(request) => request,
             Err((operation, refusal)) => return Ok(self.refuse_unread(&operation, refusal)),
         };
-        let verdict = self.judge(&request).await;
-        if let Some(code) = verdict.silence {
-            self.perform(&wire, &request, &verdict);
-            if code == "Stop" {
-                self.announce_stop();
-            }
-            std::future::pending::<()>().await;
-        }
-        let answer = self.perform(&wire, &request, &verdict);
-        if verdict.stop_after {
+        let Request { operation, authorization, input } = &request;
+        let outcome = self.answer(Proof::Signed(&wire, authorization), operation, input).await?;
+        let request_id = ids::uuid(&mut self.world().rng);
+        Ok(answer::write(operation, &outcome, &request_id))
+    }
+
+    /// Handles a call, whichever way it came.
+    pub(crate) async fn answer(
+        &self,
+        proof: Proof<'_>,
+        operation: &Operation,
+        input: &Members,
+    ) -> Result<Outcome, Lost> {
+        let verdict = self.judge(proof, operation, input).await;
+        let outcome = self.perform(proof, operation, input, &verdict);
+        if verdict.silence == Some("Stop") || verdict.stop_after {
             self.announce_stop();
+        }
+        if verdict.silence.is_some() || verdict.stop_after {
             std::future::pending::<()>().await;
         }
-        if verdict.lost { Err(Lost) } else { Ok(answer) }
+        if verdict.lost { Err(Lost) } else { Ok(outcome) }
     }
 
     /// Looks the faults up; latency is waited for here.
-    async fn judge(&self, request: &Request) -> Verdict {
+    async fn judge(&self, proof: Proof<'_>, operation: &Operation, input: &Members) -> Verdict {
         let mut verdict = Verdict::default();
-        for kind in self.hits(request) {
+        for kind in self.hits(proof, operation, input) {
             match kind {
                 FaultKind::Latency(wait) => tokio::time::sleep(wait).await,
                 FaultKind::ErrorBefore { status, code, message } => {
@@ -81,7 +89,7 @@ impl Cloud {
                     verdict.after = Some(Refusal::new(status, &code, message));
                 }
                 FaultKind::Throttle { .. } => {
-                    verdict.refuse = Some(Refusal::throttled(request.operation.service));
+                    verdict.refuse = Some(Refusal::throttled(operation.service));
                 }
                 FaultKind::AccessDenied => verdict.deny = true,
                 FaultKind::Hang => verdict.silence = Some("Hang"),
@@ -93,13 +101,16 @@ impl Cloud {
         verdict
     }
 
-    fn hits(&self, request: &Request) -> Vec<FaultKind> {
-        let account = self.account_of(&request.authorization.access_key_id);
+    fn hits(&self, proof: Proof<'_>, operation: &Operation, input: &Members) -> Vec<FaultKind> {
+        if self.faults().is_empty() {
+            return Vec::new();
+        }
+        let account = self.account_of(proof.access_key_id());
         self.faults().hits(&Target {
-            service: request.operation.service.name(),
-            operation: &request.operation.name,
+            service: operation.service.name(),
+            operation: &operation.name,
             account: &account,
-            names: &|text| request.input.mention(text),
+            names: &|text| input.mention(text),
         })
     }
 
@@ -111,14 +122,14 @@ impl Cloud {
     }
 
     /// Lets the call take effect, unless a fault forbids it, and logs it.
-    fn perform(&self, wire: &Wire, request: &Request, verdict: &Verdict) -> WireAnswer {
+    fn perform(&self, proof: Proof<'_>, operation: &Operation, input: &Members, verdict: &Verdict) -> Outcome {
         let now = self.clock().now();
         let mut world = self.world();
-        let caller = signature::authenticate(&mut world, wire, request, now);
+        let caller = signature::authenticate(&mut world, proof, operation.service, now);
         let mut call = Call {
             at: now,
-            service: request.operation.service.name().to_owned(),
-            operation: request.operation.name.clone(),
+            service: operation.service.name().to_owned(),
+            operation: operation.name.clone(),
             caller_arn: caller.as_ref().map(|it| it.arn.clone()).unwrap_or_default(),
             caller_account: caller.as_ref().map(|it| it.account.clone()).unwrap_or_default(),
             resource: "*".to_owned(),
@@ -129,7 +140,7 @@ impl Cloud {
             Err(refusal) => Err(refusal),
             Ok(_) if verdict.silence.is_some() => Err(Refusal::new(500, "NoAnswer", "no answer")),
             Ok(caller) => {
-                let (outcome, resource) = answered(&mut world, &caller, now, request, verdict);
+                let (outcome, resource) = answered(&mut world, &caller, now, operation, input, verdict);
                 call.resource = resource;
                 outcome
             }
@@ -139,9 +150,7 @@ impl Cloud {
         }
         call.ok = call.error_code.is_none();
         world.calls.push(call);
-        let request_id = ids::uuid(&mut world.rng);
-        drop(world);
-        answer::write(&request.operation, &outcome, &request_id)
+        outcome
     }
 
     fn refuse_unread(&self, operation: &Operation, refusal: Refusal) -> WireAnswer {
@@ -179,10 +188,10 @@ fn answered(
     world: &mut World,
     caller: &Caller,
     now: DateTime<Utc>,
-    request: &Request,
+    operation: &Operation,
+    input: &Members,
     verdict: &Verdict,
 ) -> (Outcome, String) {
-    let operation = &request.operation;
     let mut exchange = Exchange { world, caller, now, resource: "*".to_owned() };
     if let Some(refusal) = &verdict.refuse {
         return (Err(refusal.clone()), exchange.resource);
@@ -192,7 +201,7 @@ fn answered(
         let denied = Refusal::access_denied(operation.service, &caller.arn, &action, "*");
         return (Err(denied), exchange.resource);
     }
-    let outcome = dispatch(&mut exchange, operation, &request.input);
+    let outcome = dispatch(&mut exchange, operation, input);
     let outcome = match &verdict.after {
         Some(refusal) => Err(refusal.clone()),
         None => outcome,

@@ -180,6 +180,11 @@ impl Faults {
         self.plan().planted.clear();
     }
 
+    /// Whether none is planted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.plan().planted.is_empty()
+    }
+
     /// The kinds that hit this call, in the order of their injection.
     pub(crate) fn hits(&self, call: &Target<'_>) -> Vec<FaultKind> {
         let mut plan = self.plan();

@@ -4,6 +4,8 @@
 //! is told by the credential scope) → `signature` (who calls) → the service's module → `answer` (the service's own wire form) → `calls`.
 //! The world is changed in three ways only: by calls, by people (`world`), and by the service's own rotation (`rotation`).
 //!
+//! `direct` is the way to it without an SDK and a wire, for runs over thousands of users and days.
+//!
 //! The model depends on the SDK's types and never on keywheel's own code, so that it can judge it.
 
 mod answer;
@@ -12,6 +14,7 @@ pub mod clock;
 mod cloud;
 mod connector;
 mod deployment;
+mod direct;
 mod dispatch;
 mod faults;
 mod history;
@@ -39,7 +42,7 @@ mod tests;
 pub use calls::Call;
 pub use clock::{Clock, paused_runtime};
 pub use cloud::{Cloud, Stopped, UserKey};
-pub use deployment::{Deployment, PRIMARY_ACCOUNT};
+pub use deployment::{Deployment, PRIMARY_ACCOUNT, Transport};
 pub use faults::{Fault, FaultHandle, FaultKind, Faults, Occurrence};
 pub use history::{KeyChange, KeyEvent};
 pub use rotation::RotationFunction;

@@ -36,7 +36,7 @@ pub(crate) enum Service {
 
 impl Service {
     /// The service of a credential scope's name.
-    fn of_scope(name: &str) -> Option<Self> {
+    pub(crate) fn of_scope(name: &str) -> Option<Self> {
         Some(match name {
             "iam" => Self::Iam,
             "sts" => Self::Sts,
@@ -217,6 +217,14 @@ fn percent_decoded(segment: &str) -> String {
 pub(crate) struct Members(Map<String, Value>);
 
 impl Members {
+    /// The members of a JSON object; nulls are members that were not given.
+    pub(crate) fn of_value(value: Value) -> Self {
+        match value {
+            Value::Object(members) => Self(members),
+            _ => Self::default(),
+        }
+    }
+
     fn of_json(body: &[u8]) -> Result<Self, Refusal> {
         match serde_json::from_slice(body) {
             Ok(Value::Object(members)) => Ok(Self(members)),
@@ -252,7 +260,8 @@ impl Members {
 
     /// Refuses members that the model does not know: ignoring them could change the meaning.
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), Refusal> {
-        let unknown = self.0.keys().find(|key| !known.contains(&key.as_str()));
+        let given = self.0.iter().filter(|(_, value)| !value.is_null());
+        let unknown = given.map(|(key, _)| key).find(|key| !known.contains(&key.as_str()));
         match unknown {
             Some(name) => Err(Refusal::validation(format!("the member {name} is not modelled for this operation"))),
             None => Ok(()),

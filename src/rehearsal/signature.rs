@@ -9,7 +9,7 @@ use aws_sigv4::sign::v4;
 use chrono::{DateTime, NaiveDateTime, Utc};
 
 use super::answer::Refusal;
-use super::request::{Authorization, Request, Service, Wire};
+use super::request::{Authorization, Service, Wire};
 use super::state::World;
 
 /// Who a request acts as.
@@ -34,20 +34,60 @@ impl Caller {
     }
 }
 
+/// What shows that a caller has the key that it names.
+#[derive(Clone, Copy)]
+pub(crate) enum Proof<'a> {
+    /// A signed request.
+    Signed(&'a Wire, &'a Authorization),
+    /// The credentials themselves, from a caller without a wire in between.
+    Shown(&'a Credentials),
+}
+
+impl Proof<'_> {
+    pub(crate) fn access_key_id(&self) -> &str {
+        match self {
+            Self::Signed(_, authorization) => &authorization.access_key_id,
+            Self::Shown(credentials) => credentials.access_key_id(),
+        }
+    }
+
+    fn session_token(&self) -> Option<&str> {
+        match self {
+            Self::Signed(wire, _) => wire.header("x-amz-security-token"),
+            Self::Shown(credentials) => credentials.session_token(),
+        }
+    }
+
+    fn region<'r>(&'r self, world: &'r World) -> &'r str {
+        match self {
+            Self::Signed(_, authorization) => &authorization.region,
+            Self::Shown(_) => &world.region,
+        }
+    }
+
+    fn check(&self, secret: &str, service: Service) -> Result<(), Refusal> {
+        match self {
+            Self::Signed(wire, authorization) => check_signature(wire, authorization, secret, service),
+            Self::Shown(credentials) if credentials.secret_access_key() == secret => Ok(()),
+            Self::Shown(_) => Err(mismatch(service)),
+        }
+    }
+}
+
 /// Finds out who calls, or refuses in the service's own words.
 pub(crate) fn authenticate(
     world: &mut World,
-    wire: &Wire,
-    request: &Request,
+    proof: Proof<'_>,
+    service: Service,
     now: DateTime<Utc>,
 ) -> Result<Caller, Refusal> {
-    let service = request.operation.service;
-    let authorization = &request.authorization;
-    check_region(world, authorization, service)?;
-    if world.sessions.contains_key(&authorization.access_key_id) {
-        session_caller(world, wire, authorization, service, now)
+    if let Proof::Signed(_, authorization) = proof {
+        check_region(world, authorization, service)?;
+    }
+    if world.sessions.contains_key(proof.access_key_id()) {
+        session_caller(world, proof, service, now)
     } else {
-        key_caller(world, wire, authorization, service, now)
+        key_caller(world, proof, service, now)
     }
 }
 
@@ -66,20 +106,14 @@ fn check_region(world: &World, authorization: &Authorization, service: Service) 
     Err(bad_signature(service, message))
 }
 
-fn session_caller(
-    world: &World,
-    wire: &Wire,
-    authorization: &Authorization,
-    service: Service,
-    now: DateTime<Utc>,
-) -> Result<Caller, Refusal> {
-    let Some(session) = world.sessions.get(&authorization.access_key_id) else {
+fn session_caller(world: &World, proof: Proof<'_>, service: Service, now: DateTime<Utc>) -> Result<Caller, Refusal> {
+    let Some(session) = world.sessions.get(proof.access_key_id()) else {
         return Err(unknown_key(service));
     };
-    if wire.header("x-amz-security-token") != Some(session.token.as_str()) {
+    if proof.session_token() != Some(session.token.as_str()) {
         return Err(unknown_key(service));
     }
-    check_signature(wire, authorization, &session.secret, service)?;
+    proof.check(&session.secret, service)?;
     if session.expires.is_some_and(|expires| expires <= now) {
         return Err(expired(service));
     }
@@ -96,14 +130,9 @@ fn session_caller(
     })
 }
 
-fn key_caller(
-    world: &mut World,
-    wire: &Wire,
-    authorization: &Authorization,
-    service: Service,
-    now: DateTime<Utc>,
-) -> Result<Caller, Refusal> {
-    let id = &authorization.access_key_id;
+fn key_caller(world: &mut World, proof: Proof<'_>, service: Service, now: DateTime<Utc>) -> Result<Caller, Refusal> {
+    let id = proof.access_key_id();
+    let region = proof.region(world).to_owned();
     let Some((account, name)) = world.key_owners.get(id).cloned() else {
         return Err(unknown_key(service));
     };
@@ -112,30 +141,28 @@ fn key_caller(
         return Err(unknown_key(service));
     };
     let user_id = user.id.clone();
-    let key = user.keys.iter_mut().find(|key| key.id == *id);
+    let key = user.keys.iter_mut().find(|key| key.id == id);
     let Some(key) = key.filter(|key| key.accepted_at(now)) else {
         return Err(unknown_key(service));
     };
-    check_signature(wire, authorization, &key.secret, service)?;
-    key.note_use(service.name(), &authorization.region, now);
+    proof.check(&key.secret, service)?;
+    key.note_use(service.name(), &region, now);
     let arn = world.accounts[&account].user(&name).map(|user| world.user_arn(&account, user));
     Ok(Caller { account, arn: arn.unwrap_or_default(), user_id, kind: Kind::User { name } })
 }
 
 /// Signs the request again with the key that the model knows and compares.
 fn check_signature(wire: &Wire, authorization: &Authorization, secret: &str, service: Service) -> Result<(), Refusal> {
-    let mismatch = || {
-        bad_signature(
-            service,
-            "The request signature we calculated does not match the signature you provided. \
-             Check your AWS Secret Access Key and signing method."
-                .to_owned(),
-        )
-    };
     match expected_signature(wire, authorization, secret) {
         Some(expected) if expected == authorization.signature => Ok(()),
-        _ => Err(mismatch()),
+        _ => Err(mismatch(service)),
     }
+}
+
+fn mismatch(service: Service) -> Refusal {
+    let message = "The request signature we calculated does not match the signature you provided. \
+                   Check your AWS Secret Access Key and signing method.";
+    bad_signature(service, message.to_owned())
 }
 
 fn expected_signature(wire: &Wire, authorization: &Authorization, secret: &str) -> Option<String> {

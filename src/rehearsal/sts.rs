@@ -66,7 +66,7 @@ fn session_xml(world: &World, id: &str, session: &Session) -> Xml {
     let user = Xml::new()
         .text("AssumedRoleId", &format!("{role_id}:{name}"))
         .text("Arn", &format!("arn:{partition}:sts::{account}:assumed-role/{role}/{name}"));
-    Xml::new().element("AssumedRoleUser", &user).element("Credentials", &credentials)
+    Xml::new().element("AssumedRoleUser", user).element("Credentials", credentials)
 }
 
 /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>

@@ -1,11 +1,20 @@
-//! Writing the small XML documents of the Query protocol.
+//! The small documents of the Query protocol: a tree, written as XML for the wire and read as it is without one.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use quick_xml::escape::escape;
 
-/// An XML fragment under construction.
+/// Named members, in order.
 #[derive(Debug, Default)]
-pub(crate) struct Xml(String);
+pub(crate) struct Xml(Vec<(&'static str, Node)>);
+
+#[derive(Debug)]
+enum Node {
+    Text(String),
+    Element(Xml),
+    /// One `member` for each.
+    List(Vec<Xml>),
+    Texts(Vec<String>),
+}
 
 impl Xml {
     pub(crate) fn new() -> Self {
@@ -14,16 +23,13 @@ impl Xml {
 
     /// An element with text.
     #[must_use]
-    pub(crate) fn text(mut self, name: &str, text: &str) -> Self {
-        self.open(name);
-        self.0.push_str(&escape(text));
-        self.close(name);
-        self
+    pub(crate) fn text(self, name: &'static str, text: &str) -> Self {
+        self.with(name, Node::Text(text.to_owned()))
     }
 
     /// An element with text, if there is one.
     #[must_use]
-    pub(crate) fn optional(self, name: &str, text: Option<&str>) -> Self {
+    pub(crate) fn optional(self, name: &'static str, text: Option<&str>) -> Self {
         match text {
             Some(text) => self.text(name, text),
             None => self,
@@ -32,56 +38,103 @@ impl Xml {
 
     /// An element with a time in seconds.
     #[must_use]
-    pub(crate) fn time(self, name: &str, time: DateTime<Utc>) -> Self {
+    pub(crate) fn time(self, name: &'static str, time: DateTime<Utc>) -> Self {
         self.text(name, &time.to_rfc3339_opts(SecondsFormat::Secs, true))
     }
 
     /// An element with elements inside.
     #[must_use]
-    pub(crate) fn element(mut self, name: &str, inner: &Xml) -> Self {
-        self.open(name);
-        self.0.push_str(&inner.0);
-        self.close(name);
-        self
+    pub(crate) fn element(self, name: &'static str, inner: Xml) -> Self {
+        self.with(name, Node::Element(inner))
     }
 
     /// A list: an element with one `member` for each item.
     #[must_use]
-    pub(crate) fn list(mut self, name: &str, members: impl IntoIterator<Item = Xml>) -> Self {
-        self.open(name);
-        for member in members {
-            self.open("member");
-            self.0.push_str(&member.0);
-            self.close("member");
-        }
-        self.close(name);
-        self
+    pub(crate) fn list(self, name: &'static str, members: impl IntoIterator<Item = Xml>) -> Self {
+        self.with(name, Node::List(members.into_iter().collect()))
     }
 
     /// A list of plain texts.
     #[must_use]
-    pub(crate) fn texts<'a>(mut self, name: &str, texts: impl IntoIterator<Item = &'a str>) -> Self {
-        self.open(name);
-        for text in texts {
-            self = self.text("member", text);
-        }
-        self.close(name);
+    pub(crate) fn texts<'a>(self, name: &'static str, texts: impl IntoIterator<Item = &'a str>) -> Self {
+        self.with(name, Node::Texts(texts.into_iter().map(str::to_owned).collect()))
+    }
+
+    fn with(mut self, name: &'static str, node: Node) -> Self {
+        self.0.push((name, node));
         self
     }
 
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
+    fn get(&self, name: &str) -> Option<&Node> {
+        self.0.iter().find(|(it, _)| *it == name).map(|(_, node)| node)
     }
 
-    fn open(&mut self, name: &str) {
-        self.0.push('<');
-        self.0.push_str(name);
-        self.0.push('>');
+    /// The text of a member.
+    pub(crate) fn text_of(&self, name: &str) -> Option<&str> {
+        match self.get(name) {
+            Some(Node::Text(text)) => Some(text),
+            _ => None,
+        }
     }
 
-    fn close(&mut self, name: &str) {
-        self.0.push_str("</");
-        self.0.push_str(name);
-        self.0.push('>');
+    /// The time in a member.
+    pub(crate) fn time_of(&self, name: &str) -> Option<DateTime<Utc>> {
+        self.text_of(name)?.parse().ok()
     }
+
+    /// The elements inside a member.
+    pub(crate) fn inside(&self, name: &str) -> Option<&Xml> {
+        match self.get(name) {
+            Some(Node::Element(inner)) => Some(inner),
+            _ => None,
+        }
+    }
+
+    /// The items of a list; none without the list.
+    pub(crate) fn items(&self, name: &str) -> &[Xml] {
+        match self.get(name) {
+            Some(Node::List(items)) => items,
+            _ => &[],
+        }
+    }
+
+    /// The texts of a list; none without the list.
+    pub(crate) fn texts_of(&self, name: &str) -> &[String] {
+        match self.get(name) {
+            Some(Node::Texts(texts)) => texts,
+            _ => &[],
+        }
+    }
+
+    /// The document.
+    pub(crate) fn written(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) {
+        for (name, node) in &self.0 {
+            enclosed(out, name, |out| match node {
+                Node::Text(text) => out.push_str(&escape(text)),
+                Node::Element(inner) => inner.write(out),
+                Node::List(items) => {
+                    for item in items {
+                        enclosed(out, "member", |out| item.write(out));
+                    }
+                }
+                Node::Texts(texts) => {
+                    for text in texts {
+                        enclosed(out, "member", |out| out.push_str(&escape(text)));
+                    }
+                }
+            });
+        }
+    }
+}
+
+fn enclosed(out: &mut String, name: &str, inner: impl FnOnce(&mut String)) {
+    out.extend(["<", name, ">"]);
+    inner(out);
+    out.extend(["</", name, ">"]);
 }

@@ -23,7 +23,7 @@ pub(super) fn get(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     let members = group.members.iter().filter_map(|name| account.users.get(name));
     let page = page(members, input, world.switches.short_iam_pages)?;
     let page = page.map(|user| user_xml(world, account, user));
-    let lists = Xml::new().element("Group", &group_xml(world, account, group)).list("Users", page.items);
+    let lists = Xml::new().element("Group", group_xml(world, account, group)).list("Users", page.items);
     Ok(Page::<Xml>::end(page.marker.as_deref(), lists))
 }
 

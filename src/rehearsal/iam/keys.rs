@@ -63,7 +63,7 @@ pub(super) fn create(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
         .text("Status", &key.status)
         .text("SecretAccessKey", &key.secret)
         .time("CreateDate", key.created);
-    Ok(Reply::Xml(Xml::new().element("AccessKey", &shown)))
+    Ok(Reply::Xml(Xml::new().element("AccessKey", shown)))
 }
 
 fn no_such_key(id: &str) -> Refusal {
@@ -117,7 +117,7 @@ pub(super) fn last_used(exchange: &mut Exchange<'_>, input: &Members) -> Outcome
         Some(it) => Xml::new().time("LastUsedDate", it.at).text("ServiceName", &it.service).text("Region", &it.region),
         None => Xml::new().text("ServiceName", "N/A").text("Region", "N/A"),
     };
-    let answer = Xml::new().text("UserName", &user.name).element("AccessKeyLastUsed", &last_use);
+    let answer = Xml::new().text("UserName", &user.name).element("AccessKeyLastUsed", last_use);
     exchange.resource = world.user_arn(&account, user);
     Ok(Reply::Xml(answer))
 }

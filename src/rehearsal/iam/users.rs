@@ -95,7 +95,7 @@ pub(super) fn get(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
         let xml = user_xml(world, account, user);
         if user.tags.is_empty() { xml } else { xml.list("Tags", tags_xml(user)) }
     });
-    Ok(Reply::Xml(Xml::new().element("User", &shown.unwrap_or_default())))
+    Ok(Reply::Xml(Xml::new().element("User", shown.unwrap_or_default())))
 }
 
 pub(super) fn list_tags(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {

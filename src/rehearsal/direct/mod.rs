@@ -1,0 +1,195 @@
+//! The way to the model without the SDK: the same operations, credentials and faults, without signing, wire and retries.
+//!
+//! A call costs microseconds instead of most of a millisecond, so that runs over thousands of users and days are possible.
+//! What the SDK adds (its retries, its reading of answers) is tested through the SDK. A fault here is what a caller sees
+//! when the SDK has given up.
+
+mod iam;
+mod organizations;
+mod secrets;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_credential_types::Credentials;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::answer::Reply;
+use super::clock::Clock;
+use super::cloud::Cloud;
+use super::request::{Members, Operation, Service};
+use super::signature::Proof;
+use super::xml::Xml;
+use crate::aws::{
+    Caller, Failure, FailureKind, Iam, Identity, Mailer, Organizations, OutgoingMail, SecretStore, Services, masked,
+};
+use crate::keys::{AccessKeyId, AccountId, SecretKey};
+
+/// As long as production waits for all attempts of one call.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// Credentials that act on the model. Clones are cheap.
+#[derive(Clone)]
+struct Actor {
+    cloud: Cloud,
+    credentials: Credentials,
+}
+
+impl fmt::Debug for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Actor")
+    }
+}
+
+impl Actor {
+    fn with(&self, credentials: Credentials) -> Self {
+        Self { cloud: self.cloud.clone(), credentials }
+    }
+
+    /// One call; `operation` reads `service:Operation`.
+    async fn ask(&self, operation: &'static str, about: impl fmt::Display, input: Value) -> Result<Answer, Failure> {
+        let (service, name) = operation.split_once(':').unwrap_or_default();
+        let Some(service) = Service::of_scope(service) else {
+            let error = ("InvalidRequest".to_owned(), format!("no service {service}"));
+            return Err(Failure::new(operation, about, FailureKind::Refused, error, None));
+        };
+        let called = Operation { service, name: name.to_owned() };
+        let input = Members::of_value(input);
+        let no_answer = |why: &str| (FailureKind::NoAnswer, (why.to_owned(), String::new()));
+        let answer = self.cloud.answer(Proof::Shown(&self.credentials), &called, &input);
+        let (kind, error) = match tokio::time::timeout(TIME_LIMIT, answer).await {
+            Ok(Ok(Ok(reply))) => return Ok(Answer { operation, about: about.to_string(), reply }),
+            Ok(Ok(Err(refusal))) => {
+                (FailureKind::of_answer(refusal.status, &refusal.code), (refusal.code, refusal.message))
+            }
+            Ok(Err(_lost)) => no_answer("ConnectionFailure"),
+            Err(_elapsed) => no_answer("Timeout"),
+        };
+        Err(Failure::new(operation, about, kind, error, None))
+    }
+}
+
+/// A success of one call.
+struct Answer {
+    operation: &'static str,
+    about: String,
+    reply: Reply,
+}
+
+impl Answer {
+    fn xml(self) -> Result<Xml, Failure> {
+        match self.reply {
+            Reply::Xml(xml) => Ok(xml),
+            _ => Err(Failure::incomplete(self.operation, self.about, "members")),
+        }
+    }
+
+    fn json(self) -> Value {
+        match self.reply {
+            Reply::Json(value) => value,
+            _ => Value::Null,
+        }
+    }
+}
+
+/// The services of the model, for one function.
+#[derive(Debug)]
+pub(super) struct DirectServices {
+    actor: Actor,
+    /// The function's own clock, which may be wrong.
+    clock: Clock,
+    secrets: secrets::DirectSecrets,
+}
+
+impl DirectServices {
+    /// `clock` is the one that the function reads.
+    pub(super) fn new(cloud: &Cloud, credentials: Credentials, clock: Clock) -> Self {
+        let actor = Actor { cloud: cloud.clone(), credentials };
+        Self { secrets: secrets::DirectSecrets::new(&actor), actor, clock }
+    }
+}
+
+#[async_trait]
+impl Services for DirectServices {
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.clock.sleep_for(duration).await;
+    }
+
+    fn secrets(&self) -> &dyn SecretStore {
+        &self.secrets
+    }
+
+    fn mailer(&self) -> &dyn Mailer {
+        self
+    }
+
+    fn own_identity(&self) -> Box<dyn Identity> {
+        Box::new(self.actor.clone())
+    }
+
+    async fn assume(&self, role_arn: &str, session_name: &str) -> Result<(Box<dyn Identity>, DateTime<Utc>), Failure> {
+        const OPERATION: &str = "sts:AssumeRole";
+        let input = json!({"RoleArn": role_arn, "RoleSessionName": session_name, "DurationSeconds": 3600});
+        let answer = self.actor.ask(OPERATION, role_arn, input).await?.xml()?;
+        let incomplete = || Failure::incomplete(OPERATION, role_arn, "credentials");
+        let session = answer.inside("Credentials").ok_or_else(incomplete)?;
+        let member = |name: &str| session.text_of(name).map(str::to_owned).ok_or_else(incomplete);
+        let expires = session.time_of("Expiration").ok_or_else(incomplete)?;
+        let credentials = Credentials::new(
+            member("AccessKeyId")?,
+            member("SecretAccessKey")?,
+            Some(member("SessionToken")?),
+            Some(expires.into()),
+            "AssumeRole",
+        );
+        Ok((Box::new(self.actor.with(credentials)), expires))
+    }
+
+    async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, Failure> {
+        const OPERATION: &str = "sts:GetCallerIdentity";
+        let about = format!("access key {id}");
+        let user = self.actor.with(Credentials::new(id.as_str(), secret.expose(), None, None, "KeyUnderTest"));
+        let answer = user.ask(OPERATION, &about, json!({})).await?.xml()?;
+        match (answer.text_of("Arn"), answer.text_of("Account")) {
+            (Some(arn), Some(account)) => Ok(Caller { arn: arn.to_owned(), account: account.to_owned() }),
+            _ => Err(Failure::incomplete(OPERATION, about, "ARN and account")),
+        }
+    }
+}
+
+impl Identity for Actor {
+    fn iam(&self, account: &AccountId) -> Arc<dyn Iam> {
+        Arc::new(iam::DirectIam::new(self, account.clone()))
+    }
+
+    fn organizations(&self) -> Box<dyn Organizations> {
+        Box::new(organizations::DirectOrganizations::new(self))
+    }
+}
+
+#[async_trait]
+impl Mailer for DirectServices {
+    async fn send(&self, mail: &OutgoingMail) -> Result<(), Failure> {
+        let OutgoingMail { from, to, subject, html, text } = mail;
+        let about = format!("a message to {}", masked(to));
+        let input = json!({
+            "FromEmailAddress": from.as_str(),
+            "Destination": { "ToAddresses": [to.as_str()] },
+            "Content": { "Simple": {
+                "Subject": { "Data": subject, "Charset": "UTF-8" },
+                "Body": {
+                    "Html": { "Data": html, "Charset": "UTF-8" },
+                    "Text": { "Data": text, "Charset": "UTF-8" },
+                },
+            }},
+        });
+        self.actor.ask("ses:SendEmail", about, input).await.map(drop)
+    }
+}

@@ -1,0 +1,53 @@
+//! Calls to the model's Organizations.
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::Actor;
+use crate::aws::{AccountPage, Failure, ListedAccount, Organizations, Usability};
+use crate::keys::AccountId;
+
+#[derive(Debug)]
+pub(super) struct DirectOrganizations(Actor);
+
+impl DirectOrganizations {
+    pub(super) fn new(actor: &Actor) -> Self {
+        Self(actor.clone())
+    }
+}
+
+#[async_trait]
+impl Organizations for DirectOrganizations {
+    async fn accounts(&self, next_token: Option<String>, at_most: usize) -> Result<AccountPage, Failure> {
+        const OPERATION: &str = "organizations:ListAccounts";
+        const ABOUT: &str = "the organization";
+        let input = json!({"NextToken": next_token, "MaxResults": at_most.clamp(1, 20)});
+        let answer = self.0.ask(OPERATION, ABOUT, input).await?.json();
+        let accounts = answer["Accounts"].as_array().into_iter().flatten().map(listed);
+        Ok(AccountPage {
+            accounts: accounts
+                .collect::<Option<Vec<_>>>()
+                .ok_or_else(|| Failure::incomplete(OPERATION, ABOUT, "account id"))?,
+            next_token: answer["NextToken"].as_str().map(str::to_owned),
+        })
+    }
+
+    async fn account(&self, id: &AccountId) -> Result<ListedAccount, Failure> {
+        const OPERATION: &str = "organizations:DescribeAccount";
+        let about = format!("account {id}");
+        let answer = self.0.ask(OPERATION, &about, json!({"AccountId": id.as_str()})).await?.json();
+        listed(&answer["Account"]).ok_or_else(|| Failure::incomplete(OPERATION, about, "account"))
+    }
+}
+
+fn listed(account: &Value) -> Option<ListedAccount> {
+    // `State` replaces `Status`, which counts only where the other is absent.
+    let state = account["State"].as_str().or(account["Status"].as_str()).unwrap_or("UNKNOWN");
+    let usability = if state == "ACTIVE" { Usability::Usable } else { Usability::Unusable(state.to_owned()) };
+    Some(ListedAccount {
+        id: account["Id"].as_str()?.parse().ok()?,
+        name: account["Name"].as_str().unwrap_or_default().to_owned(),
+        email: account["Email"].as_str().and_then(|email| email.parse().ok()),
+        usability,
+    })
+}

@@ -1,0 +1,208 @@
+//! Calls to the model's Secrets Manager.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::Actor;
+use crate::aws::{CURRENT, Failure, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretStore};
+use crate::keys::{AccountId, SecretName, VersionId};
+
+#[derive(Debug)]
+pub(super) struct DirectSecrets(Actor);
+
+impl DirectSecrets {
+    pub(super) fn new(actor: &Actor) -> Self {
+        Self(actor.clone())
+    }
+
+    async fn change(&self, operation: &'static str, id: &str, mut input: Value) -> Result<(), Failure> {
+        input["SecretId"] = json!(id);
+        self.0.ask(operation, id, input).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl SecretStore for DirectSecrets {
+    async fn describe(&self, id: &str) -> Result<Option<SecretDescription>, Failure> {
+        const OPERATION: &str = "secretsmanager:DescribeSecret";
+        let answer = match self.0.ask(OPERATION, id, json!({"SecretId": id})).await {
+            Err(failure) if failure.is_not_found() => return Ok(None),
+            answer => answer?.json(),
+        };
+        let described = description(&answer, &answer["VersionIdsToStages"]);
+        described.map(Some).ok_or_else(|| Failure::incomplete(OPERATION, id, "ARN and name"))
+    }
+
+    async fn of_account(&self, account: &AccountId) -> Result<Vec<SecretDescription>, Failure> {
+        let prefix = SecretName::account_prefix(account);
+        let about = format!("names starting with {prefix}");
+        let mut input = json!({
+            "Filters": [{"Key": "name", "Values": [prefix]}],
+            "IncludePlannedDeletion": true,
+            "MaxResults": 100,
+        });
+        let mut secrets = Vec::new();
+        loop {
+            let page = self.0.ask("secretsmanager:ListSecrets", &about, input.clone()).await?.json();
+            let entries = page["SecretList"].as_array().into_iter().flatten();
+            let entries = entries.filter_map(|entry| description(entry, &entry["SecretVersionsToStages"]));
+            secrets.extend(entries.filter(|secret| secret.name.user().account == *account));
+            match &page["NextToken"] {
+                Value::String(token) => input["NextToken"] = json!(token),
+                _ => return Ok(secrets),
+            }
+        }
+    }
+
+    async fn value(
+        &self,
+        id: &str,
+        version: Option<&VersionId>,
+        stage: Option<&str>,
+    ) -> Result<Option<Zeroizing<String>>, Failure> {
+        const OPERATION: &str = "secretsmanager:GetSecretValue";
+        let input = json!({"SecretId": id, "VersionId": version.map(VersionId::as_str), "VersionStage": stage});
+        match self.0.ask(OPERATION, id, input).await {
+            Err(failure) if failure.is_not_found() => Ok(None),
+            Err(failure) => Err(failure),
+            Ok(answer) => match answer.json()["SecretString"].take() {
+                Value::String(value) => Ok(Some(Zeroizing::new(value))),
+                _ => Err(Failure::incomplete(OPERATION, id, "text: the value is binary")),
+            },
+        }
+    }
+
+    async fn put_pending(
+        &self,
+        id: &str,
+        version: &VersionId,
+        value: &Zeroizing<String>,
+        rotation_token: Option<&str>,
+    ) -> Result<(), Failure> {
+        let input = json!({
+            "ClientRequestToken": version.as_str(),
+            "SecretString": value.as_str(),
+            "VersionStages": [PENDING],
+            "RotationToken": rotation_token,
+        });
+        self.change("secretsmanager:PutSecretValue", id, input).await
+    }
+
+    async fn move_current(&self, id: &str, from: Option<&VersionId>, to: &VersionId) -> Result<(), Failure> {
+        let from = from.map(VersionId::as_str);
+        let input = json!({"VersionStage": CURRENT, "MoveToVersionId": to.as_str(), "RemoveFromVersionId": from});
+        self.change("secretsmanager:UpdateSecretVersionStage", id, input).await
+    }
+
+    async fn remove_pending(&self, id: &str, version: &VersionId) -> Result<(), Failure> {
+        let input = json!({"VersionStage": PENDING, "RemoveFromVersionId": version.as_str()});
+        self.change("secretsmanager:UpdateSecretVersionStage", id, input).await
+    }
+
+    async fn create(&self, secret: NewSecret<'_>) -> Result<(), Failure> {
+        let NewSecret { name, version, description, kms_key, placeholder, tags } = secret;
+        let input = json!({
+            "Name": name.to_string(),
+            "ClientRequestToken": version.as_str(),
+            "Description": description,
+            "KmsKeyId": kms_key,
+            "SecretString": placeholder,
+            "Tags": as_tags(&tags),
+        });
+        self.0.ask("secretsmanager:CreateSecret", name, input).await.map(drop)
+    }
+
+    async fn tag(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), Failure> {
+        if tags.is_empty() {
+            return Ok(());
+        }
+        self.change("secretsmanager:TagResource", id, json!({"Tags": as_tags(tags)})).await
+    }
+
+    async fn untag(&self, id: &str, names: &[&str]) -> Result<(), Failure> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.change("secretsmanager:UntagResource", id, json!({"TagKeys": names})).await
+    }
+
+    async fn policy(&self, id: &str) -> Result<Option<String>, Failure> {
+        let answer = self.0.ask("secretsmanager:GetResourcePolicy", id, json!({"SecretId": id})).await?;
+        Ok(answer.json()["ResourcePolicy"].as_str().map(str::to_owned))
+    }
+
+    async fn put_policy(&self, id: &str, policy: &str) -> Result<(), Failure> {
+        let input = json!({"ResourcePolicy": policy, "BlockPublicPolicy": true});
+        self.change("secretsmanager:PutResourcePolicy", id, input).await
+    }
+
+    async fn configure_rotation(&self, id: &str, function: &str, days: i64, rotate_now: bool) -> Result<(), Failure> {
+        let input = json!({
+            "RotationLambdaARN": function,
+            "RotationRules": {"AutomaticallyAfterDays": days},
+            "RotateImmediately": rotate_now,
+        });
+        self.change("secretsmanager:RotateSecret", id, input).await
+    }
+
+    async fn rotate(&self, id: &str) -> Result<(), Failure> {
+        self.change("secretsmanager:RotateSecret", id, json!({})).await
+    }
+
+    async fn cancel_rotation(&self, id: &str) -> Result<(), Failure> {
+        self.change("secretsmanager:CancelRotateSecret", id, json!({})).await
+    }
+
+    async fn set_kms_key(&self, id: &str, kms_key: &str) -> Result<(), Failure> {
+        self.change("secretsmanager:UpdateSecret", id, json!({"KmsKeyId": kms_key})).await
+    }
+
+    async fn schedule_deletion(&self, id: &str, recovery_window_days: i64) -> Result<(), Failure> {
+        let input = json!({"RecoveryWindowInDays": recovery_window_days});
+        self.change("secretsmanager:DeleteSecret", id, input).await
+    }
+
+    async fn restore(&self, id: &str) -> Result<(), Failure> {
+        self.change("secretsmanager:RestoreSecret", id, json!({})).await
+    }
+}
+
+/// What a description and an entry of a list have in common, and the labels, which they name differently.
+fn description(entry: &Value, stages: &Value) -> Option<SecretDescription> {
+    let text = |name: &str| entry[name].as_str().map(str::to_owned);
+    let rules = &entry["RotationRules"];
+    let tag = |tag: &Value| Some((tag["Key"].as_str()?.to_owned(), tag["Value"].as_str()?.to_owned()));
+    let labels =
+        |labels: &Value| labels.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let stages = stages.as_object().into_iter().flatten();
+    Some(SecretDescription {
+        arn: text("ARN")?,
+        name: entry["Name"].as_str()?.parse().ok()?,
+        kms_key: text("KmsKeyId"),
+        rotation_enabled: entry["RotationEnabled"].as_bool().unwrap_or_default(),
+        schedule: RotationSchedule {
+            function: text("RotationLambdaARN"),
+            days: rules["AutomaticallyAfterDays"].as_i64(),
+            expression: rules["ScheduleExpression"].as_str().map(str::to_owned),
+        },
+        next_rotation: time(&entry["NextRotationDate"]),
+        deleted: time(&entry["DeletedDate"]),
+        tags: entry["Tags"].as_array().into_iter().flatten().filter_map(tag).collect(),
+        stages: stages.map(|(version, stages)| (version.clone(), labels(stages))).collect(),
+    })
+}
+
+/// Seconds since the epoch, with fractions.
+fn time(value: &Value) -> Option<DateTime<Utc>> {
+    let milliseconds = value.as_f64()? * 1000.0;
+    #[expect(clippy::cast_possible_truncation, reason = "a date in milliseconds is far below the limits of i64")]
+    DateTime::from_timestamp_millis(milliseconds as i64)
+}
+
+fn as_tags(tags: &BTreeMap<String, String>) -> Vec<Value> {
+    tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect()
+}
