@@ -2,7 +2,10 @@
 
 use std::io::Write;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use tabled::Table;
+use tabled::builder::Builder;
+use tabled::settings::Style;
+use tabled::settings::style::HorizontalLine;
 
 use super::Result;
 use super::mails::Written;
@@ -29,30 +32,40 @@ pub(super) fn print(out: &mut dyn Write, outcome: &Outcome, written: &Written) -
 }
 
 fn standings(outcome: &Outcome) -> Table {
-    let mut table = table(&["account", "user", "shows", "keys", "secret"]);
+    let mut rows = header(["account", "user", "shows", "keys", "secret"]);
     for standing in &outcome.standings {
         let keys = if standing.keys.is_empty() { "none".to_owned() } else { standing.keys.join("\n") };
-        table.add_row([&standing.account, &standing.user, &standing.shows, &keys, &standing.secret]);
+        rows.push_record([&standing.account, &standing.user, &standing.shows, &keys, &standing.secret]);
     }
-    table
+    drawn(rows)
 }
 
 fn invariants(outcome: &Outcome) -> Table {
-    let mut table = table(&["", "invariant", "checks", "holds"]);
+    let mut rows = header(["", "invariant", "checks", "holds"]);
     for (letter, words) in INVARIANTS {
         let checks = outcome.checks.get(&letter).copied().unwrap_or_default();
         let broken = outcome.violations.iter().filter(|violation| violation.invariant == letter).count();
         let holds = if broken == 0 { "yes".to_owned() } else { format!("BROKEN {broken} times") };
-        table.add_row([letter.to_string(), words.to_owned(), checks.to_string(), holds]);
+        rows.push_record([letter.to_string(), words.to_owned(), checks.to_string(), holds]);
     }
-    table
+    drawn(rows)
 }
 
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header);
+fn header<const COLUMNS: usize>(names: [&str; COLUMNS]) -> Builder {
+    let mut rows = Builder::new();
+    rows.push_record(names);
+    rows
+}
+
+/// A line above, below and under the header; none between rows, so that a user's two keys read as one row.
+fn drawn(rows: Builder) -> Table {
+    let mut table = rows.build();
+    table.with(
+        Style::empty()
+            .vertical(' ')
+            .top('─')
+            .bottom('─')
+            .horizontals([(1, HorizontalLine::new('─').intersection('─'))]),
+    );
     table
 }
