@@ -35,6 +35,15 @@ impl Clock {
         Self(Kind::Shifted { offset_ms: watch::Sender::new(0) })
     }
 
+    /// A clock of its own that shows the same time now.
+    #[must_use]
+    pub fn forked(&self) -> Self {
+        match &self.0 {
+            Kind::Virtual { .. } => Self::starting_at(self.now()),
+            Kind::Shifted { offset_ms } => Self(Kind::Shifted { offset_ms: watch::Sender::new(*offset_ms.borrow()) }),
+        }
+    }
+
     /// The time that this clock shows.
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {

@@ -82,10 +82,22 @@ tokio::task_local! {
 impl Cloud {
     /// An empty world in partition `aws`, region `us-east-1`. The same seed and the same calls give the same ids.
     pub fn new(clock: Clock, seed: u64) -> Self {
+        Self::of(clock, World::new(seed))
+    }
+
+    /// A copy of the whole world, on a clock of its own that shows the same time: both go on without each other, and the
+    /// same calls give the same ids in both. The copy has no faults, and no rotation functions: theirs call this cloud.
+    /// [`super::Deployment::on_fork`] brings keywheel along.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self::of(self.clock().forked(), self.world().forked())
+    }
+
+    fn of(clock: Clock, world: World) -> Self {
         Self {
             inner: Arc::new(Inner {
                 clock,
-                world: Mutex::new(World::new(seed)),
+                world: Mutex::new(world),
                 faults: Faults::default(),
                 stops: watch::Sender::new(0),
                 functions: Mutex::default(),

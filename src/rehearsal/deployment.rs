@@ -67,11 +67,21 @@ impl Deployment {
             cloud.add_account(&primary, "security", Some("security@example.com"));
         }
         cloud.add_kms_key(settings.kms_key.as_deref().unwrap_or(KMS_KEY));
+        Ok(Self::connected(transport, cloud, settings, Arc::new(templates)))
+    }
+
+    fn connected(transport: Transport, cloud: &Cloud, settings: Arc<Settings>, templates: Arc<Templates>) -> Self {
         let sweeper = aws(transport, cloud, Function::Sweeper, &settings);
         let rotation_aws = aws(transport, cloud, Function::Rotation, &settings);
         let rotation = Arc::new(DeployedRotation { aws: rotation_aws, settings: settings.clone() });
         cloud.set_rotation_function(settings.rotation_function_arn.as_deref().unwrap_or(FUNCTION_ARN), rotation);
-        Ok(Self { cloud: cloud.clone(), settings, templates: Arc::new(templates), transport, sweeper })
+        Self { cloud: cloud.clone(), settings, templates, transport, sweeper }
+    }
+
+    /// The same deployment on a fork of its cloud, with functions that start cold: no session is carried over.
+    #[must_use]
+    pub fn on_fork(&self) -> Self {
+        Self::connected(self.transport, &self.cloud.fork(), self.settings.clone(), self.templates.clone())
     }
 
     /// The same deployment with other settings, as after a new `sam deploy`.

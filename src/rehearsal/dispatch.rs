@@ -111,6 +111,7 @@ impl Cloud {
             operation: &operation.name,
             account: &account,
             names: &|text| input.mention(text),
+            content: &|| request::content(proof.access_key_id(), operation, input),
         })
     }
 

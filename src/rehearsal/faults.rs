@@ -51,6 +51,13 @@ pub enum Occurrence {
     Nth(u64),
     /// Every one.
     Every,
+    /// The n-th one, and those after it that send the very same again, so many in all: one call with its retries.
+    Repeated {
+        /// Which one is the first (1 is the next).
+        nth: u64,
+        /// How many are hit, the first included.
+        times: u64,
+    },
 }
 
 /// A fault and the calls that it hits.
@@ -90,6 +97,13 @@ impl Fault {
         self
     }
 
+    /// The n-th call and its retries instead of the next: calls that send the very same, so many in all.
+    #[must_use]
+    pub fn repeated(mut self, nth: u64, times: u64) -> Self {
+        self.nth = Occurrence::Repeated { nth, times };
+        self
+    }
+
     /// Every call instead of the next.
     #[must_use]
     pub fn every(mut self) -> Self {
@@ -125,6 +139,8 @@ pub(crate) struct Target<'a> {
     pub(crate) operation: &'a str,
     pub(crate) account: &'a str,
     pub(crate) names: &'a dyn Fn(&str) -> bool,
+    /// What the call sends, in short: the same for its retries.
+    pub(crate) content: &'a dyn Fn() -> u64,
 }
 
 #[derive(Debug)]
@@ -132,6 +148,8 @@ struct Planted {
     id: u64,
     fault: Fault,
     seen: u64,
+    /// What the first call that was hit sent.
+    hit_content: Option<u64>,
     fired: Arc<AtomicU64>,
 }
 
@@ -144,6 +162,7 @@ impl Planted {
         self.seen += 1;
         let hit = match (self.fault.nth, &self.fault.kind) {
             (Occurrence::Every, _) => true,
+            (Occurrence::Repeated { nth, times }, _) => self.repeats(nth, times, call),
             (Occurrence::Nth(n), FaultKind::Throttle { times }) => (n..n.saturating_add(*times)).contains(&self.seen),
             (Occurrence::Nth(n), _) => self.seen == n,
         };
@@ -151,6 +170,17 @@ impl Planted {
             self.fired.fetch_add(1, Ordering::Relaxed);
         }
         hit
+    }
+}
+
+impl Planted {
+    fn repeats(&mut self, nth: u64, times: u64, call: &Target<'_>) -> bool {
+        if self.seen == nth {
+            self.hit_content = Some((call.content)());
+            return true;
+        }
+        let hit_so_far = self.fired.load(Ordering::Relaxed);
+        (1..times).contains(&hit_so_far) && self.hit_content == Some((call.content)())
     }
 }
 
@@ -171,7 +201,7 @@ impl Faults {
         plan.next_id += 1;
         let id = plan.next_id;
         let fired = Arc::new(AtomicU64::new(0));
-        plan.planted.push(Planted { id, fault, seen: 0, fired: Arc::clone(&fired) });
+        plan.planted.push(Planted { id, fault, seen: 0, hit_content: None, fired: Arc::clone(&fired) });
         FaultHandle { id, fired, faults: self.clone() }
     }
 

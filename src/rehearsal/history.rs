@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::cloud::Cloud;
+use super::rotation::rotation_under_way;
 use super::state::{AccessKey, User, World};
 
 /// What happened to a key.
@@ -40,6 +41,8 @@ pub struct KeyEvent {
     pub change: KeyChange,
     /// The ARN of the caller; `None` for a person.
     pub by: Option<String>,
+    /// The token of the rotation whose step it happened in.
+    pub rotation: Option<String>,
     /// The key's status before; `Active` for one just made.
     pub status_before: String,
     /// Whether the key was ever used.
@@ -76,6 +79,7 @@ impl World {
             key: before.id.clone(),
             change,
             by: by.map(str::to_owned),
+            rotation: rotation_under_way(),
             status_before: before.status.clone(),
             used: before.last_use.is_some(),
             others,

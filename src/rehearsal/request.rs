@@ -1,6 +1,7 @@
 //! A request off the wire, parsed: which service and operation, signed by whom, and its input members.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde_json::{Map, Value};
 
@@ -118,6 +119,14 @@ pub(crate) struct Request {
     pub(crate) operation: Operation,
     pub(crate) authorization: Authorization,
     pub(crate) input: Members,
+}
+
+/// A number that is the same for every attempt at a call, and for no other call.
+pub(crate) fn content(access_key_id: &str, operation: &Operation, input: &Members) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (operation.service.name(), &operation.name, access_key_id).hash(&mut hasher);
+    serde_json::to_string(&input.0).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A request that cannot be handled, with the service whose protocol the answer takes.

@@ -20,6 +20,16 @@ const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecr
 /// How long the schedule leaves a secret alone whose rotation failed. AWS does not document it.
 const PAUSE_AFTER_FAILURE: TimeDelta = TimeDelta::hours(24);
 
+tokio::task_local! {
+    /// The token of the rotation whose step runs.
+    static ROTATION: String;
+}
+
+/// The token of the rotation that the call under way belongs to.
+pub(crate) fn rotation_under_way() -> Option<String> {
+    ROTATION.try_with(Clone::clone).ok()
+}
+
 /// A rotation function as Secrets Manager invokes it.
 pub trait RotationFunction: Send + Sync {
     /// Runs one step. `event` is Secrets Manager's own; the invocation is dropped at `deadline`.
@@ -254,6 +264,7 @@ impl Cloud {
         let deadline = self.clock().now() + delta(limit);
         // Invoked inside the watched future, so that calls made before its first await are watched too.
         let invocation = self.until_stopped(async move { function.invoke(event, deadline).await });
+        let invocation = ROTATION.scope(job.token.clone(), invocation);
         match tokio::time::timeout(limit, invocation).await {
             Ok(Ok(result)) => result,
             Ok(Err(Stopped)) => Err("the function was stopped".to_owned()),

@@ -47,7 +47,7 @@ pub struct Mail {
     pub message_id: String,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outbox {
     pub(crate) mails: VecDeque<Mail>,
 }

@@ -87,7 +87,7 @@ impl fmt::Debug for AccessKey {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct User {
     pub(crate) name: String,
     pub(crate) path: String,
@@ -100,7 +100,7 @@ pub(crate) struct User {
     pub(crate) deleted_keys: Vec<(DateTime<Utc>, AccessKey)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) name: String,
     pub(crate) id: String,
@@ -111,20 +111,20 @@ pub(crate) struct Group {
     pub(crate) grants_reads: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Role {
     pub(crate) name: String,
     pub(crate) id: String,
     pub(crate) trusts: Vec<String>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CredentialReport {
     pub(crate) started: DateTime<Utc>,
     pub(crate) content: String,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Account {
     pub(crate) id: String,
     pub(crate) name: String,
@@ -157,7 +157,7 @@ impl Account {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Organization {
     pub(crate) id: String,
     pub(crate) management: Option<String>,
@@ -181,7 +181,7 @@ impl fmt::Debug for Session {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) partition: String,
     pub(crate) region: String,
@@ -228,6 +228,16 @@ impl World {
             running: Vec::new(),
             serial: 0,
         }
+    }
+
+    /// A copy that goes on alone. What runs in this world is driven by somebody who knows only this one: in the copy it
+    /// waits in the queue.
+    pub(crate) fn forked(&self) -> Self {
+        let mut copy = self.clone();
+        for job in std::mem::take(&mut copy.running).into_iter().rev() {
+            copy.rotations.push_front(job);
+        }
+        copy
     }
 
     pub(crate) fn next_serial(&mut self) -> u64 {

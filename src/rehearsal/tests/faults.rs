@@ -126,3 +126,39 @@ async fn the_same_seed_gives_the_same_ids() {
     let ids = |cloud: &Cloud| cloud.users(MEMBER).into_iter().map(|it| it.id).collect::<Vec<_>>();
     assert_eq!(ids(&with_bot()), ids(&with_bot()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_fault_hits_one_call_and_its_retries_and_no_other() {
+    let cloud = with_bot();
+    cloud.add_user(MEMBER, "other", "/");
+    let client = iam_client(&cloud);
+    let list = |name: &str| client.list_access_keys().user_name(name).send();
+    let down = || FaultKind::ErrorBefore { status: 500, code: "ServiceFailure".to_owned(), message: String::new() };
+    let handle = cloud.faults().inject(Fault::on("*", "*", down()).repeated(2, 3));
+    list("bot").await.expect("the first is not hit");
+    assert_eq!(code(list("other").await), "ServiceFailure", "retried in vain");
+    assert_eq!((handle.fired(), cloud.call_count()), (3, 4));
+    list("other").await.expect("over");
+    cloud.faults().inject(Fault::on("*", "*", down()).repeated(1, 2));
+    let (one, two) = tokio::join!(list("bot"), list("other"));
+    two.expect("another call at the same time is not hit");
+    one.expect("the third attempt");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fork_goes_on_alone_from_the_same_state() {
+    let cloud = with_bot();
+    cloud.clock().advance(Duration::from_hours(24)).await;
+    let fork = cloud.fork();
+    assert_eq!(fork.clock().now(), cloud.clock().now());
+    cloud.faults().inject(Fault::on("*", "*", FaultKind::AccessDenied).every());
+    let made = iam_client(&fork).create_access_key().user_name("bot").send().await.expect("no faults here");
+    assert_eq!((keys(&fork), keys(&cloud)), (1, 0));
+    cloud.faults().clear();
+    fork.clock().advance(Duration::from_hours(1)).await;
+    let again = iam_client(&cloud.fork()).create_access_key().user_name("bot").send().await.expect("made");
+    let id = |made: &aws_sdk_iam::operation::create_access_key::CreateAccessKeyOutput| {
+        made.access_key().map(|key| key.access_key_id.clone())
+    };
+    assert_eq!(id(&made), id(&again), "the same state and the same calls give the same ids");
+}
