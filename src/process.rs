@@ -7,7 +7,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -18,17 +18,36 @@ use crate::settings::{Function, InvalidSettings, Settings};
 
 /// Writes the log to standard output, one JSON object a line. Metrics stand there as they are: CloudWatch reads them
 /// only without a frame.
+pub fn start_log() {
+    log(production_levels(), std::io::stdout).init();
+}
+
+/// Which lines are written.
 ///
 /// Other crates' lines start at warnings: at lower levels the AWS SDK writes requests and answers down, and in these
-/// are secrets.
-pub fn start_log() {
-    let levels = Targets::new().with_target("keywheel", Level::INFO).with_default(Level::WARN);
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
-    let metrics = tracing_subscriber::fmt::layer().event_format(MessageAlone);
+/// are secrets. One of its errors repeats an earlier error with all that AWS said in it, and says nothing that our own
+/// lines do not say.
+pub(crate) fn production_levels() -> Targets {
+    Targets::new()
+        .with_target("keywheel", Level::INFO)
+        .with_target("aws_smithy_runtime_api::client::interceptors::context", LevelFilter::OFF)
+        .with_default(Level::WARN)
+}
+
+/// The log as [`start_log`] writes it, at other levels or to another place.
+pub(crate) fn log<W>(levels: Targets, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_writer(writer.clone());
+    let bare = tracing_subscriber::fmt::layer().event_format(MessageAlone).with_writer(writer);
     tracing_subscriber::registry()
         .with(lines.with_filter(levels.with_target(metrics::TARGET, LevelFilter::OFF)))
-        .with(metrics.with_filter(Targets::new().with_target(metrics::TARGET, Level::INFO)))
-        .init();
+        .with(bare.with_filter(Targets::new().with_target(metrics::TARGET, Level::INFO)))
 }
 
 /// Writes an event's message, and nothing else.

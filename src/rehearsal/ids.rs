@@ -7,8 +7,19 @@ const LETTERS_AND_DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 const SECRET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const HEX: &[u8] = b"0123456789abcdef";
 
+/// What every secret of the model begins and ends with, whatever kind it is: one search finds any of them, also where
+/// only its first or its last characters are shown ([`super::leaks`]). Letters alone, so that no escaping changes it;
+/// in both cases, so that no unique id or UUID can have it by chance.
+pub(crate) const MARK: &str = "sEcReT";
+
 fn draw(rng: &mut fastrand::Rng, alphabet: &[u8], length: usize) -> String {
     repeat_with(|| char::from(alphabet[rng.usize(..alphabet.len())])).take(length).collect()
+}
+
+/// A secret text of this length between two marks.
+fn secret(rng: &mut fastrand::Rng, alphabet: &[u8], length: usize) -> String {
+    let drawn = draw(rng, alphabet, length);
+    format!("{MARK}{}{MARK}", &drawn[MARK.len()..length - MARK.len()])
 }
 
 /// A unique id: `prefix` (AKIA, ASIA, AIDA, AROA, AGPA) and 16 characters.
@@ -17,14 +28,14 @@ pub(crate) fn unique_id(rng: &mut fastrand::Rng, prefix: &str) -> String {
     format!("{prefix}{}", draw(rng, BASE32, 16))
 }
 
-/// A secret access key of 40 characters.
+/// A secret access key of 40 characters, marked.
 pub(crate) fn secret_access_key(rng: &mut fastrand::Rng) -> String {
-    draw(rng, SECRET, 40)
+    secret(rng, SECRET, 40)
 }
 
-/// A session token; real ones are longer and their length is not documented.
+/// A session token, marked; real ones are longer and their length is not documented.
 pub(crate) fn session_token(rng: &mut fastrand::Rng) -> String {
-    format!("IQoJ{}", draw(rng, SECRET, 156))
+    format!("IQoJ{}", secret(rng, SECRET, 156))
 }
 
 /// The six characters that end a secret's ARN.
@@ -38,9 +49,10 @@ pub(crate) fn organization_id(rng: &mut fastrand::Rng) -> String {
     format!("o-{}", draw(rng, LETTERS_AND_DIGITS, 10).to_ascii_lowercase())
 }
 
-/// A rotation token of 64 characters.
+/// A rotation token of 64 characters, marked: 36 to 256 letters, digits and hyphens are legal.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
 pub(crate) fn rotation_token(rng: &mut fastrand::Rng) -> String {
-    draw(rng, LETTERS_AND_DIGITS, 64)
+    secret(rng, LETTERS_AND_DIGITS, 64)
 }
 
 /// A random id in the form of a UUID of version 4.

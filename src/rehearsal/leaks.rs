@@ -1,0 +1,314 @@
+//! Whether a secret of the model stands anywhere that people read: the log, panics, mails, answers, errors, `Debug`.
+//!
+//! Every secret access key, session token and rotation token that the model makes begins and ends with the same mark.
+//! Whoever drives keywheel on the model calls [`Leaks::watch`] first and [`Leaks::found`] last:
+//!
+//! ```text
+//! let leaks = Leaks::watch();
+//! let answer = deployment.sweep(json!({})).await;
+//! leaks.scan_debug("answer of the sweep", &answer);
+//! leaks.scan_cloud(deployment.cloud());
+//! assert_eq!(leaks.found(), []);
+//! ```
+
+use std::cell::RefCell;
+use std::fmt::{self, Write as _};
+use std::io;
+use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tracing::Level;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::cloud::Cloud;
+use super::ids::MARK;
+use crate::process;
+
+/// Leaks that are kept; more of them say nothing new.
+const MOST_LEAKS: usize = 100;
+/// Characters before a leak that are shown of its place.
+const SHOWN: usize = 80;
+
+/// A secret that was found where it must not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leak {
+    /// Where: `log`, `panic`, or what the caller named.
+    pub place: String,
+    /// In which form: as text, bytes, hexadecimal or base64.
+    pub form: &'static str,
+    /// What stands before it. The secret itself is not repeated.
+    pub after: String,
+}
+
+/// Watches the log of this thread, and the panics on it, until it is dropped. Other texts are handed to it.
+///
+/// The log is production's own, formatter included ([`process::start_log`]); keywheel's lines come down to `TRACE`,
+/// those of other crates at production's levels.
+#[must_use = "it watches until it is dropped"]
+pub struct Leaks {
+    seen: Arc<Seen>,
+    _log: DefaultGuard,
+}
+
+#[derive(Default)]
+struct Seen(Mutex<Found>);
+
+#[derive(Default)]
+struct Found {
+    lines: usize,
+    texts: usize,
+    leaks: Vec<Leak>,
+}
+
+thread_local! {
+    /// Who watches this thread, the latest last.
+    static WATCHING: RefCell<Vec<Arc<Seen>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Leaks {
+    /// Starts to watch.
+    pub fn watch() -> Self {
+        Self::at(process::production_levels().with_target("keywheel", Level::TRACE))
+    }
+
+    /// Watches with everything in the log that any crate writes: what production keeps out, and why.
+    pub fn watch_all_levels() -> Self {
+        Self::at(Targets::new().with_default(LevelFilter::TRACE))
+    }
+
+    fn at(levels: Targets) -> Self {
+        let seen = Arc::<Seen>::default();
+        watch_panics();
+        WATCHING.with_borrow_mut(|watching| watching.push(Arc::clone(&seen)));
+        let log = tracing::subscriber::set_default(process::log(levels, Log(Arc::clone(&seen))));
+        Self { seen, _log: log }
+    }
+
+    /// Looks for secrets in a text that was shown at that place.
+    pub fn scan(&self, place: &str, text: &str) {
+        self.seen.text(place, text);
+    }
+
+    /// The same for the `Debug` of a value, in both of its layouts.
+    pub fn scan_debug(&self, place: &str, value: &dyn fmt::Debug) {
+        self.scan(place, &format!("{value:?}"));
+        self.scan(place, &format!("{value:#?}"));
+    }
+
+    /// All that the model was told and others can read: mails, events, calls, users, tags, policies, rotation errors.
+    /// The values of the secrets are what is to be kept, and are not looked at.
+    pub fn scan_cloud(&self, cloud: &Cloud) {
+        for mail in cloud.mails() {
+            self.scan("mail", &format!("{mail:?}"));
+        }
+        for event in cloud.events() {
+            self.scan("event", &event.to_string());
+        }
+        for call in cloud.calls() {
+            self.scan("call", &format!("{call:?}"));
+        }
+        for account in cloud.account_ids() {
+            self.scan("users", &format!("{:?}", cloud.users(&account)));
+        }
+        self.scan("secrets", &format!("{:?}", cloud.secrets()));
+        self.scan("keys", &format!("{:?}", cloud.key_history(0)));
+    }
+
+    /// The leaks so far; the first hundred of them.
+    pub fn found(&self) -> Vec<Leak> {
+        self.seen.found().leaks.clone()
+    }
+
+    /// Lines of the log that were looked at: none would mean that nothing was watched.
+    pub fn lines(&self) -> usize {
+        self.seen.found().lines
+    }
+
+    /// Texts that were handed over, and messages of panics.
+    pub fn texts(&self) -> usize {
+        self.seen.found().texts
+    }
+}
+
+impl Drop for Leaks {
+    fn drop(&mut self) {
+        WATCHING.with_borrow_mut(|watching| watching.retain(|it| !Arc::ptr_eq(it, &self.seen)));
+    }
+}
+
+impl Seen {
+    fn found(&self) -> std::sync::MutexGuard<'_, Found> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn text(&self, place: &str, text: &str) {
+        self.found().texts += 1;
+        self.look(place, text);
+    }
+
+    fn look(&self, place: &str, text: &str) {
+        for (form, mark) in FORMS.iter() {
+            let Some(at) = text.find(mark) else { continue };
+            let mut found = self.found();
+            if found.leaks.len() < MOST_LEAKS {
+                found.leaks.push(Leak { place: place.to_owned(), form, after: before(&text[..at]) });
+            }
+        }
+    }
+}
+
+/// The end of what stands before a mark, without what may be the middle of the secret.
+fn before(text: &str) -> String {
+    let is_secret = |c: char| c.is_ascii_alphanumeric() || "+/=-_".contains(c);
+    let kept: Vec<char> = text.trim_end_matches(is_secret).chars().rev().take(SHOWN).collect();
+    kept.into_iter().rev().collect()
+}
+
+/// The mark in the forms in which a secret can be written down. In base64 its place among three bytes decides.
+static FORMS: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
+    let bytes: Vec<String> = MARK.bytes().map(|byte| byte.to_string()).collect();
+    let mut hex = String::new();
+    for byte in MARK.bytes() {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    let mut forms = vec![
+        ("text", MARK.to_owned()),
+        ("bytes", bytes.join(", ")),
+        ("bytes", bytes.join(",")),
+        ("bytes", bytes.join(",\n    ")),
+        ("hexadecimal", hex.to_uppercase()),
+        ("hexadecimal", hex),
+    ];
+    forms.extend((0..3).map(|shift| ("base64", base64_core(shift))));
+    forms
+});
+
+/// The characters that the mark alone decides when so many bytes stand before it.
+fn base64_core(shift: usize) -> String {
+    let encoded = STANDARD.encode([&vec![0; shift], MARK.as_bytes()].concat());
+    let (start, end) = ((shift * 8).div_ceil(6), (shift + MARK.len()) * 8 / 6);
+    encoded[start..end].to_owned()
+}
+
+#[derive(Clone)]
+struct Log(Arc<Seen>);
+
+impl<'w> MakeWriter<'w> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'w self) -> Self {
+        self.clone()
+    }
+}
+
+impl io::Write for Log {
+    /// One event comes in one piece.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.found().lines += 1;
+        self.0.look("log", &String::from_utf8_lossy(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A panic's message is written to standard error, and Lambda's runtime answers it.
+fn watch_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let earlier = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let message = panic.payload_as_str().unwrap_or_default();
+            // Nothing is borrowed while a watch only looks; a panic in between is passed over rather than doubled.
+            let watching = WATCHING.with(|it| it.try_borrow().map(|it| it.clone()).unwrap_or_default());
+            watching.iter().for_each(|seen| seen.text("panic", message));
+            earlier(panic);
+        }));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rehearsal::ids;
+
+    fn secrets() -> [String; 3] {
+        let mut rng = fastrand::Rng::with_seed(5);
+        [ids::secret_access_key(&mut rng), ids::session_token(&mut rng), ids::rotation_token(&mut rng)]
+    }
+
+    fn scanned(text: &str) -> Vec<Leak> {
+        let leaks = Leaks::watch();
+        leaks.scan("test", text);
+        leaks.found()
+    }
+
+    #[test]
+    fn the_secrets_of_the_model_keep_to_what_aws_makes() {
+        let [key, session, rotation] = secrets();
+        assert_eq!((key.len(), session.len(), rotation.len()), (40, 160, 64));
+        for text in [&key, &session] {
+            assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte)), "{text}");
+        }
+        assert!(rotation.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{rotation}");
+    }
+
+    #[test]
+    fn a_planted_leak_is_found_in_every_form() {
+        for secret in secrets() {
+            let bytes = secret.as_bytes();
+            for text in [
+                format!("the key is {secret}."),
+                serde_json::json!({ "SecretAccessKey": secret }).to_string(),
+                form_urlencoded::byte_serialize(bytes).collect(),
+                format!("{bytes:?}"),
+                format!("{bytes:#?}"),
+                bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02X}")),
+                STANDARD.encode(format!("a{secret}")),
+                STANDARD.encode(format!("ab{secret}")),
+                STANDARD.encode(format!("abc{secret}")),
+                secret[..12].to_owned(),
+                secret[secret.len() - 6..].to_owned(),
+            ] {
+                assert!(!scanned(&text).is_empty(), "{text}");
+            }
+        }
+        assert_eq!(scanned("no secret, SecretAccessKey, SECRET"), []);
+    }
+
+    #[test]
+    fn a_leak_in_the_log_is_found_at_every_level_and_says_where_it_is() {
+        let (leaks, [key, ..]) = (Leaks::watch(), secrets());
+        tracing::trace!(target: "keywheel::rotation", key, "made");
+        let found = leaks.found();
+        assert_eq!((found.len(), leaks.lines()), (1, 1));
+        assert!(found[0].place == "log" && found[0].after.contains("made"), "{found:?}");
+        assert!(!format!("{found:?}").contains(&key[6..30]), "the report of a leak is none");
+        tracing::info!(target: crate::metrics::TARGET, "{key}");
+        tracing::warn!(target: "another::crate", key);
+        assert_eq!((leaks.found().len(), leaks.lines()), (3, 3));
+    }
+
+    #[test]
+    fn lines_that_production_does_not_write_are_not_looked_at() {
+        let (leaks, [key, ..]) = (Leaks::watch(), secrets());
+        tracing::info!(target: "aws_smithy_runtime::client::orchestrator", key);
+        tracing::error!(target: "aws_smithy_runtime_api::client::interceptors::context", key);
+        assert_eq!((leaks.found(), leaks.lines()), (vec![], 0));
+    }
+
+    #[test]
+    fn a_leak_in_a_panic_is_found_on_the_thread_that_is_watched() {
+        let (leaks, [key, ..]) = (Leaks::watch(), secrets());
+        std::thread::spawn(|| panic!("{}", secrets()[0])).join().expect_err("it panicked");
+        assert_eq!(leaks.found(), []);
+        std::panic::catch_unwind(|| panic!("no key but {key}")).expect_err("it panicked");
+        let found = leaks.found();
+        assert!(found.len() == 1 && found[0].place == "panic", "{found:?}");
+    }
+}
