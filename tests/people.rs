@@ -1,6 +1,6 @@
 //! What people do meanwhile: they enable, disable and delete keys, delete users and make them again.
 
-use keywheel::rehearsal::{Fault, UserKey};
+use keywheel::rehearsal::{Fault, KeyView, UserKey};
 use serde_json::json;
 
 use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse};
@@ -308,5 +308,44 @@ fn the_key_in_the_secret_is_kept_when_a_person_rolls_a_rotation_back() {
             assert!(in_secret.is_active(), "readers have a key that works: {answer}");
         }
         assert!(reported, "a person has to say which key is needed");
+    });
+}
+
+/// The steps of `docs/threat-model.md`: a thief could read the next key with the stolen one, and nobody but the user can.
+#[test]
+fn after_a_theft_a_key_made_by_hand_carries_over_to_a_new_one() {
+    rehearse(async {
+        for both_slots_are_taken in [false, true] {
+            let context = format!("both slots are taken: {both_slots_are_taken}");
+            let stage = Stage::new();
+            let (old, stolen) = stage.add_rotated_user("ci-bot").await;
+            if both_slots_are_taken {
+                stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Inactive");
+                stage.cloud.delete_key(MEMBER, "ci-bot", &old.access_key_id);
+            } else {
+                stage.live_days(22).await;
+            }
+            assert_eq!(stage.status("ci-bot", &old), "gone", "{context}");
+            let by_hand = stage.cloud.add_access_key(MEMBER, "ci-bot", stage.now());
+            stage.cloud.set_key_status(MEMBER, "ci-bot", &stolen, "Inactive");
+            stage.live_days(3).await;
+            let user = stage.user("ci-bot");
+            assert_eq!(user.key(&stolen).map(|key| key.status.as_str()), Some("Inactive"), "{context}: left alone");
+            assert!(user.key(&by_hand.access_key_id).is_some_and(KeyView::is_active), "{context}: left alone");
+
+            stage.tag_secret("ci-bot", "keywheel:force", "true").await;
+            stage.rotate("ci-bot").await.expect("rotated");
+            let user = stage.user("ci-bot");
+            assert_eq!(user.key(&stolen), None, "{context}: the stolen key is deleted");
+            assert!(
+                user.key(&by_hand.access_key_id).is_some_and(KeyView::is_active),
+                "{context}: it fetches the new one"
+            );
+            assert!(user.key(&stage.current_key("ci-bot")).is_some_and(KeyView::is_active), "{context}");
+            stage.live_days(9).await;
+            assert_eq!(stage.status("ci-bot", &by_hand), "Active", "{context}: its grace");
+            stage.live_days(1).await;
+            assert_eq!(stage.status("ci-bot", &by_hand), "Inactive", "{context}");
+        }
     });
 }
