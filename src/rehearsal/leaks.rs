@@ -226,7 +226,9 @@ fn watch_panics() {
             let message = panic.payload_as_str().unwrap_or_default();
             // Nothing is borrowed while a watch only looks; a panic in between is passed over rather than doubled.
             let watching = WATCHING.with(|it| it.try_borrow().map(|it| it.clone()).unwrap_or_default());
-            watching.iter().for_each(|seen| seen.text("panic", message));
+            for seen in &watching {
+                seen.text("panic", message);
+            }
             earlier(panic);
         }));
     });
