@@ -101,6 +101,12 @@ pub enum Error {
         /// What stands in the way.
         why: String,
     },
+    /// The announcement of a key took so long that the key would not be known by it.
+    #[error(
+        "no key was made: writing the tag keywheel:intent of secret {0} took several seconds each time it was tried, and a \
+         key is made only right after its announcement; Secrets Manager tries the rotation again"
+    )]
+    AnnouncementTooSlow(String),
     /// The key of the pending version is not on the user any more, or not active.
     #[error(
         "access key {key} of the pending version {version} is {found} on {user}; remove the label with `aws secretsmanager \
@@ -170,6 +176,7 @@ impl Error {
             Self::UserExempt { .. } => "UserExempt",
             Self::NoActiveKey(_) => "NoActiveKey",
             Self::NoFreeSlot { .. } => "NoFreeSlot",
+            Self::AnnouncementTooSlow(_) => "AnnouncementTooSlow",
             Self::PendingKeyUnusable { .. } => "PendingKeyUnusable",
             Self::WrongIdentity { .. } => "WrongIdentity",
             Self::KeyNotUsableYet { .. } => "KeyNotUsableYet",

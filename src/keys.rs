@@ -189,6 +189,38 @@ pub struct KeyUse {
     pub region: String,
 }
 
+impl KeyUse {
+    /// Whether it can be that of testSecret, which asks STS who the key is.
+    pub(crate) fn can_be_the_test(&self) -> bool {
+        self.service == "sts"
+    }
+}
+
+/// When a key was last used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LastUse {
+    /// It was not asked for: no decision depends on it while the user has one key. Where one does, it counts as not
+    /// known.
+    NotAsked,
+    /// It was asked for and not answered, and why: nothing is destroyed.
+    Unknown(String),
+    /// No use on record.
+    Never,
+    /// The last use on record.
+    At(KeyUse),
+}
+
+impl LastUse {
+    /// Why it is not known; `None` if it is. Unknown is not "never".
+    pub(crate) fn unknown(&self) -> Option<&str> {
+        match self {
+            Self::NotAsked => Some("it was not asked for"),
+            Self::Unknown(why) => Some(why),
+            Self::Never | Self::At(_) => None,
+        }
+    }
+}
+
 /// One user of one account: the identity that a secret belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserRef {

@@ -4,12 +4,15 @@
 //! `_.:/=+-@`, at most 256 characters, so every format here keeps to these.
 //! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/managing-secrets_tagging.html>
 
+mod intent;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use crate::keys::{AccessKeyId, VersionId};
+use crate::keys::{AccessKeyId, KeyUse, VersionId};
+pub use intent::{CREATE_KEY_WITHIN, Intent};
 
 /// The names of the tags.
 pub mod tag {
@@ -27,7 +30,8 @@ pub mod tag {
     pub const DISABLED_AT: &str = "keywheel:disabled-at";
     /// A key on its way out whose grace began at another time than the rotation: `<key> <time>`.
     pub const RETIRING: &str = "keywheel:retiring";
-    /// The rotation that is about to make a key: `<version> <time>`.
+    /// The rotation that is about to make a key: `<version> <time>`, and ` <key>` where its key is known and did not come
+    /// into the secret.
     pub const INTENT: &str = "keywheel:intent";
     /// What owners were told: `<key>=<phase>.<phase> <key>=<phase>`.
     pub const NOTIFIED: &str = "keywheel:notified";
@@ -38,10 +42,15 @@ pub mod tag {
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Tag.html>
 const MAX_TAG_VALUE_LENGTH: usize = 256;
 
-/// The time at which a key that an intent announces may have been made, around the time in the intent: IAM's dates
-/// are whole seconds and its clock is not ours; tagging and creating take their retries and time limits.
-const INTENT_WINDOW_BEFORE: TimeDelta = TimeDelta::seconds(5);
-const INTENT_WINDOW_AFTER: TimeDelta = TimeDelta::minutes(2);
+/// Use this long after the disabling means that the key was enabled in between. IAM needs a moment to disable a key
+/// everywhere, and records uses to a quarter of an hour.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccessKeyLastUsed.html>
+const DISABLED_EVERYWHERE_AFTER: TimeDelta = TimeDelta::minutes(15);
+
+/// Whether a key that was disabled at that time and last used at the other one was enabled in between.
+pub fn was_enabled_since(disabled_at: DateTime<Utc>, last_use: &KeyUse) -> bool {
+    last_use.time > disabled_at + DISABLED_EVERYWHERE_AFTER
+}
 
 /// A key on its way out, and since when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,22 +59,6 @@ pub struct Retiring {
     pub key: AccessKeyId,
     /// When its grace began.
     pub since: DateTime<Utc>,
-}
-
-/// The announcement that a rotation is about to make a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Intent {
-    /// The version that the key is for.
-    pub version: VersionId,
-    /// When it was announced.
-    pub at: DateTime<Utc>,
-}
-
-impl Intent {
-    /// Whether a key made at that time can be the announced one.
-    pub fn covers(&self, created: DateTime<Utc>) -> bool {
-        (self.at - INTENT_WINDOW_BEFORE..=self.at + INTENT_WINDOW_AFTER).contains(&created)
-    }
 }
 
 /// A tag of keywheel's that cannot be read.
@@ -186,15 +179,18 @@ impl State {
                 let (key, since) = text.split_once(' ')?;
                 Some(Retiring { key: key.parse().ok()?, since: parse_time(since)? })
             }),
-            intent: read.parse(tag::INTENT, "a version id and a time", |text| {
-                let (version, at) = text.split_once(' ')?;
-                Some(Intent { version: version.parse().ok()?, at: parse_time(at)? })
-            }),
+            intent: read.parse(tag::INTENT, "a version id, a time and, perhaps, an access key id", Intent::read),
             notified: tags.get(tag::NOTIFIED).map(|text| Notified::read(text)).unwrap_or_default(),
             force: read.flag(tag::FORCE, "true", "true (or no tag)"),
             malformed: Vec::new(),
         };
         Self { malformed, ..state }
+    }
+
+    /// The intent of a rotation that has not come to its end. Once its version is the current one, the key in that is
+    /// the announced one, and there is no orphan.
+    pub fn unsettled_intent(&self, current: Option<&VersionId>) -> Option<&Intent> {
+        self.intent.as_ref().filter(|intent| Some(&intent.version) != current)
     }
 
     /// When the outgoing key was disabled, if that is known to belong to the grace that began at `since`: an older
@@ -279,8 +275,8 @@ impl TagChange {
 
     /// Announces that a key is about to be made.
     #[must_use]
-    pub fn intent(self, version: &VersionId, at: DateTime<Utc>) -> Self {
-        self.set(tag::INTENT, format!("{version} {}", format_time(at)))
+    pub fn intent(self, intent: &Intent) -> Self {
+        self.set(tag::INTENT, intent.to_string())
     }
 }
 
@@ -310,14 +306,17 @@ mod tests {
             .set(tag::VERSION, version.as_str())
             .set(tag::ROTATED_AT, format_time(at))
             .retiring(&key(1), at)
-            .intent(&version, at)
+            .intent(&Intent::new(&version, at))
             .set(tag::FORCE, "true");
         let state = State::read(&change.set);
         assert!(state.managed && state.force && state.malformed.is_empty());
         assert_eq!(state.version, Some(version.clone()));
         assert_eq!(state.rotated_at, Some(at));
         assert_eq!(state.retiring, Some(Retiring { key: key(1), since: at }));
-        assert_eq!(state.intent, Some(Intent { version, at }));
+        assert_eq!(state.intent, Some(Intent::new(&version, at)));
+        let done = State { intent: state.intent, ..State::default() };
+        assert_eq!(done.unsettled_intent(Some(&version)), None, "the announced key is in the current version");
+        assert_eq!(done.unsettled_intent(None), done.intent.as_ref());
     }
 
     #[test]
@@ -332,15 +331,6 @@ mod tests {
         let state = State { disabled_at: Some(time("2026-01-01T00:00:00Z")), ..State::default() };
         assert_eq!(state.disabled_since(time("2026-01-01T00:00:01Z")), None);
         assert!(state.disabled_since(time("2026-01-01T00:00:00Z")).is_some());
-    }
-
-    #[test]
-    fn an_intent_covers_its_window_only() {
-        let at = time("2026-11-22T09:00:00Z");
-        let intent = Intent { version: "0123456789abcdef0123456789abcdef".parse().unwrap(), at };
-        for (seconds, covered) in [(-6, false), (-5, true), (0, true), (120, true), (121, false)] {
-            assert_eq!(intent.covers(at + TimeDelta::seconds(seconds)), covered, "{seconds}");
-        }
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -66,6 +67,10 @@ pub trait Iam: fmt::Debug + Send + Sync {
     /// The account that these calls act in.
     fn account(&self) -> &AccountId;
 
+    /// The time by IAM's own clock, which dates the keys: as its last answer told it, and by our clock before the first
+    /// one. Never ahead of IAM's, and behind it by a second at most.
+    fn now(&self) -> DateTime<Utc>;
+
     /// All users with their tags and groups, and all groups, over all pages.
     ///
     /// # Errors
@@ -100,11 +105,12 @@ pub trait Iam: fmt::Debug + Send + Sync {
     /// Any failure: not knowing is not "never".
     async fn last_use(&self, id: &AccessKeyId) -> Result<Option<KeyUse>, Failure>;
 
-    /// Makes a key. Never retried below this: a second attempt after a lost answer would make a second key.
+    /// Makes a key, in one attempt that is given up after that time. Never retried below this: a second attempt after a
+    /// lost answer would make a second key.
     ///
     /// # Errors
     /// Any failure. After [`super::FailureKind::NoAnswer`] a key may exist.
-    async fn create_access_key(&self, name: &UserName) -> Result<NewKey, Failure>;
+    async fn create_access_key(&self, name: &UserName, within: Duration) -> Result<NewKey, Failure>;
 
     /// Disables a key. Safe to repeat.
     ///

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::keys::{AccessKeyId, KeyStatus, KeyUse, UserArn, UserRef, VersionId};
+use crate::keys::{AccessKeyId, KeyStatus, LastUse, UserArn, UserRef, VersionId};
 use crate::state::State;
 
 /// One user, as observed.
@@ -55,31 +55,6 @@ impl KeyFacts {
     /// Whether it can be used.
     pub fn is_active(&self) -> bool {
         self.status == KeyStatus::Active
-    }
-}
-
-/// When a key was last used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LastUse {
-    /// It was not asked for: no decision depends on it while the user has one key. Where one does, it counts as not
-    /// known.
-    NotAsked,
-    /// It was asked for and not answered, and why: nothing is destroyed.
-    Unknown(String),
-    /// No use on record.
-    Never,
-    /// The last use on record.
-    At(KeyUse),
-}
-
-impl LastUse {
-    /// Why it is not known; `None` if it is. Unknown is not "never".
-    pub(super) fn unknown(&self) -> Option<&str> {
-        match self {
-            Self::NotAsked => Some("it was not asked for"),
-            Self::Unknown(why) => Some(why),
-            Self::Never | Self::At(_) => None,
-        }
     }
 }
 

@@ -13,7 +13,8 @@ mod second_key;
 #[cfg(test)]
 mod tests;
 
+pub use crate::keys::LastUse;
 pub use action::{Action, CancelReason, Problem, RestoredFacts, UserPlan};
-pub use facts::{Drift, Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, UserFacts};
+pub use facts::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
 pub use notice::{Notice, NoticeKind};
 pub use plan::{plan, plan_for_deleted_user};

@@ -7,20 +7,15 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action::Action;
-use super::facts::{KeyFacts, LastUse};
+use super::facts::KeyFacts;
 use super::notice::NoticeKind;
 use super::plan::Planner;
 use super::second_key;
-use crate::keys::{AccessKeyId, KeyStatus, KeyUse, MAX_KEYS_PER_USER};
-use crate::state::State;
+use crate::keys::{AccessKeyId, KeyStatus, KeyUse, LastUse, MAX_KEYS_PER_USER};
+use crate::state::{State, was_enabled_since};
 
 /// Use within this time of the rotation is the owner on the way to the new key, and no news.
 const USE_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(3);
-
-/// Use this long after the disabling means that the key was enabled in between. IAM needs a moment to disable a key
-/// everywhere, and records uses to a quarter of an hour.
-/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccessKeyLastUsed.html>
-const DISABLED_EVERYWHERE_AFTER: TimeDelta = TimeDelta::minutes(15);
 
 pub(super) fn lead_out(planner: &mut Planner<'_>) {
     for key in gone_keys(planner) {
@@ -236,7 +231,7 @@ impl<'a> Outgoing<'a> {
     }
 
     fn was_used_since(&self, disabled_at: DateTime<Utc>) -> bool {
-        matches!(&self.key.last_use, LastUse::At(last_use) if last_use.time > disabled_at + DISABLED_EVERYWHERE_AFTER)
+        matches!(&self.key.last_use, LastUse::At(last_use) if was_enabled_since(disabled_at, last_use))
     }
 
     fn use_since_rotation(&self) -> Option<KeyUse> {

@@ -3,12 +3,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action::{Action, CancelReason, Problem, RestoredFacts, UserPlan};
-use super::facts::{Drift, Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, UserFacts};
+use super::facts::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
 use super::notice::{Notice, NoticeKind};
 use super::{outgoing, second_key};
-use crate::keys::{AccessKeyId, MAX_KEYS_PER_USER, UserRef, VersionId};
+use crate::keys::{AccessKeyId, LastUse, MAX_KEYS_PER_USER, UserRef, VersionId};
 use crate::settings::Periods;
-use crate::state::{Notified, State};
+use crate::state::{Notified, State, format_time, tag};
 
 /// A rotation that was due for this long and is still not finished does not finish by itself.
 const UNFINISHED_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(1);
@@ -115,6 +115,7 @@ impl<'a> Planner<'a> {
         if !resumed {
             self.lead_keys_out();
         }
+        self.report_unclear_orphan();
         self.rotate_if_due(secret.drift.contains(&Drift::Schedule));
     }
 
@@ -153,12 +154,10 @@ impl<'a> Planner<'a> {
         };
         let state = &secret.state;
         let finished = state.intent.as_ref().filter(|intent| intent.version == version);
-        let mut made = finished.into_iter().flat_map(|intent| {
-            let replaced = state.current_key.as_ref();
-            self.facts.keys.iter().filter(move |key| intent.covers(key.created) && Some(&key.id) != replaced)
-        });
+        let replaced: Vec<&AccessKeyId> = state.current_key.iter().collect();
+        let made = finished.map(|intent| intent.candidates(self.keys_with_dates(), &replaced)).unwrap_or_default();
         // The rotation moved the label and stopped before its records; exactly one key can be the one that it made.
-        let new_key = made.next().filter(|_| made.next().is_none()).map(|key| key.id.clone());
+        let new_key = if let [new_key] = made[..] { Some(new_key.clone()) } else { None };
         let replaced = state.current_key.clone().filter(|old| self.key(old).is_some());
         let previous_key = new_key.as_ref().and(replaced);
         self.act(Action::RestoreFacts(RestoredFacts { version, current_key: new_key, previous_key }));
@@ -223,6 +222,32 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// An announced key that cannot be told from a person's is kept, for good: only a person can say which it is.
+    fn report_unclear_orphan(&mut self) {
+        let candidates = self.announced_candidates();
+        let Some(intent) = self.state().and_then(|state| state.intent.as_ref()) else { return };
+        let doubt = match candidates[..] {
+            [one, other] => {
+                format!("{one} and {other} were both made then, and nothing tells which of them is that key")
+            }
+            [one] => match self.key(one).and_then(|key| key.last_use.unknown()) {
+                Some(why) => format!("whether {one} is that key cannot be told, as its last use is not known: {why}"),
+                None => return,
+            },
+            _ => return,
+        };
+        if self.is_announced_under_way() {
+            return;
+        }
+        let error = format!(
+            "a rotation announced a key at {} and did not finish; {doubt}. No key is deleted for that: delete the one that \
+             nobody has or, if there is none, remove the tag {} from the secret",
+            format_time(intent.at),
+            tag::INTENT
+        );
+        self.problem("rotate", error);
+    }
+
     /// Whether the key has to give way to the rotation of another one.
     fn is_retiring(&self, id: &AccessKeyId) -> bool {
         let planned = self.plan.actions.iter().rev().find_map(|action| match action {
@@ -267,17 +292,35 @@ impl<'a> Planner<'a> {
     /// A key that a rotation has made and not finished with, or left behind: the rotation function's, whatever becomes
     /// of it. Recognised as the rotation function does it, which frees its slot.
     pub(super) fn key_in_flight(&self) -> Option<&'a KeyFacts> {
-        let state = self.state()?;
-        let secret = self.secret()?;
-        let intent = state.intent.as_ref().filter(|intent| Some(&intent.version) != secret.current_version.as_ref())?;
-        let known = [state.current_key.as_ref(), state.previous_key.as_ref()];
-        let mut made =
-            self.facts.keys.iter().filter(|key| intent.covers(key.created) && !known.contains(&Some(&key.id)));
         // Two of them: one is a person's, and nothing tells which.
-        let key = made.next().filter(|_| made.next().is_none())?;
-        // A left-behind key is known by its not being used; the key of a rotation under way is used by its test.
-        let under_way = secret.unfinished_version.as_ref() == Some(&intent.version);
-        (under_way || key.last_use == LastUse::Never).then_some(key)
+        let [candidate] = self.announced_candidates()[..] else { return None };
+        let key = self.key(candidate)?;
+        let is_ours = match &key.last_use {
+            LastUse::Never => true,
+            // A left-behind key is known by its not being used; the key of a rotation under way is used by its test.
+            LastUse::At(last_use) => self.is_announced_under_way() && last_use.can_be_the_test(),
+            // Left alone, in either case, as long as the rotation may be at work with it.
+            LastUse::Unknown(_) | LastUse::NotAsked => self.is_announced_under_way(),
+        };
+        is_ours.then_some(key)
+    }
+
+    /// The keys that can be the one that a rotation announced and did not finish with. No clock of ours is needed: IAM
+    /// dates the keys, and the intent's time is from IAM.
+    fn announced_candidates(&self) -> Vec<&'a AccessKeyId> {
+        let (Some(state), Some(secret)) = (self.state(), self.secret()) else { return Vec::new() };
+        let Some(intent) = state.unsettled_intent(secret.current_version.as_ref()) else { return Vec::new() };
+        let known: Vec<&AccessKeyId> = state.current_key.iter().chain(&state.previous_key).collect();
+        intent.candidates(self.keys_with_dates(), &known)
+    }
+
+    fn is_announced_under_way(&self) -> bool {
+        let announced = self.state().and_then(|state| state.intent.as_ref()).map(|intent| &intent.version);
+        announced.is_some() && announced == self.secret().and_then(|secret| secret.unfinished_version.as_ref())
+    }
+
+    fn keys_with_dates(&self) -> impl Iterator<Item = (&'a AccessKeyId, DateTime<Utc>)> + use<'a> {
+        self.facts.keys.iter().map(|key| (&key.id, key.created))
     }
 
     pub(super) fn newest_active(&self) -> Option<&'a KeyFacts> {

@@ -6,11 +6,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action::Action;
-use super::facts::{KeyFacts, LastUse};
+use super::facts::KeyFacts;
 use super::notice::NoticeKind;
 use super::outgoing::{Origin, Outgoing};
 use super::plan::Planner;
-use crate::keys::KeyStatus;
+use crate::keys::{KeyStatus, LastUse};
 
 /// Disabling and deleting are done by the first run after their time, so that each may come a day late. Without that in
 /// hand, the native schedule would find the slot still taken.

@@ -3,11 +3,11 @@
 use tracing::info;
 
 use super::{Job, user_gone};
-use crate::aws::CURRENT;
+use crate::aws::{CURRENT, PREVIOUS};
 use crate::error::Error;
 use crate::keys::AccessKeyId;
 use crate::state::{TagChange, format_time, tag};
-use crate::value::StoredValue;
+use crate::value::{KeyIdentity, StoredValue};
 
 /// What tells of the key before, and an order that was for this rotation.
 const OUTDATED: [&str; 4] = [tag::NOTIFIED, tag::DISABLED_AT, tag::RETIRING, tag::FORCE];
@@ -16,11 +16,18 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     if job.settings.dry_run {
         return Err(Error::DryRun(job.user().clone()));
     }
-    let StoredValue::Key(key) = job.pending_value().await?.ok_or_else(|| job.no_pending_value())? else {
-        return Err(job.not_written_by_us());
-    };
+    let pending = job.pending_value().await?.ok_or_else(|| job.no_pending_value())?;
     let version = &job.event.version;
     let recorded = job.state.version.as_ref() == Some(version);
+    if recorded && job.description.is_staged(version, CURRENT) {
+        return settle_intent(job).await;
+    }
+    if !recorded && is_copy(job, &pending).await? {
+        return finish_copy(job).await;
+    }
+    let StoredValue::Key(key) = pending else {
+        return Err(job.not_written_by_us());
+    };
     let old_key = if recorded { None } else { replaced_key(job, &key.identity.id).await? };
     let current = job.description.version_at(CURRENT);
     if current.as_ref() != Some(version) {
@@ -28,10 +35,52 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
         info!(%version, key = %key.identity.id, "the new access key is current");
     }
     if !recorded {
-        record(job, &key.identity.id, old_key.as_ref()).await?;
+        record(job, &key.identity, old_key.as_ref()).await?;
     }
     // Last: until the record stands, the intent is what it can be restored from.
+    settle_intent(job).await
+}
+
+/// The announced key is in the secret. The announcement of another version's is left: its key may be lost.
+async fn settle_intent(job: &Job<'_>) -> Result<(), Error> {
+    let is_anothers = job.state.intent.as_ref().is_some_and(|intent| intent.version != job.event.version);
+    if is_anothers || !job.description.tags.contains_key(tag::INTENT) {
+        return Ok(());
+    }
     Ok(job.aws.secrets().untag(job.secret(), &[tag::INTENT]).await?)
+}
+
+/// Whether the pending version is a copy of the current value: Secrets Manager's test of the configuration, for which no
+/// key was announced. It calls testSecret alone; a copy that stays behind is run through all steps.
+async fn is_copy(job: &Job<'_>, pending: &StoredValue) -> Result<bool, Error> {
+    let announced = job.state.intent.as_ref().is_some_and(|intent| intent.version == job.event.version);
+    if announced {
+        return Ok(false);
+    }
+    if job.description.is_staged(&job.event.version, CURRENT) {
+        // An earlier attempt moved the label: the facts still tell of the version before, and of the same key.
+        let before = job.description.version_at(PREVIOUS);
+        let same_key = job.state.current_key.as_ref() == Some(pending.key_id());
+        return Ok(same_key && before.is_some() && job.state.version == before);
+    }
+    job.is_copy_of_current().await
+}
+
+/// Nothing was made and nothing replaced: the label moves, and the facts stay what they are. Left without it, the copy
+/// would stand in the way of every rotation to come.
+async fn finish_copy(job: &Job<'_>) -> Result<(), Error> {
+    let (store, version) = (job.aws.secrets(), &job.event.version);
+    let current = job.description.version_at(CURRENT);
+    let facts_are_of =
+        if current.as_ref() == Some(version) { job.description.version_at(PREVIOUS) } else { current.clone() };
+    if current.as_ref() != Some(version) {
+        store.move_current(job.secret(), current.as_ref(), version).await?;
+    }
+    info!(%version, "the version is a copy of the value before: no key was rotated");
+    if job.state.version.is_some() && job.state.version == facts_are_of {
+        store.tag(job.secret(), &TagChange::default().set(tag::VERSION, version.as_str()).set).await?;
+    }
+    Ok(())
 }
 
 /// The key that the new one replaces: the one that createSecret saw and left in place, if it is still there.
@@ -44,14 +93,17 @@ async fn replaced_key(job: &Job<'_>, new_key: &AccessKeyId) -> Result<Option<Acc
 
 /// The old key's grace counts from now. If an earlier attempt moved the label and stopped, that is later than the
 /// fact: the old key lives longer, never shorter.
-async fn record(job: &Job<'_>, new_key: &AccessKeyId, old_key: Option<&AccessKeyId>) -> Result<(), Error> {
+///
+/// By IAM's clock the new key is older than that, as it was tested: a clock of ours that is behind must not say otherwise.
+async fn record(job: &Job<'_>, new_key: &KeyIdentity, old_key: Option<&AccessKeyId>) -> Result<(), Error> {
+    let rotated_at = job.aws.now().max(new_key.created);
     let change = OUTDATED
         .into_iter()
         .fold(TagChange::default(), TagChange::remove)
         .set(tag::MANAGED, "1")
         .set(tag::VERSION, job.event.version.as_str())
-        .set(tag::CURRENT_KEY, new_key.as_str())
-        .set(tag::ROTATED_AT, format_time(job.aws.now()))
+        .set(tag::CURRENT_KEY, new_key.id.as_str())
+        .set(tag::ROTATED_AT, format_time(rotated_at))
         .set_or_remove(tag::PREVIOUS_KEY, old_key);
     // Removals go first: beside the new version, what is left over would be taken for this one's.
     job.aws.secrets().untag(job.secret(), &change.remove).await?;

@@ -2,11 +2,13 @@
 //!
 //! [`event`] reads the event; this file makes the checks that come before any step; `create`, `set`, `test` and
 //! `finish` are the steps. Every step can be repeated safely, fails with an error that names the way out, and logs no
-//! secret. `room` makes room for the new key, and `slots` decides which key may give way for it (pure).
+//! secret. `room` makes room for the new key, and `slots` decides which key may give way for it (pure). `orphan` clears up
+//! after a key that did not come into the secret.
 
 mod create;
 pub mod event;
 mod finish;
+mod orphan;
 mod room;
 mod set;
 mod slots;
@@ -141,6 +143,14 @@ impl<'a> Job<'a> {
     async fn current_value(&self) -> Result<Option<StoredValue>, Error> {
         let value = self.aws.secrets().value(self.secret(), None, Some(CURRENT)).await?;
         value.map(|text| self.own_value("current", &text)).transpose()
+    }
+
+    /// Whether the pending value is the current one, byte for byte.
+    async fn is_copy_of_current(&self) -> Result<bool, Error> {
+        let store = self.aws.secrets();
+        let current = store.value(self.secret(), None, Some(CURRENT)).await?;
+        let pending = store.value(self.secret(), Some(&self.event.version), None).await?;
+        Ok(pending.is_some() && pending == current)
     }
 
     fn foreign_value(&self, which: &'static str, why: String) -> Error {

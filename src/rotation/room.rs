@@ -3,115 +3,117 @@
 
 use tracing::warn;
 
-use super::slots::{self, Decision, Slots};
+use super::slots::{self, Decision, Slots, UserKey};
 use super::{Job, user_gone};
-use crate::aws::{CURRENT, Iam, ListedKey, PREVIOUS};
+use crate::aws::{CURRENT, Failure, Iam, ListedKey};
 use crate::error::Error;
-use crate::keys::{AccessKeyId, KeyStatus};
+use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, UserName, VersionId};
 use crate::value::StoredValue;
 
-/// Makes room for a key where that loses nothing. Answers the key that the new one will replace.
+/// Makes room for a key where that loses nothing. Answers the user's keys that are left, of which the new one will
+/// replace the first.
 pub(super) async fn make(
     job: &Job<'_>,
     iam: &dyn Iam,
     current: Option<&StoredValue>,
-) -> Result<Option<AccessKeyId>, Error> {
+) -> Result<Vec<AccessKeyId>, Error> {
     let user = job.user();
     let keys = iam.access_keys(&user.name).await.map_err(|failure| user_gone(user, failure))?;
-    let orphan = find_orphan(job, iam, &keys, current.map(StoredValue::key_id)).await?;
-    let needed = needed_key(job, iam, &keys, current).await?;
-    let fresh = job.state.version.is_some() && job.state.version == job.description.version_at(CURRENT);
-    let decision = Slots {
-        keys: &keys,
-        orphan: orphan.as_ref(),
-        current: needed.as_ref(),
-        state: fresh.then_some(&job.state),
-        force: job.state.force,
-        recovery_grace: job.settings.periods.recovery_grace,
-        now: job.aws.now(),
+    let mut keys: Vec<UserKey> =
+        keys.into_iter().map(|listed| UserKey { listed, last_use: LastUse::NotAsked }).collect();
+    let current_version = job.description.version_at(CURRENT);
+    let mut in_versions: Vec<AccessKeyId> = current.map(StoredValue::key_id).cloned().into_iter().collect();
+    let in_value = current.filter(|value| !value.is_placeholder()).map(StoredValue::key_id);
+    let candidates: Vec<AccessKeyId> = {
+        let known = Slots { in_versions: &in_versions, ..slots_of(job, &keys, current_version.as_ref(), in_value) };
+        known.orphan_candidates().into_iter().cloned().collect()
+    };
+    ask_for_uses(iam, &mut keys, &candidates).await?;
+    let mut announced = None;
+    if !candidates.is_empty() {
+        in_versions.extend(labelled_keys(job, current_version.as_ref()).await?);
+        announced = announced_key(job).await?;
     }
-    .decide();
-    let removed = match decision {
+    let facts = Slots {
+        in_versions: &in_versions,
+        announced: announced.as_ref(),
+        ..slots_of(job, &keys, current_version.as_ref(), in_value)
+    };
+    let removed = match facts.decide() {
         Decision::Remove(removed) => removed,
         Decision::NoActiveKey => return Err(Error::NoActiveKey(user.clone())),
         Decision::NoFreeSlot(why) => {
-            let keys = slots::describe(&keys, current.filter(|value| !value.is_placeholder()).map(StoredValue::key_id));
-            return Err(Error::NoFreeSlot { user: user.clone(), keys, why });
+            return Err(Error::NoFreeSlot { user: user.clone(), keys: slots::describe(&keys, in_value), why });
         }
     };
-    for key in keys.iter().filter(|key| removed.contains(&key.id)) {
-        remove(job, iam, key).await?;
+    for key in keys.iter().filter(|key| removed.contains(&key.listed.id)) {
+        warn!(key = %key.listed.id, force = job.state.force, "removing an access key to make room");
+        remove(iam, &user.name, &key.listed).await?;
     }
-    Ok(keys.into_iter().map(|key| key.id).find(|id| !removed.contains(id)))
+    Ok(keys.into_iter().map(|key| key.listed.id).filter(|id| !removed.contains(id)).collect())
 }
 
-/// The key that must stay whatever else is ordered: the one in the value. A placeholder holds no key; before the first
-/// rotation it is the only one of the two that is used and, where neither is, the newer.
-async fn needed_key(
-    job: &Job<'_>,
-    iam: &dyn Iam,
-    keys: &[ListedKey],
-    current: Option<&StoredValue>,
-) -> Result<Option<AccessKeyId>, Error> {
-    if let Some(value) = current.filter(|value| !value.is_placeholder()) {
-        return Ok(Some(value.key_id().clone()));
-    }
-    let [older, newer] = keys else { return Ok(None) };
-    if !job.state.force {
-        return Ok(None);
-    }
-    let is_used = (iam.last_use(&older.id).await?.is_some(), iam.last_use(&newer.id).await?.is_some());
-    Ok(match is_used {
-        (true, true) => None,
-        (true, false) => Some(older.id.clone()),
-        (false, _) => Some(newer.id.clone()),
-    })
+/// What is known before any value but the current one is read.
+fn slots_of<'a>(
+    job: &'a Job<'_>,
+    keys: &'a [UserKey],
+    current_version: Option<&'a VersionId>,
+    in_value: Option<&'a AccessKeyId>,
+) -> Slots<'a> {
+    let recovery_grace = job.settings.periods.recovery_grace;
+    let (state, now) = (&job.state, job.aws.now());
+    Slots { keys, state, current_version, in_value, in_versions: &[], announced: None, recovery_grace, now }
 }
 
-async fn find_orphan(
-    job: &Job<'_>,
-    iam: &dyn Iam,
-    keys: &[ListedKey],
-    current: Option<&AccessKeyId>,
-) -> Result<Option<AccessKeyId>, Error> {
-    let previous = previous_key(job).await?;
-    let in_versions: Vec<&AccessKeyId> = [current, previous.as_ref()]
-        .into_iter()
-        .chain([job.state.current_key.as_ref(), job.state.previous_key.as_ref()])
-        .flatten()
-        .collect();
-    let Some(candidate) = slots::orphan_candidate(keys, job.state.intent.as_ref(), &in_versions) else {
-        return Ok(None);
-    };
-    let is_ours = match iam.last_use(&candidate.id).await? {
-        None => true,
-        // testSecret uses the key, too: then the version that it was made for has to name it.
-        Some(last_use) if last_use.service == "sts" => announced_key(job).await?.as_ref() == Some(&candidate.id),
-        // A key that was used otherwise is somebody's, whoever made it.
-        Some(_) => false,
-    };
-    Ok(is_ours.then(|| candidate.id.clone()))
+/// Asks for last uses where a decision can depend on them: of two keys, and of a candidate. That of a candidate has to be
+/// known: taken for a person's, the key that nobody has would pass for the one that the new one replaces.
+async fn ask_for_uses(iam: &dyn Iam, keys: &mut [UserKey], candidates: &[AccessKeyId]) -> Result<(), Failure> {
+    let is_full = keys.len() >= MAX_KEYS_PER_USER;
+    for key in keys {
+        let is_candidate = candidates.contains(&key.listed.id);
+        if !is_full && !is_candidate {
+            continue;
+        }
+        key.last_use = match iam.last_use(&key.listed.id).await {
+            Ok(None) => LastUse::Never,
+            Ok(Some(last_use)) => LastUse::At(last_use),
+            Err(failure) if is_candidate => return Err(failure),
+            Err(failure) => LastUse::Unknown(failure.to_string()),
+        };
+    }
+    Ok(())
+}
+
+/// The keys in all values with a label but the current one, which is read already, and the one that is being made. A value
+/// that cannot be read names no key of ours.
+async fn labelled_keys(job: &Job<'_>, current: Option<&VersionId>) -> Result<Vec<AccessKeyId>, Error> {
+    let mut keys = Vec::new();
+    let labelled = job.description.stages.iter().filter(|(_, stages)| !stages.is_empty());
+    for version in labelled.filter_map(|(version, _)| version.parse().ok()) {
+        if Some(&version) != current && version != job.event.version {
+            keys.extend(key_in(job, &version).await?);
+        }
+    }
+    Ok(keys)
 }
 
 /// The key in the version that an earlier rotation prepared and did not finish.
 async fn announced_key(job: &Job<'_>) -> Result<Option<AccessKeyId>, Error> {
-    let Some(intent) = &job.state.intent else { return Ok(None) };
-    let value = job.aws.secrets().value(job.secret(), Some(&intent.version), None).await?;
-    Ok(value.and_then(|text| StoredValue::read(&text).ok()).map(|value| value.key_id().clone()))
+    match &job.state.intent {
+        Some(intent) if intent.version != job.event.version => key_in(job, &intent.version).await,
+        _ => Ok(None),
+    }
 }
 
-/// The key in the value before the current one. One that cannot be read names no key of ours.
-async fn previous_key(job: &Job<'_>) -> Result<Option<AccessKeyId>, Error> {
-    let value = job.aws.secrets().value(job.secret(), None, Some(PREVIOUS)).await?;
+async fn key_in(job: &Job<'_>, version: &VersionId) -> Result<Option<AccessKeyId>, Error> {
+    let value = job.aws.secrets().value(job.secret(), Some(version), None).await?;
     Ok(value.and_then(|text| StoredValue::read(&text).ok()).map(|value| value.key_id().clone()))
 }
 
 /// Disables, then deletes: an active key is never deleted.
-async fn remove(job: &Job<'_>, iam: &dyn Iam, key: &ListedKey) -> Result<(), Error> {
-    warn!(key = %key.id, force = job.state.force, "removing an access key to make room");
-    let name = &job.user().name;
+pub(super) async fn remove(iam: &dyn Iam, user: &UserName, key: &ListedKey) -> Result<(), Failure> {
     if key.status != KeyStatus::Inactive {
-        iam.disable_access_key(name, &key.id).await?;
+        iam.disable_access_key(user, &key.id).await?;
     }
-    Ok(iam.delete_access_key(name, &key.id).await?)
+    iam.delete_access_key(user, &key.id).await
 }

@@ -15,9 +15,12 @@ const WAIT_BETWEEN_LISTINGS: Duration = Duration::from_secs(3);
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     let pending = job.pending_value().await?.ok_or_else(|| job.no_pending_value())?;
     // Refuses a value of somebody else's; the new key must not replace it.
-    job.current_value().await?;
-    let StoredValue::Key(pending) = pending else {
-        return Err(job.not_written_by_us());
+    let current = job.current_value().await?;
+    let pending = match pending {
+        StoredValue::Key(pending) => pending,
+        // A test of the configuration, run with all steps: there is no new key that could be missing.
+        copy if current.as_ref() == Some(&copy) => return Ok(()),
+        _ => return Err(job.not_written_by_us()),
     };
     let key = pending.identity.id;
     let iam = job.iam().await?;

@@ -8,7 +8,7 @@ use crate::aws::{AccountDetails, CURRENT, Failure, Iam, ListedUser, SecretDescri
 use crate::keys::{AccessKeyId, AccountId, MAX_KEYS_PER_USER, SecretName, UserName, UserRef};
 use crate::lifecycle::{Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, UserFacts};
 use crate::provision::{Reach, drift};
-use crate::state::State;
+use crate::state::{State, tag};
 
 /// What is there in one account, before its users are looked at one by one.
 pub(super) struct Account {
@@ -52,7 +52,8 @@ pub(super) async fn user(
     listed: &ListedUser,
     secret: Option<&SecretDescription>,
 ) -> Result<UserFacts, Failure> {
-    let keys = keys(iam, listed.arn.user()).await?;
+    let is_announced = secret.is_some_and(|secret| secret.tags.contains_key(tag::INTENT));
+    let keys = keys(iam, listed.arn.user(), is_announced).await?;
     let is_exempt = has_group(&listed.groups, &sweep.settings.exemption_group);
     let exemption = if is_exempt { Exemption::Exempt } else { Exemption::NotExempt };
     // Nothing is repaired for users whose keys are not rotated.
@@ -88,10 +89,12 @@ pub(super) async fn user_again(
     Ok(Some(facts))
 }
 
-async fn keys(iam: &dyn Iam, user: &UserRef) -> Result<Vec<KeyFacts>, Failure> {
+/// `is_announced`: a rotation announced a key and did not finish.
+async fn keys(iam: &dyn Iam, user: &UserRef, is_announced: bool) -> Result<Vec<KeyFacts>, Failure> {
     let listed = iam.access_keys(&user.name).await?;
-    // A lone key is never disabled or deleted, so nothing depends on its last use.
-    let ask = listed.len() >= MAX_KEYS_PER_USER;
+    // A lone key is never disabled or deleted, so nothing depends on its last use, unless it may be a rotation's that
+    // nobody has.
+    let ask = listed.len() >= MAX_KEYS_PER_USER || is_announced;
     let mut keys = Vec::with_capacity(listed.len());
     for key in listed {
         let last_use = if ask { last_use(iam, &key.id).await } else { LastUse::NotAsked };

@@ -1,13 +1,17 @@
 //! Calls to IAM of one account through the SDK.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_iam::types::{EntityType, StatusType, Tag};
+use chrono::{DateTime, Utc};
 
 use super::failure::OrFailure;
+use super::server_time::ServerTime;
 use super::utc;
 use crate::aws::{AccountDetails, Failure, Iam, ListedKey, ListedUser, NewKey};
 use crate::keys::{AccessKeyId, AccountId, InvalidName, KeyStatus, KeyUse, SecretKey, UserArn, UserName, UserRef};
@@ -20,11 +24,14 @@ const PAGE_SIZE: i32 = 1000;
 pub(super) struct SdkIam {
     client: aws_sdk_iam::Client,
     account: AccountId,
+    time: ServerTime,
 }
 
 impl SdkIam {
     pub(super) fn new(config: &SdkConfig, account: AccountId) -> Self {
-        Self { client: aws_sdk_iam::Client::new(config), account }
+        let time = ServerTime::new(config.time_source().unwrap_or_default());
+        let listening = aws_sdk_iam::config::Builder::from(config).interceptor(time.clone()).build();
+        Self { client: aws_sdk_iam::Client::from_conf(listening), account, time }
     }
 
     fn user(&self, name: &UserName) -> UserRef {
@@ -45,6 +52,10 @@ impl SdkIam {
 impl Iam for SdkIam {
     fn account(&self) -> &AccountId {
         &self.account
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.time.now()
     }
 
     async fn account_details(&self) -> Result<AccountDetails, Failure> {
@@ -146,9 +157,10 @@ impl Iam for SdkIam {
     }
 
     // The SDK would make a second key after a lost answer: it may not retry.
-    async fn create_access_key(&self, name: &UserName) -> Result<NewKey, Failure> {
+    async fn create_access_key(&self, name: &UserName, within: Duration) -> Result<NewKey, Failure> {
         const OPERATION: &str = "iam:CreateAccessKey";
-        let once = aws_sdk_iam::config::Config::builder().retry_config(RetryConfig::disabled());
+        let limit = TimeoutConfig::builder().operation_timeout(within).operation_attempt_timeout(within).build();
+        let once = aws_sdk_iam::config::Config::builder().retry_config(RetryConfig::disabled()).timeout_config(limit);
         let answer = self
             .client
             .create_access_key()

@@ -8,6 +8,7 @@ mod iam;
 mod mail;
 mod organizations;
 mod secrets;
+mod server_time;
 
 use std::fmt;
 use std::sync::Arc;

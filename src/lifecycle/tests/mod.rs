@@ -128,7 +128,7 @@ impl PresentSecret {
     }
 
     fn intent(self, of: u64, ago: TimeDelta) -> Self {
-        self.state(|state| state.intent = Some(Intent { version: version(of), at: now() - ago }))
+        self.state(|state| state.intent = Some(Intent::new(&version(of), now() - ago)))
     }
 
     fn unfinished(self, of: u64) -> Self {

@@ -244,7 +244,10 @@ fn any_state() -> impl Strategy<Value = State> {
     let key = || prop::option::of((1u64..4).prop_map(id));
     let time = || (0i64..200).prop_map(|ago| now() - days(ago));
     let retiring = (1u64..4, time()).prop_map(|(n, since)| Retiring { key: id(n), since });
-    let intent = (1u64..4, time()).prop_map(|(n, at)| Intent { version: version(n), at });
+    let intent = (1u64..4, time(), key()).prop_map(|(n, at, named)| {
+        let intent = Intent::new(&version(n), at);
+        named.map_or(intent.clone(), |key| intent.naming(&key))
+    });
     (
         prop::bool::weighted(0.9),
         (1u64..3),

@@ -1,8 +1,10 @@
 //! Calls to the model's IAM.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, SubsecRound as _, Utc};
 use serde_json::{Value, json};
 
 use super::Actor;
@@ -42,6 +44,11 @@ impl DirectIam {
 impl Iam for DirectIam {
     fn account(&self) -> &AccountId {
         &self.account
+    }
+
+    /// As the header `Date` tells it: whole seconds.
+    fn now(&self) -> DateTime<Utc> {
+        self.actor.cloud.clock().now().trunc_subsecs(0)
     }
 
     async fn account_details(&self) -> Result<AccountDetails, Failure> {
@@ -107,9 +114,10 @@ impl Iam for DirectIam {
         }))
     }
 
-    async fn create_access_key(&self, name: &UserName) -> Result<NewKey, Failure> {
+    async fn create_access_key(&self, name: &UserName, within: Duration) -> Result<NewKey, Failure> {
         const OPERATION: &str = "iam:CreateAccessKey";
-        let answer = self.actor.ask(OPERATION, self.user(name), json!({"UserName": name.as_str()})).await?.xml()?;
+        let input = json!({"UserName": name.as_str()});
+        let answer = self.actor.ask_within(within, OPERATION, self.user(name), input).await?.xml()?;
         let made = answer.inside("AccessKey").and_then(|key| {
             let secret = SecretKey::new(key.text_of("SecretAccessKey")?.to_owned());
             Some(NewKey { id: key.text_of("AccessKeyId")?.parse().ok()?, secret, created: key.time_of("CreateDate") })

@@ -51,6 +51,17 @@ impl Actor {
 
     /// One call; `operation` reads `service:Operation`.
     async fn ask(&self, operation: &'static str, about: impl fmt::Display, input: Value) -> Result<Answer, Failure> {
+        self.ask_within(TIME_LIMIT, operation, about, input).await
+    }
+
+    /// The same, given up after that time.
+    async fn ask_within(
+        &self,
+        limit: Duration,
+        operation: &'static str,
+        about: impl fmt::Display,
+        input: Value,
+    ) -> Result<Answer, Failure> {
         let (service, name) = operation.split_once(':').unwrap_or_default();
         let Some(service) = Service::of_scope(service) else {
             let error = ("InvalidRequest".to_owned(), format!("no service {service}"));
@@ -60,7 +71,7 @@ impl Actor {
         let input = Members::of_value(input);
         let no_answer = |why: &str| (FailureKind::NoAnswer, (why.to_owned(), String::new()));
         let answer = self.cloud.answer(Proof::Shown(&self.credentials), &called, &input);
-        let (kind, error) = match tokio::time::timeout(TIME_LIMIT, answer).await {
+        let (kind, error) = match tokio::time::timeout(limit, answer).await {
             Ok(Ok(Ok(reply))) => return Ok(Answer { operation, about: about.to_string(), reply }),
             Ok(Ok(Err(refusal))) => {
                 (FailureKind::of_answer(refusal.status, &refusal.code), (refusal.code, refusal.message))

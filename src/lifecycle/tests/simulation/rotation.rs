@@ -59,13 +59,13 @@ impl World {
     }
 
     fn orphan(&self, state: &State) -> Option<AccessKeyId> {
-        let intent = state.intent.as_ref()?;
         let secret = self.secret.as_ref()?;
+        let intent = state.unsettled_intent(secret.current.as_ref())?;
         let in_current = secret.current.as_ref().and_then(|current| secret.versions.get(current)?.clone());
-        let known = [in_current.as_ref(), state.current_key.as_ref(), state.previous_key.as_ref()];
-        let mut made = self.keys.iter().filter(|key| intent.covers(key.created) && !known.contains(&Some(&key.id)));
-        let key = made.next().filter(|_| made.next().is_none())?;
-        key.last_use.is_none().then(|| key.id.clone())
+        let known: Vec<&AccessKeyId> = in_current.iter().chain(&state.current_key).chain(&state.previous_key).collect();
+        let candidates = intent.candidates(self.keys.iter().map(|key| (&key.id, key.created)), &known);
+        let [candidate] = candidates[..] else { return None };
+        self.key(candidate).filter(|key| key.last_use.is_none()).map(|key| key.id.clone())
     }
 
     fn is_spent(&self, key: &SimKey, state: &State) -> bool {
@@ -78,7 +78,8 @@ impl World {
             _ => None,
         };
         let disabled_at = since.and_then(|since| state.disabled_since(since)).filter(|_| fresh && !key.active);
-        disabled_at.is_some_and(|disabled_at| disabled_at + self.periods.recovery_grace <= self.now)
+        let used_since = |at| key.last_use.is_some_and(|time| time > at + TimeDelta::minutes(15));
+        disabled_at.is_some_and(|at| at + self.periods.recovery_grace <= self.now && !used_since(at))
     }
 
     fn test_and_finish(&mut self, target: &VersionId, end: RotationEnd) {

@@ -1,0 +1,276 @@
+//! Single rules; the table beside this has every state of two keys.
+
+use super::*;
+use crate::keys::KeyUse;
+use crate::state::{Intent, Retiring, tag};
+
+pub(super) fn now() -> DateTime<Utc> {
+    "2026-11-22T09:00:00Z".parse().unwrap()
+}
+
+pub(super) fn id(n: u8) -> AccessKeyId {
+    format!("AKIA000000000000000{n}").parse().unwrap()
+}
+
+pub(super) fn version(n: u8) -> VersionId {
+    format!("{n:032x}").parse().unwrap()
+}
+
+pub(super) fn used(service: &str, ago: TimeDelta) -> LastUse {
+    LastUse::At(KeyUse { time: now() - ago, service: service.to_owned(), region: "eu-west-1".to_owned() })
+}
+
+pub(super) fn key(n: u8, status: KeyStatus, age_days: i64) -> UserKey {
+    let created = now() - TimeDelta::days(age_days);
+    UserKey { listed: ListedKey { id: id(n), status, created }, last_use: LastUse::Never }
+}
+
+fn active(n: u8, age_days: i64) -> UserKey {
+    key(n, KeyStatus::Active, age_days)
+}
+
+fn inactive(n: u8, age_days: i64) -> UserKey {
+    key(n, KeyStatus::Inactive, age_days)
+}
+
+fn state() -> State {
+    State { managed: true, version: Some(version(1)), ..State::default() }
+}
+
+fn forced() -> State {
+    State { force: true, ..state() }
+}
+
+fn disabled(previous: u8, ago: TimeDelta) -> State {
+    let rotated_at = Some(now() - TimeDelta::days(30));
+    State { previous_key: Some(id(previous)), rotated_at, disabled_at: Some(now() - ago), ..state() }
+}
+
+/// Decides with key 1 in the current value, which the tags describe.
+fn decide(keys: &[UserKey], state: &State) -> Decision {
+    decide_with(keys, state, Some(&id(1)))
+}
+
+fn decide_with(keys: &[UserKey], state: &State, in_value: Option<&AccessKeyId>) -> Decision {
+    Slots {
+        keys,
+        state,
+        current_version: Some(&version(1)),
+        in_value,
+        in_versions: &[],
+        announced: None,
+        recovery_grace: TimeDelta::days(10),
+        now: now(),
+    }
+    .decide()
+}
+
+fn refusal(decision: Decision) -> String {
+    let Decision::NoFreeSlot(why) = decision else { panic!("not refused: {decision:?}") };
+    why
+}
+
+#[test]
+fn one_key_leaves_a_slot_free() {
+    assert_eq!(decide(&[active(1, 90)], &state()), Decision::Remove(vec![]));
+}
+
+#[test]
+fn upstream_defect_02_nothing_is_minted_for_a_user_whose_keys_are_inactive() {
+    let expired = key(1, KeyStatus::Other("Expired".to_owned()), 90);
+    for keys in [vec![], vec![inactive(1, 90)], vec![inactive(1, 90), inactive(2, 10)], vec![expired]] {
+        assert_eq!(decide(&keys, &forced()), Decision::NoActiveKey, "{keys:?}");
+    }
+}
+
+#[test]
+fn upstream_defect_09_two_active_keys_are_both_kept() {
+    assert_eq!(refusal(decide(&[active(1, 95), active(2, 95)], &state())), "neither was disabled by keywheel");
+}
+
+#[test]
+fn upstream_defect_08_an_inactive_key_of_unknown_origin_is_kept() {
+    let keys = [active(1, 95), inactive(2, 200)];
+    for state in [state(), disabled(9, TimeDelta::days(50))] {
+        assert_eq!(refusal(decide(&keys, &state)), "neither was disabled by keywheel");
+    }
+}
+
+#[test]
+fn a_key_that_keywheel_disabled_gives_way_when_its_recovery_period_is_over() {
+    let keys = [active(1, 50), inactive(2, 120)];
+    let second = TimeDelta::seconds(1);
+    assert_eq!(decide(&keys, &disabled(2, TimeDelta::days(10))), Decision::Remove(vec![id(2)]));
+    let why = refusal(decide(&keys, &disabled(2, TimeDelta::days(10) - second)));
+    assert!(why.contains("2026-11-22T09:00:01Z"), "{why}");
+    let stale = State { version: Some(version(9)), ..disabled(2, TimeDelta::days(10)) };
+    refusal(decide(&keys, &stale));
+}
+
+#[test]
+fn a_disabled_key_that_was_used_since_was_enabled_in_between_and_is_kept() {
+    let spent = disabled(2, TimeDelta::days(20));
+    let with_use = |last_use| decide(&[active(1, 50), UserKey { last_use, ..inactive(2, 120) }], &spent);
+    assert_eq!(with_use(used("s3", TimeDelta::days(21))), Decision::Remove(vec![id(2)]));
+    assert!(refusal(with_use(used("s3", TimeDelta::days(19)))).contains("was used after it was disabled"));
+    assert!(refusal(with_use(LastUse::Unknown("denied".to_owned()))).contains("is not known: denied"));
+}
+
+#[test]
+fn a_key_that_was_enabled_again_is_kept() {
+    refusal(decide(&[active(1, 50), active(2, 120)], &disabled(2, TimeDelta::days(20))));
+}
+
+#[test]
+fn a_retired_second_key_gives_way_too() {
+    let retiring = Some(Retiring { key: id(2), since: now() - TimeDelta::days(20) });
+    let state = State { retiring, disabled_at: Some(now() - TimeDelta::days(10)), ..state() };
+    assert_eq!(decide(&[active(1, 90), inactive(2, 120)], &state), Decision::Remove(vec![id(2)]));
+}
+
+#[test]
+fn the_time_of_another_keys_disabling_frees_no_slot() {
+    let keys = [active(1, 90), inactive(2, 120)];
+    let other = Retiring { key: id(1), since: now() - TimeDelta::days(20) };
+    refusal(decide(&keys, &State { retiring: Some(other), ..disabled(2, TimeDelta::days(15)) }));
+    let before_rotation = Retiring { key: id(2), since: now() - TimeDelta::days(90) };
+    let left_over = State {
+        retiring: Some(before_rotation),
+        rotated_at: Some(now() - TimeDelta::days(5)),
+        ..disabled(2, TimeDelta::days(60))
+    };
+    refusal(decide(&keys, &left_over));
+}
+
+#[test]
+fn nothing_is_removed_while_a_tag_cannot_be_read() {
+    let mut tags = std::collections::BTreeMap::from([
+        (tag::VERSION.to_owned(), version(1).to_string()),
+        (tag::PREVIOUS_KEY.to_owned(), id(2).to_string()),
+        (tag::ROTATED_AT.to_owned(), "2026-10-01T09:00:00Z".to_owned()),
+        (tag::DISABLED_AT.to_owned(), "2026-10-12T09:00:00Z".to_owned()),
+    ]);
+    let keys = [active(1, 50), inactive(2, 120)];
+    assert_eq!(decide(&keys, &State::read(&tags)), Decision::Remove(vec![id(2)]));
+    // A person enabled it again; that its grace began anew is what cannot be read.
+    tags.insert(tag::RETIRING.to_owned(), "in spring".to_owned());
+    for force in ["false", "true"] {
+        tags.insert(tag::FORCE.to_owned(), force.to_owned());
+        let why = refusal(decide(&keys, &State::read(&tags)));
+        assert!(why.contains("keywheel:retiring is `in spring`"), "{why}");
+    }
+}
+
+#[test]
+fn upstream_defect_10_force_takes_the_inactive_key_then_the_one_that_is_not_in_the_secret() {
+    let both_active = [active(1, 95), active(2, 1)];
+    assert_eq!(decide(&both_active, &forced()), Decision::Remove(vec![id(2)]));
+    let mixed = [inactive(1, 95), active(2, 1)];
+    assert_eq!(decide(&mixed, &forced()), Decision::Remove(vec![id(1)]), "the only active key stays");
+}
+
+#[test]
+fn force_goes_by_use_where_the_secret_holds_neither_key() {
+    let use_of = |last_use: &LastUse, n| UserKey { last_use: last_use.clone(), ..active(n, 50) };
+    let (in_use, never) = (used("s3", TimeDelta::days(1)), LastUse::Never);
+    let unknown = LastUse::Unknown("throttled".to_owned());
+    // A person deleted the key in the secret and made another: the value names a key that is not there.
+    for in_value in [None, Some(id(9))] {
+        let decide = |older, newer| decide_with(&[use_of(older, 1), use_of(newer, 2)], &forced(), in_value.as_ref());
+        assert_eq!(decide(&in_use, &never), Decision::Remove(vec![id(2)]));
+        assert_eq!(decide(&never, &in_use), Decision::Remove(vec![id(1)]));
+        assert_eq!(decide(&never, &never), Decision::Remove(vec![id(1)]), "the newer one stays");
+        assert_eq!(refusal(decide(&in_use, &in_use)), "both are used and the secret holds neither");
+        for (older, newer) in [(&unknown, &in_use), (&in_use, &unknown), (&never, &unknown)] {
+            assert!(refusal(decide(older, newer)).contains("is not known: throttled"));
+        }
+    }
+}
+
+fn announced(at: DateTime<Utc>) -> State {
+    State { intent: Some(Intent::new(&version(2), at)), current_key: Some(id(1)), ..state() }
+}
+
+fn made_at(n: u8, seconds: i64) -> UserKey {
+    let made = active(n, 0);
+    UserKey { listed: ListedKey { created: now() + TimeDelta::seconds(seconds), ..made.listed }, ..made }
+}
+
+#[test]
+fn an_orphan_is_removed_even_where_the_slot_is_not_needed() {
+    assert_eq!(decide(&[active(1, 95), made_at(2, 0)], &announced(now())), Decision::Remove(vec![id(2)]));
+    let inactive = State { current_key: None, ..announced(now()) };
+    let gone = [made_at(2, 0)];
+    assert_eq!(decide(&gone, &inactive), Decision::NoActiveKey, "it is no key to make another one for");
+}
+
+#[test]
+fn only_a_key_made_in_the_window_of_the_intent_and_in_no_version_can_be_an_orphan() {
+    let found = |keys: &[UserKey], state: &State, in_versions: &[AccessKeyId]| {
+        let slots = Slots {
+            keys,
+            state,
+            current_version: Some(&version(1)),
+            in_value: None,
+            in_versions,
+            announced: None,
+            recovery_grace: TimeDelta::days(10),
+            now: now(),
+        };
+        slots.orphan().map(|key| key.listed.id.clone())
+    };
+    let keys = [active(1, 90), made_at(2, 1)];
+    assert_eq!(found(&keys, &announced(now()), &[]), Some(id(2)));
+    assert_eq!(found(&keys, &announced(now()), &[id(2)]), None, "it is in a version");
+    assert_eq!(found(&keys, &state(), &[]), None, "no rotation was announced");
+    for seconds in [-60, -2, 10, 30, 60] {
+        assert_eq!(
+            found(&[active(1, 90), made_at(2, seconds)], &announced(now()), &[]),
+            None,
+            "made {seconds} s after"
+        );
+    }
+    let none_known = State { current_key: None, ..announced(now()) };
+    assert_eq!(found(&[made_at(1, 1), made_at(2, 2)], &none_known, &[]), None, "one of the two is a person's");
+    let in_tags = State { previous_key: Some(id(2)), ..announced(now()) };
+    assert_eq!(found(&keys, &in_tags, &[]), None, "the tags know it");
+    let settled = State { intent: Some(Intent::new(&version(1), now())), ..state() };
+    assert_eq!(found(&keys, &settled, &[]), None, "the announced key is the one in the current version");
+}
+
+#[test]
+fn a_key_that_the_intent_names_is_the_orphan_and_no_other() {
+    let named = |n| State { intent: announced(now()).intent.map(|intent| intent.naming(&id(n))), ..announced(now()) };
+    let keys = [active(1, 90), made_at(2, 1)];
+    assert_eq!(decide(&keys, &named(2)), Decision::Remove(vec![id(2)]));
+    refusal(decide(&keys, &named(3)));
+    let long_after = [active(1, 90), made_at(2, 3600)];
+    assert_eq!(decide(&long_after, &named(2)), Decision::Remove(vec![id(2)]), "the name is proof, whatever the clocks");
+}
+
+#[test]
+fn a_used_candidate_is_somebodys_unless_our_own_test_used_it() {
+    let decide = |last_use: &LastUse, in_announced: Option<&AccessKeyId>| {
+        let keys = [active(1, 95), UserKey { last_use: last_use.clone(), ..made_at(2, 0) }];
+        let state = announced(now());
+        let slots = Slots {
+            keys: &keys,
+            state: &state,
+            current_version: Some(&version(1)),
+            in_value: Some(&id(1)),
+            in_versions: &[],
+            announced: in_announced,
+            recovery_grace: TimeDelta::days(10),
+            now: now(),
+        };
+        slots.decide()
+    };
+    let (tested, by_owner) = (used("sts", TimeDelta::zero()), used("s3", TimeDelta::zero()));
+    assert_eq!(decide(&tested, Some(&id(2))), Decision::Remove(vec![id(2)]), "put, tested, never handed out");
+    for (last_use, in_announced) in
+        [(&tested, None), (&tested, Some(&id(3))), (&by_owner, None), (&by_owner, Some(&id(2)))]
+    {
+        refusal(decide(last_use, in_announced));
+    }
+    refusal(decide(&LastUse::Unknown("denied".to_owned()), None));
+}

@@ -1,0 +1,180 @@
+//! The intent: a rotation's announcement that it is about to make a key. Pure.
+//!
+//! IAM does not tell who made a key. What tells a rotation's orphan from a person's key is the announcement that was
+//! written before: its time or, once the key's id is known, that id.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+
+use super::{format_time, parse_time};
+use crate::keys::{AccessKeyId, VersionId};
+
+/// How long after the intent's time CreateAccessKey may still be sent. Writing the tag takes a tenth of that; whoever
+/// took longer announces again.
+const FRESH_SECONDS: i64 = 3;
+
+/// How long the one attempt of CreateAccessKey may take. IAM needs half a second.
+const CREATE_KEY_SECONDS: i64 = 5;
+
+/// Dates of IAM's are whole seconds, and so is the time in the tag; the hosts that write them agree to far less.
+const WHOLE_SECOND: i64 = 1;
+
+/// How long the one attempt of CreateAccessKey may take: a key that is made later would not be known by its intent.
+pub const CREATE_KEY_WITHIN: Duration = Duration::from_secs(CREATE_KEY_SECONDS.unsigned_abs());
+
+/// The window: the time around the intent's in which the announced key was made, by IAM's clock. The intent's time was
+/// taken from IAM's clock, too, and never lies ahead of it, so that no other clock matters.
+///
+/// What stays undecidable is a key that a person makes within this window, that is, from one second before to nine
+/// seconds after the intent's time, that was never used when the next attempt of the rotation comes to it (minutes
+/// later; after the last attempt, a day or more), while the rotation's own key was not made because the function was
+/// stopped, or got no readable answer, between the announcement and CreateAccessKey's taking effect. Such a key is taken
+/// for the orphan and deleted. Where the function lives on, it looks at once, and the window is as long as its attempt
+/// was.
+const WINDOW_BEFORE: TimeDelta = TimeDelta::seconds(WHOLE_SECOND);
+const WINDOW_AFTER: TimeDelta = TimeDelta::seconds(FRESH_SECONDS + CREATE_KEY_SECONDS + WHOLE_SECOND);
+
+/// The announcement that a rotation is about to make a key. As a tag: `<version> <time>`, and ` <key>` once its id is
+/// known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The version that the key is for.
+    pub version: VersionId,
+    /// When it was announced, by IAM's clock where that was known; whole seconds.
+    pub at: DateTime<Utc>,
+    /// The key that was made. Written only where the key did not come into the secret.
+    pub key: Option<AccessKeyId>,
+}
+
+impl Intent {
+    /// Announces a key for that version, at that time.
+    pub fn new(version: &VersionId, at: DateTime<Utc>) -> Self {
+        let whole = at.duration_trunc(TimeDelta::seconds(WHOLE_SECOND)).unwrap_or(at);
+        Self { version: version.clone(), at: whole, key: None }
+    }
+
+    /// The same with the key that was made: from then on no other key is taken for it.
+    #[must_use]
+    pub fn naming(&self, key: &AccessKeyId) -> Self {
+        Self { key: Some(key.clone()), ..self.clone() }
+    }
+
+    /// Whether the key may still be made at that time, by the clock that the intent's time is from.
+    pub fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+        (TimeDelta::zero()..=TimeDelta::seconds(FRESH_SECONDS)).contains(&(now - self.at))
+    }
+
+    /// The keys that can be the announced one: with id and creation date, without those that are known to be others.
+    /// More than one: at least one is a person's, and nothing tells which.
+    pub fn candidates<'k>(
+        &self,
+        keys: impl IntoIterator<Item = (&'k AccessKeyId, DateTime<Utc>)>,
+        known: &[&AccessKeyId],
+    ) -> Vec<&'k AccessKeyId> {
+        let others = keys.into_iter().filter(|(id, _)| !known.contains(id));
+        others.filter(|(id, created)| self.can_be(id, *created)).map(|(id, _)| id).collect()
+    }
+
+    fn can_be(&self, id: &AccessKeyId, created: DateTime<Utc>) -> bool {
+        match &self.key {
+            Some(named) => named == id,
+            None => (self.at - WINDOW_BEFORE..=self.at + WINDOW_AFTER).contains(&created),
+        }
+    }
+
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let intent = Self {
+            version: parts.next()?.parse().ok()?,
+            at: parse_time(parts.next()?)?,
+            key: parts.next().map(str::parse).transpose().ok()?,
+        };
+        parts.next().is_none().then_some(intent)
+    }
+}
+
+impl fmt::Display for Intent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.version, format_time(self.at))?;
+        self.key.as_ref().map_or(Ok(()), |key| write!(f, " {key}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at() -> DateTime<Utc> {
+        "2026-11-22T09:00:00Z".parse().unwrap()
+    }
+
+    fn key(n: u8) -> AccessKeyId {
+        format!("AKIA000000000000000{n}").parse().unwrap()
+    }
+
+    fn intent() -> Intent {
+        Intent::new(&"0123456789abcdef0123456789abcdef".parse().unwrap(), at() + TimeDelta::milliseconds(999))
+    }
+
+    #[test]
+    fn an_intent_covers_its_window_only() {
+        for (seconds, covered) in
+            [(-60, false), (-2, false), (-1, true), (0, true), (9, true), (10, false), (60, false)]
+        {
+            let made = at() + TimeDelta::seconds(seconds);
+            assert_eq!(intent().candidates([(&key(1), made)], &[]).len(), usize::from(covered), "{seconds}");
+        }
+    }
+
+    /// In tenths of a second: IAM's clock is ahead of what its last answer told by `ahead`, the announcement comes `waited`
+    /// after that answer, the request is sent `sent` after that, and IAM makes the key `took` later.
+    #[test]
+    fn a_key_that_was_made_in_time_is_in_the_window_at_whatever_moments_the_parts_of_the_way_begin() {
+        let tenths = |count: i64| TimeDelta::milliseconds(100 * count);
+        let mut made_in_time = 0;
+        for (ahead, waited) in (0..10).flat_map(|ahead| (0..10).map(move |waited| (ahead, waited))) {
+            let announced = Intent::new(&intent().version, at() + tenths(waited));
+            let in_time = |sent: &i64| announced.is_fresh(at() + tenths(waited + sent));
+            for sent in (0..FRESH_SECONDS * 10 + 10).filter(in_time) {
+                for took in 0..=CREATE_KEY_SECONDS * 10 {
+                    let made = at() + tenths(ahead + waited + sent + took);
+                    let date = made.duration_trunc(TimeDelta::seconds(1)).unwrap();
+                    assert_eq!(announced.candidates([(&key(1), date)], &[]).len(), 1, "{ahead} {waited} {sent} {took}");
+                    made_in_time += 1;
+                }
+            }
+        }
+        assert!(made_in_time > 100_000, "{made_in_time}");
+    }
+
+    #[test]
+    fn a_named_key_is_the_one_and_no_other_is_taken_for_it() {
+        let named = intent().naming(&key(1));
+        let long_ago = at() - TimeDelta::days(1);
+        assert_eq!(named.candidates([(&key(1), long_ago), (&key(2), at())], &[]), [&key(1)]);
+        assert!(named.candidates([(&key(2), at())], &[]).is_empty());
+        assert!(named.candidates([(&key(1), at())], &[&key(1)]).is_empty(), "it is in the secret");
+    }
+
+    #[test]
+    fn a_key_may_be_made_while_the_announcement_is_fresh() {
+        for (ms, fresh) in [(-1, false), (0, true), (3000, true), (3001, false)] {
+            assert_eq!(intent().is_fresh(at() + TimeDelta::milliseconds(ms)), fresh, "{ms}");
+        }
+    }
+
+    #[test]
+    fn it_is_read_as_it_is_written_with_and_without_a_key() {
+        for intent in [intent(), intent().naming(&key(1))] {
+            assert_eq!(Intent::read(&intent.to_string()), Some(intent));
+        }
+        assert_eq!(intent().to_string(), "0123456789abcdef0123456789abcdef 2026-11-22T09:00:00Z");
+        for wrong in ["", "x", "0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdef soon"] {
+            assert_eq!(Intent::read(wrong), None, "{wrong}");
+        }
+        assert_eq!(Intent::read(&format!("{} mine", intent())), None);
+        assert_eq!(Intent::read(&format!("{} and more", intent().naming(&key(1)))), None);
+    }
+}
