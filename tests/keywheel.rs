@@ -73,6 +73,7 @@ mod interruptions;
 mod least_privilege;
 mod life;
 mod mail;
+mod orphans;
 mod people;
 mod provisioning;
 mod refusals;

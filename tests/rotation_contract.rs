@@ -1,10 +1,17 @@
 //! The four steps under every interruption: one new key per rotation, and no orphan.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use keywheel::rehearsal::{Fault, FaultKind, UserKey};
 
+use serde_json::json;
+
 use crate::harness::{Stage, refused, rehearse};
+
+/// In a member account, with a cold session.
+const CALLS_OF_A_ROTATION: usize = 27;
 
 /// A user with one key that is due, and its rotation in the queue.
 async fn rotation_ahead() -> (Stage, UserKey) {
@@ -224,6 +231,115 @@ fn a_test_of_the_configuration_makes_no_key() {
         stage.cloud.run_rotations().await;
         assert_eq!(stage.secret("ci-bot").last_test, Some(Ok(())), "on a real value");
         assert_eq!((stage.current_key("ci-bot"), stage.count("CreateAccessKey")), (new, made));
+    });
+}
+
+/// A pending version that is a copy of the current value, and all four steps run on it. `RotateImmediately=false` makes
+/// such a version, for testSecret alone.
+async fn run_all_steps_on_a_copy(stage: &Stage) -> String {
+    const TOKEN: &str = "5f0d9a52-0c1d-4e0f-9a57-1c2f3d4e5f60";
+    let secret = stage.secret("ci-bot");
+    let value = secret.text("AWSCURRENT").expect("a value");
+    let copy = stage.operator().put_secret_value().secret_id(&secret.arn).client_request_token(TOKEN);
+    copy.secret_string(value).version_stages("AWSPENDING").send().await.expect("put");
+    // Each step twice: an answer may be lost.
+    for step in ["createSecret", "setSecret", "testSecret", "finishSecret", "finishSecret"] {
+        let event = json!({"Step": step, "SecretId": secret.arn, "ClientRequestToken": TOKEN});
+        let deadline = stage.now() + TimeDelta::minutes(2);
+        assert!(stage.keywheel.rotate_step(event, deadline).await.is_ok(), "{step}");
+    }
+    TOKEN.to_owned()
+}
+
+/// The tags without the version that they tell of, which is checked.
+fn facts(stage: &Stage) -> BTreeMap<String, String> {
+    let secret = stage.secret("ci-bot");
+    let mut tags = secret.tags.clone();
+    let version = tags.remove("keywheel:version");
+    assert_eq!(version, secret.version_with("AWSCURRENT").map(|version| version.id.clone()), "the facts are fresh");
+    tags
+}
+
+#[test]
+fn a_test_of_the_configuration_that_is_run_with_all_steps_changes_no_key_and_no_fact() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, new) = stage.add_rotated_user("ci-bot").await;
+        stage.live_days(3).await;
+        let (before, keys) = (facts(&stage), stage.user("ci-bot").keys);
+        let token = run_all_steps_on_a_copy(&stage).await;
+        assert_eq!(stage.secret("ci-bot").version_with("AWSCURRENT").map(|version| version.id.clone()), Some(token));
+        assert_eq!((stage.current_key("ci-bot"), stage.count("CreateAccessKey")), (new, 1));
+        assert_eq!((facts(&stage), stage.user("ci-bot").keys.len()), (before, keys.len()));
+        // The old key's way out goes on from where it was.
+        stage.live_days(7).await;
+        assert_eq!(stage.status("ci-bot", &old), "Inactive", "ten days after the rotation, not after the test");
+    });
+}
+
+#[test]
+fn a_copy_of_a_placeholder_passes_all_steps_and_the_first_rotation_follows() {
+    rehearse(async {
+        let stage = Stage::new();
+        let old = stage.add_user("ci-bot", &[10]).remove(0);
+        stage.sweep_well().await;
+        stage.cloud.run_rotations().await;
+        let before = facts(&stage);
+        run_all_steps_on_a_copy(&stage).await;
+        assert_eq!((facts(&stage), stage.count("CreateAccessKey")), (before, 0));
+        assert_eq!(stage.rotate("ci-bot").await, Ok(()));
+        assert_rotated(&stage, &old, "nothing stands in its way");
+    });
+}
+
+#[test]
+fn a_placeholder_that_is_no_copy_never_takes_the_place_of_a_key() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[90]);
+        stage.sweep_well().await;
+        let placeholder = stage.secret("ci-bot").text("AWSCURRENT").expect("a value").to_owned();
+        stage.cloud.run_rotations().await;
+        let (key, secret) = (stage.current_key("ci-bot"), stage.secret("ci-bot"));
+        let token = "5f0d9a52-0c1d-4e0f-9a57-1c2f3d4e5f61";
+        let put = stage.operator().put_secret_value().secret_id(&secret.arn).client_request_token(token);
+        put.secret_string(placeholder).version_stages("AWSPENDING").send().await.expect("put");
+        for step in ["setSecret", "finishSecret"] {
+            let event = json!({"Step": step, "SecretId": secret.arn, "ClientRequestToken": token});
+            let refused = stage.keywheel.rotate_step(event, stage.now() + TimeDelta::minutes(2)).await;
+            assert!(refused.is_err_and(|error| error.to_string().contains("not written by keywheel")), "{step}");
+        }
+        assert_eq!(stage.current_key("ci-bot"), key);
+    });
+}
+
+#[test]
+fn the_same_key_with_another_secret_half_is_no_copy_and_has_to_show_that_it_works() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (_, new) = stage.add_rotated_user("ci-bot").await;
+        let secret = stage.secret("ci-bot");
+        let mut value = secret.json("AWSCURRENT").expect("a value");
+        value["SecretAccessKey"] = json!("0000000000000000000000000000000000000000");
+        let token = "5f0d9a52-0c1d-4e0f-9a57-1c2f3d4e5f62";
+        let put = stage.operator().put_secret_value().secret_id(&secret.arn).client_request_token(token);
+        put.secret_string(value.to_string()).version_stages("AWSPENDING").send().await.expect("put");
+        let event = json!({"Step": "testSecret", "SecretId": secret.arn, "ClientRequestToken": token});
+        let refused = stage.keywheel.rotate_step(event, stage.now() + TimeDelta::seconds(20)).await;
+        assert!(refused.is_err_and(|error| error.to_string().contains(&format!("{new} of user"))), "it was tested");
+    });
+}
+
+/// How many calls the four steps make of their own, without the waits for a new key to work.
+#[test]
+fn a_rotation_makes_no_more_calls_than_it_is_known_to_need() {
+    rehearse(async {
+        let (stage, _) = rotation_ahead().await;
+        stage.cloud.switch(|aws| aws.key_propagation = Duration::ZERO);
+        let before = stage.cloud.calls().len();
+        stage.cloud.run_rotations().await;
+        let calls: Vec<String> = stage.cloud.calls().split_off(before).into_iter().map(|call| call.operation).collect();
+        assert!(calls.len() <= CALLS_OF_A_ROTATION, "{} calls: {calls:#?}", calls.len());
     });
 }
 

@@ -43,6 +43,10 @@ class Clock:
         """Goes on by days, hours, …"""
         self._set(self._offset + timedelta(**duration))
 
+    def lead_followers(self, **duration: float) -> None:
+        """Sets the executables' clock wrong: ahead of that of moto, until the next move."""
+        self._write(self._offset + timedelta(**duration))
+
     def follow(self, follower: Callable[[timedelta], None]) -> None:
         """Tells a follower the offset, now and whenever it changes."""
         self._followers.append(follower)
@@ -68,9 +72,12 @@ class Clock:
 
     def _set(self, offset: timedelta) -> None:
         self._offset = offset
+        self._write(offset)
+        for follower in self._followers:
+            follower(offset)
+
+    def _write(self, offset: timedelta) -> None:
         # Replaced in one go: a process may read the file at any moment.
         fresh = self._file.with_suffix(".new")
         fresh.write_text(f"{int(offset.total_seconds()):+d}\n")
         os.replace(fresh, self._file)
-        for follower in self._followers:
-            follower(offset)

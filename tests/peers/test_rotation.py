@@ -1,5 +1,7 @@
 """The four steps, with Secrets Manager's own event, in the stack's account and in a member account."""
 
+from datetime import datetime, timedelta
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -134,6 +136,78 @@ def test_an_orphan_of_a_lost_answer_is_replaced_and_not_added_to(
     new = organization.value(rotation.arn)["AccessKeyId"]
     assert account.keys("ci-bot") == {old: "Active", new: "Active"}
     assert new != orphan
+
+
+def announce(organization: Organization, rotation: Rotation, at: datetime, key: str = "") -> None:
+    """Writes the intent of a rotation that was stopped before its value, with the key where its id was known."""
+    intent = f"{rotation.token} {wire_time(at)} {key}".strip()
+    organization.store.tag_resource(SecretId=rotation.arn, Tags=[{"Key": "keywheel:intent", "Value": intent}])
+
+
+@pytest.mark.parametrize("seconds", [-60, -30, -5, 15, 30, 60])
+def test_a_key_that_a_person_makes_in_the_same_minute_is_not_taken_for_an_orphan(
+    rotation: Rotation, stack: Stack, organization: Organization, account: Account, seconds: int
+) -> None:
+    [old] = account.keys("ci-bot")
+    own = account.iam.create_access_key(UserName="ci-bot")["AccessKey"]["AccessKeyId"]
+    made = organization.created(account, "ci-bot", own)
+    announce(organization, rotation, made - timedelta(seconds=seconds))
+    assert "NoFreeSlot" in stack.rotation.failure(rotation.event("createSecret"))
+    assert account.keys("ci-bot") == {old: "Active", own: "Active"}
+
+
+def test_the_key_that_the_intent_names_is_the_orphan_whatever_the_time(
+    rotation: Rotation, organization: Organization, account: Account
+) -> None:
+    [old] = account.keys("ci-bot")
+    orphan = account.iam.create_access_key(UserName="ci-bot")["AccessKey"]["AccessKeyId"]
+    made = organization.created(account, "ci-bot", orphan)
+    announce(organization, rotation, made - timedelta(minutes=10), orphan)
+    rotation.run()
+    new = organization.value(rotation.arn)["AccessKeyId"]
+    assert new != orphan
+    assert account.keys("ci-bot") == {old: "Active", new: "Active"}
+
+
+def test_no_other_key_is_taken_for_the_one_that_the_intent_names(
+    rotation: Rotation, stack: Stack, organization: Organization, account: Account
+) -> None:
+    [old] = account.keys("ci-bot")
+    own = account.iam.create_access_key(UserName="ci-bot")["AccessKey"]["AccessKeyId"]
+    announce(organization, rotation, organization.created(account, "ci-bot", own), "AKIAIOSFODNN7EXAMPLE")
+    assert "NoFreeSlot" in stack.rotation.failure(rotation.event("createSecret"))
+    assert account.keys("ci-bot") == {old: "Active", own: "Active"}
+
+
+def test_the_intent_has_the_time_of_iam_and_not_of_a_wrong_clock(
+    rotation: Rotation, organization: Organization, account: Account
+) -> None:
+    # The function is ten minutes ahead of moto from here on; moto is told of the time only by `follow`.
+    organization.clock.lead_followers(minutes=10)
+    rotation.step("createSecret")
+    new = organization.value(rotation.arn, "AWSPENDING")["AccessKeyId"]
+    announced = organization.tags(rotation.arn)["keywheel:intent"].split(" ")[1]
+    made = organization.created(account, "ci-bot", new)
+    assert abs(datetime.fromisoformat(announced) - made) <= timedelta(seconds=2)
+
+
+def test_a_copy_of_the_value_passes_all_steps_and_changes_no_fact(
+    rotation: Rotation, stack: Stack, organization: Organization, account: Account
+) -> None:
+    rotation.run()
+    keys, facts = account.keys("ci-bot"), organization.tags(rotation.arn)
+    current = organization.store.get_secret_value(SecretId=rotation.arn, VersionStage="AWSCURRENT")
+    token = "5f0d9a52-0c1d-4e0f-9a57-1c2f3d4e5f60"
+    organization.store.put_secret_value(
+        SecretId=rotation.arn,
+        ClientRequestToken=token,
+        SecretString=current["SecretString"],
+        VersionStages=["AWSPENDING"],
+    )
+    for step in STEPS:
+        stack.rotation.call({"Step": step, "SecretId": rotation.arn, "ClientRequestToken": token})
+    assert account.keys("ci-bot") == keys
+    assert organization.tags(rotation.arn) == facts | {"keywheel:version": token}
 
 
 def test_a_pending_key_that_does_not_work_is_not_made_current(
