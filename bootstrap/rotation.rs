@@ -12,7 +12,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = process::aws(Function::Rotation, &settings).await;
     let (aws, settings) = (&aws, &settings);
     lambda_runtime::run(service_fn(move |LambdaEvent { payload, context }: LambdaEvent<Value>| async move {
-        rotation::handle(aws, settings, &payload, process::deadline(context.deadline)).await
+        rotation::handle(aws, settings, payload, process::deadline(context.deadline)).await
     }))
     .await
 }

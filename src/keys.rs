@@ -9,7 +9,9 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+use crate::redact;
 
 /// Access keys that one IAM user can hold, active or not.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
@@ -31,7 +33,8 @@ pub struct InvalidName {
 impl InvalidName {
     fn new(what: &'static str, value: &str, allowed: &'static str) -> Self {
         // Long input is cut: the message goes to logs, and its start is enough to find it.
-        let value = value.chars().take(200).collect();
+        let value: String = value.chars().take(200).collect();
+        let value = redact::secret_like(&value);
         Self { what, value, allowed }
     }
 }
@@ -149,9 +152,9 @@ name_type!(
 pub struct SecretKey(Zeroizing<String>);
 
 impl SecretKey {
-    /// Takes the text over.
-    pub fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
+    /// Takes the text over, without a copy.
+    pub fn new(text: impl Into<Zeroizing<String>>) -> Self {
+        Self(text.into())
     }
 
     /// The secret itself. Do not log, format or keep what this returns.
@@ -159,6 +162,9 @@ impl SecretKey {
         &self.0
     }
 }
+
+/// [`Zeroizing`] does it.
+impl ZeroizeOnDrop for SecretKey {}
 
 impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,12 +20,13 @@
 //!
 //! | module | what it is | pure | imports |
 //! |---|---|---|---|
-//! | [`keys`] | the vocabulary | yes | |
-//! | [`settings`] | environment → settings | yes | `keys` |
+//! | `redact` | text of others → text without what looks like a secret | yes | |
+//! | [`keys`] | the vocabulary | yes | `redact` |
+//! | [`settings`] | environment → settings | yes | `keys`, `redact` |
 //! | [`state`] | facts ↔ tags on the secret | yes | `keys` |
 //! | [`value`] | a key ↔ the secret's value | yes | `keys` |
 //! | [`lifecycle`] | facts and a time → a plan | yes | `keys`, `settings`, `state` |
-//! | [`aws`] | clients, sessions, typed calls; no policy | | `keys` |
+//! | [`aws`] | clients, sessions, typed calls; no policy | | `keys`, `redact` |
 //! | [`error`] | what can go wrong, in words | | `keys`, `settings`, `aws` |
 //! | [`rotation`] | the four steps | events and slots | all above but `lifecycle` |
 //! | [`provision`] | one user's secret, policy and schedule | policy and drift | all above but `rotation` |
@@ -46,6 +47,7 @@ pub mod metrics;
 pub mod notify;
 pub mod process;
 pub mod provision;
+mod redact;
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
 pub mod rotation;

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use chrono::TimeDelta;
 
 use crate::keys::{AccountId, EmailAddress};
+use crate::redact;
 
 /// Role names hold 64 characters; the rotation function's roles add `-rotation`.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
@@ -193,7 +194,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn mistake(&mut self, variable: &'static str, value: &str, allowed: impl Into<String>) {
-        self.mistakes.push(Mistake { variable, value: value.to_owned(), allowed: allowed.into() });
+        // Somebody may have put a secret where it does not belong.
+        self.mistakes.push(Mistake { variable, value: redact::secret_like(value), allowed: allowed.into() });
     }
 
     /// An empty variable is one that is not set: templates cannot leave a variable out.

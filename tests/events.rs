@@ -41,7 +41,7 @@ fn fixture(name: &str) -> Value {
 #[test]
 fn every_fixture_of_a_rotation_is_read_as_its_step() {
     for (name, step) in STEPS {
-        let event = RotationEvent::read(&fixture(name)).expect(name);
+        let event = RotationEvent::read(fixture(name)).expect(name);
         assert_eq!(event.step, step);
         assert_eq!(event.secret.name().to_string(), SECRET, "{name}");
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::redact;
+
 /// What a failed call means to a caller that has to decide.
 ///
 /// # Design
@@ -64,7 +66,18 @@ impl Failure {
         (code, message): (String, String),
         request_id: Option<String>,
     ) -> Self {
+        // Services repeat what they refuse: a wrong signature is answered with all that was signed, the session token
+        // included.
+        let (code, message) = (redact::secret_like(&code), redact::secret_like(&message));
         Self { operation, about: about.to_string(), kind, code, message, request_id }
+    }
+
+    /// The same failure without the service's message, if that repeats a piece of what the call carried in secret.
+    pub(crate) fn without(mut self, secrets: &[&str]) -> Self {
+        if secrets.iter().any(|secret| redact::repeats(&self.message, secret)) {
+            self.message = format!("{} because it repeats what is secret", redact::WITHHELD);
+        }
+        self
     }
 
     /// An answer that arrived but lacks what it must hold.

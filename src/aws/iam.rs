@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use zeroize::ZeroizeOnDrop;
 
 use super::failure::Failure;
 use crate::keys::{AccessKeyId, AccountId, KeyStatus, KeyUse, SecretKey, UserArn, UserName};
@@ -60,6 +61,9 @@ pub struct NewKey {
     /// When it was made.
     pub created: Option<DateTime<Utc>>,
 }
+
+/// Its only secret wipes itself.
+impl ZeroizeOnDrop for NewKey {}
 
 /// IAM of one account.
 #[async_trait]

@@ -1,6 +1,7 @@
 //! keywheel deployed on the model: the real handlers behind a function ARN, with the roles that the templates make.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -41,6 +42,13 @@ pub struct Deployment {
     templates: Arc<Templates>,
     transport: Transport,
     sweeper: Aws,
+}
+
+impl fmt::Debug for Deployment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cloud: _, transport: _, settings, templates: _, sweeper } = self;
+        f.debug_struct("Deployment").field("settings", settings).field("sweeper", sweeper).finish_non_exhaustive()
+    }
 }
 
 impl Deployment {
@@ -141,7 +149,7 @@ impl Deployment {
     /// The error that the function answers.
     pub async fn rotate_step(&self, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
         let aws = aws(self.transport, &self.cloud, Function::Rotation, &self.settings);
-        rotation::handle(&aws, &self.settings, &event, deadline).await
+        rotation::handle(&aws, &self.settings, event, deadline).await
     }
 }
 
@@ -180,7 +188,7 @@ struct DeployedRotation {
 impl RotationFunction for DeployedRotation {
     fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>> {
         let (aws, settings) = (self.aws.clone(), self.settings.clone());
-        async move { rotation::handle(&aws, &settings, &event, deadline).await.map_err(|error| error.to_string()) }
+        async move { rotation::handle(&aws, &settings, event, deadline).await.map_err(|error| error.to_string()) }
             .boxed()
     }
 }

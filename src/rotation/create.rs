@@ -111,6 +111,10 @@ async fn put(job: &Job<'_>, iam: &dyn Iam, arn: UserArn, key: NewKey, intent: &I
     let version = &job.event.version;
     match job.aws.secrets().put_pending(job.secret(), version, &stored.to_json(), token).await {
         Ok(()) => Ok(()),
-        Err(failure) => orphan::after_no_put(job, iam, &stored.identity.id, intent, failure).await,
+        Err(failure) => {
+            // A service that refuses a value may quote it.
+            let carried: Vec<&str> = [stored.secret.expose()].into_iter().chain(token).collect();
+            orphan::after_no_put(job, iam, &stored.identity.id, intent, failure.without(&carried)).await
+        }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use serde::Deserialize;
 use serde_json::Value;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 use crate::error::Error;
-use crate::keys::{SecretArn, VersionId};
+use crate::keys::{InvalidName, SecretArn, VersionId};
+use crate::redact;
 
 /// The four steps, and no other.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html>
@@ -34,6 +34,9 @@ impl RotationToken {
     }
 }
 
+/// [`Zeroizing`] does it.
+impl ZeroizeOnDrop for RotationToken {}
+
 impl fmt::Debug for RotationToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RotationToken(redacted)")
@@ -53,55 +56,79 @@ pub struct RotationEvent {
     pub rotation_token: Option<RotationToken>,
 }
 
-/// Unknown fields are passed over: `RotationToken` itself was added to this event years after the other three, and
-/// a function that refused it would have stopped every rotation on that day.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Fields {
-    step: String,
-    secret_id: String,
-    client_request_token: String,
-    rotation_token: Option<String>,
-}
+/// Its only secret wipes itself.
+impl ZeroizeOnDrop for RotationEvent {}
 
 impl RotationEvent {
-    /// Reads an event.
+    /// Reads an event. The rotation token is taken out of it without a copy; what else of it may be sensitive is wiped.
+    ///
+    /// Unknown fields are passed over: `RotationToken` itself was added to this event years after the other three, and a
+    /// function that refused it would have stopped every rotation on that day.
     ///
     /// # Errors
     /// [`Error::InvalidEvent`] that names the field; it never repeats the rotation token.
-    pub fn read(event: &Value) -> Result<Self, Error> {
-        // serde's message would quote a value of the wrong type, and one of the values is sensitive.
-        let fields = Fields::deserialize(event).map_err(|_| Error::InvalidEvent(shape_mistake(event)))?;
-        let step = match fields.step.as_str() {
+    pub fn read(mut event: Value) -> Result<Self, Error> {
+        let read = Self::take(&mut event);
+        wipe(&mut event);
+        // A token in the wrong field would be shown as that field's value.
+        read.map_err(|why| Error::InvalidEvent(redact::secret_like(&why)))
+    }
+
+    fn take(event: &mut Value) -> Result<Self, String> {
+        if let Some(mistake) = shape_mistake(event) {
+            return Err(mistake);
+        }
+        let rotation_token = match event["RotationToken"].take() {
+            Value::String(token) => Some(RotationToken(Zeroizing::new(token))),
+            _ => None,
+        };
+        let mut text = |field: &str| match event[field].take() {
+            Value::String(text) => text,
+            _ => String::new(),
+        };
+        let step = match text("Step").as_str() {
             "createSecret" => Step::CreateSecret,
             "setSecret" => Step::SetSecret,
             "testSecret" => Step::TestSecret,
             "finishSecret" => Step::FinishSecret,
             other => {
                 let steps = "createSecret, setSecret, testSecret and finishSecret";
-                return Err(Error::InvalidEvent(format!("Step is `{other}`; the steps are {steps}")));
+                let other: String = other.chars().take(200).collect();
+                return Err(format!("Step is `{other}`; the steps are {steps}"));
             }
         };
-        let invalid = |field: &str, why: &dyn fmt::Display| Error::InvalidEvent(format!("{field}: {why}"));
+        let invalid = |field: &str, why: InvalidName| format!("{field}: {why}");
         Ok(Self {
             step,
-            secret: fields.secret_id.parse().map_err(|why| invalid("SecretId", &why))?,
-            version: fields.client_request_token.parse().map_err(|why| invalid("ClientRequestToken", &why))?,
-            rotation_token: fields.rotation_token.map(|token| RotationToken(Zeroizing::new(token))),
+            secret: text("SecretId").parse().map_err(|why| invalid("SecretId", why))?,
+            version: text("ClientRequestToken").parse().map_err(|why| invalid("ClientRequestToken", why))?,
+            rotation_token,
         })
     }
 }
 
-fn shape_mistake(event: &Value) -> String {
+/// Wipes every text in a value.
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn shape_mistake(event: &Value) -> Option<String> {
     if !event.is_object() {
-        return "it is not an object".to_owned();
+        return Some("it is not an object".to_owned());
     }
     let wrong: Vec<&str> = ["Step", "SecretId", "ClientRequestToken"]
         .into_iter()
         .filter(|field| !event[*field].is_string())
         .chain((!matches!(event["RotationToken"], Value::Null | Value::String(_))).then_some("RotationToken"))
         .collect();
-    format!("{} must be text; this function is called by Secrets Manager, not by hand", wrong.join(", "))
+    let mistake =
+        || format!("{} must be text; this function is called by Secrets Manager, not by hand", wrong.join(", "));
+    (!wrong.is_empty()).then(mistake)
 }
 
 #[cfg(test)]
@@ -117,7 +144,7 @@ mod tests {
     fn the_real_event_is_read() {
         let event = json!({"Step": "testSecret", "SecretId": ARN, "ClientRequestToken": TOKEN,
             "RotationToken": "a-token-of-the-service-that-is-sensitive"});
-        let event = RotationEvent::read(&event).unwrap();
+        let event = RotationEvent::read(event).unwrap();
         assert_eq!(event.step, Step::TestSecret);
         assert_eq!(event.secret.name().user().name.as_str(), "ci-bot");
         assert_eq!(event.version.as_str(), TOKEN);
@@ -136,7 +163,7 @@ mod tests {
             (json!({"Step": "setSecret", "SecretId": ARN, "ClientRequestToken": "short"}), "ClientRequestToken"),
         ];
         for (event, named) in cases {
-            let error = RotationEvent::read(&event).unwrap_err().to_string();
+            let error = RotationEvent::read(event).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
     }
@@ -145,7 +172,7 @@ mod tests {
     fn a_sensitive_field_of_the_wrong_type_is_not_repeated() {
         let event =
             json!({"Step": "setSecret", "SecretId": ARN, "ClientRequestToken": TOKEN, "RotationToken": ["sensitive"]});
-        let error = RotationEvent::read(&event).unwrap_err().to_string();
+        let error = RotationEvent::read(event).unwrap_err().to_string();
         assert!(error.contains("RotationToken") && !error.contains("sensitive"), "{error}");
     }
 }

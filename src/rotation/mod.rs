@@ -25,6 +25,7 @@ use crate::aws::{Aws, CURRENT, Iam, PENDING, SecretDescription};
 use crate::error::Error;
 use crate::keys::UserRef;
 use crate::metrics;
+use crate::redact;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::value::StoredValue;
@@ -36,13 +37,13 @@ use event::{RotationEvent, Step};
 ///
 /// # Errors
 /// [`Error`]; Secrets Manager then repeats the whole rotation with the same token.
-pub async fn handle(aws: &Aws, settings: &Settings, event: &Value, deadline: DateTime<Utc>) -> Result<(), Error> {
+pub async fn handle(aws: &Aws, settings: &Settings, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
     let done = step(aws, settings, event, deadline).await;
     metrics::of_rotation_step(done.is_ok(), aws.now());
     done
 }
 
-async fn step(aws: &Aws, settings: &Settings, event: &Value, deadline: DateTime<Utc>) -> Result<(), Error> {
+async fn step(aws: &Aws, settings: &Settings, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
     let event = RotationEvent::read(event)?;
     let user = event.secret.name().user();
     info!(step = ?event.step, %user, version = %event.version, "rotation step starts");
@@ -165,9 +166,11 @@ impl<'a> Job<'a> {
         let foreign = |why| self.foreign_value(which, why);
         let value = StoredValue::read(text).map_err(|unreadable| foreign(unreadable.to_string()))?;
         match value.arn() {
-            Some(arn) if arn.user() != self.user() => Err(foreign(format!("it is a key of {}", arn.user()))),
+            Some(arn) if arn.user() != self.user() => {
+                Err(foreign(redact::secret_like(&format!("it is a key of {}", arn.user()))))
+            }
             Some(arn) if arn.partition() != self.event.secret.partition() => {
-                Err(foreign(format!("it is of partition {}", arn.partition())))
+                Err(foreign(redact::secret_like(&format!("it is of partition {}", arn.partition()))))
             }
             _ => Ok(value),
         }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::keys::{AccountId, EmailAddress, SecretArn, SecretName};
+use crate::redact;
 
 /// Most accounts of one inventory page: with ids, names and addresses, well under the 256 KiB that a state machine
 /// passes on. <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>
@@ -95,6 +96,14 @@ impl SweepEvent {
     /// # Errors
     /// [`Error::InvalidEvent`] that names the field.
     pub fn read(event: Value) -> Result<Self, Error> {
+        Self::take(event).map_err(|error| match error {
+            // An event of another function that came here by mistake may hold what is sensitive.
+            Error::InvalidEvent(why) => Error::InvalidEvent(redact::secret_like(&why)),
+            other => other,
+        })
+    }
+
+    fn take(event: Value) -> Result<Self, Error> {
         if event.get("detail-type").is_some() {
             let bridge: BridgeEvent = parse(event)?;
             return Ok(Self { request: bridge.request()?, dry_run: bridge.dry_run });
@@ -203,7 +212,7 @@ impl BridgeEvent {
         let Ok(arn) = arn.parse::<SecretArn>() else { return Ok(Request::Ignore) };
         let reason = self.detail["errorMessage"].as_str().map_or_else(
             || format!("Secrets Manager reports {event_name}; the log of the rotation function says why"),
-            |message| format!("{event_name}: {message}"),
+            |message| format!("{event_name}: {}", redact::secret_like(message)),
         );
         Ok(Request::Notify { secret: arn.name().clone(), news: News::RotationFailed(reason) })
     }

@@ -171,10 +171,12 @@ impl Iam for SdkIam {
             .await
             .or_failure(OPERATION, self.user(name))?;
         let key = answer.access_key.ok_or_else(|| Failure::incomplete(OPERATION, self.user(name), "access key"))?;
+        // First, so that it is wiped whatever is wrong with the rest.
+        let secret = SecretKey::new(key.secret_access_key);
         let id = key.access_key_id.parse();
         Ok(NewKey {
             id: id.map_err(|_| Failure::incomplete(OPERATION, self.user(name), "access key id"))?,
-            secret: SecretKey::new(key.secret_access_key),
+            secret,
             created: key.create_date.as_ref().and_then(utc),
         })
     }

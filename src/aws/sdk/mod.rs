@@ -2,6 +2,14 @@
 //!
 //! All clients are made from one [`SdkConfig`], so that they share its HTTP client, clock, sleep, retries and timeouts; a
 //! test or the rehearsal replaces any of these there.
+//!
+//! # Secrets in memory
+//!
+//! What these calls answer of secrets is moved into memory that is wiped on drop, without a copy. What the SDK holds on
+//! its way is not ours to wipe: the body of the answer of `CreateAccessKey`, `GetSecretValue` and `AssumeRole`, the input
+//! and the body of `PutSecretValue` with the value and the rotation token, what its parsers and the TLS buffers keep for
+//! a moment, and the copy of the event that Lambda's runtime read. They are freed when the call ends, and the SDK wipes
+//! its credentials by itself. Nothing else can read a function's memory, which ends with its execution environment.
 
 mod failure;
 mod iam;
@@ -98,14 +106,16 @@ impl Services for SdkServices {
             .await
             .or_failure(OPERATION, role_arn)?;
         let session = answer.credentials.ok_or_else(|| Failure::incomplete(OPERATION, role_arn, "credentials"))?;
-        let expires = utc(&session.expiration).ok_or_else(|| Failure::incomplete(OPERATION, role_arn, "expiration"))?;
+        let expires = utc(&session.expiration);
+        // First, so that the secrets are wiped whatever is wrong with the rest.
         let credentials = Credentials::new(
             session.access_key_id,
             session.secret_access_key,
             Some(session.session_token),
-            Some(expires.into()),
+            expires.map(Into::into),
             "AssumeRole",
         );
+        let expires = expires.ok_or_else(|| Failure::incomplete(OPERATION, role_arn, "expiration"))?;
         Ok((Box::new(SdkIdentity(self.acting_as(credentials))), expires))
     }
 

@@ -89,10 +89,11 @@ impl SecretStore for SdkSecretStore {
         match answer.or_failure(OPERATION, id) {
             Err(failure) if failure.is_not_found() => Ok(None),
             Err(failure) => Err(failure),
-            Ok(answer) => match answer.secret_string {
-                Some(value) => Ok(Some(Zeroizing::new(value))),
-                None => Err(Failure::incomplete(OPERATION, id, "text: the value is binary")),
-            },
+            Ok(answer) if answer.secret_string.is_some() => Ok(answer.secret_string.map(Zeroizing::new)),
+            Ok(answer) => {
+                drop(answer.secret_binary.map(|blob| Zeroizing::new(blob.into_inner())));
+                Err(Failure::incomplete(OPERATION, id, "text: the value is binary"))
+            }
         }
     }
 

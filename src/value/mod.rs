@@ -4,12 +4,20 @@
 //! (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>). The predecessor's formats are
 //! recognised, so that its secrets can be adopted.
 
+mod members;
+
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, Zeroizing};
+use serde::Serialize;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::keys::{AccessKeyId, SecretKey, UserArn};
+use members::Members;
 
+/// What `credential_process` asks for.
+const VERSION: u64 = 1;
+const SECRET: &str = "SecretAccessKey";
 const ACTIVE: &str = "Active";
 const AWAITING: &str = "AwaitingFirstRotation";
 
@@ -33,6 +41,9 @@ pub struct StoredKey {
     pub secret: SecretKey,
 }
 
+/// Its only secret wipes itself.
+impl ZeroizeOnDrop for StoredKey {}
+
 /// Which key of which user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyIdentity {
@@ -49,18 +60,19 @@ pub struct KeyIdentity {
 #[error("{0}")]
 pub struct UnreadableValue(String);
 
-#[derive(Serialize, Deserialize)]
+/// What is written. It borrows, so that the secret is in one place only until the text is made.
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Document {
-    version: u8,
-    access_key_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    secret_access_key: Option<String>,
-    user_name: String,
-    account_id: String,
-    user_arn: String,
-    create_date: String,
-    status: String,
+struct Document<'a> {
+    version: u64,
+    access_key_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_access_key: Option<&'a str>,
+    user_name: &'a str,
+    account_id: &'a str,
+    user_arn: &'a str,
+    create_date: &'a str,
+    status: &'static str,
 }
 
 impl StoredValue {
@@ -92,94 +104,106 @@ impl StoredValue {
     /// # Errors
     /// [`UnreadableValue`], which says what is missing and repeats nothing of the value.
     pub fn read(text: &str) -> Result<Self, UnreadableValue> {
-        match serde_json::from_str::<Document>(text) {
-            Ok(document) => document.check(),
-            Err(_) => foreign_key_id(text).map(Self::Foreign).ok_or_else(|| {
-                UnreadableValue("it is neither keywheel's document nor a known form of an access key".to_owned())
-            }),
+        match Members::read(text) {
+            Some(members) if members.has("UserArn") => own(members),
+            Some(members) => foreign(NAMES.iter().filter_map(|name| members.text(name))),
+            None => foreign(text.lines().filter_map(foreign_line)),
         }
     }
 }
 
-impl Drop for Document {
-    fn drop(&mut self) {
-        self.secret_access_key.zeroize();
+/// Reads keywheel's own document. A damaged one is not taken for another tool's.
+fn own(mut members: Members) -> Result<StoredValue, UnreadableValue> {
+    let wrong = |field: &str| UnreadableValue(format!("its field {field} is not what keywheel writes"));
+    let text = |field: &str| members.text(field).ok_or_else(|| wrong(field));
+    if members.number("Version") != Some(VERSION) {
+        return Err(wrong("Version"));
+    }
+    let arn: UserArn = text("UserArn")?.parse().map_err(|_| wrong("UserArn"))?;
+    if text("AccountId")? != arn.user().account.as_str() {
+        return Err(UnreadableValue("its fields AccountId and UserArn contradict each other".to_owned()));
+    }
+    if text("UserName")? != arn.user().name.as_str() {
+        return Err(UnreadableValue("its fields UserName and UserArn contradict each other".to_owned()));
+    }
+    let created = DateTime::parse_from_rfc3339(text("CreateDate")?).map_err(|_| wrong("CreateDate"))?;
+    let id = text("AccessKeyId")?.parse().map_err(|_| wrong("AccessKeyId"))?;
+    let status = text("Status")?.to_owned();
+    let identity = KeyIdentity { id, arn, created: created.with_timezone(&Utc) };
+    match (members.has(SECRET), members.take_text(SECRET), status.as_str()) {
+        (true, Some(secret), ACTIVE) if !secret.is_empty() => {
+            Ok(StoredValue::Key(StoredKey { identity, secret: SecretKey::new(secret) }))
+        }
+        (false, _, AWAITING) => Ok(StoredValue::Placeholder(identity)),
+        (_, _, ACTIVE | AWAITING) => Err(wrong(SECRET)),
+        _ => Err(wrong("Status")),
     }
 }
 
-impl Document {
-    fn new(identity: &KeyIdentity, secret: Option<&SecretKey>) -> Self {
+impl Document<'_> {
+    fn text(identity: &KeyIdentity, secret: Option<&SecretKey>) -> Zeroizing<String> {
         let KeyIdentity { id, arn, created } = identity;
-        Self {
-            version: 1,
-            access_key_id: id.to_string(),
-            secret_access_key: secret.map(|secret| secret.expose().to_owned()),
-            user_name: arn.user().name.to_string(),
-            account_id: arn.user().account.to_string(),
-            user_arn: arn.to_string(),
-            create_date: created.to_rfc3339_opts(SecondsFormat::Secs, true),
-            status: if secret.is_some() { ACTIVE } else { AWAITING }.to_owned(),
-        }
-    }
-
-    fn to_json(&self) -> Zeroizing<String> {
-        Zeroizing::new(serde_json::to_string(self).expect("a document of texts is always JSON"))
-    }
-
-    fn check(mut self) -> Result<StoredValue, UnreadableValue> {
-        let wrong = |field: &str| UnreadableValue(format!("its field {field} is not what keywheel writes"));
-        let arn: UserArn = self.user_arn.parse().map_err(|_| wrong("UserArn"))?;
-        if self.account_id != arn.user().account.as_str() {
-            return Err(UnreadableValue("its fields AccountId and UserArn contradict each other".to_owned()));
-        }
-        if self.user_name != arn.user().name.as_str() {
-            return Err(UnreadableValue("its fields UserName and UserArn contradict each other".to_owned()));
-        }
-        let created = DateTime::parse_from_rfc3339(&self.create_date).map_err(|_| wrong("CreateDate"))?;
-        let identity = KeyIdentity {
-            id: self.access_key_id.parse().map_err(|_| wrong("AccessKeyId"))?,
-            arn,
-            created: created.with_timezone(&Utc),
+        let document = Document {
+            version: VERSION,
+            access_key_id: id.as_str(),
+            secret_access_key: secret.map(SecretKey::expose),
+            user_name: arn.user().name.as_str(),
+            account_id: arn.user().account.as_str(),
+            user_arn: arn.as_str(),
+            create_date: &created.to_rfc3339_opts(SecondsFormat::Secs, true),
+            status: if secret.is_some() { ACTIVE } else { AWAITING },
         };
-        match (self.secret_access_key.take(), self.status.as_str()) {
-            (Some(secret), _) if !secret.is_empty() => {
-                Ok(StoredValue::Key(StoredKey { identity, secret: SecretKey::new(secret) }))
-            }
-            (None, AWAITING) => Ok(StoredValue::Placeholder(identity)),
-            _ => Err(wrong("SecretAccessKey")),
-        }
+        let mut text = Zeroizing::new(Vec::with_capacity(document.longest_text()));
+        serde_json::to_writer(&mut *text, &document).expect("a document of texts is always JSON");
+        Zeroizing::new(String::from_utf8(std::mem::take(&mut *text)).expect("JSON is UTF-8"))
+    }
+
+    /// Room for the text: a buffer that grew would leave copies of the secret behind. No character takes more than six.
+    fn longest_text(&self) -> usize {
+        let Self { version: _, access_key_id, secret_access_key, user_name, account_id, user_arn, create_date, status } =
+            self;
+        let secret = secret_access_key.unwrap_or_default();
+        let texts = [access_key_id, secret, user_name, account_id, user_arn, create_date, status];
+        let names_and_marks = 200;
+        texts.iter().map(|text| 6 * text.len()).sum::<usize>() + names_and_marks
     }
 }
 
 impl StoredKey {
     /// The text to store. Wiped on drop.
     pub fn to_json(&self) -> Zeroizing<String> {
-        Document::new(&self.identity, Some(&self.secret)).to_json()
+        Document::text(&self.identity, Some(&self.secret))
     }
 }
 
 impl KeyIdentity {
     /// The text that stands in a secret before its first rotation. Not a secret.
     pub fn placeholder_json(&self) -> String {
-        Document::new(self, None).to_json().to_string()
+        Document::text(self, None).to_string()
     }
 }
 
-/// The key id in the forms that other tools store: `aws_access_key_id = …` lines, or JSON with one of the usual names.
-fn foreign_key_id(text: &str) -> Option<AccessKeyId> {
-    const NAMES: [&str; 6] =
-        ["AccessKeyId", "aws_access_key_id", "AWS_ACCESS_KEY_ID", "accessKeyId", "AccessKey", "access_key_id"];
-    if let Ok(serde_json::Value::Object(object)) = serde_json::from_str(text) {
-        // A document of keywheel's that was damaged is not taken for another tool's.
-        if object.contains_key("UserArn") {
-            return None;
-        }
-        return NAMES.iter().find_map(|name| object.get(*name)?.as_str()?.parse().ok());
+/// The names under which other tools store a key's id.
+const NAMES: [&str; 6] =
+    ["AccessKeyId", "aws_access_key_id", "AWS_ACCESS_KEY_ID", "accessKeyId", "AccessKey", "access_key_id"];
+
+/// A line `aws_access_key_id = …`, as in a file of credentials.
+fn foreign_line(line: &str) -> Option<&str> {
+    let (name, value) = line.split_once('=')?;
+    NAMES.contains(&name.trim()).then(|| value.trim())
+}
+
+/// The key that another tool's value names. One that names several, or none that can be one, says nothing.
+fn foreign<'a>(ids: impl Iterator<Item = &'a str>) -> Result<StoredValue, UnreadableValue> {
+    let unreadable = |why: &str| Err(UnreadableValue(why.to_owned()));
+    let Ok(ids) = ids.map(str::parse).collect::<Result<BTreeSet<AccessKeyId>, _>>() else {
+        return unreadable("it names something as an access key that can be none");
+    };
+    match (ids.first(), ids.len()) {
+        (Some(id), 1) => Ok(StoredValue::Foreign(id.clone())),
+        (None, _) => unreadable("it is neither keywheel's document nor a known form of an access key"),
+        (Some(_), _) => unreadable("it names several access keys, and nothing tells which one is in use"),
     }
-    text.lines().find_map(|line| {
-        let (name, value) = line.split_once('=')?;
-        NAMES.contains(&name.trim()).then(|| value.trim().parse().ok())?
-    })
 }
 
 #[cfg(test)]
