@@ -78,6 +78,7 @@ mod people;
 mod provisioning;
 mod refusals;
 mod rotation_contract;
+mod secrecy;
 mod sweep_inventory;
 mod transports;
 mod two_keys;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::answer::{self, Outcome, Refusal, WireAnswer};
+use super::answer::{self, Outcome, Refusal, Reply, WireAnswer};
 use super::calls::Call;
 use super::cloud::Cloud;
 use super::faults::{FaultKind, Target};
@@ -35,9 +35,11 @@ impl Exchange<'_> {
 
 /// What the planted faults make of a call.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "faults that can hit one call together")]
 struct Verdict {
     refuse: Option<Refusal>,
     deny: bool,
+    echo: bool,
     /// The code under which a call is logged that is never handled.
     silence: Option<&'static str>,
     after: Option<Refusal>,
@@ -92,6 +94,7 @@ impl Cloud {
                     verdict.refuse = Some(Refusal::throttled(operation.service));
                 }
                 FaultKind::AccessDenied => verdict.deny = true,
+                FaultKind::Echo => verdict.echo = true,
                 FaultKind::Hang => verdict.silence = Some("Hang"),
                 FaultKind::Stop => verdict.silence = Some("Stop"),
                 FaultKind::LostAnswer => verdict.lost = true,
@@ -151,7 +154,7 @@ impl Cloud {
         }
         call.ok = call.error_code.is_none();
         world.calls.push(call);
-        outcome
+        if verdict.echo { Err(echo(proof, input, &outcome)) } else { outcome }
     }
 
     fn refuse_unread(&self, operation: &Operation, refusal: Refusal) -> WireAnswer {
@@ -171,6 +174,23 @@ impl Cloud {
     }
 }
 
+/// What a service answers that repeats all that it was told and all that it would have answered.
+fn echo(proof: Proof<'_>, input: &Members, outcome: &Outcome) -> Refusal {
+    let token = proof.session_token().unwrap_or_default();
+    let answer = match outcome {
+        Ok(Reply::Json(value)) => value.to_string(),
+        Ok(Reply::Xml(xml)) => xml.written(),
+        Ok(Reply::Empty) => String::new(),
+        Err(refusal) => refusal.message.clone(),
+    };
+    let message = format!(
+        "1 validation error detected: Value '{}' failed to satisfy constraint. The Canonical String for this request \
+         should have been\n'POST\n/\n\nx-amz-security-token:{token}\n'. {answer}",
+        input.text_of_all()
+    );
+    Refusal::new(400, "ValidationException", message)
+}
+
 impl Verdict {
     /// The code that the log shows where the fault takes the answer away.
     fn code(&self) -> Option<String> {
@@ -178,7 +198,7 @@ impl Verdict {
             (Some(code), _, _) => Some(code),
             (None, true, _) => Some("LostAnswer"),
             (None, false, true) => Some("StopAfter"),
-            (None, false, false) => None,
+            (None, false, false) => self.echo.then_some("ValidationException"),
         };
         taken.map(ToOwned::to_owned)
     }

@@ -32,6 +32,9 @@ pub enum FaultKind {
     },
     /// Nothing takes effect; access is denied with the service's own error.
     AccessDenied,
+    /// The call takes effect, and the error that is answered repeats the whole request, its headers included, and the
+    /// whole answer: services quote what they refuse, and nobody knows how much of it.
+    Echo,
     /// The call waits this long before it is handled.
     Latency(Duration),
     /// No answer comes, and nothing takes effect: the caller's timeout decides.

@@ -267,6 +267,11 @@ impl Members {
         (name, version, Self(members))
     }
 
+    /// All members as JSON.
+    pub(crate) fn text_of_all(&self) -> String {
+        Value::Object(self.0.clone()).to_string()
+    }
+
     /// Refuses members that the model does not know: ignoring them could change the meaning.
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), Refusal> {
         let given = self.0.iter().filter(|(_, value)| !value.is_null());

@@ -51,7 +51,7 @@ impl Proof<'_> {
         }
     }
 
-    fn session_token(&self) -> Option<&str> {
+    pub(crate) fn session_token(&self) -> Option<&str> {
         match self {
             Self::Signed(wire, _) => wire.header("x-amz-security-token"),
             Self::Shown(credentials) => credentials.session_token(),
