@@ -3,6 +3,7 @@
 //! `iam`, `secrets`, `mail` and `organizations` say what is asked, as traits; `services` binds them together; `sdk`
 //! carries the calls through the AWS SDK. `session` keeps the sessions in other accounts.
 
+mod credential_report;
 mod failure;
 mod iam;
 mod mail;
@@ -20,6 +21,7 @@ use chrono::{DateTime, Utc};
 
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 
+pub use credential_report::{CredentialReport, MalformedReport, ReportedKey, ReportedUser};
 pub use failure::{Failure, FailureKind};
 pub(crate) use iam::has_group;
 pub use iam::{AccountDetails, Iam, ListedKey, ListedUser, NewKey};

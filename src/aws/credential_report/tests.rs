@@ -1,0 +1,183 @@
+//! Reports as IAM makes them, as the model makes them, and as nobody should.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const HEADER: &str = "user,arn,user_creation_time,password_enabled,password_last_used,password_last_changed,\
+password_next_rotation,mfa_active,access_key_1_active,access_key_1_last_rotated,access_key_1_last_used_date,\
+access_key_1_last_used_region,access_key_1_last_used_service,access_key_2_active,access_key_2_last_rotated,\
+access_key_2_last_used_date,access_key_2_last_used_region,access_key_2_last_used_service,cert_1_active,\
+cert_1_last_rotated,cert_2_active,cert_2_last_rotated";
+const ROOT_LINE: &str = "<root_account>,arn:aws:iam::111122223333:root,2020-01-01T00:00:00+00:00,not_supported,\
+no_information,not_supported,not_supported,true,false,N/A,N/A,N/A,N/A,false,N/A,N/A,N/A,N/A,false,N/A,false,N/A";
+
+fn time(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+/// A line of a user; `key` stands for the five fields of key 1.
+fn line(name: &str, arn: &str, key: &str) -> String {
+    format!(
+        "{name},{arn},2024-05-06T07:08:09+00:00,false,N/A,N/A,N/A,false,{key},false,N/A,N/A,N/A,N/A,false,N/A,false,N/A"
+    )
+}
+
+fn read(lines: &[&str]) -> Result<Vec<ReportedUser>, String> {
+    let report = CredentialReport::read(lines.join("\n").as_bytes());
+    report.map(|report| report.users).map_err(|error| error.to_string())
+}
+
+const ARN: &str = "arn:aws:iam::111122223333:user/ci/bot";
+const USED: &str = "true,2026-01-02T03:04:05+00:00,2026-03-04T05:06:00+00:00,eu-west-1,s3";
+
+#[test]
+fn users_and_their_keys_are_read_and_the_root_user_is_passed_over() {
+    let users = read(&[HEADER, ROOT_LINE, &line("bot", ARN, USED)]).unwrap();
+    let [user] = &users[..] else { panic!("{users:?}") };
+    assert_eq!((user.arn.as_str(), user.created), (ARN, time("2024-05-06T07:08:09Z")));
+    let used = KeyUse { time: time("2026-03-04T05:06:00Z"), service: "s3".to_owned(), region: "eu-west-1".to_owned() };
+    assert_eq!(user.keys[0], ReportedKey { active_since: Some(time("2026-01-02T03:04:05Z")), last_use: Some(used) });
+    assert_eq!(user.keys[1], ReportedKey { active_since: None, last_use: None });
+}
+
+#[test]
+fn columns_are_found_by_name_and_new_ones_are_passed_over() {
+    let swapped = |text: &str| {
+        let mut fields: Vec<&str> = text.split(',').collect();
+        fields.reverse();
+        format!("{},new", fields.join(","))
+    };
+    let bot = line("bot", ARN, USED);
+    let plain = read(&[HEADER, &bot]);
+    assert_eq!(read(&[&swapped(HEADER), &swapped(&bot)]), plain);
+    assert_eq!(read(&[&format!("{HEADER}\r"), &format!("{bot}\r"), ""]), plain, "lines may end as in RFC 4180");
+}
+
+#[test]
+fn a_name_with_a_comma_is_quoted() {
+    let text = line("\"a,b\"", "\"arn:aws:iam::111122223333:user/x,y/a,b\"", "false,N/A,N/A,N/A,N/A");
+    assert_eq!(read(&[HEADER, &text]).unwrap()[0].arn.user().name.as_str(), "a,b");
+}
+
+#[test]
+fn a_report_that_is_not_understood_is_refused_by_line_and_column() {
+    let key = |key: &str| line("bot", ARN, key);
+    let messages: Vec<String> = [
+        vec![],
+        vec!["user,arn"],
+        vec![&HEADER.replace("cert_1_active", "arn")],
+        vec![HEADER, ROOT_LINE, "bot,x"],
+        vec![HEADER, &line("other", ARN, USED)],
+        vec![HEADER, &line("bot", "arn:aws:iam::111122223333:role/bot", USED)],
+        vec![HEADER, &key("maybe,N/A,N/A,N/A,N/A")],
+        vec![HEADER, &key("true,N/A,N/A,N/A,N/A")],
+        vec![HEADER, &key("true,yesterday,N/A,N/A,N/A")],
+        vec![HEADER, &key("false,N/A,2026-13-01,N/A,N/A")],
+        vec![HEADER, &line("bot", ARN, USED).replace("2024-05-06T07:08:09+00:00", "N/A")],
+        vec![HEADER, &key(USED), ROOT_LINE, &key(USED)],
+        vec![HEADER, "\"bot"],
+        vec![HEADER, "\"bot\"x"],
+        vec![HEADER, "b\"ot"],
+    ]
+    .iter()
+    .map(|lines| read(lines).expect_err("refused"))
+    .map(|message| message.trim_start_matches("the credential report is not as IAM makes it: ").to_owned())
+    .collect();
+    insta::assert_snapshot!(messages.join("\n"));
+    let error = CredentialReport::read(b"user\n\nx\xff").unwrap_err().to_string();
+    assert!(error.ends_with("line 3: it is not UTF-8"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic(content in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = CredentialReport::read(&content);
+        let with_header = [HEADER.as_bytes(), b"\n", &content].concat();
+        if let Ok(report) = CredentialReport::read(&with_header) {
+            prop_assert_eq!(report.users, []);
+        }
+    }
+
+    #[test]
+    fn every_user_comes_out_as_it_went_in(
+        users in prop::collection::btree_map(
+            "[A-Za-z0-9_+=,.@-]{1,20}",
+            ("(/[!-.0-~]{1,9}){0,2}", 0i64..4_000_000_000, prop::option::of((0i64..4_000_000_000, any::<bool>()))),
+            0..6,
+        ),
+        ending in prop::sample::select(vec!["\n", "\r\n"]),
+    ) {
+        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+        let shown = |seconds: i64| DateTime::from_timestamp(seconds, 0).unwrap();
+        let mut lines = vec![HEADER.to_owned(), ROOT_LINE.to_owned()];
+        let mut expected = Vec::new();
+        for (name, (path, created, key)) in &users {
+            let arn = format!("arn:aws:iam::111122223333:user{path}/{name}");
+            let fields = match key {
+                Some((at, true)) => format!("true,{0},{0},N/A,N/A", shown(*at).to_rfc3339()),
+                Some((at, false)) => format!("false,N/A,{},us-east-1,iam", shown(*at).to_rfc3339()),
+                None => "false,N/A,no_information,N/A,N/A".to_owned(),
+            };
+            let user = line(&quoted(name), &quoted(&arn), &fields);
+            lines.push(user.replace("2024-05-06T07:08:09+00:00", &shown(*created).to_rfc3339()));
+            expected.push((arn, shown(*created), key.filter(|(_, active)| *active).map(|(at, _)| shown(at)), key.map(|(at, _)| shown(at))));
+        }
+        let report = CredentialReport::read(lines.join(ending).as_bytes()).unwrap();
+        let found: Vec<_> = report.users.iter().map(|user| {
+            let [key, other] = &user.keys;
+            assert_eq!((other.active_since, &other.last_use), (None, &None));
+            (user.arn.to_string(), user.created, key.active_since, key.last_use.as_ref().map(|used| used.time))
+        }).collect();
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_character_that_is_changed_is_refused_or_changes_its_own_line_only(at in 0usize..2000, to in "[ -~é\\n\"]") {
+        let lines = [HEADER.to_owned(), line("bot", ARN, USED), line("a", &ARN.replace("bot", "a"), USED)];
+        let text = lines.join("\n");
+        let at = at % text.len();
+        let changed = format!("{}{to}{}", &text[..at], &text[at + 1..]);
+        let (before, after) = (CredentialReport::read(text.as_bytes()).unwrap(), CredentialReport::read(changed.as_bytes()));
+        if let Ok(after) = after {
+            prop_assert_eq!(after.users.len(), 2);
+            let same = before.users.iter().zip(&after.users).filter(|(before, after)| before == after).count();
+            prop_assert!(same >= 1, "{:?}", after);
+        }
+    }
+}
+
+/// The model writes the report that the parser is for.
+#[cfg(feature = "rehearsal")]
+#[tokio::test(start_paused = true)]
+async fn the_report_of_the_model_is_read() {
+    use crate::rehearsal::{Clock, Cloud};
+    let start = time("2026-11-22T09:00:00Z");
+    let cloud = Cloud::new(Clock::starting_at(start), 3);
+    cloud.add_account("111122223333", "prod", None);
+    for (name, path) in [("a,b", "/x,y/"), ("bot", "/"), ("idle", "/"), ("none", "/")] {
+        cloud.add_user("111122223333", name, path);
+    }
+    let made = start - chrono::TimeDelta::days(40);
+    cloud.add_access_key("111122223333", "a,b", made);
+    let used = cloud.add_access_key("111122223333", "bot", made);
+    cloud.add_access_key("111122223333", "bot", start - chrono::TimeDelta::days(1));
+    cloud.use_key("111122223333", "bot", &used.access_key_id, "s3", start).expect("it works");
+    let off = cloud.add_access_key("111122223333", "idle", made);
+    cloud.set_key_status("111122223333", "idle", &off.access_key_id, "Inactive");
+    let client = aws_sdk_iam::Client::new(&cloud.sdk_config("111122223333", "reader"));
+    client.generate_credential_report().send().await.expect("started");
+    cloud.clock().advance(std::time::Duration::from_secs(10)).await;
+    let answer = client.get_credential_report().send().await.expect("made");
+    let report = CredentialReport::read(answer.content().expect("content").as_ref()).unwrap();
+    let keys = |name: &str| {
+        let user = report.users.iter().find(|user| user.arn.user().name.as_str() == name).unwrap();
+        user.keys.clone().map(|key| (key.active_since, key.last_use.map(|used| used.service)))
+    };
+    assert_eq!(report.users.len(), 4);
+    assert_eq!(keys("a,b"), [(Some(made), None), (None, None)]);
+    assert_eq!(keys("bot"), [(Some(made), Some("s3".to_owned())), (Some(start - chrono::TimeDelta::days(1)), None)]);
+    assert_eq!(keys("idle"), [(None, None), (None, None)]);
+    assert_eq!(keys("none"), [(None, None), (None, None)]);
+    assert_eq!(report.users[0].arn.as_str(), "arn:aws:iam::111122223333:user/x,y/a,b");
+}
