@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use chrono::TimeDelta;
 
-use crate::keys::{AccountId, EmailAddress};
+use crate::keys::{AccountId, EmailAddress, is_arn_word};
 use crate::redact;
 
 /// Role names hold 64 characters; the rotation function's roles add `-rotation`.
@@ -353,14 +353,16 @@ fn is_organization_id(text: &str) -> bool {
 fn is_function_arn(text: &str) -> bool {
     let parts: Vec<&str> = text.splitn(7, ':').collect();
     matches!(parts[..], ["arn", partition, "lambda", region, account, "function", name]
-        if !partition.is_empty() && !region.is_empty() && account.parse::<AccountId>().is_ok() && !name.is_empty())
+        if is_arn_word(partition) && is_arn_word(region) && account.parse::<AccountId>().is_ok()
+            && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_:$".contains(&byte)))
 }
 
 fn is_role_arn(text: &str) -> bool {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     matches!(parts[..], ["arn", partition, "iam", "", account, role]
-        if !partition.is_empty() && account.parse::<AccountId>().is_ok()
-            && role.strip_prefix("role/").is_some_and(|name| !name.is_empty()))
+        if is_arn_word(partition) && account.parse::<AccountId>().is_ok()
+            && role.strip_prefix("role/").is_some_and(|name| !name.is_empty() && !name.ends_with('/'))
+            && role.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 fn is_kms_key(text: &str) -> bool {
@@ -382,105 +384,4 @@ fn is_domain(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:999988887777:function:rotation";
-
-    fn read(function: Function, given: &[(&str, &str)]) -> Result<Settings, InvalidSettings> {
-        Settings::read(function, |variable| {
-            given.iter().rfind(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned())
-        })
-    }
-
-    fn sweeper(extra: &[(&str, &str)]) -> Result<Settings, InvalidSettings> {
-        let base = [("PRIMARY_ACCOUNT_ID", "999988887777"), ("ROTATION_FUNCTION_ARN", FUNCTION_ARN)];
-        read(Function::Sweeper, &[&base[..], extra].concat())
-    }
-
-    #[test]
-    fn upstream_defect_22_unset_optional_settings_have_defaults() {
-        let settings = sweeper(&[]).unwrap();
-        assert!(settings.dry_run, "a dry run is the default");
-        assert_eq!(settings.periods.rotation, TimeDelta::days(90));
-        assert_eq!(settings.periods.installation_grace, TimeDelta::days(10));
-        assert_eq!(settings.periods.recovery_grace, TimeDelta::days(10));
-        assert_eq!(settings.periods.warn, TimeDelta::days(7));
-        assert_eq!(settings.exemption_group, "ASAIAMExemptionsGroup");
-        assert_eq!(settings.rotation_member_role(), format!("{DEFAULT_MEMBER_ROLE}-rotation"));
-        assert_eq!(settings.rotation_execution_role(), format!("{DEFAULT_EXECUTION_ROLE}-rotation"));
-        assert_eq!(settings.reader_group.as_deref(), Some("keywheel-secret-readers"));
-        assert_eq!(settings.owner_tag, None);
-    }
-
-    #[test]
-    fn an_empty_reader_group_switches_it_off() {
-        assert_eq!(sweeper(&[("READER_GROUP", "")]).unwrap().reader_group, None);
-    }
-
-    #[test]
-    fn only_the_sweeper_needs_the_function_arn() {
-        let base = [("PRIMARY_ACCOUNT_ID", "999988887777")];
-        assert!(read(Function::Rotation, &base).is_ok());
-        let error = read(Function::Sweeper, &base).unwrap_err();
-        assert_eq!(error.variables().collect::<Vec<_>>(), ["ROTATION_FUNCTION_ARN"]);
-    }
-
-    #[test]
-    fn every_mistake_is_reported_at_once() {
-        let error =
-            sweeper(&[("DRY_RUN_FLAG", "maybe"), ("ROTATION_PERIOD", "0"), ("SENDER_EMAIL", "nobody")]).unwrap_err();
-        insta::assert_snapshot!(error, @"3 wrong setting(s): SENDER_EMAIL is `nobody`; allowed: an address, local@domain.tld. DRY_RUN_FLAG is `maybe`; allowed: true or false. ROTATION_PERIOD is `0`; allowed: a whole number from 1 to 1000.");
-    }
-
-    #[test]
-    fn each_setting_out_of_range_is_refused_by_name() {
-        for (variable, value) in [
-            ("PRIMARY_ACCOUNT_ID", "12345"),
-            ("AWS_ORG_ID", "org-1"),
-            ("SENDER_EMAIL", "no address"),
-            ("RECIPIENT_EMAIL", "a@b"),
-            ("SES_DOMAIN", "no domain"),
-            ("ROTATION_PERIOD", "1001"),
-            ("ROTATION_PERIOD", "ninety"),
-            ("ROTATION_PERIOD", "20"),
-            ("INSTALLATION_GRACE_PERIOD", "-1"),
-            ("RECOVERY_GRACE_PERIOD", "10.5"),
-            ("PENDING_ACTION_WARN_PERIOD", "90"),
-            ("IAM_EXEMPTION_GROUP", "a group"),
-            ("IAM_ASSUMED_ROLE_NAME", "a-role-name-that-leaves-no-room-for-the-suffix-of-rotation"),
-            ("EXECUTION_ROLE_NAME", "role/name"),
-            ("EXECUTION_ROLE_NAME", "a-role-name-that-leaves-no-room-for-the-suffix-of-rotation"),
-            ("ROLE_SESSION_NAME", "x"),
-            ("EMAIL_TEMPLATE_ENFORCE", "../secrets.html"),
-            ("EMAIL_TEMPLATE_AUDIT", "mail.txt"),
-            ("ROTATION_FUNCTION_ARN", "rotation"),
-            ("ROTATION_FUNCTION_ARN", "arn:aws:lambda:us-east-1:111122223333:function:rotation"),
-            ("SECRETS_KMS_KEY_ID", "arn:aws:s3:::bucket"),
-            ("RESOURCE_OWNER_TAG", "<owner>"),
-            ("READER_GROUP", "a/b"),
-            ("MAX_CONCURRENCY", "0"),
-            ("ORG_LIST_ROLE_ARN", "arn:aws:iam::1:role/x"),
-            ("DRY_RUN_FLAG", "1"),
-        ] {
-            let error = sweeper(&[(variable, value)]).expect_err(variable);
-            assert!(error.variables().any(|name| name == variable), "{variable}={value}: {error}");
-            assert!(error.to_string().contains(variable), "{error}");
-        }
-    }
-
-    #[test]
-    fn upstream_defect_21_the_grace_periods_are_read_under_the_names_that_are_documented() {
-        let settings = sweeper(&[("INSTALLATION_GRACE_PERIOD", "3"), ("RECOVERY_GRACE_PERIOD", "4")]).unwrap();
-        assert_eq!(settings.periods.installation_grace, TimeDelta::days(3));
-        assert_eq!(settings.periods.recovery_grace, TimeDelta::days(4));
-    }
-
-    #[test]
-    fn the_sender_must_be_in_the_verified_domain() {
-        let domain = ("SES_DOMAIN", "example.com");
-        assert!(sweeper(&[domain, ("SENDER_EMAIL", "keys@mail.example.com")]).is_ok());
-        let error = sweeper(&[domain, ("SENDER_EMAIL", "keys@notexample.com")]).unwrap_err();
-        assert_eq!(error.variables().collect::<Vec<_>>(), ["SENDER_EMAIL"]);
-    }
-}
+mod tests;

@@ -354,10 +354,95 @@ mod tests {
         }
 
         #[test]
-        fn no_tag_makes_the_reader_panic(name in 0usize..10, value in "\\PC{0,60}") {
-            let names = [tag::MANAGED, tag::VERSION, tag::CURRENT_KEY, tag::PREVIOUS_KEY, tag::ROTATED_AT,
-                tag::DISABLED_AT, tag::RETIRING, tag::INTENT, tag::NOTIFIED, tag::FORCE];
-            let _ = State::read(&BTreeMap::from([(names[name].to_owned(), value)]));
+        fn nothing_that_was_told_is_forgotten_while_there_is_room(
+            told in prop::collection::btree_set((0usize..3, prop::sample::select(PHASES.to_vec())), 0..9),
+        ) {
+            let mut notified = Notified::default();
+            for (n, phase) in &told {
+                notified.insert(&key(*n), phase);
+            }
+            let whole: usize = notified.0.values().map(|phases| 22 + phases.iter().map(|phase| phase.len() + 1).sum::<usize>()).sum();
+            prop_assume!(whole <= MAX_TAG_VALUE_LENGTH);
+            prop_assert_eq!(Notified::read(&notified.to_tag()), notified);
+        }
+
+        #[test]
+        fn every_fact_survives_the_way_through_the_tags(
+            version in "[a-z0-9-]{32,64}", keys in ("[A-Z0-9]{16,128}", "[A-Z0-9]{16,40}", "[A-Z0-9]{16,40}"),
+            times in prop::array::uniform4(0i64..250_000_000_000), flags in (any::<bool>(), any::<bool>()),
+        ) {
+            let [rotated, disabled, since, at] = times.map(|seconds| DateTime::from_timestamp(seconds, 0).unwrap());
+            let version: VersionId = version.parse().unwrap();
+            let (current, previous, retiring): (AccessKeyId, AccessKeyId, AccessKeyId) =
+                (keys.0.parse().unwrap(), keys.1.parse().unwrap(), keys.2.parse().unwrap());
+            let intent = Intent { version: version.clone(), at, key: flags.1.then(|| previous.clone()) };
+            let change = TagChange::default()
+                .set_or_remove(tag::MANAGED, flags.0.then_some("1"))
+                .set(tag::VERSION, version.as_str())
+                .set(tag::CURRENT_KEY, current.as_str())
+                .set_or_remove(tag::PREVIOUS_KEY, Some(&previous))
+                .set(tag::ROTATED_AT, format_time(rotated))
+                .set(tag::DISABLED_AT, format_time(disabled))
+                .retiring(&retiring, since)
+                .intent(&intent)
+                .set_or_remove(tag::FORCE, flags.1.then_some("true"));
+            let fits = |value: &String| value.len() <= MAX_TAG_VALUE_LENGTH
+                && value.chars().all(|c| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c));
+            prop_assert!(change.set.values().all(fits), "{:?}", change.set);
+            let expected = State {
+                managed: flags.0,
+                version: Some(version.clone()),
+                current_key: Some(current),
+                previous_key: Some(previous),
+                rotated_at: Some(rotated),
+                disabled_at: Some(disabled),
+                retiring: Some(Retiring { key: retiring, since }),
+                intent: Some(intent),
+                notified: Notified::default(),
+                force: flags.1,
+                malformed: Vec::new(),
+            };
+            prop_assert_eq!(State::read(&change.set), expected);
+        }
+
+        #[test]
+        fn a_tag_is_read_as_it_is_or_named_and_never_passed_over(
+            name in prop::sample::select(ALL.to_vec()),
+            value in prop_oneof![any::<String>(), "[A-Z0-9]{16}", "[a-z0-9]{32}( 2026-01-01T00:00:00Z)?", "[A-Z0-9]{16} [0-9:TZ-]{0,20}",
+                "2026-[0-9]{2}-[0-9]{2}T[0-9]{2}:00:00(Z|\\+02:00|\\.5Z)", "(?i)true|false|1|0| "],
+        ) {
+            let state = State::read(&BTreeMap::from([(name.to_owned(), value.clone())]));
+            let says_nothing = State { malformed: Vec::new(), ..state.clone() } == State::default();
+            match &state.malformed[..] {
+                [] => prop_assert_eq!(says_nothing, value.is_empty() || ([tag::MANAGED, tag::FORCE].contains(&name) && value == "false")),
+                [malformed] => {
+                    prop_assert!(says_nothing && malformed.name == name);
+                    prop_assert!(malformed.to_string().contains(&value));
+                }
+                several => prop_assert!(false, "{several:?}"),
+            }
+        }
+
+        #[test]
+        fn no_tag_of_what_was_told_makes_the_reader_panic(value in any::<String>()) {
+            let read = Notified::read(&value);
+            prop_assert!(read.to_tag().len() <= MAX_TAG_VALUE_LENGTH);
         }
     }
+
+    const PHASES: [&str; 6] =
+        ["rotated", "rotation-ahead", "disable-ahead", "disabled@owner", "disabled@account", "delete-ahead"];
+
+    /// All tags but `keywheel:notified`, of which what cannot be read is told again.
+    const ALL: [&str; 9] = [
+        tag::MANAGED,
+        tag::VERSION,
+        tag::CURRENT_KEY,
+        tag::PREVIOUS_KEY,
+        tag::ROTATED_AT,
+        tag::DISABLED_AT,
+        tag::RETIRING,
+        tag::INTENT,
+        tag::FORCE,
+    ];
 }

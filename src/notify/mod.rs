@@ -13,6 +13,7 @@ mod phrases;
 mod recipients;
 mod steps;
 mod subject;
+mod tags;
 mod template;
 mod words;
 

@@ -4,9 +4,10 @@
 
 use serde::Serialize;
 use tinytemplate::TinyTemplate;
+use tinytemplate::error::Error as Mistake;
 
 use super::message::Context;
-use super::{AccountContact, Addressed, Mode};
+use super::{AccountContact, Addressed, Mode, tags};
 use crate::keys::{AccessKeyId, EmailAddress, KeyUse, UserRef};
 use crate::lifecycle::{CancelReason, Notice, NoticeKind};
 use crate::settings::{Periods, Settings};
@@ -135,10 +136,57 @@ impl Source {
         engine: &mut TinyTemplate<'a>,
         context: &impl Serialize,
     ) -> Result<String, InvalidTemplate> {
-        let invalid =
-            |error: tinytemplate::error::Error| InvalidTemplate { file: self.file.clone(), problem: error.to_string() };
-        engine.add_template("message", &self.content).map_err(invalid)?;
-        engine.render("message", context).map_err(invalid)
+        if let Some((line, what)) = tags::mistake(&self.content) {
+            return Err(self.invalid(format!("line {line}: {what}")));
+        }
+        let mut render = || {
+            engine.add_template("message", &self.content)?;
+            engine.render("message", context)
+        };
+        render().map_err(|error| self.invalid(self.in_words(&error, context)))
+    }
+
+    fn invalid(&self, problem: String) -> InvalidTemplate {
+        InvalidTemplate { file: self.file.clone(), problem }
+    }
+
+    /// What is wrong, and where: of some mistakes the engine does not say it.
+    fn in_words(&self, error: &Mistake, context: &impl Serialize) -> String {
+        if !matches!(error, Mistake::GenericError { .. } | Mistake::CalledFormatterError { .. }) {
+            return error.to_string();
+        }
+        let loop_value = || tags::outside_of_loops(&self.content);
+        if let Some((line, path)) = self.list(context) {
+            format!("line {line}: `{path}` is a list or has parts, so it cannot be shown; name a part of it")
+        } else if let Some((line, name)) = loop_value() {
+            format!("line {line}: `{name}` has a meaning inside of a loop only")
+        } else {
+            error.to_string()
+        }
+    }
+
+    /// The value that is no text, with its line.
+    fn list(&self, context: &impl Serialize) -> Option<(usize, &str)> {
+        let (named, values) = tags::with_named_values(&self.content);
+        let names: Vec<String> = (0..values.len()).map(|n| format!("v{n}")).collect();
+        let mut engine = TinyTemplate::new();
+        for name in &names {
+            engine.add_formatter(name, tinytemplate::format_unescaped);
+        }
+        let rendered = engine.add_template("message", &named).and_then(|()| engine.render("message", context));
+        match rendered {
+            Err(Mistake::CalledFormatterError { name, .. }) => {
+                names.iter().position(|it| *it == name).map(|place| values[place])
+            }
+            // Values of the engine's own take no formatter.
+            Err(Mistake::GenericError { .. }) => {
+                let root = |tag: tags::Tag<'_>| (tag.kind.path() == Some("@root")).then_some((tag.line, "@root"));
+                tags::outside_of_loops(&self.content)
+                    .is_none()
+                    .then(|| tags::tags(&self.content).into_iter().find_map(root))?
+            }
+            _ => None,
+        }
     }
 }
 
@@ -199,7 +247,8 @@ fn sample_kinds() -> Vec<NoticeKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notify::fixtures::{kinds, settings};
+    use crate::notify::fixtures::{contact, kinds, notice, now, settings};
+    use proptest::prelude::*;
 
     const CUSTOM: (&str, &str) = ("EMAIL_TEMPLATE_ENFORCE", "own.html");
 
@@ -266,6 +315,138 @@ mod tests {
                 let text = error(&[(variable, file)], &[(file, content)]);
                 assert!(text.contains(file) && text.contains("line 1"), "{content}: {text}");
             }
+        }
+    }
+
+    #[test]
+    fn what_the_engine_panics_on_or_does_not_place_is_refused_by_line_and_variable() {
+        let problem = |content: &str| error(&[CUSTOM], &[("own.html", content)]);
+        let messages = [
+            "{subject}\n{#}",
+            "{{ if not }}{{ endif }}",
+            "{{ if nothing }}{{ endif }}",
+            "<p>\n{ rows }",
+            "\n{{ for row in rows }}\n{ row.steps | unescaped }{{ endfor }}",
+            "{ @root }",
+            "{{ for row in rows }}{ @index }{{ endfor }}\n{ @index }",
+            "{{ if not @first }}{{ endif }}",
+            "{{ call message with @root }}",
+            "{{ with rows as rows }}{{ call message with rows }}{{ endwith }}",
+            "{ subject | upper }",
+        ]
+        .map(problem);
+        insta::assert_snapshot!(messages.join("\n"));
+    }
+
+    /// Pieces of which templates and their mistakes are made.
+    fn piece() -> impl Strategy<Value = String> {
+        let names = prop::sample::select(vec![
+            "subject",
+            "lead",
+            "rows",
+            "row",
+            "row.user",
+            "row.steps",
+            "step.text",
+            "rows.0",
+            "rows.0.key",
+            "more",
+            "dry_run",
+            "@index",
+            "@first",
+            "@last",
+            "@root",
+            "@",
+            "",
+            "wrong",
+            "row.wrong",
+            "not",
+            "é",
+            "-",
+            "a b",
+            "rows.9.key",
+        ]);
+        let tag = (names.clone(), names).prop_flat_map(|(one, other)| {
+            prop::sample::select(vec![
+                format!("{{{one}}}"),
+                format!("{{ {one} | unescaped }}"),
+                format!("{{- {one} | {other} -}}"),
+                format!("{{{{ if {one} }}}}"),
+                format!("{{{{ if not {one} }}}}"),
+                format!("{{{{ if not{one} }}}}"),
+                format!("{{{{ for {one} in {other} }}}}"),
+                format!("{{{{ with {one} as {other} }}}}"),
+                format!("{{{{ call message with {one} }}}}"),
+                format!("{{{{- {one} {other} -}}}}"),
+                format!("{{# {one} #}}"),
+            ])
+        });
+        let fixed = [
+            "{{ for row in rows }}",
+            "{{ for step in row.steps }}",
+            "{{ endfor }}",
+            "{{ if more }}",
+            "{{ else }}",
+            "{{ endif }}",
+            "{{ endwith }}",
+            "{#}",
+            "{##}",
+            "{}",
+            "{{}}",
+            "{{{",
+            "}",
+            "}}",
+            "{",
+            "\\",
+            "\\{",
+            "#}",
+            "-",
+            "\n",
+            "\r\n",
+            "\t",
+            "é\u{a0}",
+        ];
+        prop_oneof![4 => tag, 4 => prop::sample::select(fixed.map(str::to_owned).to_vec()), 1 => any::<String>()]
+    }
+
+    fn renders_or_is_refused_by_file_and_line(content: &str) -> Result<(), TestCaseError> {
+        match load(&[CUSTOM], &[("own.html", content), ("own.txt", content)]) {
+            Ok(templates) => {
+                let (account, notified, to) = (contact("é\n", None), Notified::default(), sample_recipient());
+                for (_, kind) in kinds() {
+                    let notice = notice(kind);
+                    let item = Addressed { notice: &notice, account: &account, notified: &notified };
+                    let context = Context::new(&templates, Mode::Enforced, now(), &to, &[&item], 500);
+                    prop_assert!(templates.of(Mode::Enforced).render(&context).is_ok(), "renders later");
+                }
+            }
+            Err(error) => {
+                let text = error.to_string();
+                prop_assert!(text.starts_with("mail template own.html: ") && text.contains("line "), "{}", text);
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        // Each case renders every notice in every way: an eighth of the cases that PROPTEST_CASES asks for.
+        #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.div_ceil(8), ..Default::default() })]
+
+        #[test]
+        fn any_text_is_rendered_or_refused(content in any::<String>()) {
+            renders_or_is_refused_by_file_and_line(&content)?;
+        }
+
+        #[test]
+        fn any_pieces_of_templates_are_rendered_or_refused(pieces in prop::collection::vec(piece(), 0..7)) {
+            renders_or_is_refused_by_file_and_line(&pieces.concat())?;
+        }
+
+        #[test]
+        fn what_is_no_tag_is_rendered_as_it_is(text in "[^{\\\\]{0,80}") {
+            let source = Source::new("own.html", &text);
+            let html = source.render(&mut TinyTemplate::new(), &serde_json::json!({})).unwrap();
+            prop_assert_eq!(html.trim_end(), text.trim_end());
         }
     }
 

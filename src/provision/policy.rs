@@ -27,6 +27,9 @@ pub fn for_user(arn: &UserArn) -> Value {
 /// is one with more in it: the policy of a secret of keywheel's is keywheel's.
 pub fn is_for_user(policy: &str, arn: &UserArn) -> bool {
     let Ok(mut policy) = serde_json::from_str::<Value>(policy) else { return false };
+    if !policy.is_object() {
+        return false;
+    }
     normalize(&mut policy);
     let mut wanted = for_user(arn);
     normalize(&mut wanted);
@@ -38,7 +41,12 @@ fn normalize(value: &mut Value) {
     match value {
         Value::Object(members) => members.values_mut().for_each(normalize),
         Value::Array(items) => {
+            // A list in a list is nowhere legal, and the same as nothing.
+            let nested = items.iter().any(Value::is_array);
             items.iter_mut().for_each(normalize);
+            if nested {
+                return;
+            }
             if let [only] = &mut items[..] {
                 *value = only.take();
             } else if items.iter().all(Value::is_string) {
@@ -52,6 +60,7 @@ fn normalize(value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn arn() -> UserArn {
         "arn:aws:iam::111122223333:user/ci/bot".parse().unwrap()
@@ -85,5 +94,91 @@ mod tests {
                 assert!(!is_for_user(&other, &arn()), "{other}");
             }
         }
+    }
+
+    /// The policy as AWS may write it back: texts as lists of one, the only statement without its list, lists in another
+    /// order, with other white space.
+    fn rewritten(arn: &UserArn, choices: [bool; 8]) -> String {
+        let list_if = |choice: bool, value: &Value| if choice { json!([value]) } else { value.clone() };
+        let mut policy = for_user(arn);
+        let statement = &mut policy["Statement"][0];
+        for (place, choice) in
+            ["/Principal/AWS", "/Effect", "/Resource", "/Condition/ArnEquals/aws:PrincipalArn"].iter().zip(choices)
+        {
+            let part = statement.pointer_mut(place).unwrap();
+            *part = list_if(choice, part);
+        }
+        if choices[4] {
+            statement["Action"].as_array_mut().unwrap().reverse();
+        }
+        if choices[5] {
+            policy["Statement"] = policy["Statement"][0].take();
+        }
+        if choices[6] { serde_json::to_string_pretty(&policy).unwrap() } else { policy.to_string() }
+    }
+
+    /// Every place in a value.
+    fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+        found.push(at.to_owned());
+        match value {
+            Value::Object(members) => {
+                for (name, member) in members {
+                    places(member, &format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), found);
+                }
+            }
+            Value::Array(items) => {
+                for (n, item) in items.iter().enumerate() {
+                    places(item, &format!("{at}/{n}"), found);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_equal_form_is_recognised(path in "(/[!-.0-~]{1,9}){0,2}", name in "[A-Za-z0-9_+=,.@-]{1,64}", choices in any::<[bool; 8]>()) {
+            let arn: UserArn = format!("arn:aws:iam::111122223333:user{path}/{name}").parse().unwrap();
+            let policy = rewritten(&arn, choices);
+            prop_assert!(is_for_user(&policy, &arn), "{}", policy);
+        }
+
+        #[test]
+        fn a_part_that_differs_is_drift(
+            choices in any::<[bool; 8]>(), place in any::<prop::sample::Index>(), added in any::<bool>(),
+            other in prop::sample::select(vec![json!("AIDAEXAMPLEEXAMPLE123"), json!("*"), json!(null), json!([]), json!({}),
+                json!("arn:aws:iam::111122223333:user/ci/bot2"), json!(["secretsmanager:*"]), json!(1), json!(true)]),
+        ) {
+            let mut policy: Value = serde_json::from_str(&rewritten(&arn(), choices)).unwrap();
+            let mut found = Vec::new();
+            places(&policy, "", &mut found);
+            let place = place.get(&found);
+            let part = policy.pointer_mut(place).unwrap();
+            match part {
+                Value::Object(members) if added => drop(members.insert("Added".to_owned(), other)),
+                Value::Array(items) if added => items.push(other),
+                part => {
+                    // `Resource` is `*` already.
+                    prop_assume!(*part != other && json!([&part]) != other && *part != json!([&other]));
+                    *part = other;
+                }
+            }
+            prop_assert!(!is_for_user(&policy.to_string(), &arn()), "{} {}", place, policy);
+        }
+
+        #[test]
+        fn no_text_is_a_policy_or_a_panic(text in any::<String>()) {
+            prop_assert!(!is_for_user(&text, &arn()));
+        }
+    }
+
+    #[test]
+    fn a_deep_policy_is_drift() {
+        assert!(!is_for_user(&"[".repeat(100_000), &arn()));
+        let nested = format!("{}{}{}", "[".repeat(100), for_user(&arn()), "]".repeat(100));
+        assert!(!is_for_user(&nested, &arn()), "a list is no policy");
+        let mut doubled = for_user(&arn());
+        doubled["Statement"] = json!([[doubled["Statement"][0].take()]]);
+        assert!(!is_for_user(&doubled.to_string(), &arn()), "a list is no statement");
     }
 }

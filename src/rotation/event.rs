@@ -134,6 +134,7 @@ fn shape_mistake(event: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     const ARN: &str =
@@ -174,5 +175,73 @@ mod tests {
             json!({"Step": "setSecret", "SecretId": ARN, "ClientRequestToken": TOKEN, "RotationToken": ["sensitive"]});
         let error = RotationEvent::read(event).unwrap_err().to_string();
         assert!(error.contains("RotationToken") && !error.contains("sensitive"), "{error}");
+    }
+
+    #[test]
+    fn what_was_sensitive_in_an_event_is_wiped() {
+        let mut event = json!({"RotationToken": ["sensitive"], "Other": {"deep": "sensitive"}, "n": 1});
+        wipe(&mut event);
+        assert_eq!(event, json!({"RotationToken": [""], "Other": {"deep": ""}, "n": 1}));
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            3 => any::<String>().prop_map(Value::from),
+            1 => any::<u64>().prop_map(Value::from),
+            1 => any::<bool>().prop_map(Value::from),
+            1 => Just(Value::Null),
+            1 => any::<String>().prop_map(|text| json!([text])),
+            1 => any::<String>().prop_map(|text| json!({ "Step": text })),
+            1 => Just(json!("x".repeat(300_000))),
+            1 => prop::sample::select(vec![json!(ARN), json!(TOKEN), json!("createSecret"), json!("createsecret"), json!("")]),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_valid_event_is_read_with_all_that_it_says(
+            step in prop::sample::select(vec![("createSecret", Step::CreateSecret), ("setSecret", Step::SetSecret),
+                ("testSecret", Step::TestSecret), ("finishSecret", Step::FinishSecret)]),
+            version in "[A-Za-z0-9-]{32,64}", token in prop::option::of("[A-Za-z0-9-]{36,256}"), added in "[a-z]{1,9}", value in any_value(),
+        ) {
+            let mut event = json!({"Step": step.0, "SecretId": ARN, "ClientRequestToken": version});
+            if let Some(token) = &token {
+                event["RotationToken"] = json!(token);
+            }
+            event[added] = value;
+            let read = RotationEvent::read(event).unwrap();
+            prop_assert_eq!((read.step, read.secret.as_str(), read.version.as_str()), (step.1, ARN, version.as_str()));
+            prop_assert_eq!(read.rotation_token.as_ref().map(RotationToken::expose), token.as_deref());
+        }
+
+        #[test]
+        fn a_field_that_is_lost_or_changed_is_refused_by_name_or_read_as_it_is(
+            field in prop::sample::select(vec!["Step", "SecretId", "ClientRequestToken", "RotationToken"]),
+            value in prop::option::of(any_value()),
+        ) {
+            let mut event = json!({"Step": "setSecret", "SecretId": ARN, "ClientRequestToken": TOKEN, "RotationToken": "t".repeat(40)});
+            match &value {
+                Some(value) => event[field] = value.clone(),
+                None => drop(event.as_object_mut().unwrap().remove(field)),
+            }
+            match RotationEvent::read(event.clone()) {
+                Ok(read) => {
+                    let step = format!("{:?}", read.step);
+                    prop_assert_eq!(event["Step"].as_str().unwrap().to_lowercase(), step.to_lowercase());
+                    prop_assert_eq!(&event["SecretId"], read.secret.as_str());
+                    prop_assert_eq!(&event["ClientRequestToken"], read.version.as_str());
+                    prop_assert_eq!(event["RotationToken"].as_str(), read.rotation_token.as_ref().map(RotationToken::expose));
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    prop_assert!(text.contains(field) && text.len() < 2000, "{}", text);
+                }
+            }
+        }
+
+        #[test]
+        fn anything_else_is_refused(value in any_value()) {
+            prop_assert!(RotationEvent::read(value).is_err());
+        }
     }
 }

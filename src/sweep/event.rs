@@ -108,6 +108,13 @@ impl SweepEvent {
             let bridge: BridgeEvent = parse(event)?;
             return Ok(Self { request: bridge.request()?, dry_run: bridge.dry_run });
         }
+        // Without these fields all accounts are swept. An event that has one and lost its value means something else.
+        for field in ["account", "inventory"] {
+            if event.get(field).is_some_and(|value| value.is_null() || *value == "") {
+                let what = format!("{field} is empty; an event without that field sweeps all accounts");
+                return Err(Error::InvalidEvent(what));
+            }
+        }
         let own: OwnEvent = parse(event)?;
         Ok(Self { dry_run: own.dry_run, request: own.request()? })
     }
@@ -268,6 +275,9 @@ mod tests {
             (json!({"inventory": {"limit": 0}}), "limit"),
             (json!({"inventory": {"limit": 100_000}}), "limit"),
             (json!({"inventory": {"pages": 2}}), "pages"),
+            (json!({"account": ""}), "account is empty"),
+            (json!({"account": null, "name": null}), "account is empty"),
+            (json!({"inventory": null}), "inventory is empty"),
             (json!({"dry_run": "yes"}), "dry_run must be"),
             (json!({"detail-type": "EC2 Instance State-change Notification"}), "EC2"),
             (json!({"detail-type": "Secret Label Updated", "detail": {}}), "detail.name"),
@@ -309,11 +319,111 @@ mod tests {
         assert_eq!(request(failed("RotationSucceeded")), Request::Ignore);
     }
 
+    /// A field that is not there, or has any value.
+    fn any_field() -> impl Strategy<Value = Option<Value>> {
+        let text = prop_oneof![
+            prop::sample::select(vec![
+                "",
+                "111122223333",
+                "prod",
+                "a@b.co",
+                "AWSCURRENT",
+                "RotationFailed",
+                "Scheduled Event",
+                "Secret Label Updated",
+                "AWS Service Event via CloudTrail",
+                "Account_111122223333_User_bot_AccessKey",
+                "arn:aws:secretsmanager:us-east-1:999988887777:secret:Account_111122223333_User_bot_AccessKey-a1b2c3"
+            ])
+            .prop_map(str::to_owned),
+            any::<String>(),
+            (1usize..3).prop_map(|n| "x".repeat(n * 100_000)),
+        ];
+        let leaf = prop_oneof![
+            4 => text.prop_map(Value::from),
+            1 => Just(Value::Null),
+            1 => any::<bool>().prop_map(Value::from),
+            1 => any::<i64>().prop_map(Value::from),
+            1 => (0..1200u64).prop_map(Value::from),
+            1 => any::<f64>().prop_map(Value::from),
+        ];
+        let names = prop::sample::select(vec![
+            "name",
+            "labelUpdated",
+            "eventName",
+            "additionalEventData",
+            "SecretId",
+            "errorMessage",
+            "next_token",
+            "limit",
+            "Limit",
+        ]);
+        let value = leaf.prop_recursive(3, 12, 4, move |inner| {
+            let object = prop::collection::btree_map(names.clone().prop_map(str::to_owned), inner.clone(), 0..4);
+            prop_oneof![
+                object.prop_map(|members| json!(members)),
+                prop::collection::vec(inner, 0..3).prop_map(Value::from)
+            ]
+        });
+        prop::option::of(value)
+    }
+
+    fn event_of(fields: &[(&str, Option<Value>)]) -> Value {
+        let members = fields.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?)));
+        Value::Object(members.collect())
+    }
+
+    /// The text of a field that may be empty.
+    fn text(event: &Value, name: &str) -> Option<String> {
+        event[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
     proptest! {
         #[test]
-        fn no_text_makes_the_reader_panic(account in "\\PC{0,20}", detail_type in "\\PC{0,20}") {
-            let _ = read(json!({"account": account}));
-            let _ = read(json!({"detail-type": detail_type, "detail": {"name": account}}));
+        fn an_own_event_is_read_with_all_that_it_says_or_refused(
+            account in any_field(), name in any_field(), email in any_field(), inventory in any_field(), dry_run in any_field(),
+            other in prop::option::weighted(0.1, ("[A-Za-z_]{1,9}", any_field())),
+        ) {
+            let mut event = event_of(&[("account", account), ("name", name), ("email", email), ("inventory", inventory),
+                ("dry_run", dry_run)]);
+            if let Some((name, value)) = other {
+                event[name] = value.unwrap_or_default();
+            }
+            let Ok(SweepEvent { request, dry_run }) = read(event.clone()) else { return Ok(()) };
+            prop_assert!(event["dry_run"] == dry_run || event.get("dry_run").is_none() && !dry_run);
+            let known = |name: &String| ["account", "name", "email", "inventory", "dry_run"].contains(&name.as_str());
+            prop_assert!(event.as_object().unwrap().keys().all(known));
+            match request {
+                Request::All => {
+                    let says_nothing = |name: &&str| event.get(name).is_none() || event[*name].is_null();
+                    prop_assert!(["name", "email"].iter().all(says_nothing));
+                    prop_assert!(event.get("account").is_none() && event.get("inventory").is_none());
+                }
+                Request::Account { account, name, email } => {
+                    prop_assert_eq!(Some(account.to_string()), text(&event, "account"));
+                    prop_assert_eq!(name, text(&event, "name"));
+                    prop_assert_eq!(email.map(String::from), text(&event, "email"));
+                }
+                Request::Inventory { next_token, limit } => {
+                    prop_assert_eq!(next_token, text(&event["inventory"], "next_token"));
+                    let asked = &event["inventory"]["limit"];
+                    prop_assert!(*asked == limit || asked.is_null() && limit == MAX_INVENTORY);
+                }
+                Request::Notify { .. } | Request::Ignore => prop_assert!(false, "{event} is no event of a secret"),
+            }
+        }
+
+        #[test]
+        fn an_event_of_eventbridge_is_about_the_secret_that_it_names_or_nothing(
+            kind in any_field(), detail in any_field(), dry_run in prop::option::of(any::<bool>()),
+        ) {
+            let mut event = event_of(&[("detail-type", kind), ("detail", detail), ("dry_run", dry_run.map(Value::from))]);
+            if event.get("detail-type").is_none() {
+                event["detail-type"] = json!("Secret Label Updated");
+            }
+            if let Ok(SweepEvent { request: Request::Notify { secret, .. }, .. }) = read(event.clone()) {
+                prop_assert!(event["detail"].to_string().contains(&secret.to_string()));
+            }
         }
     }
 }

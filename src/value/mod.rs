@@ -269,10 +269,164 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_value_that_names_two_keys_is_refused() {
+        let (one, other) = ("AKIAIOSFODNN7EXAMPLE", "AKIAI44QH8DHBEXAMPLE");
+        for text in [
+            format!(r#"{{"AccessKeyId":"{one}","aws_access_key_id":"{other}"}}"#),
+            format!("aws_access_key_id = {one}\naws_access_key_id = {other}"),
+            format!(r#"{{"AccessKeyId":"{one}","AccessKey":"short"}}"#),
+        ] {
+            assert!(StoredValue::read(&text).is_err(), "{text}");
+        }
+        let twice = format!("aws_access_key_id = {one}\nAWS_ACCESS_KEY_ID={one}");
+        assert_eq!(StoredValue::read(&twice).unwrap().key_id().as_str(), one);
+    }
+
+    #[test]
+    fn a_document_of_another_version_or_state_is_refused() {
+        let good = StoredKey { identity: identity(), secret: SecretKey::new("hidden-secret".to_owned()) }.to_json();
+        for (from, to, field) in [
+            ("\"Version\":1", "\"Version\":2", "Version"),
+            ("\"Version\":1", "\"Version\":\"1\"", "Version"),
+            ("\"Active\"", "\"Inactive\"", "Status"),
+            ("\"Active\"", "\"AwaitingFirstRotation\"", "SecretAccessKey"),
+            ("\"hidden-secret\"", "\"\"", "SecretAccessKey"),
+            ("\"hidden-secret\"", "null", "SecretAccessKey"),
+        ] {
+            let error = StoredValue::read(&good.replace(from, to)).unwrap_err().to_string();
+            assert_eq!(error, format!("its field {field} is not what keywheel writes"), "{to}");
+        }
+    }
+
+    prop_compose! {
+        fn any_key()(
+            id in "[A-Z0-9]{16,40}",
+            path in "(/[!-.0-~]{1,20}){0,3}",
+            name in "[A-Za-z0-9_+=,.@-]{1,64}",
+            created in 0i64..4_000_000_000,
+            secret in "(?s).{1,60}",
+        ) -> StoredKey {
+            StoredKey {
+                identity: KeyIdentity {
+                    id: id.parse().unwrap(),
+                    arn: format!("arn:aws:iam::111122223333:user{path}/{name}").parse().unwrap(),
+                    created: DateTime::from_timestamp(created, 0).unwrap(),
+                },
+                secret: SecretKey::new(secret),
+            }
+        }
+    }
+
+    /// Values of a field that are none of its own.
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        use serde_json::json;
+        prop_oneof![
+            any::<String>().prop_map(serde_json::Value::from),
+            any::<u64>().prop_map(serde_json::Value::from),
+            any::<f64>().prop_map(serde_json::Value::from),
+            Just(json!(null)),
+            Just(json!(true)),
+            any::<String>().prop_map(|text| json!([text, {"a": text}])),
+            any::<String>().prop_map(|text| json!({ "SecretAccessKey": text })),
+            Just(json!("x".repeat(70_000))),
+        ]
+    }
+
     proptest! {
         #[test]
-        fn no_text_makes_the_reader_panic(text in "\\PC{0,200}") {
+        fn every_key_survives_the_way_through_a_secret(key in any_key(), added in "[a-z]{1,9}", value in any_json()) {
+            let text = key.to_json();
+            prop_assert_eq!(StoredValue::read(&text).unwrap(), StoredValue::Key(key.clone()));
+            let placeholder = key.identity.placeholder_json();
+            prop_assert_eq!(StoredValue::read(&placeholder).unwrap(), StoredValue::Placeholder(key.identity.clone()));
+            // Other tools put the fields into another order, on several lines, and add some.
+            let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
+            document[&added] = value;
+            let rewritten = serde_json::to_string_pretty(&document).unwrap();
+            prop_assert_eq!(StoredValue::read(&rewritten).unwrap(), StoredValue::Key(key));
+        }
+
+        #[test]
+        fn no_buffer_grows_while_a_secret_is_written(key in any_key()) {
+            let text = key.to_json();
+            let room = text.capacity();
+            prop_assert!(text.len() < room && room < 8 * text.len() + 300, "{} of {}", text.len(), room);
+        }
+
+        #[test]
+        fn a_field_that_is_lost_changed_or_doubled_is_refused_or_read_as_it_is(
+            key in any_key(), field in 0usize..8, value in prop::option::of(any_json()), doubled in any::<bool>(),
+        ) {
+            let text = key.to_json();
+            let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let name = document.as_object().unwrap().keys().nth(field).unwrap().clone();
+            let own = document[&name].clone();
+            let changed = value.clone().unwrap_or_default();
+            let text = match (value, doubled) {
+                (Some(value), true) => format!("{{{}:{value},{}", serde_json::json!(name), &text[1..]),
+                (Some(value), false) => {
+                    document[&name] = value;
+                    document.to_string()
+                }
+                (None, _) => {
+                    document.as_object_mut().unwrap().remove(&name);
+                    document.to_string()
+                }
+            };
+            match StoredValue::read(&text) {
+                Ok(StoredValue::Key(read)) => {
+                    prop_assert!(!doubled);
+                    // A secret is any text, and two of the fields can be written in two ways.
+                    let is_other_secret = name == "SecretAccessKey" && changed == read.secret.expose();
+                    prop_assert!(is_other_secret || changed == own, "{} {}", name, changed);
+                }
+                // Without the ARN it is another tool's document.
+                Ok(StoredValue::Foreign(id)) => prop_assert!(name == "UserArn" && id == key.identity.id),
+                Ok(StoredValue::Placeholder(_)) => prop_assert!(false, "a key became a placeholder"),
+                Err(_) => {}
+            }
+        }
+
+        #[test]
+        fn no_error_repeats_a_piece_of_a_value(secret in "[A-Z][A-Za-z0-9/+]{39}", cut in 1usize..300, at in 0usize..8) {
+            let key = StoredKey { identity: identity(), secret: SecretKey::new(secret.clone()) };
+            let text = key.to_json();
+            let mut texts = vec![text[..cut.min(text.len() - 1)].to_owned(), format!("{}x", &*text)];
+            let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let name = document.as_object().unwrap().keys().nth(at).unwrap().clone();
+            document[&name] = serde_json::json!({ &secret: secret });
+            texts.push(document.to_string());
+            for text in texts {
+                let error = format!("{:?}", StoredValue::read(&text).unwrap_err());
+                prop_assert!(!crate::redact::repeats(&error, &secret), "{}", error);
+            }
+        }
+
+        #[test]
+        fn the_predecessors_key_is_found_whatever_stands_beside_it(
+            id in "[A-Z0-9]{16,40}", name in prop::sample::select(NAMES.to_vec()), other in "[a-z]{1,9}", value in any_json(),
+        ) {
+            let mut document = serde_json::json!({ name: &id });
+            document[other] = value;
+            let found = StoredValue::Foreign(id.parse().unwrap());
+            prop_assert_eq!(StoredValue::read(&document.to_string()).unwrap(), found.clone());
+            let lines = format!("[default]\r\n{name} = {id}\r\naws_secret_access_key = a=b/c+d\r\n");
+            prop_assert_eq!(StoredValue::read(&lines).unwrap(), found);
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in any::<String>(), bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = StoredValue::read(&text);
+            let _ = StoredValue::read(&String::from_utf8_lossy(&bytes));
+            let _ = StoredValue::read(&format!("{{\"UserArn\":{text}"));
+        }
+    }
+
+    #[test]
+    fn depth_is_no_danger() {
+        for text in ["[".repeat(100_000), "{\"a\":".repeat(100_000)] {
+            assert!(StoredValue::read(&text).is_err());
         }
     }
 }

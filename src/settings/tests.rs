@@ -1,0 +1,215 @@
+//! Settings from any environment: each is read as it stands there or refused by name, and all at once.
+
+use super::*;
+use proptest::prelude::*;
+
+const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:999988887777:function:rotation";
+
+fn read(function: Function, given: &[(&str, &str)]) -> Result<Settings, InvalidSettings> {
+    Settings::read(function, |variable| {
+        given.iter().rfind(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned())
+    })
+}
+
+fn sweeper(extra: &[(&str, &str)]) -> Result<Settings, InvalidSettings> {
+    let base = [("PRIMARY_ACCOUNT_ID", "999988887777"), ("ROTATION_FUNCTION_ARN", FUNCTION_ARN)];
+    read(Function::Sweeper, &[&base[..], extra].concat())
+}
+
+#[test]
+fn upstream_defect_22_unset_optional_settings_have_defaults() {
+    let settings = sweeper(&[]).unwrap();
+    assert!(settings.dry_run, "a dry run is the default");
+    assert_eq!(settings.periods.rotation, TimeDelta::days(90));
+    assert_eq!(settings.periods.installation_grace, TimeDelta::days(10));
+    assert_eq!(settings.periods.recovery_grace, TimeDelta::days(10));
+    assert_eq!(settings.periods.warn, TimeDelta::days(7));
+    assert_eq!(settings.exemption_group, "ASAIAMExemptionsGroup");
+    assert_eq!(settings.rotation_member_role(), format!("{DEFAULT_MEMBER_ROLE}-rotation"));
+    assert_eq!(settings.rotation_execution_role(), format!("{DEFAULT_EXECUTION_ROLE}-rotation"));
+    assert_eq!(settings.reader_group.as_deref(), Some("keywheel-secret-readers"));
+    assert_eq!(settings.owner_tag, None);
+}
+
+#[test]
+fn an_empty_reader_group_switches_it_off() {
+    assert_eq!(sweeper(&[("READER_GROUP", "")]).unwrap().reader_group, None);
+}
+
+#[test]
+fn only_the_sweeper_needs_the_function_arn() {
+    let base = [("PRIMARY_ACCOUNT_ID", "999988887777")];
+    assert!(read(Function::Rotation, &base).is_ok());
+    let error = read(Function::Sweeper, &base).unwrap_err();
+    assert_eq!(error.variables().collect::<Vec<_>>(), ["ROTATION_FUNCTION_ARN"]);
+}
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    let error =
+        sweeper(&[("DRY_RUN_FLAG", "maybe"), ("ROTATION_PERIOD", "0"), ("SENDER_EMAIL", "nobody")]).unwrap_err();
+    insta::assert_snapshot!(error, @"3 wrong setting(s): SENDER_EMAIL is `nobody`; allowed: an address, local@domain.tld. DRY_RUN_FLAG is `maybe`; allowed: true or false. ROTATION_PERIOD is `0`; allowed: a whole number from 1 to 1000.");
+}
+
+#[test]
+fn each_setting_out_of_range_is_refused_by_name() {
+    for (variable, value) in [
+        ("PRIMARY_ACCOUNT_ID", "12345"),
+        ("AWS_ORG_ID", "org-1"),
+        ("SENDER_EMAIL", "no address"),
+        ("RECIPIENT_EMAIL", "a@b"),
+        ("SES_DOMAIN", "no domain"),
+        ("ROTATION_PERIOD", "1001"),
+        ("ROTATION_PERIOD", "ninety"),
+        ("ROTATION_PERIOD", "20"),
+        ("INSTALLATION_GRACE_PERIOD", "-1"),
+        ("RECOVERY_GRACE_PERIOD", "10.5"),
+        ("PENDING_ACTION_WARN_PERIOD", "90"),
+        ("IAM_EXEMPTION_GROUP", "a group"),
+        ("IAM_ASSUMED_ROLE_NAME", "a-role-name-that-leaves-no-room-for-the-suffix-of-rotation"),
+        ("EXECUTION_ROLE_NAME", "role/name"),
+        ("EXECUTION_ROLE_NAME", "a-role-name-that-leaves-no-room-for-the-suffix-of-rotation"),
+        ("ROLE_SESSION_NAME", "x"),
+        ("EMAIL_TEMPLATE_ENFORCE", "../secrets.html"),
+        ("EMAIL_TEMPLATE_AUDIT", "mail.txt"),
+        ("ROTATION_FUNCTION_ARN", "rotation"),
+        ("ROTATION_FUNCTION_ARN", "arn:aws:lambda:us-east-1:111122223333:function:rotation"),
+        ("SECRETS_KMS_KEY_ID", "arn:aws:s3:::bucket"),
+        ("RESOURCE_OWNER_TAG", "<owner>"),
+        ("READER_GROUP", "a/b"),
+        ("MAX_CONCURRENCY", "0"),
+        ("ORG_LIST_ROLE_ARN", "arn:aws:iam::1:role/x"),
+        ("DRY_RUN_FLAG", "1"),
+    ] {
+        let error = sweeper(&[(variable, value)]).expect_err(variable);
+        assert!(error.variables().any(|name| name == variable), "{variable}={value}: {error}");
+        assert!(error.to_string().contains(variable), "{error}");
+    }
+}
+
+#[test]
+fn upstream_defect_21_the_grace_periods_are_read_under_the_names_that_are_documented() {
+    let settings = sweeper(&[("INSTALLATION_GRACE_PERIOD", "3"), ("RECOVERY_GRACE_PERIOD", "4")]).unwrap();
+    assert_eq!(settings.periods.installation_grace, TimeDelta::days(3));
+    assert_eq!(settings.periods.recovery_grace, TimeDelta::days(4));
+}
+
+#[test]
+fn the_sender_must_be_in_the_verified_domain() {
+    let domain = ("SES_DOMAIN", "example.com");
+    assert!(sweeper(&[domain, ("SENDER_EMAIL", "keys@mail.example.com")]).is_ok());
+    let error = sweeper(&[domain, ("SENDER_EMAIL", "keys@notexample.com")]).unwrap_err();
+    assert_eq!(error.variables().collect::<Vec<_>>(), ["SENDER_EMAIL"]);
+}
+
+/// A value as somebody may write it: right, almost right, or anything.
+fn any_value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => prop::sample::select(vec!["true", "FALSE", "1", "90", " 30 ", "+7", "007", "0", "-1", "1e3", "1001", "٣", "999988887777",
+            "111122223333", "o-abcdefghij", "a@b.co", "keys@mail.example.com", "example.com", FUNCTION_ARN, "group",
+            "arn:aws:iam::999988887777:role/org-reader", "alias/keywheel", "own.html", ".html", "../x.html", "owner", "Äußerer:owner",
+            "arn:aws:kms:us-east-1:999988887777:key/0a1b", "x", ""]).prop_map(str::to_owned),
+        2 => any::<String>(),
+        1 => "[ -~]{0,12}",
+        1 => Just("x".repeat(100_000)),
+    ]
+}
+
+fn variable() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(VARIABLES.to_vec())
+}
+
+const VARIABLES: [&str; 22] = [
+    "DRY_RUN_FLAG",
+    "PRIMARY_ACCOUNT_ID",
+    "AWS_ORG_ID",
+    "SENDER_EMAIL",
+    "RECIPIENT_EMAIL",
+    "SES_DOMAIN",
+    "ROTATION_PERIOD",
+    "INSTALLATION_GRACE_PERIOD",
+    "RECOVERY_GRACE_PERIOD",
+    "PENDING_ACTION_WARN_PERIOD",
+    "IAM_EXEMPTION_GROUP",
+    "IAM_ASSUMED_ROLE_NAME",
+    "EXECUTION_ROLE_NAME",
+    "ROLE_SESSION_NAME",
+    "EMAIL_TEMPLATE_ENFORCE",
+    "EMAIL_TEMPLATE_AUDIT",
+    "ROTATION_FUNCTION_ARN",
+    "SECRETS_KMS_KEY_ID",
+    "RESOURCE_OWNER_TAG",
+    "READER_GROUP",
+    "MAX_CONCURRENCY",
+    "ORG_LIST_ROLE_ARN",
+];
+
+/// What the settings hold for a variable, as text; `None` for nothing.
+fn held(settings: &Settings, variable: &str) -> Option<String> {
+    let days = |period: TimeDelta| Some(period.num_days().to_string());
+    match variable {
+        "DRY_RUN_FLAG" => Some(settings.dry_run.to_string()),
+        "PRIMARY_ACCOUNT_ID" => Some(settings.primary_account.to_string()),
+        "AWS_ORG_ID" => settings.organization_id.clone(),
+        "SENDER_EMAIL" => settings.sender.as_ref().map(ToString::to_string),
+        "RECIPIENT_EMAIL" => settings.recipient.as_ref().map(ToString::to_string),
+        "ROTATION_PERIOD" => days(settings.periods.rotation),
+        "INSTALLATION_GRACE_PERIOD" => days(settings.periods.installation_grace),
+        "RECOVERY_GRACE_PERIOD" => days(settings.periods.recovery_grace),
+        "PENDING_ACTION_WARN_PERIOD" => days(settings.periods.warn),
+        "IAM_EXEMPTION_GROUP" => Some(settings.exemption_group.clone()),
+        "IAM_ASSUMED_ROLE_NAME" => Some(settings.member_role.clone()),
+        "EXECUTION_ROLE_NAME" => Some(settings.execution_role.clone()),
+        "ROLE_SESSION_NAME" => Some(settings.session_name.clone()),
+        "EMAIL_TEMPLATE_ENFORCE" => Some(settings.template_enforce.clone()),
+        "EMAIL_TEMPLATE_AUDIT" => Some(settings.template_audit.clone()),
+        "ROTATION_FUNCTION_ARN" => settings.rotation_function_arn.clone(),
+        "SECRETS_KMS_KEY_ID" => settings.kms_key.clone(),
+        "RESOURCE_OWNER_TAG" => settings.owner_tag.clone(),
+        "READER_GROUP" => settings.reader_group.clone(),
+        "MAX_CONCURRENCY" => Some(settings.max_concurrency.to_string()),
+        "ORG_LIST_ROLE_ARN" => settings.org_list_role_arn.clone(),
+        other => panic!("{other} is held nowhere"),
+    }
+}
+
+/// The same text, or the same number or flag written in another way.
+fn says_the_same(given: &str, held: &str) -> bool {
+    let number = |text: &str| text.parse::<i64>().ok();
+    given == held
+        || given.eq_ignore_ascii_case(held) && ["true", "false"].contains(&held)
+        || number(given).is_some_and(|it| Some(it) == number(held))
+}
+
+proptest! {
+    #[test]
+    fn every_value_is_held_as_it_was_given_or_refused_by_its_name(
+        given in prop::collection::btree_map(variable(), any_value(), 0..6), sweeper in any::<bool>(),
+    ) {
+        let base = [("PRIMARY_ACCOUNT_ID", "999988887777"), ("ROTATION_FUNCTION_ARN", FUNCTION_ARN)];
+        let own: Vec<(&str, &str)> = given.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let all = [&base[..], &own].concat();
+        let function = if sweeper { Function::Sweeper } else { Function::Rotation };
+        match read(function, &all) {
+            Ok(settings) => for (name, value) in own.iter().filter(|(name, value)| *name != "SES_DOMAIN" && !value.trim().is_empty()) {
+                let held = held(&settings, name);
+                prop_assert!(held.as_ref().is_some_and(|held| says_the_same(value.trim(), held)), "{}={:?} became {:?}", name, value, held);
+            },
+            Err(error) => {
+                let text = error.to_string();
+                prop_assert!(error.variables().next().is_some());
+                for variable in error.variables() {
+                    prop_assert!(VARIABLES.contains(&variable) && text.contains(variable), "{}", text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_alone_is_refused_under_its_own_name(name in variable(), value in any_value()) {
+        let Err(error) = sweeper(&[(name, &value)]) else { return Ok(()) };
+        // Periods and accounts are compared with one another.
+        let related = ["ROTATION_PERIOD", "PENDING_ACTION_WARN_PERIOD", "ROTATION_FUNCTION_ARN"];
+        prop_assert!(error.variables().all(|variable| variable == name || related.contains(&variable)), "{}", error);
+    }
+}
