@@ -108,12 +108,9 @@ impl SweepEvent {
             let bridge: BridgeEvent = parse(event)?;
             return Ok(Self { request: bridge.request()?, dry_run: bridge.dry_run });
         }
-        // Without these fields all accounts are swept. An event that has one and lost its value means something else.
-        for field in ["account", "inventory"] {
-            if event.get(field).is_some_and(|value| value.is_null() || *value == "") {
-                let what = format!("{field} is empty; an event without that field sweeps all accounts");
-                return Err(Error::InvalidEvent(what));
-            }
+        // serde would take a list for an object, and its items for the fields in their order.
+        if let Some(mistake) = emptied(&event).or_else(|| mistyped(&event)) {
+            return Err(Error::InvalidEvent(mistake));
         }
         let own: OwnEvent = parse(event)?;
         Ok(Self { dry_run: own.dry_run, request: own.request()? })
@@ -126,6 +123,13 @@ fn parse<T: serde::de::DeserializeOwned>(event: Value) -> Result<T, Error> {
     }
     let mistyped = mistyped(&event);
     serde_json::from_value(event).map_err(|error| Error::InvalidEvent(mistyped.unwrap_or_else(|| error.to_string())))
+}
+
+/// Without these fields all accounts are swept. An event that has one and lost its value means something else.
+fn emptied(event: &Value) -> Option<String> {
+    let is_empty = |name: &&str| event.get(*name).is_some_and(|value| value.is_null() || *value == "");
+    let name = ["account", "inventory"].into_iter().find(is_empty)?;
+    Some(format!("{name} is empty; an event without that field sweeps all accounts"))
 }
 
 /// The first field of the wrong type: serde says what it found and not where.
@@ -278,6 +282,7 @@ mod tests {
             (json!({"account": ""}), "account is empty"),
             (json!({"account": null, "name": null}), "account is empty"),
             (json!({"inventory": null}), "inventory is empty"),
+            (json!({"inventory": ["AAAA", 20]}), "inventory must be an object"),
             (json!({"dry_run": "yes"}), "dry_run must be"),
             (json!({"detail-type": "EC2 Instance State-change Notification"}), "EC2"),
             (json!({"detail-type": "Secret Label Updated", "detail": {}}), "detail.name"),
