@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_secretsmanager::Client as SecretsClient;
 use chrono::{DateTime, TimeDelta, Utc};
 use keywheel::rehearsal::{
-    Clock, Cloud, Deployment, FaultKind, Mail, PRIMARY_ACCOUNT, SecretView, Transport, UserKey, UserView,
+    Clock, Cloud, Deployment, FaultKind, Leaks, Mail, PRIMARY_ACCOUNT, SecretView, Transport, UserKey, UserView,
     paused_runtime,
 };
 use serde_json::{Value, json};
@@ -20,9 +20,12 @@ pub(crate) fn start() -> DateTime<Utc> {
     "2026-01-01T06:00:00Z".parse().expect("a time")
 }
 
-/// Runs a test on a clock that skips every wait.
+/// Runs a test on a clock that skips every wait. Whatever it is about, no secret may show in the log, a panic, an answer,
+/// an error, a mail or the state of the model.
 pub(crate) fn rehearse(work: impl Future<Output = ()>) {
+    let leaks = Leaks::watch();
     paused_runtime().expect("a runtime").block_on(work);
+    assert_eq!(leaks.found(), [], "a secret was shown");
 }
 
 /// An answer that says that nothing took effect: retrying it is of no use to the SDK.
@@ -46,6 +49,12 @@ pub(crate) struct Stage {
 pub(crate) struct Snapshot {
     users: Vec<UserView>,
     secrets: Vec<SecretView>,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        Leaks::show_cloud(&self.cloud);
+    }
 }
 
 impl Stage {

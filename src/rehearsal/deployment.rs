@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::cloud::Cloud;
+use super::leaks;
 use super::rotation::RotationFunction;
 use crate::aws::Aws;
 use crate::error::Error;
@@ -140,7 +141,9 @@ impl Deployment {
     /// The error that the function answers.
     pub async fn sweep(&self, event: Value) -> Result<Value, Error> {
         let deadline = self.cloud.clock().now() + SWEEP_LIMIT;
-        sweep::handle(&self.sweeper, &self.settings, &self.templates, event, deadline).await
+        let answer = sweep::handle(&self.sweeper, &self.settings, &self.templates, event, deadline).await;
+        leaks::show("answer of the sweeper", &answer);
+        answer
     }
 
     /// Invokes the rotation function by hand, as Secrets Manager does.
@@ -149,7 +152,9 @@ impl Deployment {
     /// The error that the function answers.
     pub async fn rotate_step(&self, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
         let aws = aws(self.transport, &self.cloud, Function::Rotation, &self.settings);
-        rotation::handle(&aws, &self.settings, event, deadline).await
+        let done = rotation::handle(&aws, &self.settings, event, deadline).await;
+        leaks::show("answer of the rotation function", &done);
+        done
     }
 }
 
@@ -188,7 +193,11 @@ struct DeployedRotation {
 impl RotationFunction for DeployedRotation {
     fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>> {
         let (aws, settings) = (self.aws.clone(), self.settings.clone());
-        async move { rotation::handle(&aws, &settings, event, deadline).await.map_err(|error| error.to_string()) }
-            .boxed()
+        async move {
+            let done = rotation::handle(&aws, &settings, event, deadline).await;
+            leaks::show("answer of the rotation function", &done);
+            done.map_err(|error| error.to_string())
+        }
+        .boxed()
     }
 }

@@ -1,15 +1,17 @@
 //! Whether a secret of the model stands anywhere that people read: the log, panics, mails, answers, errors, `Debug`.
 //!
 //! Every secret access key, session token and rotation token that the model makes begins and ends with the same mark.
-//! Whoever drives keywheel on the model calls [`Leaks::watch`] first and [`Leaks::found`] last:
+//! Whoever drives keywheel on the model calls [`Leaks::watch`] first, [`Leaks::scan_cloud`] and [`Leaks::found`] last:
 //!
 //! ```text
 //! let leaks = Leaks::watch();
 //! let answer = deployment.sweep(json!({})).await;
-//! leaks.scan_debug("answer of the sweep", &answer);
 //! leaks.scan_cloud(deployment.cloud());
 //! assert_eq!(leaks.found(), []);
 //! ```
+//!
+//! What a [`super::Deployment`] answers, successes and errors, is looked at by itself; texts that the driver makes of it
+//! are handed to [`Leaks::scan`].
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
@@ -25,6 +27,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::cloud::Cloud;
 use super::ids::MARK;
+use crate::error::Error;
 use crate::process;
 
 /// Leaks that are kept; more of them say nothing new.
@@ -101,20 +104,18 @@ impl Leaks {
     /// All that the model was told and others can read: mails, events, calls, users, tags, policies, rotation errors.
     /// The values of the secrets are what is to be kept, and are not looked at.
     pub fn scan_cloud(&self, cloud: &Cloud) {
-        for mail in cloud.mails() {
-            self.scan("mail", &format!("{mail:?}"));
+        for (place, text) in texts_of(cloud) {
+            self.scan(place, &text);
         }
-        for event in cloud.events() {
-            self.scan("event", &event.to_string());
+    }
+
+    /// The same for whoever watches this thread, from a place that does not have the watch at hand.
+    pub fn show_cloud(cloud: &Cloud) {
+        for seen in watching() {
+            for (place, text) in texts_of(cloud) {
+                seen.text(place, &text);
+            }
         }
-        for call in cloud.calls() {
-            self.scan("call", &format!("{call:?}"));
-        }
-        for account in cloud.account_ids() {
-            self.scan("users", &format!("{:?}", cloud.users(&account)));
-        }
-        self.scan("secrets", &format!("{:?}", cloud.secrets()));
-        self.scan("keys", &format!("{:?}", cloud.key_history(0)));
     }
 
     /// The leaks so far; the first hundred of them.
@@ -137,6 +138,31 @@ impl Drop for Leaks {
     fn drop(&mut self) {
         WATCHING.with_borrow_mut(|watching| watching.retain(|it| !Arc::ptr_eq(it, &self.seen)));
     }
+}
+
+/// Shows a result to whoever watches this thread: in words, as `Debug`, and as Lambda answers an error.
+pub(crate) fn show<T: fmt::Debug>(place: &str, result: &Result<T, Error>) {
+    for seen in watching() {
+        seen.text(place, &format!("{result:?}"));
+        if let Err(error) = result {
+            seen.text(place, &format!("{error:#?}"));
+            seen.text(place, &error.to_string());
+        }
+    }
+}
+
+fn watching() -> Vec<Arc<Seen>> {
+    WATCHING.with(|it| it.try_borrow().map(|it| it.clone()).unwrap_or_default())
+}
+
+fn texts_of(cloud: &Cloud) -> Vec<(&'static str, String)> {
+    let mut texts: Vec<_> = cloud.mails().iter().map(|mail| ("mail", format!("{mail:?}"))).collect();
+    texts.extend(cloud.events().iter().map(|event| ("event", event.to_string())));
+    texts.extend(cloud.calls().iter().map(|call| ("call", format!("{call:?}"))));
+    texts.extend(cloud.account_ids().iter().map(|account| ("users", format!("{:?}", cloud.users(account)))));
+    texts.push(("secrets", format!("{:?}", cloud.secrets())));
+    texts.push(("keys", format!("{:?}", cloud.key_history(0))));
+    texts
 }
 
 impl Seen {
@@ -224,9 +250,7 @@ fn watch_panics() {
         let earlier = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             let message = panic.payload_as_str().unwrap_or_default();
-            // Nothing is borrowed while a watch only looks; a panic in between is passed over rather than doubled.
-            let watching = WATCHING.with(|it| it.try_borrow().map(|it| it.clone()).unwrap_or_default());
-            for seen in &watching {
+            for seen in watching() {
                 seen.text("panic", message);
             }
             earlier(panic);
@@ -294,6 +318,25 @@ mod tests {
         tracing::info!(target: crate::metrics::TARGET, "{key}");
         tracing::warn!(target: "another::crate", key);
         assert_eq!((leaks.found().len(), leaks.lines()), (3, 3));
+    }
+
+    #[test]
+    fn what_is_shown_of_a_model_and_of_a_result_is_looked_at() {
+        use crate::rehearsal::Clock;
+        let (leaks, [key, ..]) = (Leaks::watch(), secrets());
+        let cloud = Cloud::new(Clock::starting_at(chrono::DateTime::UNIX_EPOCH), 1);
+        cloud.add_account("111122223333", "prod", None);
+        cloud.add_user("111122223333", "bot", "/");
+        cloud.add_access_key("111122223333", "bot", chrono::DateTime::UNIX_EPOCH);
+        cloud.put_secret("111122223333", "any", &key, chrono::DateTime::UNIX_EPOCH);
+        Leaks::show_cloud(&cloud);
+        show("answer", &Ok(serde_json::json!({"key": "none"})));
+        assert_eq!(leaks.found(), [], "the value of a secret is its own place");
+        cloud.tag_user("111122223333", "bot", "note", &key);
+        Leaks::show_cloud(&cloud);
+        show::<()>("answer", &Err(Error::SecretGone(key)));
+        let places: Vec<String> = leaks.found().into_iter().map(|leak| leak.place).collect();
+        assert_eq!(places, ["users", "answer", "answer", "answer"]);
     }
 
     #[test]
