@@ -137,3 +137,37 @@ impl FailureKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(message: &str) -> Failure {
+        let answer = ("ValidationException".to_owned(), message.to_owned());
+        Failure::new("secretsmanager:PutSecretValue", "a secret", FailureKind::Refused, answer, None)
+    }
+
+    #[test]
+    fn a_message_that_repeats_a_piece_of_what_was_sent_is_withheld() {
+        let token = "7c3e1a52-0c1d-4e0f-9a57-1c2f3d4e5f60";
+        for (message, shown) in [
+            ("Access to KMS is not allowed", "Access to KMS is not allowed"),
+            ("RotationToken 7c3e1a52-0c1d is not valid", "(withheld) because it repeats what is secret"),
+            ("Value 'not+a/rea…' is too short", "(withheld) because it repeats what is secret"),
+        ] {
+            let failure = failure(message).without(&["not+a/real=secret", token]);
+            assert_eq!(failure.message(), shown);
+            assert!(
+                failure
+                    .to_string()
+                    .starts_with("secretsmanager:PutSecretValue for a secret failed: ValidationException")
+            );
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_withheld_from_every_message() {
+        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzzzzzzKEY1";
+        assert_eq!(failure(&format!("Value '{secret}' is bad")).message(), "Value '(withheld)' is bad");
+    }
+}

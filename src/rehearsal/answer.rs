@@ -6,7 +6,6 @@ use super::request::{Operation, Service};
 use super::xml::Xml;
 
 /// A success: what the handler of an operation returns.
-#[derive(Debug)]
 pub(crate) enum Reply {
     Json(Value),
     /// What stands inside the `…Result` element.
@@ -77,7 +76,6 @@ impl Refusal {
 }
 
 /// An answer as it goes over the wire.
-#[derive(Debug)]
 pub(crate) struct WireAnswer {
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,

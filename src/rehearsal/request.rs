@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use super::answer::Refusal;
 
 /// A request as it came, from the SDK's connector or from a socket.
-#[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) method: String,
     /// Path and query.
@@ -114,7 +113,6 @@ impl Authorization {
 }
 
 /// A parsed request.
-#[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) operation: Operation,
     pub(crate) authorization: Authorization,
@@ -222,7 +220,7 @@ fn percent_decoded(segment: &str) -> String {
 }
 
 /// The input members of a request, whatever the protocol. In the Query protocol all scalars are text.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Members(Map<String, Value>);
 
 impl Members {

@@ -12,6 +12,7 @@ use super::Job;
 use crate::aws::Caller;
 use crate::error::Error;
 use crate::keys::UserArn;
+use crate::redact;
 use crate::value::{StoredKey, StoredValue};
 
 /// Successes in a row that are taken for "works".
@@ -131,8 +132,8 @@ impl<'a> Trial<'a> {
         Err(Error::WrongIdentity {
             key: self.key.identity.id.clone(),
             user: user.clone(),
-            got: caller.arn.clone(),
-            account: caller.account.clone(),
+            got: redact::secret_like(&caller.arn),
+            account: redact::secret_like(&caller.account),
         })
     }
 
