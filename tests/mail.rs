@@ -284,3 +284,29 @@ fn a_mail_whose_answer_is_lost_is_not_sent_again_in_the_same_run() {
         assert!(failures(&answer).contains("SendEmail"), "{answer}");
     });
 }
+
+#[test]
+fn an_address_that_could_not_be_asked_for_is_not_taken_for_none() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[84]);
+        stage.add_user("gone", &[10]);
+        stage.live().await;
+        let told_before = stage.cloud.mails().len();
+        stage.add_user("other", &[84]);
+        stage.cloud.delete_user(MEMBER, "gone");
+        let throttled = FaultKind::Throttle { times: 100 };
+        stage.cloud.faults().inject(Fault::on("organizations", "DescribeAccount", throttled));
+        let answer = stage.keywheel.sweep(json!({"account": MEMBER})).await.expect("the sweep answers");
+        assert!(failures(&answer).contains("DescribeAccount"), "{answer}");
+        assert_eq!(done(&answer, "provision"), 1, "the work is done");
+        assert_eq!(done(&answer, "delete-secret"), 0, "nothing could be told of it afterwards");
+        assert_eq!(stage.cloud.mails().len(), told_before, "the address of the settings is not the account's");
+        stage.cloud.faults().clear();
+        stage.keywheel.sweep(json!({"account": MEMBER})).await.expect("the sweep answers");
+        for told in [["other", "will be rotated"], ["gone", "deleted"]] {
+            let [mail] = &stage.mails_with(&told)[..] else { panic!("{told:?}: {}", all_mail(&stage)) };
+            assert_eq!(mail.to, ["prod@example.com"]);
+        }
+    });
+}

@@ -120,33 +120,32 @@ impl<'a> Sweep<'a> {
     async fn all(&self) -> Result<Report, Error> {
         let inventory = inventory::all(self.aws, self.settings).await?;
         let report = Report { skipped: inventory.skipped, failures: inventory.failures, ..self.empty_report() };
-        Ok(self.accounts(inventory.accounts, report).await)
+        let accounts = inventory.accounts.into_iter().map(|contact| (contact.id.clone(), Some(contact)));
+        Ok(self.accounts(accounts.collect(), report).await)
     }
 
-    async fn one(&self, account: AccountId, name: Option<String>, email: Option<crate::keys::EmailAddress>) -> Report {
-        let mut contact = AccountContact { id: account, name: name.unwrap_or_default(), email };
+    async fn one(&self, id: AccountId, name: Option<String>, email: Option<crate::keys::EmailAddress>) -> Report {
         let mut report = self.empty_report();
-        if contact.email.is_none() {
-            match inventory::contact(self.aws, &contact.id).await {
-                Ok(known) => {
-                    contact.email = known.email;
-                    if contact.name.is_empty() {
-                        contact.name = known.name;
-                    }
-                }
-                Err(failure) => report.failures.push(Failure::of_account(&contact.id, "inventory", &failure)),
+        let known = match email {
+            Some(email) => {
+                Ok(AccountContact { id: id.clone(), name: name.unwrap_or_default(), email: Some(email) })
             }
-        }
-        self.accounts(vec![contact], report).await
+            None => inventory::contact(self.aws, &id)
+                .await
+                .map(|known| AccountContact { name: name.unwrap_or(known.name), ..known }),
+        };
+        let contact = known.map_err(|failure| report.failures.push(Failure::of_account(&id, "inventory", &failure))).ok();
+        self.accounts(vec![(id, contact)], report).await
     }
 
     fn empty_report(&self) -> Report {
         Report { dry_run: self.dry_run, ..Report::default() }
     }
 
-    async fn accounts(&self, contacts: Vec<AccountContact>, mut report: Report) -> Report {
-        let results: Vec<_> = stream::iter(contacts)
-            .map(|contact| self.account(contact))
+    /// An account without a contact is one whose address could not be asked for.
+    async fn accounts(&self, accounts: Vec<(AccountId, Option<AccountContact>)>, mut report: Report) -> Report {
+        let results: Vec<_> = stream::iter(accounts)
+            .map(|(id, contact)| self.account(id, contact))
             .buffer_unordered(self.settings.max_concurrency)
             .collect()
             .await;
@@ -171,8 +170,11 @@ impl<'a> Sweep<'a> {
     }
 
     /// One account; an error when its users could not be listed.
-    async fn account(&self, contact: AccountContact) -> Result<(Swept, Vec<Failure>), (Skipped, Failure)> {
-        let id = contact.id.clone();
+    async fn account(
+        &self,
+        id: AccountId,
+        contact: Option<AccountContact>,
+    ) -> Result<(Swept, Vec<Failure>), (Skipped, Failure)> {
         let not_swept = |reason: String| {
             warn!(account = %id, %reason, "the account is not swept");
             let skipped = Skipped { account: id.clone(), reason: reason.clone() };
@@ -181,8 +183,8 @@ impl<'a> Sweep<'a> {
         if self.is_out_of_time() {
             return Err(not_swept(user::OUT_OF_TIME.to_owned()));
         }
-        let account = observe::account(self, &contact.id).await.map_err(|failure| not_swept(failure.to_string()))?;
-        let failures = self.missing_groups(&contact.id, &account);
+        let account = observe::account(self, &id).await.map_err(|failure| not_swept(failure.to_string()))?;
+        let failures = self.missing_groups(&id, &account);
         let mut outcomes: Vec<_> = stream::iter(&account.users)
             .map(|listed| user::sweep(self, &account, listed))
             .buffer_unordered(self.settings.max_concurrency)

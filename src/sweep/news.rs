@@ -27,7 +27,7 @@ pub(super) async fn tell(sweep: &Sweep<'_>, secret: &SecretName, news: &News) ->
                 // The notice stays due, and the next sweep tells it.
                 Err(failure) => report.failures.push(Failure::of_user(user, "notify", &failure)),
                 Ok(contact) => {
-                    let swept = [Swept { contact, outcomes: vec![outcome(sweep, &facts, news)] }];
+                    let swept = [Swept { contact: Some(contact), outcomes: vec![outcome(sweep, &facts, news)] }];
                     tell_swept(sweep, &swept, &mut report).await;
                 }
             }

@@ -17,22 +17,15 @@ use crate::state::{Notified, State, tag};
 
 /// One account with what came of its users.
 pub(super) struct Swept {
-    pub(super) contact: AccountContact,
+    /// Whom to tell; `None` where its address could not be asked for, which is not the same as having none.
+    pub(super) contact: Option<AccountContact>,
     pub(super) outcomes: Vec<Outcome>,
 }
 
 /// Sends one message per recipient for all of these accounts, and records what was told. A mail that fails is reported
-/// and its notices come up again on the next run.
+/// and its notices come up again on the next run, as do those of an account whose contact is not known.
 pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], report: &mut Report) {
-    let pairs: Vec<(&Swept, &Outcome, &Notice)> = swept
-        .iter()
-        .flat_map(|account| account.outcomes.iter().map(move |outcome| (account, outcome)))
-        .flat_map(|(account, outcome)| outcome.notices.iter().map(move |notice| (account, outcome, notice)))
-        .collect();
-    let addressed: Vec<Addressed<'_>> = pairs
-        .iter()
-        .map(|(account, outcome, notice)| Addressed { notice, account: &account.contact, notified: &outcome.notified })
-        .collect();
+    let addressed: Vec<Addressed<'_>> = swept.iter().flat_map(addressed).collect();
     let mode = if sweep.dry_run { Mode::DryRun } else { Mode::Enforced };
     let delivery = deliver(sweep.aws, sweep.settings, sweep.templates, mode, &addressed).await;
     report.mails += delivery.mails;
@@ -41,7 +34,11 @@ pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], report: &mut Report
         report.failures.push(Failure { account, user, action: "mail", error });
     }
     let mut told: BTreeMap<&UserRef, Vec<(&Notice, &Told)>> = BTreeMap::new();
-    for ((_, _, notice), outcome) in pairs.iter().zip(&delivery.told) {
+    let unknown = swept.iter().filter(|account| account.contact.is_none());
+    for notice in unknown.flat_map(|account| &account.outcomes).flat_map(|outcome| &outcome.notices) {
+        told.entry(&notice.user).or_default().push((notice, &Told::Not));
+    }
+    for (Addressed { notice, .. }, outcome) in addressed.iter().zip(&delivery.told) {
         let warned = notice.kind.is_warning() && (sweep.dry_run || *outcome != Told::Not);
         if warned {
             report.count("warn");
@@ -61,6 +58,13 @@ pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], report: &mut Report
             }
         }
     }
+}
+
+fn addressed(account: &Swept) -> impl Iterator<Item = Addressed<'_>> {
+    let with_contact = account.contact.iter().flat_map(|contact| account.outcomes.iter().map(move |one| (contact, one)));
+    with_contact.flat_map(|(account, Outcome { notices, notified, .. })| {
+        notices.iter().map(move |notice| Addressed { notice, account, notified })
+    })
 }
 
 /// Answers whether the user's secret was scheduled for deletion.
