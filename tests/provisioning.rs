@@ -157,6 +157,29 @@ fn upstream_defect_29_without_a_key_of_ones_own_no_unreadable_secret_is_made() {
 }
 
 #[test]
+fn upstream_defect_29_a_secret_that_its_user_cannot_read_is_not_rotated() {
+    rehearse(async {
+        let stage = Stage::with(&[("SECRETS_KMS_KEY_ID", "")]);
+        let key = stage.add_user("ci-bot", &[90]).remove(0);
+        let value = json!({"AccessKeyId": key.access_key_id, "SecretAccessKey": key.secret}).to_string();
+        stage.cloud.put_secret(PRIMARY_ACCOUNT, &secret_name(MEMBER, "ci-bot"), &value, stage.now());
+        stage.live_days(12).await;
+        let answer = stage.live().await;
+        assert!(failures(&answer).contains("SECRETS_KMS_KEY_ID") && failures(&answer).contains("ci-bot"), "{answer}");
+        assert_eq!(stage.status("ci-bot", &key), "Active", "the only key that the user can have");
+        assert_eq!(stage.user("ci-bot").keys.len(), 1);
+        assert_eq!(stage.cloud.mails(), [], "nothing is announced that does not come");
+        let stage = Stage {
+            keywheel: stage.keywheel.redeployed(&[]).expect("settings that are right"),
+            cloud: stage.cloud.clone(),
+        };
+        stage.live().await;
+        assert_ne!(stage.current_key("ci-bot"), key.access_key_id, "rotated under the key of the settings");
+        read_own(&stage, "ci-bot", &key).await.expect("readable");
+    });
+}
+
+#[test]
 fn upstream_defect_30_not_found_from_another_call_is_not_taken_for_no_secret() {
     rehearse(async {
         let stage = Stage::new();

@@ -127,14 +127,13 @@ impl<'a> Sweep<'a> {
     async fn one(&self, id: AccountId, name: Option<String>, email: Option<crate::keys::EmailAddress>) -> Report {
         let mut report = self.empty_report();
         let known = match email {
-            Some(email) => {
-                Ok(AccountContact { id: id.clone(), name: name.unwrap_or_default(), email: Some(email) })
-            }
+            Some(email) => Ok(AccountContact { id: id.clone(), name: name.unwrap_or_default(), email: Some(email) }),
             None => inventory::contact(self.aws, &id)
                 .await
                 .map(|known| AccountContact { name: name.unwrap_or(known.name), ..known }),
         };
-        let contact = known.map_err(|failure| report.failures.push(Failure::of_account(&id, "inventory", &failure))).ok();
+        let contact =
+            known.map_err(|failure| report.failures.push(Failure::of_account(&id, "inventory", &failure))).ok();
         self.accounts(vec![(id, contact)], report).await
     }
 

@@ -61,7 +61,8 @@ pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], report: &mut Report
 }
 
 fn addressed(account: &Swept) -> impl Iterator<Item = Addressed<'_>> {
-    let with_contact = account.contact.iter().flat_map(|contact| account.outcomes.iter().map(move |one| (contact, one)));
+    let with_contact =
+        account.contact.iter().flat_map(|contact| account.outcomes.iter().map(move |one| (contact, one)));
     with_contact.flat_map(|(account, Outcome { notices, notified, .. })| {
         notices.iter().map(move |notice| Addressed { notice, account, notified })
     })

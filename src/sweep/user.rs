@@ -66,7 +66,7 @@ pub(super) async fn sweep(sweep: &Sweep<'_>, account: &observe::Account, listed:
         Err(failure) => return Outcome::failed(user, "observe", &failure),
     };
     let oldest_key = oldest_key(&facts);
-    let planned = refuse_unreachable(sweep, plan(&facts, &sweep.settings.periods, sweep.now));
+    let planned = refuse_unreachable(sweep, plan(&facts, &sweep.settings.periods, sweep.now), secret);
     let notified = facts.secret.present().map(|secret| secret.state.notified.clone()).unwrap_or_default();
     if sweep.dry_run || (planned.actions.is_empty() && planned.notices.is_empty()) {
         return Outcome { notified, oldest_key, ..Outcome::new(planned) };
@@ -86,13 +86,14 @@ fn oldest_key(facts: &UserFacts) -> Option<DateTime<Utc>> {
 pub(super) const OUT_OF_TIME: &str = "the function ran out of time before this was reached; it is on the next run's list. \
     Sweep accounts one by one through the state machine, or raise MAX_CONCURRENCY or the function's timeout";
 
-/// A secret of another account's user that is encrypted with the AWS managed key could not be read by that user: it is
-/// not made.
-fn refuse_unreachable(sweep: &Sweep<'_>, mut plan: UserPlan) -> UserPlan {
+/// A secret of another account's user that is encrypted with the AWS managed key cannot be read by that user: none is
+/// made, and one that is there is not rotated, since the old key would be disabled and nobody could fetch the new one.
+fn refuse_unreachable(sweep: &Sweep<'_>, mut plan: UserPlan, secret: Option<&SecretDescription>) -> UserPlan {
     let is_foreign = plan.user.account != *sweep.aws.primary_account();
-    let provisions = plan.actions.iter().any(|action| matches!(action, Action::Provision { .. }));
-    if is_foreign && provisions && sweep.wanted.kms_key.is_none() {
-        plan.actions.clear();
+    let is_readable = sweep.wanted.kms_key.is_some() || secret.is_some_and(|secret| secret.kms_key.is_some());
+    let stops = |action: &Action| matches!(action, Action::CancelSchedule(_));
+    if is_foreign && !is_readable && !plan.actions.iter().all(stops) {
+        plan.actions.retain(stops);
         plan.notices.clear();
         let error = "SECRETS_KMS_KEY_ID is not set, and a secret under the AWS managed key cannot be read from another \
                      account; set it to a customer managed key";
