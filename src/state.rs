@@ -93,11 +93,6 @@ impl Notified {
         self.0.get(key).is_some_and(|phases| phases.contains(phase))
     }
 
-    /// Whether anything was told about that key.
-    pub fn mentions(&self, key: &AccessKeyId) -> bool {
-        self.0.contains_key(key)
-    }
-
     /// Remembers that it was told.
     pub fn insert(&mut self, key: &AccessKeyId, phase: &str) {
         self.0.entry(key.clone()).or_default().insert(phase.to_owned());
@@ -108,6 +103,15 @@ impl Notified {
         if let Some(phases) = self.0.get_mut(key) {
             phases.remove(phase);
         }
+    }
+
+    /// Forgets that it was told about that key or, without one, about any: to all or to one audience of it.
+    pub fn forget_phase(&mut self, key: Option<&AccessKeyId>, phase: &str) {
+        let is_other = |told: &String| told.split('@').next() != Some(phase);
+        for (_, phases) in self.0.iter_mut().filter(|(told_of, _)| key.is_none_or(|key| key == *told_of)) {
+            phases.retain(is_other);
+        }
+        self.0.retain(|_, phases| !phases.is_empty());
     }
 
     /// Forgets all about a key: what comes for it is news again.

@@ -3,7 +3,9 @@
 use keywheel::rehearsal::{Fault, KeyView, UserKey};
 use serde_json::json;
 
-use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse};
+use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse, use_key};
+
+const EXEMPT: &str = "ASAIAMExemptionsGroup";
 
 /// A user whose old key keywheel has disabled.
 async fn disabled() -> (Stage, UserKey, String) {
@@ -346,6 +348,41 @@ fn after_a_theft_a_key_made_by_hand_carries_over_to_a_new_one() {
             assert_eq!(stage.status("ci-bot", &by_hand), "Active", "{context}: its grace");
             stage.live_days(1).await;
             assert_eq!(stage.status("ci-bot", &by_hand), "Inactive", "{context}");
+        }
+    });
+}
+
+#[test]
+fn a_recovery_period_that_starts_again_is_told_with_its_new_date() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.live_days(12).await;
+        assert_eq!(stage.mails_with(&["was disabled", "deleted on 2026-01-21"]).len(), 1);
+        stage.pass_days(1).await;
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Active");
+        use_key(&stage, &old);
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Inactive");
+        stage.live_days(1).await;
+        assert_eq!(stage.mails_with(&["was disabled", "deleted on 2026-01-25"]).len(), 1, "{:?}", stage.cloud.mails());
+        stage.live_days(10).await;
+        assert_eq!(stage.status("ci-bot", &old), "gone");
+        assert_eq!(stage.mails_with(&["will be deleted on 2026-01-25"]).len(), 2, "with the disabling, and ahead");
+    });
+}
+
+#[test]
+fn every_time_that_the_schedule_is_cancelled_is_told() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        for time in 1..=3 {
+            stage.cloud.add_to_group(MEMBER, EXEMPT, "ci-bot");
+            stage.live_days(2).await;
+            assert_eq!(stage.mails_with(&["ci-bot", "is not rotated any more"]).len(), time);
+            stage.cloud.remove_from_group(MEMBER, EXEMPT, "ci-bot");
+            stage.live_days(2).await;
+            assert!(stage.secret("ci-bot").rotation_enabled, "switched on again");
         }
     });
 }

@@ -197,17 +197,30 @@ impl Action {
     /// Removals are to be written first: whoever stops in between must leave less behind that is believed, not more.
     pub fn tag_change(&self, done_at: DateTime<Utc>, notified: &Notified) -> TagChange {
         let change = self.facts_change(done_at);
-        match self.voids_notices_of() {
-            Some(key) => forget(change, notified, key),
-            None => change,
+        let mut still_told = notified.clone();
+        self.forget_void(&mut still_told);
+        if still_told == *notified {
+            return change;
         }
+        let still_told = still_told.to_tag();
+        change.set_or_remove(tag::NOTIFIED, Some(still_told).filter(|told| !told.is_empty()))
     }
 
-    /// The key whose way out begins or is taken back: what was told about it before is void, and what comes is news.
-    pub fn voids_notices_of(&self) -> Option<&AccessKeyId> {
+    /// Forgets what was told before and is void with the action: what comes is news.
+    pub fn forget_void(&self, notified: &mut Notified) {
         match self {
-            Self::Retire { key, .. } | Self::StopRetiring { key } | Self::RestartGrace { key } => Some(key),
-            _ => None,
+            // The key's way out begins or is taken back.
+            Self::Retire { key, .. } | Self::StopRetiring { key } | Self::RestartGrace { key } => notified.forget(key),
+            // It was told with another date, if it was told.
+            Self::RecordDisabled { key } => {
+                notified.forget_phase(Some(key), "disabled");
+                notified.forget_phase(Some(key), "delete-ahead");
+            }
+            // It was told of an earlier time without a schedule.
+            Self::CancelSchedule(_) | Self::Repair(Drift::Schedule) | Self::Rotate { configure: true, .. } => {
+                notified.forget_phase(None, "cancelled");
+            }
+            _ => {}
         }
     }
 
@@ -246,18 +259,6 @@ impl Action {
             | Self::CancelSchedule(_)
             | Self::DeleteSecret => change,
         }
-    }
-}
-
-fn forget(change: TagChange, notified: &Notified, key: &AccessKeyId) -> TagChange {
-    if !notified.mentions(key) {
-        return change;
-    }
-    let mut notified = notified.clone();
-    notified.forget(key);
-    match notified.to_tag() {
-        empty if empty.is_empty() => change.remove(tag::NOTIFIED),
-        told => change.set(tag::NOTIFIED, told),
     }
 }
 

@@ -13,20 +13,21 @@ pub(super) struct Target<'a> {
     pub(super) iam: &'a dyn Iam,
     pub(super) arn: &'a UserArn,
     pub(super) reach: Reach,
-    /// What was told before this run.
-    pub(super) notified: &'a Notified,
 }
 
 impl Target<'_> {
     /// Carries one action out, then writes down the facts that it made. Safe to repeat after a failure in between.
     /// Answers what failed beside it without keeping anything from going on.
-    pub(super) async fn apply(&self, action: &Action) -> Result<Option<Failure>, Failure> {
+    ///
+    /// `notified` is what was told before; what is void with the action is forgotten.
+    pub(super) async fn apply(&self, action: &Action, notified: &mut Notified) -> Result<Option<Failure>, Failure> {
         // By name: in the store's own account it is enough, and it is known before the secret is there.
         let secret = SecretName::of(self.arn.user()).to_string();
         let beside = self.carry_out(action, &secret).await?;
         let store = self.sweep.aws.secrets();
         // Times count from the fact: they are taken after the call, not before.
-        let change = action.tag_change(self.sweep.aws.now(), self.notified);
+        let change = action.tag_change(self.sweep.aws.now(), notified);
+        action.forget_void(notified);
         // What is outdated goes first: beside a new fact it could be taken for belonging to it.
         store.untag(&secret, &change.remove).await?;
         store.tag(&secret, &change.set).await?;

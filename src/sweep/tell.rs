@@ -106,7 +106,6 @@ async fn delete_secret(
         return Ok(false);
     }
     let iam = sweep.aws.iam(&arn.user().account, sweep.partition()).await?;
-    let notified = Notified::default();
-    let target = Target { sweep, iam: &*iam, arn, reach: Reach::Given, notified: &notified };
-    target.apply(&Action::DeleteSecret).await.map(|_| true)
+    let target = Target { sweep, iam: &*iam, arn, reach: Reach::Given };
+    target.apply(&Action::DeleteSecret, &mut Notified::default()).await.map(|_| true)
 }

@@ -14,7 +14,7 @@ use crate::lifecycle::{
     Action, CancelReason, Drift, Exemption, Notice, NoticeKind, Problem, UserFacts, UserPlan, plan,
     plan_for_deleted_user,
 };
-use crate::state::Notified;
+use crate::state::{Notified, State};
 
 /// What came of one user.
 #[derive(Debug)]
@@ -126,8 +126,8 @@ async fn confirm(
         info!(user = %planned.user, %action, "left to the next sweep: the facts changed meanwhile");
     }
     let notified = facts.secret.present().map(|secret| secret.state.notified.clone()).unwrap_or_default();
-    let target = Target { sweep, iam: &*account.iam, arn: &facts.arn, reach, notified: &notified };
-    let mut outcome = Outcome { notified: notified.clone(), ..Outcome::new(confirmed) };
+    let target = Target { sweep, iam: &*account.iam, arn: &facts.arn, reach };
+    let mut outcome = Outcome { notified, ..Outcome::new(confirmed) };
     apply_all(&target, &mut outcome).await;
     let not_done = |notice: &Notice| dropped.iter().any(|action| Some(action.name()) == follows_from(&notice.kind));
     outcome.notices.retain(|notice| !not_done(notice));
@@ -148,15 +148,12 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
             outcome.secret_to_delete = Some(target.arn.clone());
             continue;
         }
-        match target.apply(action).await {
+        match target.apply(action, &mut outcome.notified).await {
             Ok(beside) => {
                 info!(user = %outcome.plan.user, %action, "done");
                 let user = &outcome.plan.user;
                 outcome.failures.extend(beside.map(|failure| Failure::of_user(user, "reader-group", &failure)));
                 outcome.done.push(action.name());
-                if let Some(key) = action.voids_notices_of() {
-                    outcome.notified.forget(key);
-                }
             }
             Err(failure) => {
                 warn!(user = %outcome.plan.user, %action, error = %failure, "failed");
@@ -231,9 +228,9 @@ async fn confirm_gone(
     // The ARN that the user had; its path does not matter here.
     let arn = format!("arn:{}:iam::{}:user/{}", sweep.partition(), user.account, user.name);
     let arn = arn.parse().expect("an ARN made of a checked account id and user name");
-    let notified = Notified::default();
-    let target = Target { sweep, iam, arn: &arn, reach: crate::provision::Reach::Given, notified: &notified };
-    let mut outcome = Outcome::new(confirmed);
+    let target = Target { sweep, iam, arn: &arn, reach: crate::provision::Reach::Given };
+    let notified = State::read(&secret.tags).notified;
+    let mut outcome = Outcome { notified, ..Outcome::new(confirmed) };
     apply_all(&target, &mut outcome).await;
     Ok(outcome)
 }
