@@ -96,6 +96,8 @@ pub struct RestoredFacts {
     pub version: VersionId,
     /// The key in it, if that can be known.
     pub current_key: Option<AccessKeyId>,
+    /// When that key was made.
+    pub created: Option<DateTime<Utc>>,
     /// The key that it replaced, if that can be known.
     pub previous_key: Option<AccessKeyId>,
 }
@@ -234,12 +236,13 @@ impl Action {
                 .set(tag::MANAGED, "1")
                 .set(tag::VERSION, version.as_str())
                 .set(tag::CURRENT_KEY, key.as_str()),
-            Self::RestoreFacts(RestoredFacts { version, current_key, previous_key }) => change
+            Self::RestoreFacts(RestoredFacts { version, current_key, created, previous_key }) => change
                 .set(tag::VERSION, version.as_str())
                 .set_or_remove(tag::CURRENT_KEY, current_key.as_ref())
                 .set_or_remove(tag::PREVIOUS_KEY, previous_key.as_ref())
-                // Later than the fact: the old key gets more of its grace, never less.
-                .set_or_remove(tag::ROTATED_AT, current_key.as_ref().map(|_| format_time(done_at)))
+                // Later than the fact: the old key gets more of its grace, never less. And no earlier than the new key,
+                // which IAM's clock dates: it would not count as tested.
+                .set_or_remove(tag::ROTATED_AT, created.map(|created| format_time(done_at.max(created))))
                 .remove(tag::DISABLED_AT)
                 .remove(tag::RETIRING),
             Self::Retire { key, inactive: true } => {

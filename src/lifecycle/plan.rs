@@ -160,7 +160,8 @@ impl<'a> Planner<'a> {
         let new_key = if let [new_key] = made[..] { Some(new_key.clone()) } else { None };
         let replaced = state.current_key.clone().filter(|old| self.key(old).is_some());
         let previous_key = new_key.as_ref().and(replaced);
-        self.act(Action::RestoreFacts(RestoredFacts { version, current_key: new_key, previous_key }));
+        let created = new_key.as_ref().and_then(|id| self.key(id)).map(|key| key.created);
+        self.act(Action::RestoreFacts(RestoredFacts { version, current_key: new_key, created, previous_key }));
     }
 
     fn stop_schedule(&mut self, reason: CancelReason) {

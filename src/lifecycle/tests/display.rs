@@ -5,7 +5,7 @@ use crate::lifecycle::{Action, CancelReason, Notice, NoticeKind, Problem, Restor
 
 fn actions() -> Vec<Action> {
     let (key, created) = (id(1), now() - days(95));
-    let restored = |current_key| RestoredFacts { version: version(2), current_key, previous_key: None };
+    let restored = |current_key| RestoredFacts { version: version(2), current_key, created: None, previous_key: None };
     vec![
         Action::Provision { key: key.clone(), created, then_rotate: false },
         Action::Restore,

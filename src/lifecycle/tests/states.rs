@@ -81,10 +81,24 @@ fn a_rotation_that_stopped_between_the_label_and_its_records_is_restored_from_th
     let keys = [key(1, days(95)).used(days(1)), key(2, days(1))];
     let secret = placeholder(1).current(2).intent(2, days(1));
     let plan = plan(&user(keys).with(secret), &periods(), now());
-    let restored = RestoredFacts { version: version(2), current_key: Some(id(2)), previous_key: Some(id(1)) };
+    let created = Some(now() - days(1));
+    let restored = RestoredFacts { version: version(2), current_key: Some(id(2)), created, previous_key: Some(id(1)) };
     assert_eq!(plan.actions, [Action::RestoreFacts(restored)]);
     let change = plan.actions[0].tag_change(now(), &Notified::default());
     assert_eq!(change.set[tag::ROTATED_AT], "2026-11-22T09:00:00Z", "the grace counts from now");
+}
+
+/// The sweeper's clock is minutes behind IAM's, and the rotation stopped seconds ago. Dated before its key was made, it
+/// would not count as tested, for as long as that key lives.
+#[test]
+fn facts_that_are_restored_are_no_older_than_their_key() {
+    let ahead = -TimeDelta::minutes(5);
+    let keys = [key(1, days(90)).used(days(1)), key(2, ahead)];
+    let facts = user(keys).with(placeholder(1).current(2).intent(2, ahead));
+    let [restore] = &plan(&facts, &periods(), now()).actions[..] else { panic!("{}", decide(&facts)) };
+    let state = State::read(&restore.tag_change(now(), &Notified::default()).set);
+    let restored = placeholder(1).current(2).state(|is| *is = State { managed: true, ..state });
+    assert_eq!(decide(&facts.with(restored)), "tell 2: is the new key and replaces 1");
 }
 
 #[test]
@@ -98,7 +112,7 @@ fn two_keys_of_the_time_of_the_intent_are_ambiguous_and_none_is_taken_for_ours()
 fn a_version_that_somebody_else_put_makes_the_facts_stale_and_nothing_else_is_done() {
     let secret = rotated(2, Some(1), days(50)).current(7);
     let plan = plan(&user([key(1, days(400)), key(2, days(200))]).with(secret), &periods(), now());
-    let foreign = RestoredFacts { version: version(7), current_key: None, previous_key: None };
+    let foreign = RestoredFacts { version: version(7), current_key: None, created: None, previous_key: None };
     assert_eq!(plan.actions, [Action::RestoreFacts(foreign)]);
     assert!(plan.notices.is_empty());
     let change = plan.actions[0].tag_change(now(), &Notified::default());
