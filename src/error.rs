@@ -88,6 +88,17 @@ pub enum Error {
     /// Nothing is made for a user whose keys are all inactive.
     #[error("{0} has no active access key, so none is made; enable or make a key by hand, then rotate again")]
     NoActiveKey(UserRef),
+    /// IAM does not list the key that was just made current.
+    #[error(
+        "access key {key} in the secret was made a moment ago and is not among those of {user} yet; if it was deleted, \
+         rotate again in some minutes"
+    )]
+    CurrentKeyNotListed {
+        /// The user.
+        user: UserRef,
+        /// The key in the value that readers get.
+        key: AccessKeyId,
+    },
     /// Both key slots are taken by keys that may be needed.
     #[error(
         "{user} already has 2 access keys ({keys}) and none can be removed without loss: {why}; delete one by hand, or tag \
@@ -175,6 +186,7 @@ impl Error {
             Self::UserGone(_) => "UserGone",
             Self::UserExempt { .. } => "UserExempt",
             Self::NoActiveKey(_) => "NoActiveKey",
+            Self::CurrentKeyNotListed { .. } => "CurrentKeyNotListed",
             Self::NoFreeSlot { .. } => "NoFreeSlot",
             Self::AnnouncementTooSlow(_) => "AnnouncementTooSlow",
             Self::PendingKeyUnusable { .. } => "PendingKeyUnusable",

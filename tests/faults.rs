@@ -105,6 +105,22 @@ fn keys_that_are_listed_late_are_not_taken_for_others() {
 }
 
 #[test]
+fn a_list_of_keys_from_before_the_last_rotation_starts_no_other() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, new) = stage.add_rotated_user("ci-bot").await;
+        let tags = stage.secret("ci-bot").tags;
+        stage.cloud.switch(|aws| aws.list_access_keys_lag = Duration::from_secs(300));
+        assert_eq!(stage.sweep_well().await["actions"], json!({}), "the key that was rotated is not due");
+        let error = stage.rotate("ci-bot").await.expect_err("a person's order comes too early, too");
+        assert!(error.contains(&new) && error.contains("rotate again"), "{error}");
+        assert_eq!(stage.secret("ci-bot").tags, tags, "the facts stay");
+        stage.live_days(22).await;
+        assert_eq!(stage.status("ci-bot", &old), "gone", "in its usual time");
+    });
+}
+
+#[test]
 fn two_sweeps_at_the_same_time_do_everything_once() {
     rehearse(async {
         let stage = Stage::new();

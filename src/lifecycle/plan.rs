@@ -13,6 +13,9 @@ use crate::state::{Notified, State, format_time, tag};
 /// A rotation that was due for this long and is still not finished does not finish by itself.
 const UNFINISHED_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(1);
 
+/// IAM's lists show a change within minutes; so far the clocks of two functions may be apart, too.
+const KEYS_ARE_LISTED_WITHIN: TimeDelta = TimeDelta::hours(1);
+
 /// Decides what is to be done for one user and what is to be told.
 pub fn plan(facts: &UserFacts, periods: &Periods, now: DateTime<Utc>) -> UserPlan {
     let mut planner = Planner::new(facts, periods, now);
@@ -156,6 +159,10 @@ impl<'a> Planner<'a> {
         let finished = state.intent.as_ref().filter(|intent| intent.version == version);
         let replaced: Vec<&AccessKeyId> = state.current_key.iter().collect();
         let made = finished.map(|intent| intent.candidates(self.keys_with_dates(), &replaced)).unwrap_or_default();
+        if made.is_empty() && finished.is_some_and(|intent| self.now < intent.at + KEYS_ARE_LISTED_WITHIN) {
+            // Not listed yet. Taken for unknown, it would never be known again.
+            return;
+        }
         // The rotation moved the label and stopped before its records; exactly one key can be the one that it made.
         let new_key = if let [new_key] = made[..] { Some(new_key.clone()) } else { None };
         let replaced = state.current_key.clone().filter(|old| self.key(old).is_some());
@@ -184,6 +191,9 @@ impl<'a> Planner<'a> {
     }
 
     fn rotate_if_due(&mut self, configure: bool) {
+        if self.lists_lag() {
+            return;
+        }
         let Some(key) = self.reference_key() else { return self.report_orphan() };
         let due = key.created + self.periods.rotation;
         if self.now < due || !self.has_free_slot() {
@@ -209,6 +219,15 @@ impl<'a> Planner<'a> {
         if self.now < at && self.now >= at - self.periods.warn && !self.is_retiring(&key.id) {
             self.tell(&key.id, NoticeKind::RotationAhead { at });
         }
+    }
+
+    /// Whether the key that a rotation has just made current is not in the list of keys yet.
+    fn lists_lag(&self) -> bool {
+        let Some(state) = self.state().filter(|_| self.secret().is_some_and(PresentSecret::facts_are_fresh)) else {
+            return false;
+        };
+        let is_missing = state.current_key.as_ref().is_some_and(|current| self.key(current).is_none());
+        is_missing && state.rotated_at.is_some_and(|rotated_at| self.now < rotated_at + KEYS_ARE_LISTED_WITHIN)
     }
 
     /// The rotation function makes no key for a user whose only active key is its own orphan.

@@ -1,6 +1,7 @@
 //! Making room for the new key: which keys may give way is decided by `slots`; here the facts for that are gathered and
 //! the keys removed.
 
+use chrono::TimeDelta;
 use tracing::warn;
 
 use super::slots::{self, Decision, Slots, UserKey};
@@ -8,7 +9,10 @@ use super::{Job, user_gone};
 use crate::aws::{CURRENT, Failure, Iam, ListedKey};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, UserName, VersionId};
-use crate::value::StoredValue;
+use crate::value::{StoredKey, StoredValue};
+
+/// IAM's list shows a new key within this time.
+const KEYS_ARE_LISTED_WITHIN: TimeDelta = TimeDelta::minutes(10);
 
 /// Makes room for a key where that loses nothing. Answers the user's keys that are left, of which the new one will
 /// replace the first.
@@ -19,6 +23,7 @@ pub(super) async fn make(
 ) -> Result<Vec<AccessKeyId>, Error> {
     let user = job.user();
     let keys = iam.access_keys(&user.name).await.map_err(|failure| user_gone(user, failure))?;
+    check_current_is_listed(job, iam, current, &keys)?;
     let mut keys: Vec<UserKey> =
         keys.into_iter().map(|listed| UserKey { listed, last_use: LastUse::NotAsked }).collect();
     let current_version = job.description.version_at(CURRENT);
@@ -51,6 +56,22 @@ pub(super) async fn make(
         remove(iam, &user.name, &key.listed).await?;
     }
     Ok(keys.into_iter().map(|key| key.listed.id).filter(|id| !removed.contains(id)).collect())
+}
+
+/// A list that lacks the key that readers have just got is one from before the last rotation. The key that was replaced
+/// then would pass for the current one, and its way out be forgotten.
+fn check_current_is_listed(
+    job: &Job<'_>,
+    iam: &dyn Iam,
+    current: Option<&StoredValue>,
+    listed: &[ListedKey],
+) -> Result<(), Error> {
+    let Some(StoredValue::Key(StoredKey { identity: current, .. })) = current else { return Ok(()) };
+    let is_new = iam.now() < current.created + KEYS_ARE_LISTED_WITHIN;
+    if is_new && !listed.iter().any(|key| key.id == current.id) {
+        return Err(Error::CurrentKeyNotListed { user: job.user().clone(), key: current.id.clone() });
+    }
+    Ok(())
 }
 
 /// What is known before any value but the current one is read.

@@ -88,6 +88,24 @@ fn a_rotation_that_stopped_between_the_label_and_its_records_is_restored_from_th
     assert_eq!(change.set[tag::ROTATED_AT], "2026-11-22T09:00:00Z", "the grace counts from now");
 }
 
+/// IAM's list of keys lags by minutes. Rotated once more, the user would have no slot for twenty days.
+#[test]
+fn a_key_that_was_just_made_current_and_is_not_listed_yet_is_not_rotated_again() {
+    let facts = |ago| user([key(1, days(90)).used(days(1))]).with(rotated(2, Some(1), ago).told(2, &["rotated"]));
+    assert_eq!(decide(&facts(TimeDelta::minutes(5))), "");
+    assert_eq!(decide(&facts(-TimeDelta::minutes(5))), "", "the clocks of two functions");
+    let deleted = decide(&facts(days(1)));
+    assert!(deleted.starts_with("rotate 1"), "a person deleted it: {deleted}");
+}
+
+#[test]
+fn facts_are_not_restored_without_a_key_that_is_not_listed_yet() {
+    let facts = |ago| user([key(1, days(90))]).with(placeholder(1).current(2).intent(2, ago));
+    assert_eq!(decide(&facts(TimeDelta::minutes(5))), "");
+    let gone = decide(&facts(days(1)));
+    assert!(gone.ends_with("is not keywheel's"), "a person deleted it: {gone}");
+}
+
 /// The sweeper's clock is minutes behind IAM's, and the rotation stopped seconds ago. Dated before its key was made, it
 /// would not count as tested, for as long as that key lives.
 #[test]
