@@ -1,6 +1,12 @@
 //! A sweeper that is stopped in the middle of a phase: the next run completes it, and no period is shortened.
 
-use keywheel::rehearsal::{Fault, FaultKind, UserKey};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use keywheel::rehearsal::{Fault, FaultKind, RotationFunction, UserKey};
+use serde_json::Value;
 
 use crate::harness::{MEMBER, Stage, failures, rehearse};
 
@@ -113,4 +119,40 @@ fn a_sweep_stopped_while_it_heeds_a_person_still_gives_a_whole_grace() {
             assert_eq!(stage.status("ci-bot", &old), "Active", "{context}");
         }
     });
+}
+
+/// The stack was made anew under another name while a rotation had failed: the service goes on with the function that is
+/// gone, and refuses a schedule with the new one.
+#[test]
+fn a_rotation_that_a_deleted_function_left_behind_is_given_up_for_a_new_one() {
+    rehearse(async {
+        let stage = Stage::new();
+        let old = stage.add_user("ci-bot", &[90]).remove(0);
+        let denied = Fault::on("iam", "CreateAccessKey", FaultKind::AccessDenied).every();
+        let denied = stage.cloud.faults().inject(denied);
+        stage.live().await;
+        denied.remove();
+        assert!(stage.secret("ci-bot").last_rotation.expect("ended").is_err());
+        let function = "arn:aws:lambda:us-east-1:999988887777:function:made-anew";
+        let gone = stage.secret("ci-bot").rotation_function.expect("it was rotated");
+        stage.cloud.set_rotation_function(&gone, Arc::new(Deleted));
+        let anew = stage.keywheel.redeployed(&[("ROTATION_FUNCTION_ARN", function)]).expect("settings that are right");
+        let stage = Stage { keywheel: anew, cloud: stage.cloud.clone() };
+        let answer = stage.live().await;
+        assert!(failures(&answer).contains("previous rotation"), "the schedule is not put right: {answer}");
+        stage.live_days(2).await;
+        assert_eq!(stage.secret("ci-bot").rotation_function.as_deref(), Some(function));
+        assert_eq!(stage.secret("ci-bot").last_rotation, Some(Ok(())));
+        assert_ne!(stage.current_key("ci-bot"), old.access_key_id);
+        assert_eq!(stage.user("ci-bot").keys.len(), 2);
+        stage.sweep_well().await;
+    });
+}
+
+struct Deleted;
+
+impl RotationFunction for Deleted {
+    fn invoke(&self, _: Value, _: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>> {
+        async { Err("Secrets Manager cannot invoke the specified Lambda function".to_owned()) }.boxed()
+    }
 }

@@ -127,6 +127,12 @@ pub enum Action {
     RestoreFacts(RestoredFacts),
     /// Put one part of the secret right.
     Repair(Drift),
+    /// Give up a rotation that does not come to its end and keeps the schedule from being put right: the service goes on
+    /// with it by the function that it was begun with, which may be gone.
+    AbandonRotation {
+        /// The version that it prepares.
+        version: VersionId,
+    },
     /// Start a rotation.
     Rotate {
         /// The key that is due.
@@ -182,7 +188,9 @@ impl Action {
             Self::Provision { .. } => "provision",
             Self::Restore => "restore",
             Self::Adopt { .. } => "adopt",
-            Self::RestoreFacts(_) | Self::Repair(_) | Self::StopRetiring { .. } => "repair",
+            Self::RestoreFacts(_) | Self::Repair(_) | Self::AbandonRotation { .. } | Self::StopRetiring { .. } => {
+                "repair"
+            }
             Self::Rotate { .. } => "rotate",
             Self::Retire { .. } => "retire",
             Self::RecordDisabled { .. } => "record-disabled",
@@ -258,6 +266,7 @@ impl Action {
             Self::Provision { .. }
             | Self::Restore
             | Self::Repair(_)
+            | Self::AbandonRotation { .. }
             | Self::Rotate { .. }
             | Self::CancelSchedule(_)
             | Self::DeleteSecret => change,
@@ -281,6 +290,7 @@ impl fmt::Display for Action {
             Self::Repair(Drift::Policy) => f.write_str("repair the resource policy"),
             Self::Repair(Drift::Schedule) => f.write_str("repair the rotation schedule"),
             Self::Repair(Drift::ReaderGroup) => f.write_str("add the user to the reader group"),
+            Self::AbandonRotation { version } => write!(f, "give up the unfinished rotation of version {version}"),
             Self::Rotate { key, created, .. } => write!(f, "rotate {key}, made {}", created.date_naive()),
             Self::Retire { key, inactive: false } => write!(f, "announce that {key} has to give way"),
             Self::Retire { key, inactive: true } => write!(f, "announce that {key}, inactive, has to give way"),

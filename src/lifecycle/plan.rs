@@ -199,12 +199,17 @@ impl<'a> Planner<'a> {
         if self.now < due || !self.has_free_slot() {
             return self.tell_of_rotation_ahead(key, due);
         }
-        self.plan.actions.retain(|action| !configure || *action != Action::Repair(Drift::Schedule));
-        self.act(Action::Rotate { key: key.id.clone(), created: key.created, configure });
         // A rotation that was started by the last run or just now may be on its way.
-        let unfinished = self.secret().is_some_and(|secret| secret.unfinished_version.is_some())
-            && self.now >= due + UNFINISHED_IS_NEWS_AFTER;
-        let kind = if unfinished {
+        let is_late = self.now >= due + UNFINISHED_IS_NEWS_AFTER;
+        let unfinished = self.secret().and_then(|secret| secret.unfinished_version.clone()).filter(|_| is_late);
+        if configure {
+            self.plan.actions.retain(|action| *action != Action::Repair(Drift::Schedule));
+            if let Some(version) = unfinished.clone().filter(|version| !self.was_announced_lately(version)) {
+                self.act(Action::AbandonRotation { version });
+            }
+        }
+        self.act(Action::Rotate { key: key.id.clone(), created: key.created, configure });
+        let kind = if unfinished.is_some() {
             NoticeKind::RotationUnfinished { since: due }
         } else {
             NoticeKind::RotationDue { since: due }
@@ -219,6 +224,11 @@ impl<'a> Planner<'a> {
         if self.now < at && self.now >= at - self.periods.warn && !self.is_retiring(&key.id) {
             self.tell(&key.id, NoticeKind::RotationAhead { at });
         }
+    }
+
+    fn was_announced_lately(&self, version: &VersionId) -> bool {
+        let intent = self.state().and_then(|state| state.intent.as_ref()).filter(|intent| intent.version == *version);
+        intent.is_some_and(|intent| self.now < intent.at + UNFINISHED_IS_NEWS_AFTER)
     }
 
     /// Whether the key that a rotation has just made current is not in the list of keys yet.

@@ -32,7 +32,8 @@ pub fn drift(
     checks.into_iter().filter_map(|(drift, found)| found.then_some(drift)).collect()
 }
 
-fn schedule_differs(secret: &SecretDescription, wanted: &Wanted) -> bool {
+/// Whether the schedule is off, or of another function or period.
+pub(super) fn schedule_differs(secret: &SecretDescription, wanted: &Wanted) -> bool {
     let schedule = &secret.schedule;
     !secret.rotation_enabled
         || schedule.function.as_deref() != Some(wanted.function_arn.as_str())

@@ -136,21 +136,22 @@ pub async fn repair(
 /// Sets function and schedule; with `rotate_now` the same call starts a rotation.
 ///
 /// # Errors
-/// The failure of the call. A rotation that is under way already is none: the service goes on with it.
+/// The failure of the call. A rotation that is under way already is one where it keeps the schedule from being put right.
 pub async fn configure(aws: &Aws, wanted: &Wanted, secret_id: &str, rotate_now: bool) -> Result<(), Failure> {
     let secrets = aws.secrets();
     let configure = || secrets.configure_rotation(secret_id, &wanted.function_arn, wanted.days, rotate_now);
-    match configure().await {
-        Err(failure) if is_rotation_unfinished(&failure) => {}
+    let refused = match configure().await {
+        Err(failure) if is_rotation_unfinished(&failure) => failure,
         other => return other,
+    };
+    let Some(secret) = secrets.describe(secret_id).await? else { return Ok(()) };
+    if let Some(left_behind) = secret.unfinished_version().filter(|_| !secret.rotation_enabled) {
+        // Cancelled in the middle, that rotation is never taken up again, and its label keeps every other from starting.
+        // <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CancelRotateSecret.html>
+        secrets.remove_pending(secret_id, &left_behind).await?;
+        return tolerate_unfinished(configure().await);
     }
-    let described = secrets.describe(secret_id).await?;
-    let cancelled = described.filter(|secret| !secret.rotation_enabled).and_then(|secret| secret.unfinished_version());
-    let Some(left_behind) = cancelled else { return Ok(()) };
-    // Cancelled in the middle, that rotation is never taken up again, and its label keeps every other from starting.
-    // <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CancelRotateSecret.html>
-    secrets.remove_pending(secret_id, &left_behind).await?;
-    tolerate_unfinished(configure().await)
+    if drift::schedule_differs(&secret, wanted) { Err(refused) } else { Ok(()) }
 }
 
 /// Starts a rotation of a secret whose schedule stands.

@@ -42,6 +42,7 @@ impl Target<'_> {
                 return provision::provision(aws, iam, wanted, arn, (key, *created), &self.reach, !then_rotate).await;
             }
             Action::Repair(drift) => provision::repair(aws, iam, wanted, secret, arn, *drift).await,
+            Action::AbandonRotation { version } => aws.secrets().remove_pending(secret, version).await,
             Action::Rotate { configure: true, .. } => provision::configure(aws, wanted, secret, true).await,
             Action::Rotate { configure: false, .. } => provision::rotate(aws, secret).await,
             Action::Disable { key } => iam.disable_access_key(name, key).await,

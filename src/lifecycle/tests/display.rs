@@ -16,6 +16,7 @@ fn actions() -> Vec<Action> {
         Action::Repair(Drift::Policy),
         Action::Repair(Drift::Schedule),
         Action::Repair(Drift::ReaderGroup),
+        Action::AbandonRotation { version: version(2) },
         Action::Rotate { key: key.clone(), created, configure: true },
         Action::Retire { key: key.clone(), inactive: false },
         Action::Retire { key: key.clone(), inactive: true },
@@ -76,6 +77,7 @@ fn a_plan_prints_every_action_notice_and_problem() {
       repair the resource policy
       repair the rotation schedule
       add the user to the reader group
+      give up the unfinished rotation of version 00000000000000000000000000000002
       rotate AKIA0000000000000001, made 2026-08-19
       announce that AKIA0000000000000001 has to give way
       announce that AKIA0000000000000001, inactive, has to give way

@@ -322,6 +322,7 @@ impl World {
             Action::Delete { key } => self.delete(key, facts),
             Action::CancelSchedule(_) => self.present().rotation_enabled = false,
             Action::Repair(_) => self.present().rotation_enabled = true,
+            Action::AbandonRotation { .. } => self.present().pending = None,
             Action::RestoreFacts(restored) => self.present().facts_lost |= restored.current_key.is_none(),
             Action::Adopt { .. }
             | Action::Retire { .. }
