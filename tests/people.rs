@@ -386,3 +386,19 @@ fn every_time_that_the_schedule_is_cancelled_is_told() {
         }
     });
 }
+
+#[test]
+fn a_date_that_could_not_be_written_down_is_not_told() {
+    rehearse(async {
+        let stage = Stage::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.live_days(1).await;
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Inactive");
+        stage.cloud.faults().inject(Fault::on("secretsmanager", "TagResource", refused("InvalidRequestException")));
+        let answer = stage.sweep().await;
+        assert!(failures(&answer).contains("record-disabled"), "{answer}");
+        assert_eq!(stage.mails_with(&["was disabled"]), [], "its time has not begun");
+        stage.live_days(1).await;
+        assert_eq!(stage.mails_with(&["was disabled", "deleted on 2026-01-13"]).len(), 1);
+    });
+}

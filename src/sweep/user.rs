@@ -129,7 +129,7 @@ async fn confirm(
     let target = Target { sweep, iam: &*account.iam, arn: &facts.arn, reach };
     let mut outcome = Outcome { notified, ..Outcome::new(confirmed) };
     apply_all(&target, &mut outcome).await;
-    let not_done = |notice: &Notice| dropped.iter().any(|action| Some(action.name()) == follows_from(&notice.kind));
+    let not_done = |notice: &Notice| dropped.iter().any(|action| follow_from(&notice.kind).contains(&action.name()));
     outcome.notices.retain(|notice| !not_done(notice));
     Ok(outcome)
 }
@@ -167,7 +167,8 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
     let done = &outcome.done;
     let planned: BTreeSet<&str> = actions.iter().map(Action::name).collect();
     outcome.notices.retain(|notice| {
-        follows_from(&notice.kind).is_none_or(|action| !planned.contains(action) || done.contains(&action))
+        let mut actions = follow_from(&notice.kind).iter().filter(|action| planned.contains(*action));
+        actions.all(|action| done.contains(action))
     });
 }
 
@@ -177,23 +178,22 @@ fn is_beside_the_keys(action: &Action) -> bool {
     *action == Action::Repair(Drift::ReaderGroup)
 }
 
-/// The action that a notice tells of, when that is planned in the same run.
-fn follows_from(kind: &NoticeKind) -> Option<&'static str> {
+/// The actions that a notice can tell of, where one is planned in the same run.
+fn follow_from(kind: &NoticeKind) -> &'static [&'static str] {
     match kind {
-        NoticeKind::Disabled { .. } => Some("disable"),
-        NoticeKind::Deleted => Some("delete"),
-        NoticeKind::Retiring { .. } => Some("retire"),
-        NoticeKind::Reactivated { .. } => Some("restart-grace"),
-        NoticeKind::ScheduleCancelled(_) => Some("cancel"),
-        NoticeKind::RotationDue { .. } => Some("rotate"),
+        NoticeKind::Disabled { .. } => &["disable", "record-disabled"],
+        NoticeKind::Deleted => &["delete"],
+        NoticeKind::Retiring { .. } => &["retire"],
+        NoticeKind::Reactivated { .. } | NoticeKind::DisableAhead { .. } => &["restart-grace"],
+        NoticeKind::ScheduleCancelled(_) => &["cancel"],
+        NoticeKind::RotationDue { .. } => &["rotate"],
         NoticeKind::RotationAhead { .. }
         | NoticeKind::RotationUnfinished { .. }
         | NoticeKind::RotationFailed { .. }
         | NoticeKind::Rotated { .. }
         | NoticeKind::StillInUse { .. }
-        | NoticeKind::DisableAhead { .. }
         | NoticeKind::DeleteAhead { .. }
-        | NoticeKind::SecretDeleted => None,
+        | NoticeKind::SecretDeleted => &[],
     }
 }
 
