@@ -110,7 +110,7 @@ fn a_list_of_keys_from_before_the_last_rotation_starts_no_other() {
         let stage = Stage::new();
         let (old, new) = stage.add_rotated_user("ci-bot").await;
         let tags = stage.secret("ci-bot").tags;
-        stage.cloud.switch(|aws| aws.list_access_keys_lag = Duration::from_secs(300));
+        stage.cloud.switch(|aws| aws.list_access_keys_lag = Duration::from_mins(5));
         assert_eq!(stage.sweep_well().await["actions"], json!({}), "the key that was rotated is not due");
         let error = stage.rotate("ci-bot").await.expect_err("a person's order comes too early, too");
         assert!(error.contains(&new) && error.contains("rotate again"), "{error}");
