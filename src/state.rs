@@ -93,6 +93,21 @@ impl Notified {
         self.0.get(key).is_some_and(|phases| phases.contains(phase))
     }
 
+    /// The keys that something was told about.
+    pub fn keys(&self) -> impl Iterator<Item = &AccessKeyId> {
+        self.0.keys()
+    }
+
+    /// What was told of keys that are gone, where their owners were told that they will be deleted and not that they are.
+    #[must_use]
+    pub fn owed(&self, is_there: impl Fn(&AccessKeyId) -> bool) -> Self {
+        let owes = |phases: &BTreeSet<String>| {
+            !phases.contains("deleted") && (phases.contains("disabled") || phases.contains("delete-ahead"))
+        };
+        let owed = self.0.iter().filter(|(key, phases)| !is_there(key) && owes(phases));
+        Self(owed.map(|(key, phases)| (key.clone(), phases.clone())).collect())
+    }
+
     /// Remembers that it was told.
     pub fn insert(&mut self, key: &AccessKeyId, phase: &str) {
         self.0.entry(key.clone()).or_default().insert(phase.to_owned());
@@ -245,6 +260,8 @@ pub struct TagChange {
     pub set: BTreeMap<String, String>,
     /// To remove; missing ones are no error.
     pub remove: Vec<&'static str>,
+    /// What is removed is what a later run would see the change by: it goes after what is set.
+    pub removals_last: bool,
 }
 
 impl TagChange {

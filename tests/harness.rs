@@ -84,6 +84,17 @@ impl Stage {
         stage
     }
 
+    /// A copy of all of it, which goes on alone from that time.
+    pub(crate) fn fork_at(&self, time: DateTime<Utc>, transport: Transport) -> Self {
+        let cloud = self.cloud.fork_at(time);
+        Self { keywheel: self.keywheel.on(&cloud, transport), cloud }
+    }
+
+    /// From now on the functions go around the SDK.
+    pub(crate) fn leave_the_sdk(&mut self) {
+        self.keywheel = self.keywheel.on(&self.cloud, Transport::Direct);
+    }
+
     /// Another member account, with what the member template brings.
     pub(crate) fn add_member(&self, account: &str, name: &str) {
         self.cloud.add_account(account, name, Some(&format!("{name}@example.com")));

@@ -67,6 +67,7 @@
 mod bad_input;
 mod events;
 mod exemption;
+mod fault_matrix;
 mod faults;
 mod harness;
 mod interruptions;
@@ -82,3 +83,4 @@ mod secrecy;
 mod sweep_inventory;
 mod transports;
 mod two_keys;
+mod unknown_is_not_no;

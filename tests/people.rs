@@ -1,6 +1,6 @@
 //! What people do meanwhile: they enable, disable and delete keys, delete users and make them again.
 
-use keywheel::rehearsal::{Fault, KeyView, UserKey};
+use keywheel::rehearsal::{Fault, FaultKind, KeyView, UserKey};
 use serde_json::json;
 
 use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse, use_key};
@@ -400,5 +400,27 @@ fn a_date_that_could_not_be_written_down_is_not_told() {
         assert_eq!(stage.mails_with(&["was disabled"]), [], "its time has not begun");
         stage.live_days(1).await;
         assert_eq!(stage.mails_with(&["was disabled", "deleted on 2026-01-13"]).len(), 1);
+    });
+}
+
+#[test]
+fn a_secret_that_cannot_be_deleted_is_told_of_once() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_rotated_user("ci-bot").await;
+        stage.cloud.delete_user(MEMBER, "ci-bot");
+        let told = "its secret is scheduled for deletion";
+        let cancel = Fault::on("secretsmanager", "CancelRotateSecret", FaultKind::AccessDenied).every();
+        let cancel = stage.cloud.faults().inject(cancel);
+        stage.live().await;
+        assert_eq!(stage.mails_with(&[told]).len(), 0, "it is not going to be, today");
+        cancel.remove();
+        stage.cloud.faults().inject(Fault::on("secretsmanager", "DeleteSecret", FaultKind::AccessDenied).every());
+        stage.live_days(3).await;
+        assert_eq!(stage.mails_with(&[told]).len(), 1, "and not every day");
+        stage.cloud.faults().clear();
+        stage.live().await;
+        assert!(stage.secret("ci-bot").deletion_date.is_some());
+        assert_eq!(stage.mails_with(&[told]).len(), 1);
     });
 }

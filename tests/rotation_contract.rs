@@ -371,3 +371,26 @@ fn a_pending_value_that_is_readable_late_does_not_make_a_second_key() {
         assert_rotated(&stage, &old, "with a lag of five seconds");
     });
 }
+
+/// Reported as failed, it would be started again, and find both slots taken.
+#[test]
+fn a_rotation_whose_records_cannot_be_written_is_done_and_the_next_sweeps_write_them() {
+    rehearse(async {
+        let (stage, old) = rotation_ahead().await;
+        stage.tag_secret("ci-bot", "keywheel:force", "true").await;
+        for (operation, first) in [("TagResource", 2), ("UntagResource", 1)] {
+            for n in first..first + 3 {
+                stage.cloud.faults().inject(Fault::on("secretsmanager", operation, FaultKind::AccessDenied).nth(n));
+            }
+        }
+        stage.cloud.run_rotations().await;
+        stage.cloud.faults().clear();
+        assert_eq!(stage.secret("ci-bot").last_rotation, Some(Ok(())));
+        assert_eq!(stage.tag("ci-bot", "rotated-at"), None, "not written down");
+        stage.live_days(2).await;
+        assert_rotated(&stage, &old, "restored");
+        assert_eq!(stage.tag("ci-bot", "force"), None, "the order was for that rotation");
+        assert_eq!(stage.count("CreateAccessKey"), 1);
+        assert_eq!(stage.mails_with(&["was rotated", &old.access_key_id]).len(), 1);
+    });
+}

@@ -125,6 +125,8 @@ pub enum Action {
     },
     /// Write down what the tags do not say about the current version.
     RestoreFacts(RestoredFacts),
+    /// Forget the intent of a rotation that is finished and written down.
+    DropIntent,
     /// Put one part of the secret right.
     Repair(Drift),
     /// Give up a rotation that does not come to its end and keeps the schedule from being put right: the service goes on
@@ -159,6 +161,11 @@ pub enum Action {
         /// The key.
         key: AccessKeyId,
     },
+    /// Write down that an outgoing key is gone: its times are void. Its deletion was cut short of that.
+    RecordDeleted {
+        /// The key.
+        key: AccessKeyId,
+    },
     /// A person enabled a disabled key: its installation grace starts again.
     RestartGrace {
         /// The key.
@@ -188,12 +195,15 @@ impl Action {
             Self::Provision { .. } => "provision",
             Self::Restore => "restore",
             Self::Adopt { .. } => "adopt",
-            Self::RestoreFacts(_) | Self::Repair(_) | Self::AbandonRotation { .. } | Self::StopRetiring { .. } => {
-                "repair"
-            }
+            Self::RestoreFacts(_)
+            | Self::DropIntent
+            | Self::Repair(_)
+            | Self::AbandonRotation { .. }
+            | Self::StopRetiring { .. } => "repair",
             Self::Rotate { .. } => "rotate",
             Self::Retire { .. } => "retire",
             Self::RecordDisabled { .. } => "record-disabled",
+            Self::RecordDeleted { .. } => "record-deleted",
             Self::RestartGrace { .. } => "restart-grace",
             Self::Disable { .. } => "disable",
             Self::Delete { .. } => "delete",
@@ -204,9 +214,24 @@ impl Action {
 
     /// What the tags say once the action was carried out, at that time. `notified` is what was told before.
     ///
-    /// Removals are to be written first: whoever stops in between must leave less behind that is believed, not more.
+    /// Removals are to be written first, unless the change says otherwise: whoever stops in between must leave less
+    /// behind that is believed, not more.
     pub fn tag_change(&self, done_at: DateTime<Utc>, notified: &Notified) -> TagChange {
-        let change = self.facts_change(done_at);
+        self.with_void_forgotten(self.facts_change(done_at), notified)
+    }
+
+    /// What the tags have to say before the action is carried out: once the schedule is switched, no later run would know
+    /// that there is something to forget.
+    pub fn change_before(&self, notified: &Notified) -> Option<TagChange> {
+        let switches = matches!(
+            self,
+            Self::CancelSchedule(_) | Self::Repair(Drift::Schedule) | Self::Rotate { configure: true, .. }
+        );
+        let change = self.with_void_forgotten(TagChange::default(), notified);
+        Some(change).filter(|change| switches && *change != TagChange::default())
+    }
+
+    fn with_void_forgotten(&self, change: TagChange, notified: &Notified) -> TagChange {
         let mut still_told = notified.clone();
         self.forget_void(&mut still_told);
         if still_told == *notified {
@@ -219,8 +244,11 @@ impl Action {
     /// Forgets what was told before and is void with the action: what comes is news.
     pub fn forget_void(&self, notified: &mut Notified) {
         match self {
-            // The key's way out begins or is taken back.
-            Self::Retire { key, .. } | Self::StopRetiring { key } | Self::RestartGrace { key } => notified.forget(key),
+            // The key's way out begins, with a rotation that was not written down or otherwise, or is taken back.
+            Self::Retire { key, .. }
+            | Self::StopRetiring { key }
+            | Self::RestartGrace { key }
+            | Self::RestoreFacts(RestoredFacts { previous_key: Some(key), .. }) => notified.forget(key),
             // It was told with another date, if it was told.
             Self::RecordDisabled { key } => {
                 notified.forget_phase(Some(key), "disabled");
@@ -244,25 +272,36 @@ impl Action {
                 .set(tag::MANAGED, "1")
                 .set(tag::VERSION, version.as_str())
                 .set(tag::CURRENT_KEY, key.as_str()),
-            Self::RestoreFacts(RestoredFacts { version, current_key, created, previous_key }) => change
-                .set(tag::VERSION, version.as_str())
-                .set_or_remove(tag::CURRENT_KEY, current_key.as_ref())
-                .set_or_remove(tag::PREVIOUS_KEY, previous_key.as_ref())
-                // Later than the fact: the old key gets more of its grace, never less. And no earlier than the new key,
-                // which IAM's clock dates: it would not count as tested.
-                .set_or_remove(tag::ROTATED_AT, created.map(|created| format_time(done_at.max(created))))
-                .remove(tag::DISABLED_AT)
-                .remove(tag::RETIRING),
+            Self::RestoreFacts(RestoredFacts { version, current_key, created, previous_key }) => {
+                let change = match current_key {
+                    // An order for an incident was for the rotation that made this key.
+                    Some(_) => change.remove(tag::FORCE),
+                    None => change,
+                };
+                change
+                    .set(tag::VERSION, version.as_str())
+                    .set_or_remove(tag::CURRENT_KEY, current_key.as_ref())
+                    .set_or_remove(tag::PREVIOUS_KEY, previous_key.as_ref())
+                    // Later than the fact: the old key gets more of its grace, never less. And no earlier than the new
+                    // key, which IAM's clock dates: it would not count as tested.
+                    .set_or_remove(tag::ROTATED_AT, created.map(|created| format_time(done_at.max(created))))
+                    .remove(tag::DISABLED_AT)
+                    .remove(tag::RETIRING)
+            }
             Self::Retire { key, inactive: true } => {
                 change.set(tag::DISABLED_AT, format_time(done_at)).retiring(key, done_at)
             }
             Self::Retire { key, inactive: false } => change.remove(tag::DISABLED_AT).retiring(key, done_at),
-            Self::StopRetiring { .. } => change.remove(tag::RETIRING).remove(tag::DISABLED_AT),
+            // Without the times no later run would know that there is something to forget about the key.
+            Self::StopRetiring { .. } => {
+                TagChange { removals_last: true, ..change.remove(tag::RETIRING).remove(tag::DISABLED_AT) }
+            }
             Self::RecordDisabled { .. } | Self::Disable { .. } => change.set(tag::DISABLED_AT, format_time(done_at)),
             // The time of the disabling stays: it is before the new grace and proves nothing any more. Were it removed
             // and the new grace not yet written, the old one would be over and the key disabled again at once.
             Self::RestartGrace { key } => change.retiring(key, done_at),
-            Self::Delete { .. } => change.remove(tag::DISABLED_AT).remove(tag::RETIRING),
+            Self::RecordDeleted { .. } | Self::Delete { .. } => change.remove(tag::DISABLED_AT).remove(tag::RETIRING),
+            Self::DropIntent => change.remove(tag::INTENT),
             Self::Provision { .. }
             | Self::Restore
             | Self::Repair(_)
@@ -286,6 +325,7 @@ impl fmt::Display for Action {
                 Some(key) => write!(f, "write down that version {} holds {key}", facts.version),
                 None => write!(f, "write down that version {} is not keywheel's", facts.version),
             },
+            Self::DropIntent => f.write_str("forget the intent of a rotation that is finished"),
             Self::Repair(Drift::KmsKey) => f.write_str("repair the KMS key"),
             Self::Repair(Drift::Policy) => f.write_str("repair the resource policy"),
             Self::Repair(Drift::Schedule) => f.write_str("repair the rotation schedule"),
@@ -296,6 +336,7 @@ impl fmt::Display for Action {
             Self::Retire { key, inactive: true } => write!(f, "announce that {key}, inactive, has to give way"),
             Self::StopRetiring { key } => write!(f, "take back that {key} has to give way"),
             Self::RecordDisabled { key } => write!(f, "write down that {key} is disabled"),
+            Self::RecordDeleted { key } => write!(f, "write down that {key} is gone"),
             Self::RestartGrace { key } => write!(f, "give {key}, enabled again, a new grace period"),
             Self::Disable { key } => write!(f, "disable {key}"),
             Self::Delete { key } => write!(f, "delete {key}"),

@@ -4,6 +4,8 @@
 //! and both slots are taken, the second key that somebody made (`second_key` says which). An active key is never
 //! deleted; nothing happens to a key while something about it is unknown; and there is always another key that works.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action::Action;
@@ -33,24 +35,30 @@ pub(super) fn lead_out(planner: &mut Planner<'_>) {
     }
 }
 
-/// Keys that the tags name as on their way out and that are not on the user any more.
+/// Keys that the tags name as on their way out and that are not on the user any more. One whose slot a rotation needed
+/// is named by what was told of it alone.
 fn gone_keys(planner: &Planner<'_>) -> Vec<AccessKeyId> {
     let Some(state) = planner.state() else { return Vec::new() };
     let retiring = state.retiring.as_ref().map(|retiring| &retiring.key);
-    let named = state.previous_key.as_ref().into_iter().chain(retiring);
-    let mut gone: Vec<AccessKeyId> = named.filter(|id| planner.key(id).is_none()).cloned().collect();
-    gone.dedup();
-    gone
+    let named = state.previous_key.as_ref().into_iter().chain(retiring).chain(state.notified.keys());
+    let gone: BTreeSet<&AccessKeyId> = named.filter(|id| planner.key(id).is_none()).collect();
+    gone.into_iter().cloned().collect()
 }
 
 /// A mail that failed is made up for: the deletion itself cannot be observed twice. A key that its owner deleted in its
 /// recovery period is no news, and its times are void.
 fn settle_gone_key(planner: &mut Planner<'_>, key: &AccessKeyId) {
     let Some(state) = planner.state() else { return };
-    let times_are_its = state.retiring.as_ref().is_none_or(|retiring| retiring.key == *key);
+    let times_are_its = match &state.retiring {
+        Some(retiring) => retiring.key == *key,
+        None => state.previous_key.as_ref() == Some(key),
+    };
     let in_recovery = state.disabled_at.is_some_and(|at| planner.now < at + planner.periods.recovery_grace);
     if times_are_its && in_recovery {
         return planner.act(Action::StopRetiring { key: key.clone() });
+    }
+    if times_are_its && (state.disabled_at.is_some() || state.retiring.is_some()) {
+        planner.act(Action::RecordDeleted { key: key.clone() });
     }
     if planner.was_told(key, "delete-ahead") || planner.was_told(key, "disabled") {
         planner.tell(key, NoticeKind::Deleted);
@@ -195,7 +203,14 @@ impl<'a> Outgoing<'a> {
         };
         let disable_at = self.disable_at();
         if restarted && !planner.was_told(&self.key.id, "disable-ahead") {
-            planner.tell(&self.key.id, NoticeKind::Reactivated { disable_at });
+            // The time of the disabling stays beside a grace that a person's enabling began, and beside no other.
+            let was_disabled = planner.state().is_some_and(|state| state.disabled_at.is_some());
+            let kind = if was_disabled {
+                NoticeKind::Reactivated { disable_at }
+            } else {
+                NoticeKind::DisableAhead { at: disable_at, last_use: self.use_since_rotation() }
+            };
+            planner.tell(&self.key.id, kind);
         }
         if let Some(last_use) = self.use_since_rotation() {
             planner.tell(&self.key.id, NoticeKind::StillInUse { last_use, disable_at });

@@ -49,6 +49,10 @@ pub fn plan_for_deleted_user(user: &UserRef, secret: &PresentSecret) -> UserPlan
     plan
 }
 
+fn is_forced_and_unfinished(secret: &PresentSecret) -> bool {
+    secret.state.managed && secret.state.force && secret.unfinished_version.is_some()
+}
+
 pub(super) struct Planner<'a> {
     pub(super) facts: &'a UserFacts,
     pub(super) periods: &'a Periods,
@@ -111,15 +115,21 @@ impl<'a> Planner<'a> {
             };
             self.adopt(version);
         } else if secret.facts_are_fresh() {
+            self.drop_finished_intent(&secret.state);
             self.tell_of_rotation(secret);
         } else {
             return self.restore_facts(secret);
         }
-        if !resumed {
+        let forced = is_forced_and_unfinished(secret);
+        // The order decides what becomes of the other key.
+        if !resumed && !forced {
             self.lead_keys_out();
         }
         self.report_unclear_orphan();
         self.rotate_if_due(secret.drift.contains(&Drift::Schedule));
+        if forced {
+            self.take_up_rotation();
+        }
     }
 
     /// The schedule was switched off, for an exemption or for want of an active key, and that is over: no grace ran
@@ -135,6 +145,13 @@ impl<'a> Planner<'a> {
         let at = self.now + self.periods.installation_grace;
         self.tell_again(&key, NoticeKind::DisableAhead { at, last_use: None });
         true
+    }
+
+    /// The rotation finished, and failed to say so.
+    fn drop_finished_intent(&mut self, state: &State) {
+        if state.intent.as_ref().is_some_and(|intent| Some(&intent.version) == state.version.as_ref()) {
+            self.act(Action::DropIntent);
+        }
     }
 
     fn tell_of_rotation(&mut self, secret: &PresentSecret) {
@@ -215,6 +232,14 @@ impl<'a> Planner<'a> {
             NoticeKind::RotationDue { since: due }
         };
         self.tell(&key.id, kind);
+    }
+
+    /// A rotation that was ordered for an incident and did not come to its end: nobody else would take it up again before
+    /// the key is due.
+    fn take_up_rotation(&mut self) {
+        let rotates = self.plan.actions.iter().any(|action| matches!(action, Action::Rotate { .. }));
+        let Some(key) = self.reference_key().filter(|_| !rotates) else { return };
+        self.act(Action::Rotate { key: key.id.clone(), created: key.created, configure: false });
     }
 
     /// A rotation waits for its slot: the other key is on its way out, and its owner is told so. A key that is on its

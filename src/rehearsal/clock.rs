@@ -35,12 +35,15 @@ impl Clock {
         Self(Kind::Shifted { offset_ms: watch::Sender::new(0) })
     }
 
-    /// A clock of its own that shows the same time now.
+    /// A clock of its own, of the same kind, that shows `time` now.
     #[must_use]
-    pub fn forked(&self) -> Self {
+    pub fn forked_at(&self, time: DateTime<Utc>) -> Self {
         match &self.0 {
-            Kind::Virtual { .. } => Self::starting_at(self.now()),
-            Kind::Shifted { offset_ms } => Self(Kind::Shifted { offset_ms: watch::Sender::new(*offset_ms.borrow()) }),
+            Kind::Virtual { .. } => Self::starting_at(time),
+            Kind::Shifted { .. } => {
+                let offset_ms = (time - system_now()).num_milliseconds();
+                Self(Kind::Shifted { offset_ms: watch::Sender::new(offset_ms) })
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -85,12 +86,21 @@ impl Cloud {
         Self::of(clock, World::new(seed))
     }
 
-    /// A copy of the whole world, on a clock of its own that shows the same time: both go on without each other, and the
-    /// same calls give the same ids in both. The copy has no faults, and no rotation functions: theirs call this cloud.
-    /// [`super::Deployment::on_fork`] brings keywheel along.
+    /// A copy of the whole world, on a clock of its own that shows `time`: both go on without each other, and the same
+    /// calls give the same ids in both. All virtual clocks of a runtime go on together, so that the time of a world that
+    /// is to be forked several times has to be remembered.
+    ///
+    /// The copy has no faults, and no rotation functions: theirs call this cloud. [`super::Deployment::on`] brings
+    /// keywheel along.
+    #[must_use]
+    pub fn fork_at(&self, time: DateTime<Utc>) -> Self {
+        Self::of(self.clock().forked_at(time), self.world().forked())
+    }
+
+    /// The same as of now.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self::of(self.clock().forked(), self.world().forked())
+        self.fork_at(self.clock().now())
     }
 
     fn of(clock: Clock, world: World) -> Self {

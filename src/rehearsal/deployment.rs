@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt as _;
@@ -43,11 +43,13 @@ pub struct Deployment {
     templates: Arc<Templates>,
     transport: Transport,
     sweeper: Aws,
+    /// Deployed as long as this is.
+    _rotation: Arc<DeployedRotation>,
 }
 
 impl fmt::Debug for Deployment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cloud: _, transport: _, settings, templates: _, sweeper } = self;
+        let Self { cloud: _, transport: _, settings, templates: _, sweeper, _rotation: _ } = self;
         f.debug_struct("Deployment").field("settings", settings).field("sweeper", sweeper).finish_non_exhaustive()
     }
 }
@@ -83,14 +85,23 @@ impl Deployment {
         let sweeper = aws(transport, cloud, Function::Sweeper, &settings);
         let rotation_aws = aws(transport, cloud, Function::Rotation, &settings);
         let rotation = Arc::new(DeployedRotation { aws: rotation_aws, settings: settings.clone() });
-        cloud.set_rotation_function(settings.rotation_function_arn.as_deref().unwrap_or(FUNCTION_ARN), rotation);
-        Self { cloud: cloud.clone(), settings, templates, transport, sweeper }
+        let arn = settings.rotation_function_arn.as_deref().unwrap_or(FUNCTION_ARN);
+        // Not the function itself: it holds the cloud, and neither would ever be dropped.
+        cloud.set_rotation_function(arn, Arc::new(Registered(Arc::downgrade(&rotation))));
+        Self { cloud: cloud.clone(), settings, templates, transport, sweeper, _rotation: rotation }
     }
 
-    /// The same deployment on a fork of its cloud, with functions that start cold: no session is carried over.
+    /// The same deployment on a fork of its cloud and on that way to it, with functions that start cold: no session is
+    /// carried over.
+    #[must_use]
+    pub fn on(&self, fork: &Cloud, transport: Transport) -> Self {
+        Self::connected(transport, fork, self.settings.clone(), self.templates.clone())
+    }
+
+    /// The same deployment on a fork of its cloud as of now, on the same way to it.
     #[must_use]
     pub fn on_fork(&self) -> Self {
-        Self::connected(self.transport, &self.cloud.fork(), self.settings.clone(), self.templates.clone())
+        self.on(&self.cloud.fork(), self.transport)
     }
 
     /// The same deployment with other settings, as after a new `sam deploy`.
@@ -181,6 +192,18 @@ fn aws(transport: Transport, cloud: &Cloud, function: Function, settings: &Setti
         Transport::Direct => {
             let services = cloud.direct_services(account, &role, cloud.clock().clone());
             Aws::through(Arc::new(services), access)
+        }
+    }
+}
+
+/// What the cloud knows of the function.
+struct Registered(Weak<DeployedRotation>);
+
+impl RotationFunction for Registered {
+    fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>> {
+        match self.0.upgrade() {
+            Some(function) => function.invoke(event, deadline),
+            None => async { Err("the function was deleted".to_owned()) }.boxed(),
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::cloud::Cloud;
 use super::history::{KeyChange, KeyEvent};
+use super::view::{KeyView, SecretView};
 use crate::keys::SecretName;
 use crate::settings::Settings;
 
@@ -41,6 +42,10 @@ pub struct Watch {
     disabled_at: BTreeMap<String, DateTime<Utc>>,
     /// Keys that rotations made.
     made: BTreeSet<String>,
+    /// Those of them that are there, with the token of their rotation.
+    alive: BTreeMap<String, Option<String>>,
+    /// Keys that a person disabled or deleted.
+    taken_by_people: BTreeSet<String>,
     /// Users whose secret was tagged for an incident: their other key goes at once, by order.
     forced: BTreeSet<(String, String)>,
     /// Users about whom something cannot be read right now.
@@ -90,9 +95,20 @@ impl Watch {
                 KeyChange::Enabled | KeyChange::Created => {
                     self.disabled_at.remove(&event.key);
                 }
-                KeyChange::Deleted => {}
+                KeyChange::Deleted => {
+                    self.alive.remove(&event.key);
+                }
             }
+            self.note_people(event);
         }
+    }
+
+    fn note_people(&mut self, event: &KeyEvent) {
+        match (event.change, &event.by) {
+            (KeyChange::Disabled | KeyChange::Deleted, None) => self.taken_by_people.insert(event.key.clone()),
+            (KeyChange::Enabled, None) => self.taken_by_people.remove(&event.key),
+            _ => false,
+        };
     }
 
     fn judge_ours(&mut self, cloud: &Cloud, settings: &Settings, event: &KeyEvent) {
@@ -100,7 +116,10 @@ impl Watch {
         let what = format!("{} of {} in {} at {}", event.key, event.user, event.account, event.at);
         match event.change {
             KeyChange::Created => {
+                let twin = self.alive.values().any(|token| token.is_some() && *token == event.rotation);
+                self.check('e', !twin, || format!("{what} was made beside another key of the same rotation"));
                 self.made.insert(event.key.clone());
+                self.alive.insert(event.key.clone(), event.rotation.clone());
                 self.check('f', event.another_was_active(), || format!("{what} was made beside no active key"));
                 self.check('i', event.others.len() < 2, || format!("{what} was a third key"));
             }
@@ -153,6 +172,9 @@ impl Watch {
 
     /// Judges the world as it is at the end.
     pub fn judge_end(&mut self, cloud: &Cloud) {
+        for secret in cloud.secrets() {
+            self.judge_values(cloud, &secret);
+        }
         for account in cloud.account_ids() {
             for user in cloud.users(&account) {
                 let too_many = user.keys.len() > 2;
@@ -168,7 +190,33 @@ impl Watch {
     }
 }
 
-fn secret_of(cloud: &Cloud, account: &str, user: &str) -> Option<crate::rehearsal::SecretView> {
+impl Watch {
+    /// The key in every value that can be fetched is there, and readers' works, unless people took it away.
+    fn judge_values(&mut self, cloud: &Cloud, secret: &SecretView) {
+        let Ok(name) = secret.name.parse::<SecretName>() else { return };
+        let owner = name.user();
+        let Some(user) = cloud.user(owner.account.as_str(), owner.name.as_str()) else { return };
+        for stage in ["AWSCURRENT", "AWSPENDING"] {
+            let Some(key) = secret.text(stage).filter(|text| is_key(text)).and_then(key_in) else { continue };
+            if self.taken_by_people.contains(&key) {
+                continue;
+            }
+            let found = user.key(&key);
+            self.check('e', found.is_some(), || format!("{stage} of {name} holds {key}, which is gone"));
+            if stage == "AWSCURRENT" {
+                let works = found.is_some_and(KeyView::is_active);
+                self.check('i', works, || format!("readers of {name} get {key}, which does not work"));
+            }
+        }
+    }
+}
+
+/// A placeholder holds no secret key.
+fn is_key(text: &str) -> bool {
+    serde_json::from_str::<Value>(text).is_ok_and(|value| value["SecretAccessKey"].is_string())
+}
+
+fn secret_of(cloud: &Cloud, account: &str, user: &str) -> Option<SecretView> {
     let user = crate::keys::UserRef { account: account.parse().ok()?, name: user.parse().ok()? };
     cloud.secret(&SecretName::of(&user).to_string())
 }

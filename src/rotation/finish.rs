@@ -1,16 +1,19 @@
 //! finishSecret: make the pending version the current one, and write down the facts that the later phases count from.
 
-use tracing::info;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tracing::{error, info};
 
 use super::{Job, user_gone};
-use crate::aws::{CURRENT, PREVIOUS};
+use crate::aws::{CURRENT, ListedKey, PREVIOUS};
 use crate::error::Error;
 use crate::keys::AccessKeyId;
 use crate::state::{TagChange, format_time, tag};
 use crate::value::{KeyIdentity, StoredValue};
 
 /// What tells of the key before, and an order that was for this rotation.
-const OUTDATED: [&str; 4] = [tag::NOTIFIED, tag::DISABLED_AT, tag::RETIRING, tag::FORCE];
+const OUTDATED: [&str; 3] = [tag::DISABLED_AT, tag::RETIRING, tag::FORCE];
 
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     if job.settings.dry_run {
@@ -19,26 +22,63 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     let pending = job.pending_value().await?.ok_or_else(|| job.no_pending_value())?;
     let version = &job.event.version;
     let recorded = job.state.version.as_ref() == Some(version);
-    if recorded && job.description.is_staged(version, CURRENT) {
-        return settle_intent(job).await;
-    }
+    let current = job.description.version_at(CURRENT);
     if !recorded && is_copy(job, &pending).await? {
         return finish_copy(job).await;
     }
-    let StoredValue::Key(key) = pending else {
+    if !recorded && !matches!(pending, StoredValue::Key(_)) {
         return Err(job.not_written_by_us());
-    };
-    let old_key = if recorded { None } else { replaced_key(job, &key.identity.id).await? };
-    let current = job.description.version_at(CURRENT);
-    if current.as_ref() != Some(version) {
-        job.aws.secrets().move_current(job.secret(), current.as_ref(), version).await?;
-        info!(%version, key = %key.identity.id, "the new access key is current");
     }
-    if !recorded {
-        record(job, &key.identity, old_key.as_ref()).await?;
+    if current.as_ref() == Some(version) {
+        // An earlier attempt moved the label.
+        settle(job, &pending, None).await;
+        return Ok(());
+    }
+    let keys = keys(job).await?;
+    job.aws.secrets().move_current(job.secret(), current.as_ref(), version).await?;
+    info!(%version, key = %pending.key_id(), "the new access key is current");
+    settle(job, &pending, Some(keys)).await;
+    Ok(())
+}
+
+/// Waits before further attempts at the records.
+const WAITS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(20)];
+/// A further attempt is made only if this is left after it began: so long may each call wait for its answer.
+const TIME_FOR_AN_ATTEMPT: TimeDelta = TimeDelta::seconds(40);
+
+/// Writes down what is a fact since the label moved. The rotation is over whether that succeeds or not: were it reported
+/// as failed, the service would start another one, which finds both slots taken. The next sweep restores the facts.
+async fn settle(job: &Job<'_>, value: &StoredValue, keys: Option<Vec<ListedKey>>) {
+    let mut waits = WAITS.into_iter();
+    while let Err(failure) = write_down(job, value, keys.as_deref()).await {
+        match waits.next() {
+            Some(wait) if job.aws.now() + wait + TIME_FOR_AN_ATTEMPT < job.deadline => job.aws.sleep(wait).await,
+            _ => {
+                let key = value.key_id();
+                return error!(%key, error = %failure, "the facts are not written down: the next sweep restores them");
+            }
+        }
+    }
+}
+
+/// `listed` are the user's keys, if they were listed before.
+async fn write_down(job: &Job<'_>, value: &StoredValue, listed: Option<&[ListedKey]>) -> Result<(), Error> {
+    if job.state.version.as_ref() != Some(&job.event.version) {
+        let StoredValue::Key(key) = value else {
+            return Err(job.not_written_by_us());
+        };
+        match listed {
+            Some(listed) => record(job, &key.identity, listed).await?,
+            None => record(job, &key.identity, &keys(job).await?).await?,
+        }
     }
     // Last: until the record stands, the intent is what it can be restored from.
     settle_intent(job).await
+}
+
+async fn keys(job: &Job<'_>) -> Result<Vec<ListedKey>, Error> {
+    let user = job.user();
+    job.iam().await?.access_keys(&user.name).await.map_err(|failure| user_gone(user, failure))
 }
 
 /// The announced key is in the secret. The announcement of another version's is left: its key may be lost.
@@ -83,19 +123,16 @@ async fn finish_copy(job: &Job<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The key that the new one replaces: the one that createSecret saw and left in place, if it is still there.
-async fn replaced_key(job: &Job<'_>, new_key: &AccessKeyId) -> Result<Option<AccessKeyId>, Error> {
-    let user = job.user();
-    let keys = job.iam().await?.access_keys(&user.name).await.map_err(|failure| user_gone(user, failure))?;
-    let replaced = job.state.current_key.as_ref().filter(|old| *old != new_key);
-    Ok(replaced.filter(|old| keys.iter().any(|key| key.id == **old)).cloned())
-}
-
 /// The old key's grace counts from now. If an earlier attempt moved the label and stopped, that is later than the
 /// fact: the old key lives longer, never shorter.
 ///
 /// By IAM's clock the new key is older than that, as it was tested: a clock of ours that is behind must not say otherwise.
-async fn record(job: &Job<'_>, new_key: &KeyIdentity, old_key: Option<&AccessKeyId>) -> Result<(), Error> {
+async fn record(job: &Job<'_>, new_key: &KeyIdentity, keys: &[ListedKey]) -> Result<(), Error> {
+    let is_there = |id: &AccessKeyId| keys.iter().any(|key| key.id == *id);
+    // The key that the new one replaces: the one that createSecret saw and left in place, if it is still there.
+    let old_key = job.state.current_key.as_ref().filter(|old| **old != new_key.id && is_there(old));
+    // A key whose slot was needed went before the sweeper could tell of it.
+    let owed = Some(job.state.notified.owed(is_there).to_tag()).filter(|owed| !owed.is_empty());
     let rotated_at = job.aws.now().max(new_key.created);
     let change = OUTDATED
         .into_iter()
@@ -104,7 +141,8 @@ async fn record(job: &Job<'_>, new_key: &KeyIdentity, old_key: Option<&AccessKey
         .set(tag::VERSION, job.event.version.as_str())
         .set(tag::CURRENT_KEY, new_key.id.as_str())
         .set(tag::ROTATED_AT, format_time(rotated_at))
-        .set_or_remove(tag::PREVIOUS_KEY, old_key);
+        .set_or_remove(tag::PREVIOUS_KEY, old_key)
+        .set_or_remove(tag::NOTIFIED, owed);
     // Removals go first: beside the new version, what is left over would be taken for this one's.
     job.aws.secrets().untag(job.secret(), &change.remove).await?;
     Ok(job.aws.secrets().tag(job.secret(), &change.set).await?)

@@ -23,14 +23,24 @@ impl Target<'_> {
     pub(super) async fn apply(&self, action: &Action, notified: &mut Notified) -> Result<Option<Failure>, Failure> {
         // By name: in the store's own account it is enough, and it is known before the secret is there.
         let secret = SecretName::of(self.arn.user()).to_string();
-        let beside = self.carry_out(action, &secret).await?;
         let store = self.sweep.aws.secrets();
+        if let Some(change) = action.change_before(notified) {
+            store.untag(&secret, &change.remove).await?;
+            store.tag(&secret, &change.set).await?;
+            action.forget_void(notified);
+        }
+        let beside = self.carry_out(action, &secret).await?;
         // Times count from the fact: they are taken after the call, not before.
         let change = action.tag_change(self.sweep.aws.now(), notified);
         action.forget_void(notified);
+        if change.removals_last {
+            store.tag(&secret, &change.set).await?;
+        }
         // What is outdated goes first: beside a new fact it could be taken for belonging to it.
         store.untag(&secret, &change.remove).await?;
-        store.tag(&secret, &change.set).await?;
+        if !change.removals_last {
+            store.tag(&secret, &change.set).await?;
+        }
         Ok(beside)
     }
 
@@ -52,9 +62,11 @@ impl Target<'_> {
             Action::DeleteSecret => aws.secrets().schedule_deletion(secret, SECRET_RECOVERY_WINDOW_DAYS).await,
             Action::Adopt { .. }
             | Action::RestoreFacts(_)
+            | Action::DropIntent
             | Action::Retire { .. }
             | Action::StopRetiring { .. }
             | Action::RecordDisabled { .. }
+            | Action::RecordDeleted { .. }
             | Action::RestartGrace { .. } => Ok(()),
         }
         .map(|()| None)

@@ -107,5 +107,12 @@ async fn delete_secret(
     }
     let iam = sweep.aws.iam(&arn.user().account, sweep.partition()).await?;
     let target = Target { sweep, iam: &*iam, arn, reach: Reach::Given };
-    target.apply(&Action::DeleteSecret, &mut Notified::default()).await.map(|_| true)
+    match target.apply(&Action::DeleteSecret, &mut Notified::default()).await {
+        Ok(_) => Ok(true),
+        Err(failure) => {
+            // It is still there, to be told of once and not on every run.
+            record(sweep, outcome, told).await?;
+            Err(failure)
+        }
+    }
 }

@@ -166,7 +166,11 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
     }
     let done = &outcome.done;
     let planned: BTreeSet<&str> = actions.iter().map(Action::name).collect();
+    let deletes = outcome.secret_to_delete.is_some();
     outcome.notices.retain(|notice| {
+        if notice.kind == NoticeKind::SecretDeleted {
+            return deletes;
+        }
         let mut actions = follow_from(&notice.kind).iter().filter(|action| planned.contains(*action));
         actions.all(|action| done.contains(action))
     });

@@ -12,6 +12,7 @@ fn actions() -> Vec<Action> {
         Action::Adopt { version: version(1), key: key.clone() },
         Action::RestoreFacts(restored(Some(id(2)))),
         Action::RestoreFacts(restored(None)),
+        Action::DropIntent,
         Action::Repair(Drift::KmsKey),
         Action::Repair(Drift::Policy),
         Action::Repair(Drift::Schedule),
@@ -22,6 +23,7 @@ fn actions() -> Vec<Action> {
         Action::Retire { key: key.clone(), inactive: true },
         Action::StopRetiring { key: key.clone() },
         Action::RecordDisabled { key: key.clone() },
+        Action::RecordDeleted { key: key.clone() },
         Action::RestartGrace { key: key.clone() },
         Action::Disable { key: key.clone() },
         Action::Delete { key },
@@ -73,6 +75,7 @@ fn a_plan_prints_every_action_notice_and_problem() {
       adopt the secret that is there, with AKIA0000000000000001 as its key
       write down that version 00000000000000000000000000000002 holds AKIA0000000000000002
       write down that version 00000000000000000000000000000002 is not keywheel's
+      forget the intent of a rotation that is finished
       repair the KMS key
       repair the resource policy
       repair the rotation schedule
@@ -83,6 +86,7 @@ fn a_plan_prints_every_action_notice_and_problem() {
       announce that AKIA0000000000000001, inactive, has to give way
       take back that AKIA0000000000000001 has to give way
       write down that AKIA0000000000000001 is disabled
+      write down that AKIA0000000000000001 is gone
       give AKIA0000000000000001, enabled again, a new grace period
       disable AKIA0000000000000001
       delete AKIA0000000000000001

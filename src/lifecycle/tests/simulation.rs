@@ -328,6 +328,8 @@ impl World {
             | Action::Retire { .. }
             | Action::StopRetiring { .. }
             | Action::RecordDisabled { .. }
+            | Action::RecordDeleted { .. }
+            | Action::DropIntent
             | Action::RestartGrace { .. }
             | Action::DeleteSecret => {}
         }

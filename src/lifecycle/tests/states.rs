@@ -331,8 +331,10 @@ fn a_status_that_is_not_known_is_named_and_nothing_is_done_to_the_key() {
 fn a_deleted_key_is_told_once_whatever_names_it() {
     let facts = |secret: PresentSecret| user([key(2, days(30))]).with(secret.told(2, &["rotated"]));
     let gone = rotated(2, Some(1), days(30)).retiring(1, days(25)).told(1, &["disabled"]);
-    assert_eq!(decide(&facts(gone.clone())), "tell 1: is deleted");
-    assert_eq!(decide(&facts(gone.told(1, &["deleted"]))), "");
+    assert_eq!(decide(&facts(gone.clone())), "write down that 1 is gone | tell 1: is deleted");
+    let recorded = gone.state(|state| state.retiring = None);
+    assert_eq!(decide(&facts(recorded.clone())), "tell 1: is deleted");
+    assert_eq!(decide(&facts(recorded.told(1, &["deleted"]))), "");
     assert_eq!(decide(&facts(rotated(2, Some(1), days(5)))), "", "its owner deleted it in the grace: no news");
 }
 
@@ -363,4 +365,39 @@ fn after_an_exemption_the_old_key_gets_its_whole_grace_before_the_schedule_runs_
     assert_eq!(plan.actions, [Action::RestartGrace { key: id(1) }, Action::Repair(Drift::Schedule)]);
     let told: Vec<String> = plan.notices.iter().map(ToString::to_string).collect();
     assert!(told.iter().any(|notice| notice.contains("will be disabled on 2026-12-02")), "{told:?}");
+}
+
+#[test]
+fn what_a_finished_rotation_left_behind_is_cleared_away() {
+    let keys = [key(1, days(100)), key(2, days(5))];
+    let left = rotated(2, Some(1), days(2)).told(2, &["rotated"]).intent(1, days(2));
+    let cleared = "forget the intent of a rotation that is finished";
+    assert_eq!(decide(&user(keys.clone()).with(left.clone())), cleared);
+    let other = left.intent(2, days(2)).unfinished(2);
+    assert!(!decide(&user(keys).with(other)).contains(cleared), "that one is not finished");
+    let gone = rotated(2, Some(1), days(30)).told(2, &["rotated"]).told(1, &["deleted"]).disabled(days(15));
+    assert_eq!(decide(&user([key(2, days(30))]).with(gone)), "write down that 1 is gone");
+}
+
+#[test]
+fn a_forced_rotation_that_failed_is_taken_up_again_and_decides_about_the_other_key() {
+    let keys = [key(1, days(100)), key(2, days(11))];
+    let told = |secret: PresentSecret| secret.told(2, &["rotated"]).told(1, &["disable-ahead"]);
+    let ordered = told(rotated(2, Some(1), days(11))).state(|state| state.force = true);
+    assert_eq!(decide(&user(keys.clone()).with(ordered.clone().unfinished(2))), "rotate 2, made 2026-11-11");
+    assert!(decide(&user(keys.clone()).with(ordered)).starts_with("disable 1"), "not started: the owner's to start");
+    let unforced = told(rotated(2, Some(1), days(11))).unfinished(2);
+    assert!(
+        !decide(&user(keys).with(unforced)).contains("rotate"),
+        "a rotation by hand that was refused stays refused"
+    );
+}
+
+#[test]
+fn a_grace_that_began_again_without_a_person_is_not_told_as_a_persons_deed() {
+    let keys = [key(1, days(200)), key(2, days(60))];
+    let resumed = rotated(2, Some(1), days(60)).told(2, &["rotated"]).retiring(1, days(1));
+    assert_eq!(decide(&user(keys.clone()).with(resumed.clone())), "tell 1: will be disabled on 2026-12-01");
+    let enabled = decide(&user(keys).with(resumed.disabled(days(5))));
+    assert_eq!(enabled, "tell 1: was enabled again and will be disabled on 2026-12-01");
 }

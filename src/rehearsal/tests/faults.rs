@@ -149,14 +149,16 @@ async fn a_repeated_fault_hits_one_call_and_its_retries_and_no_other() {
 async fn a_fork_goes_on_alone_from_the_same_state() {
     let cloud = with_bot();
     cloud.clock().advance(Duration::from_hours(24)).await;
-    let fork = cloud.fork();
-    assert_eq!(fork.clock().now(), cloud.clock().now());
+    let now = cloud.clock().now();
+    let fork = cloud.fork_at(now);
     cloud.faults().inject(Fault::on("*", "*", FaultKind::AccessDenied).every());
     let made = iam_client(&fork).create_access_key().user_name("bot").send().await.expect("no faults here");
     assert_eq!((keys(&fork), keys(&cloud)), (1, 0));
     cloud.faults().clear();
     fork.clock().advance(Duration::from_hours(1)).await;
-    let again = iam_client(&cloud.fork()).create_access_key().user_name("bot").send().await.expect("made");
+    let late = cloud.fork_at(now);
+    assert_eq!(late.clock().now(), now);
+    let again = iam_client(&late).create_access_key().user_name("bot").send().await.expect("made");
     let id = |made: &aws_sdk_iam::operation::create_access_key::CreateAccessKeyOutput| {
         made.access_key().map(|key| key.access_key_id.clone())
     };

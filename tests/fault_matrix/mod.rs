@@ -1,0 +1,215 @@
+//! The fault matrix: every call of every scenario gets every kind of fault, and everything comes to the same end.
+//!
+//! Generated: a clean run of a scenario's action says which calls there are. Then, for each call and each kind of fault
+//! (`kinds`), the scenario is run again with that fault; Secrets Manager retries, and the sweeps of the following days
+//! run. The invariants hold all the way, and everything stands as after the clean run (`standing`).
+
+mod kinds;
+mod scenarios;
+mod standing;
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use keywheel::rehearsal::invariants::Watch;
+use keywheel::rehearsal::{Call, Fault, Transport};
+use serde_json::{Value, json};
+
+use crate::harness::{Stage, rehearse};
+pub(crate) use kinds::is_read;
+
+use kinds::Kind;
+use standing::{difference, standing};
+
+/// So many sweeps after the action at most, everything stands as after the clean run.
+const SWEEPS_TO_CONVERGE: usize = 2;
+/// Exceptions that are described one by one.
+const MOST_DESCRIBED: usize = 12;
+
+/// What happens under the fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// A sweep, the rotations that it or a person starts, and the events that follow.
+    Day,
+    /// The native schedule, without a sweep.
+    Schedule,
+    /// The rotations that are queued.
+    Rotations,
+    /// The events that are waiting.
+    Events,
+}
+
+/// One scenario, prepared up to its action.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) stage: Stage,
+    /// When the action takes place.
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) act: Act,
+    /// The days after the action on which there is a sweep.
+    pub(crate) days: &'static [i64],
+    /// The users whose secret was tagged for an incident.
+    pub(crate) forced: bool,
+}
+
+/// What one run showed.
+struct Run {
+    calls: Vec<Call>,
+    early: BTreeSet<String>,
+    end: BTreeSet<String>,
+    complaints: Vec<String>,
+}
+
+/// Runs the matrix of one scenario and prints its size.
+pub(crate) fn survive(prepare: impl AsyncFnOnce() -> Scenario) {
+    rehearse(async {
+        let scenario = prepare().await;
+        let direct = every_call_gets(&scenario, Transport::Direct, |_| kinds::without_retries()).await;
+        let retried = every_call_gets(&scenario, Transport::Sdk, |call| {
+            if kinds::is_read(&call.operation) { Vec::new() } else { kinds::with_retries() }
+        })
+        .await;
+        assert_eq!(difference(&direct.standing, &retried.standing), Vec::<String>::new(), "one story on both ways");
+        let exceptions = [direct.exceptions, retried.exceptions].concat();
+        let described = exceptions.iter().take(MOST_DESCRIBED).cloned().collect::<Vec<_>>().join("\n");
+        assert!(exceptions.is_empty(), "{}: {} exceptions\n{described}", scenario.name, exceptions.len());
+    });
+}
+
+/// What a matrix showed.
+struct Outcome {
+    /// How everything stands after the clean run.
+    standing: BTreeSet<String>,
+    exceptions: Vec<String>,
+}
+
+async fn every_call_gets(scenario: &Scenario, transport: Transport, kinds: fn(&Call) -> Vec<Kind>) -> Outcome {
+    let clean = run(scenario, transport, None).await;
+    assert_eq!(clean.complaints, Vec::<String>::new(), "{}: the clean run", scenario.name);
+    let again = run(scenario, transport, None).await;
+    assert!(clean.calls == again.calls && clean.end == again.end, "{}: each run is the same run", scenario.name);
+    assert!(!clean.calls.is_empty(), "{}: the action makes calls", scenario.name);
+    let (mut runs, mut exceptions) = (0, Vec::new());
+    for (n, call) in (1..).zip(&clean.calls) {
+        for kind in kinds(call) {
+            runs += 1;
+            let other = run(scenario, transport, Some(kind.on(n))).await;
+            let complaints = other.against(&clean);
+            if !complaints.is_empty() {
+                let (service, operation, name) = (&call.service, &call.operation, kind.name);
+                exceptions.push(format!("call {n} {service}:{operation}, {name}: {complaints:#?}"));
+            }
+        }
+    }
+    report(scenario, transport, clean.calls.len(), runs, exceptions.len());
+    Outcome { standing: clean.end, exceptions }
+}
+
+/// Past libtest's capture: the size of the matrix is a result.
+fn report(scenario: &Scenario, transport: Transport, calls: usize, runs: usize, exceptions: usize) {
+    let name = scenario.name;
+    let way = match transport {
+        Transport::Direct => "as the caller sees it",
+        Transport::Sdk => "with the SDK's retries",
+    };
+    let line = format!("{name}, {way}: {calls} calls, {runs} runs, {exceptions} exceptions");
+    writeln!(std::io::stderr(), "fault matrix: {line}").expect("standard error can be written");
+}
+
+impl Run {
+    /// What is wrong with it, beside the clean run.
+    fn against(self, clean: &Self) -> Vec<String> {
+        let mut complaints = self.complaints;
+        let early = difference(&clean.early, &self.early);
+        if !early.is_empty() {
+            complaints.push(format!("not converged within {SWEEPS_TO_CONVERGE} sweeps: {early:#?}"));
+        }
+        let end = difference(&clean.end, &self.end);
+        if !end.is_empty() {
+            complaints.push(format!("another end: {end:#?}"));
+        }
+        complaints
+    }
+}
+
+/// Runs the scenario on a fork of its stage.
+async fn run(scenario: &Scenario, transport: Transport, fault: Option<Fault>) -> Run {
+    fastrand::seed(1);
+    let mut stage = scenario.stage.fork_at(scenario.at, transport);
+    let mut witness = Witness::new(scenario.forced);
+    stage.cloud.forget_calls();
+    let planted = fault.map(|fault| stage.cloud.faults().inject(fault));
+    witness.act(&stage, scenario.act).await;
+    stage.cloud.faults().clear();
+    let calls = stage.cloud.calls();
+    if planted.is_some_and(|planted| planted.fired() == 0) {
+        witness.complaints.push("the fault hit nothing".to_owned());
+    }
+    // What follows is the same either way.
+    stage.leave_the_sdk();
+    let mut early = BTreeSet::new();
+    let mut last = Vec::new();
+    for (sweeps, day) in scenario.days.iter().enumerate() {
+        stage.cloud.clock().advance_to(scenario.at + TimeDelta::days(*day)).await;
+        last = witness.act(&stage, Act::Day).await;
+        if sweeps + 1 == SWEEPS_TO_CONVERGE {
+            early = standing(&stage);
+        }
+    }
+    witness.end(&stage, &last);
+    Run { calls, early, end: standing(&stage), complaints: witness.complaints }
+}
+
+/// Lives through a run and says what is wrong with it.
+struct Witness {
+    watch: Watch,
+    complaints: Vec<String>,
+}
+
+impl Witness {
+    fn new(forced: bool) -> Self {
+        let mut watch = Watch::new();
+        if forced {
+            watch.force(crate::harness::MEMBER, "ci-bot");
+        }
+        Self { watch, complaints: Vec::new() }
+    }
+
+    /// Answers what the sweeper answered, as far as it came to that.
+    async fn act(&mut self, stage: &Stage, act: Act) -> Vec<Value> {
+        let mut answers = Vec::new();
+        if act == Act::Day {
+            answers.extend(sweep(stage, json!({})).await);
+        }
+        if matches!(act, Act::Day | Act::Rotations) {
+            stage.cloud.run_rotations().await;
+        }
+        if matches!(act, Act::Day | Act::Schedule) {
+            stage.cloud.fire_due_rotations().await;
+        }
+        for event in stage.cloud.drain_events() {
+            answers.extend(sweep(stage, event).await);
+        }
+        self.watch.judge(&stage.cloud, stage.keywheel.settings());
+        answers
+    }
+
+    fn end(&mut self, stage: &Stage, last: &[Value]) {
+        self.watch.judge_end(&stage.cloud);
+        self.complaints.extend(self.watch.violations.iter().map(|it| format!("({}) {}", it.invariant, it.what)));
+        let failures = last.iter().filter(|answer| answer["failures"] != json!([]));
+        self.complaints.extend(failures.map(|answer| format!("still reported: {}", answer["failures"])));
+    }
+}
+
+/// One invocation of the sweeper, which a fault may stop; an error as a whole is reported like a failure.
+async fn sweep(stage: &Stage, event: Value) -> Option<Value> {
+    let answer = Box::pin(stage.cloud.until_stopped(stage.keywheel.sweep(event))).await.ok()?;
+    Some(answer.unwrap_or_else(|error| json!({"failures": [error.to_string()]})))
+}
+
+/// The next time that the native schedule acts.
+pub(crate) fn next_rotation(stage: &Stage) -> DateTime<Utc> {
+    stage.cloud.next_rotation_due().expect("there is a schedule")
+}

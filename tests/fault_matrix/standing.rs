@@ -1,0 +1,168 @@
+//! How everything stands, in lines that two runs of one scenario have in common: keys by their place in the user's
+//! life instead of their ids, and no times.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keywheel::rehearsal::{KeyChange, KeyEvent, SecretView, UserView};
+use serde_json::Value;
+
+use crate::harness::Stage;
+
+/// Told of a rotation that failed or does not end: news of the fault itself, which a clean run has not.
+const OF_THE_FAULT: [&str; 2] = ["failed", "unfinished"];
+const HEADLINES_OF_THE_FAULT: [&str; 2] = ["Could not be rotated", "Is due since"];
+/// Hears what concerns an account whose address cannot be asked for.
+const FALLBACK: &str = "platform@example.com";
+
+/// The lines, sorted.
+pub(crate) fn standing(stage: &Stage) -> BTreeSet<String> {
+    let told = told(stage);
+    let accounts = stage.cloud.account_ids();
+    let users: Vec<UserView> = accounts.iter().flat_map(|account| stage.cloud.users(account)).collect();
+    let secrets = stage.cloud.secrets();
+    let names = names_of_keys(stage, &secrets, &told);
+    let mut lines = BTreeSet::new();
+    for user in &users {
+        lines.extend(lines_of_user(user, &names));
+    }
+    let there = users.iter().flat_map(|user| &user.keys).map(|key| key.id.clone()).collect();
+    for secret in &secrets {
+        lines.extend(lines_of_secret(secret, &names, &there));
+    }
+    lines.extend(told.iter().map(|(key, what)| format!("told of {}: {what}", named(key, &names))));
+    lines
+}
+
+/// What the second lacks and what it has beyond the first.
+pub(crate) fn difference(clean: &BTreeSet<String>, other: &BTreeSet<String>) -> Vec<String> {
+    let missing = clean.difference(other).map(|line| format!("- {line}"));
+    missing.chain(other.difference(clean).map(|line| format!("+ {line}"))).collect()
+}
+
+fn lines_of_user(user: &UserView, names: &BTreeMap<String, String>) -> Vec<String> {
+    let who = format!("{}/{}", user.account, user.name);
+    let keys = user.keys.iter().map(|key| format!("{who} has {}: {}", named(&key.id, names), key.status));
+    keys.chain([format!("{who} is in {:?}, tagged {:?}", user.groups, user.tags)]).collect()
+}
+
+fn lines_of_secret(secret: &SecretView, names: &BTreeMap<String, String>, there: &BTreeSet<String>) -> Vec<String> {
+    let name = &secret.name;
+    let mut lines = Vec::new();
+    for version in &secret.versions {
+        for stage in &version.stages {
+            let holds = version.text().map_or("nothing".to_owned(), |text| value(text, names));
+            lines.push(format!("{name} {stage} holds {holds}"));
+        }
+    }
+    for (tag, text) in &secret.tags {
+        lines.push(format!("{name} tag {tag} = {}", tag_value(tag, text, secret, names, there)));
+    }
+    let schedule = if secret.rotation_enabled { "on" } else { "off" };
+    let (function, rules) = (&secret.rotation_function, &secret.rotation_rules);
+    lines.push(format!("{name} schedule is {schedule}: {function:?} {rules:?}"));
+    lines.push(format!("{name} policy {:?}", secret.policy.as_ref().map(Value::to_string)));
+    lines.push(format!("{name} {:?} {:?}", secret.description, secret.kms_key_id));
+    lines.push(format!("{name} deleted: {}", secret.deletion_date.is_some()));
+    lines.push(format!("{name} last rotation: {:?}", secret.last_rotation));
+    lines
+}
+
+fn value(text: &str, names: &BTreeMap<String, String>) -> String {
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    let key = named(value["AccessKeyId"].as_str().unwrap_or_default(), names);
+    match value["SecretAccessKey"].as_str() {
+        Some(_) => key,
+        None => format!("a placeholder for {key}"),
+    }
+}
+
+fn tag_value(
+    tag: &str,
+    text: &str,
+    secret: &SecretView,
+    names: &BTreeMap<String, String>,
+    there: &BTreeSet<String>,
+) -> String {
+    match tag {
+        "keywheel:version" => {
+            let version = secret.versions.iter().find(|version| version.id == text);
+            format!("{:?}", version.map(|version| version.stages.clone()))
+        }
+        "keywheel:current-key" | "keywheel:previous-key" => named(text, names),
+        "keywheel:rotated-at" | "keywheel:disabled-at" => "a time".to_owned(),
+        "keywheel:retiring" => named(text.split(' ').next().unwrap_or_default(), names),
+        "keywheel:notified" if secret.deletion_date.is_some() => "of no account any more".to_owned(),
+        "keywheel:notified" => notified(text, names, there),
+        _ => text.to_owned(),
+    }
+}
+
+/// Of keys that are gone nothing more is to be told, so that it does not matter what is remembered.
+fn notified(text: &str, names: &BTreeMap<String, String>, there: &BTreeSet<String>) -> String {
+    let entries = text.split(' ').filter_map(|entry| entry.split_once('=')).filter(|(key, _)| there.contains(*key));
+    let mut entries: Vec<String> = entries
+        .map(|(key, phases)| {
+            let mut phases: Vec<&str> = phases.split('.').filter(|phase| !OF_THE_FAULT.contains(phase)).collect();
+            phases.sort_unstable();
+            (key, phases)
+        })
+        .filter(|(_, phases)| !phases.is_empty())
+        .map(|(key, phases)| format!("{} {}", named(key, names), phases.join(".")))
+        .collect();
+    entries.sort();
+    entries.join(", ")
+}
+
+fn named(key: &str, names: &BTreeMap<String, String>) -> String {
+    names.get(key).cloned().unwrap_or_else(|| format!("an unknown key {key}"))
+}
+
+/// Keys by the order in which they were made, as `ci-bot's key 2`. Keys that a rotation made and took back leave no
+/// trace, and count for nothing.
+fn names_of_keys(stage: &Stage, secrets: &[SecretView], told: &BTreeSet<(String, String)>) -> BTreeMap<String, String> {
+    let history = stage.cloud.key_history(0);
+    let gone: BTreeSet<&str> =
+        history.iter().filter(|event| event.change == KeyChange::Deleted).map(|event| event.key.as_str()).collect();
+    let staged: Vec<&str> = secrets
+        .iter()
+        .flat_map(|secret| secret.versions.iter().filter(|version| !version.stages.is_empty()))
+        .filter_map(|version| version.text())
+        .collect();
+    let left_a_trace = |event: &&KeyEvent| {
+        event.by.is_none()
+            || !gone.contains(event.key.as_str())
+            || staged.iter().any(|text| text.contains(&event.key))
+            || told.iter().any(|(key, _)| *key == event.key)
+    };
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let made = history.iter().filter(|event| event.change == KeyChange::Created).filter(left_a_trace);
+    made.map(|event| {
+        let count = counts.entry((&event.account, &event.user)).or_default();
+        *count += 1;
+        (event.key.clone(), format!("{}/{}'s key {count}", event.account, event.user))
+    })
+    .collect()
+}
+
+/// What was told of each key and to whom, without dates, and without news of the fault itself.
+fn told(stage: &Stage) -> BTreeSet<(String, String)> {
+    let mut told = BTreeSet::new();
+    for mail in stage.cloud.mails() {
+        let text = mail.text.unwrap_or_default();
+        for row in text.split(&"-".repeat(70)).skip(1) {
+            let headline = row.trim().lines().next().unwrap_or_default();
+            let headline = headline.split(|letter: char| letter.is_ascii_digit()).next().unwrap_or_default().trim();
+            let label =
+                row.lines().find_map(|line| line.trim().to_ascii_lowercase().find("access key: ").map(|_| line));
+            let key = label.and_then(|line| line.rsplit(' ').next()).unwrap_or_default().to_owned();
+            if HEADLINES_OF_THE_FAULT.iter().any(|of_the_fault| headline.starts_with(of_the_fault)) {
+                continue;
+            }
+            for to in &mail.to {
+                let to = if to == FALLBACK { "prod@example.com" } else { to };
+                told.insert((key.clone(), format!("{headline} (to {to})")));
+            }
+        }
+    }
+    told
+}
