@@ -226,3 +226,22 @@ fn upstream_defect_26_no_call_deletes_a_key_that_is_active() {
         assert!(stage.count("DeleteAccessKey") >= 2, "there was something to see");
     });
 }
+
+#[test]
+fn many_deleted_users_do_not_keep_the_sweeper_beyond_its_time() {
+    rehearse(async {
+        let stage = Stage::with(&[("MAX_CONCURRENCY", "1")]);
+        let names: Vec<String> = (0..60).map(|n| format!("user-{n:02}")).collect();
+        names.iter().for_each(|name| drop(stage.add_user(name, &[10])));
+        stage.live().await;
+        names.iter().for_each(|name| stage.cloud.delete_user(MEMBER, name));
+        for (service, operation) in [("iam", "GetUser"), ("secretsmanager", "DescribeSecret")] {
+            let slow = FaultKind::Latency(Duration::from_secs(9));
+            stage.cloud.faults().inject(Fault::on(service, operation, slow).every());
+        }
+        let began = stage.now();
+        let answer = stage.sweep().await;
+        assert!(stage.now() - began < chrono::TimeDelta::minutes(15), "{}", stage.now() - began);
+        assert!(failures(&answer).contains("ran out of time") && done(&answer, "delete-secret") > 0, "{answer}");
+    });
+}

@@ -39,6 +39,27 @@ fn a_key_that_a_person_enables_again_gets_a_new_grace() {
 }
 
 #[test]
+fn a_key_whose_recovery_starts_again_is_warned_of_again() {
+    rehearse(async {
+        let (stage, old, _) = disabled().await;
+        stage.live_days(5).await;
+        let warnings = || stage.mails_with(&[&old.access_key_id, "will be deleted on"]).len();
+        let told = warnings();
+        stage.pass_days(1).await;
+        // Enabled, used and disabled again between two sweeps.
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Active");
+        stage.pass_days(1).await;
+        use_key(&stage, &old);
+        stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Inactive");
+        assert_eq!(done(&stage.live().await, "record-disabled"), 1);
+        assert_eq!(warnings(), told + 1, "told with its new date");
+        stage.live_days(9).await;
+        assert_eq!(stage.status("ci-bot", &old), "Inactive", "the whole recovery period again");
+        assert_eq!(warnings(), told + 2, "warned of ahead, as the first time");
+    });
+}
+
+#[test]
 fn upstream_defect_06_a_key_that_its_owner_disables_early_is_recoverable_from_then_on() {
     rehearse(async {
         let stage = Stage::new();

@@ -1,8 +1,9 @@
 //! The command line: rehearses keywheel on the embedded model of AWS, and serves that model.
 //!
-//! `rehearse` shows the timeline, `closing` the tables at its end, `mails` writes the mails as files, `serve` opens a
+//! `chaos` runs at random. `rehearse` shows the timeline, `closing` the tables at its end, `mails` writes the mails as files, `serve` opens a
 //! port. Boxed errors end here, in words on standard error.
 
+mod chaos;
 mod closing;
 mod mails;
 mod rehearse;
@@ -44,7 +45,7 @@ struct Rehearse {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Users of the organization; the first 22 are the cast that shows every case.
-    #[arg(long, default_value_t = 22, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    #[arg(long, default_value_t = 22, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     users: u64,
     /// Accounts of the organization, the stack's own included.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -58,6 +59,12 @@ struct Rehearse {
     /// Folder for the mails.
     #[arg(long, value_name = "FOLDER", default_value = "rehearsal-out")]
     out: PathBuf,
+    /// Randomized runs instead: people interfere, AWS fails, and all rules must hold after every step.
+    #[arg(long, conflicts_with_all = ["serve", "dry_run", "accounts", "out"])]
+    chaos: bool,
+    /// Of the randomized runs, this shard alone.
+    #[arg(long, value_name = "NUMBER", requires = "chaos")]
+    shard: Option<usize>,
     /// Serves the model on this loopback address instead, for the AWS CLI or an SDK.
     #[arg(long, value_name = "ADDRESS")]
     serve: Option<SocketAddr>,
@@ -67,7 +74,18 @@ impl Default for Rehearse {
     fn default() -> Self {
         let Script { days, seed, users, accounts, dry_run } = Script::default();
         let out = PathBuf::from("rehearsal-out");
-        Self { days, seed, users: users as u64, accounts: accounts as u64, dry_run, json: false, out, serve: None }
+        Self {
+            days,
+            seed,
+            users: users as u64,
+            accounts: accounts as u64,
+            dry_run,
+            json: false,
+            out,
+            chaos: false,
+            shard: None,
+            serve: None,
+        }
     }
 }
 
@@ -79,6 +97,7 @@ impl Rehearse {
 
     fn run(&self) -> Result<ExitCode> {
         match self.serve {
+            None if self.chaos => chaos::run(self),
             Some(address) => serve::run(address, &self.script()?).map(|()| ExitCode::SUCCESS),
             None => rehearse::run(self),
         }

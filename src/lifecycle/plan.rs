@@ -121,8 +121,10 @@ impl<'a> Planner<'a> {
             return self.restore_facts(secret);
         }
         let forced = is_forced_and_unfinished(secret);
-        // The order decides what becomes of the other key.
-        if !resumed && !forced {
+        // The order decides what becomes of the other key, unless it may be refused: without a tested key in the secret,
+        // nothing may say which of the two is needed.
+        let is_decided = forced && self.proven_current().is_some();
+        if !resumed && !is_decided {
             self.lead_keys_out();
         }
         self.report_unclear_orphan();

@@ -47,6 +47,15 @@ impl Clock {
         }
     }
 
+    /// The same clock as one shows it that goes wrong by `by`: it moves along, and is never right.
+    #[must_use]
+    pub fn skewed(&self, by: TimeDelta) -> Self {
+        match &self.0 {
+            Kind::Virtual { base, origin } => Self(Kind::Virtual { base: *base + by, origin: *origin }),
+            Kind::Shifted { .. } => self.clone(),
+        }
+    }
+
     /// The time that this clock shows.
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {

@@ -151,7 +151,8 @@ impl Cloud {
 
     /// How many calls there were.
     pub fn call_count(&self) -> usize {
-        self.world().calls.len()
+        let world = self.world();
+        world.calls.len() + world.calls_counted
     }
 
     /// Forgets the calls so far.
@@ -162,6 +163,11 @@ impl Cloud {
     /// The mail sent so far, oldest first; the oldest is dropped beyond 100,000.
     pub fn mails(&self) -> Vec<Mail> {
         self.world().outbox.mails.iter().cloned().collect()
+    }
+
+    /// Takes the mails out.
+    pub fn drain_mails(&self) -> Vec<Mail> {
+        self.world().outbox.mails.drain(..).collect()
     }
 
     /// The events that EventBridge would have seen and nobody has drained.

@@ -45,13 +45,23 @@ pub struct Deployment {
     sweeper: Aws,
     /// Deployed as long as this is.
     _rotation: Arc<DeployedRotation>,
+    clocks: Clocks,
 }
 
 impl fmt::Debug for Deployment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cloud: _, transport: _, settings, templates: _, sweeper, _rotation: _ } = self;
+        let Self { cloud: _, transport: _, settings, templates: _, sweeper, _rotation: _, clocks: _ } = self;
         f.debug_struct("Deployment").field("settings", settings).field("sweeper", sweeper).finish_non_exhaustive()
     }
+}
+
+/// How far each function's clock is ahead of AWS's; behind it, when negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clocks {
+    /// The sweeper's.
+    pub sweeper: TimeDelta,
+    /// The rotation function's.
+    pub rotation: TimeDelta,
 }
 
 impl Deployment {
@@ -78,24 +88,39 @@ impl Deployment {
             cloud.add_account(&primary, "security", Some("security@example.com"));
         }
         cloud.add_kms_key(settings.kms_key.as_deref().unwrap_or(KMS_KEY));
-        Ok(Self::connected(transport, cloud, settings, Arc::new(templates)))
+        Ok(Self::connected(transport, cloud, settings, Arc::new(templates), Clocks::default()))
     }
 
-    fn connected(transport: Transport, cloud: &Cloud, settings: Arc<Settings>, templates: Arc<Templates>) -> Self {
-        let sweeper = aws(transport, cloud, Function::Sweeper, &settings);
-        let rotation_aws = aws(transport, cloud, Function::Rotation, &settings);
-        let rotation = Arc::new(DeployedRotation { aws: rotation_aws, settings: settings.clone() });
+    fn connected(
+        transport: Transport,
+        cloud: &Cloud,
+        settings: Arc<Settings>,
+        templates: Arc<Templates>,
+        clocks: Clocks,
+    ) -> Self {
+        let sweeper = aws(transport, cloud, Function::Sweeper, &settings, clocks.sweeper);
+        let rotation = Arc::new(DeployedRotation {
+            aws: aws(transport, cloud, Function::Rotation, &settings, clocks.rotation),
+            settings: settings.clone(),
+            ahead: clocks.rotation,
+        });
         let arn = settings.rotation_function_arn.as_deref().unwrap_or(FUNCTION_ARN);
         // Not the function itself: it holds the cloud, and neither would ever be dropped.
         cloud.set_rotation_function(arn, Arc::new(Registered(Arc::downgrade(&rotation))));
-        Self { cloud: cloud.clone(), settings, templates, transport, sweeper, _rotation: rotation }
+        Self { cloud: cloud.clone(), settings, templates, transport, sweeper, _rotation: rotation, clocks }
+    }
+
+    /// The same deployment, started anew on hosts whose clocks go wrong.
+    #[must_use]
+    pub fn with_clocks(&self, clocks: Clocks) -> Self {
+        Self::connected(self.transport, &self.cloud, self.settings.clone(), self.templates.clone(), clocks)
     }
 
     /// The same deployment on a fork of its cloud and on that way to it, with functions that start cold: no session is
     /// carried over.
     #[must_use]
     pub fn on(&self, fork: &Cloud, transport: Transport) -> Self {
-        Self::connected(transport, fork, self.settings.clone(), self.templates.clone())
+        Self::connected(transport, fork, self.settings.clone(), self.templates.clone(), self.clocks)
     }
 
     /// The same deployment on a fork of its cloud as of now, on the same way to it.
@@ -114,6 +139,12 @@ impl Deployment {
 
     /// What the member template brings into an account: both roles and both groups.
     pub fn prepare_member(&self, account: &str) {
+        self.prepare_roles(account);
+        self.prepare_groups(account);
+    }
+
+    /// The roles alone, as they are when the template is deployed again.
+    pub fn prepare_roles(&self, account: &str) {
         let function = self.settings.rotation_function_arn.as_deref().unwrap_or(FUNCTION_ARN);
         let partition = function.split(':').nth(1).unwrap_or("aws");
         let settings = &self.settings;
@@ -124,7 +155,6 @@ impl Deployment {
             let trusted = format!("arn:{partition}:iam::{}:role/{trusted}", settings.primary_account);
             self.cloud.add_role(account, &role, &[&trusted]);
         }
-        self.prepare_groups(account);
     }
 
     /// The groups alone: in the account of the stack no role is assumed.
@@ -151,7 +181,8 @@ impl Deployment {
     /// # Errors
     /// The error that the function answers.
     pub async fn sweep(&self, event: Value) -> Result<Value, Error> {
-        let deadline = self.cloud.clock().now() + SWEEP_LIMIT;
+        // Lambda's deadline is by the clock of the host.
+        let deadline = self.sweeper.now() + SWEEP_LIMIT;
         let answer = sweep::handle(&self.sweeper, &self.settings, &self.templates, event, deadline).await;
         leaks::show("answer of the sweeper", &answer);
         answer
@@ -162,7 +193,7 @@ impl Deployment {
     /// # Errors
     /// The error that the function answers.
     pub async fn rotate_step(&self, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
-        let aws = aws(self.transport, &self.cloud, Function::Rotation, &self.settings);
+        let aws = aws(self.transport, &self.cloud, Function::Rotation, &self.settings, self.clocks.rotation);
         let done = rotation::handle(&aws, &self.settings, event, deadline).await;
         leaks::show("answer of the rotation function", &done);
         done
@@ -181,18 +212,19 @@ const DEFAULTS: [(&str, &str); 9] = [
     ("RESOURCE_OWNER_TAG", "owner"),
 ];
 
-fn aws(transport: Transport, cloud: &Cloud, function: Function, settings: &Settings) -> Aws {
+fn aws(transport: Transport, cloud: &Cloud, function: Function, settings: &Settings, ahead: TimeDelta) -> Aws {
     let role = match function {
         Function::Rotation => settings.rotation_execution_role(),
         Function::Sweeper => settings.execution_role.clone(),
     };
     let (account, access) = (settings.primary_account.as_str(), process::access(function, settings));
+    let clock = cloud.clock().skewed(ahead);
     match transport {
-        Transport::Sdk => Aws::new(cloud.sdk_config(account, &role), access),
-        Transport::Direct => {
-            let services = cloud.direct_services(account, &role, cloud.clock().clone());
-            Aws::through(Arc::new(services), access)
+        Transport::Sdk => {
+            let config = cloud.sdk_config(account, &role).into_builder().time_source(clock.time_source()).build();
+            Aws::new(config, access)
         }
+        Transport::Direct => Aws::through(Arc::new(cloud.direct_services(account, &role, clock)), access),
     }
 }
 
@@ -211,11 +243,13 @@ impl RotationFunction for Registered {
 struct DeployedRotation {
     aws: Aws,
     settings: Arc<Settings>,
+    ahead: TimeDelta,
 }
 
 impl RotationFunction for DeployedRotation {
     fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>> {
         let (aws, settings) = (self.aws.clone(), self.settings.clone());
+        let deadline = deadline + self.ahead;
         async move {
             let done = rotation::handle(&aws, &settings, event, deadline).await;
             leaks::show("answer of the rotation function", &done);

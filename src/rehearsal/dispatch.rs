@@ -84,6 +84,7 @@ impl Cloud {
         for kind in self.hits(proof, operation, input) {
             match kind {
                 FaultKind::Latency(wait) => tokio::time::sleep(wait).await,
+                FaultKind::Jitter(most) => tokio::time::sleep(most.mul_f64(fastrand::f64())).await,
                 FaultKind::ErrorBefore { status, code, message } => {
                     verdict.refuse = Some(Refusal::new(status, &code, message));
                 }
@@ -130,37 +131,31 @@ impl Cloud {
         let now = self.clock().now();
         let mut world = self.world();
         let caller = signature::authenticate(&mut world, proof, operation.service, now);
-        let mut call = Call {
-            at: now,
-            service: operation.service.name().to_owned(),
-            operation: operation.name.clone(),
-            caller_arn: caller.as_ref().map(|it| it.arn.clone()).unwrap_or_default(),
-            caller_account: caller.as_ref().map(|it| it.account.clone()).unwrap_or_default(),
-            resource: "*".to_owned(),
-            ok: false,
-            error_code: verdict.code(),
+        let (outcome, resource) = match &caller {
+            Err(refusal) => (Err(refusal.clone()), "*".to_owned()),
+            Ok(_) if verdict.silence.is_some() => (Err(Refusal::new(500, "NoAnswer", "no answer")), "*".to_owned()),
+            Ok(caller) => answered(&mut world, caller, now, operation, input, verdict),
         };
-        let outcome = match caller {
-            Err(refusal) => Err(refusal),
-            Ok(_) if verdict.silence.is_some() => Err(Refusal::new(500, "NoAnswer", "no answer")),
-            Ok(caller) => {
-                let (outcome, resource) = answered(&mut world, &caller, now, operation, input, verdict);
-                call.resource = resource;
-                outcome
+        world.log_call(|| {
+            let error_code = verdict.code().or_else(|| outcome.as_ref().err().map(|refusal| refusal.code.clone()));
+            Call {
+                at: now,
+                service: operation.service.name().to_owned(),
+                operation: operation.name.clone(),
+                caller_arn: caller.as_ref().map(|it| it.arn.clone()).unwrap_or_default(),
+                caller_account: caller.as_ref().map(|it| it.account.clone()).unwrap_or_default(),
+                resource,
+                ok: error_code.is_none(),
+                error_code,
             }
-        };
-        if let (None, Err(refusal)) = (&call.error_code, &outcome) {
-            call.error_code = Some(refusal.code.clone());
-        }
-        call.ok = call.error_code.is_none();
-        world.calls.push(call);
+        });
         if verdict.echo { Err(echo(proof, input, &outcome)) } else { outcome }
     }
 
     fn refuse_unread(&self, operation: &Operation, refusal: Refusal) -> WireAnswer {
         let mut world = self.world();
         let request_id = ids::uuid(&mut world.rng);
-        world.calls.push(Call {
+        world.log_call(|| Call {
             at: self.clock().now(),
             service: operation.service.name().to_owned(),
             operation: operation.name.clone(),

@@ -37,6 +37,8 @@ pub enum FaultKind {
     Echo,
     /// The call waits this long before it is handled.
     Latency(Duration),
+    /// The call waits for a random time up to this before it is handled, so that what runs at once is interleaved.
+    Jitter(Duration),
     /// No answer comes, and nothing takes effect: the caller's timeout decides.
     Hang,
     /// The call takes effect, and the connection breaks before the answer.
@@ -45,6 +47,25 @@ pub enum FaultKind {
     Stop,
     /// The calling function is stopped after the call took effect.
     StopAfter,
+}
+
+impl FaultKind {
+    /// A name for counts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ErrorBefore { .. } => "error before the effect",
+            Self::ErrorAfter { .. } => "error after the effect",
+            Self::Echo => "error that repeats the request",
+            Self::Throttle { .. } => "throttling",
+            Self::AccessDenied => "access denied",
+            Self::Latency(_) => "latency",
+            Self::Jitter(_) => "jitter",
+            Self::Hang => "hang",
+            Self::LostAnswer => "lost answer",
+            Self::Stop => "stop before the effect",
+            Self::StopAfter => "stop after the effect",
+        }
+    }
 }
 
 /// Which of the matching calls are hit, counted from the injection.

@@ -1,5 +1,8 @@
 //! What happened to every access key, by whom, and what else the user had at that moment: what invariants are judged by.
 
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use chrono::{DateTime, Utc};
 
 use super::cloud::Cloud;
@@ -72,7 +75,7 @@ impl World {
         let found = self.accounts.get(account).and_then(|it| it.user(user));
         let others = found.map(|user| others(user, &before.id)).unwrap_or_default();
         let user = found.map_or(user, |user| &user.name).to_owned();
-        self.key_history.push(KeyEvent {
+        let event = KeyEvent {
             at,
             account: account.to_owned(),
             user,
@@ -83,7 +86,35 @@ impl World {
             status_before: before.status.clone(),
             used: before.last_use.is_some(),
             others,
-        });
+        };
+        self.observer.clone().tell(self, &event);
+        if !self.switches.counts_only {
+            self.key_history.push(event);
+        }
+    }
+}
+
+type Observe = dyn FnMut(&World, &KeyEvent) + Send;
+
+/// Who is told of every change of a key at the very moment, with the world as it is then.
+#[derive(Clone, Default)]
+pub(crate) struct Observer(Option<Arc<Mutex<Observe>>>);
+
+impl Observer {
+    pub(crate) fn new(observe: impl FnMut(&World, &KeyEvent) + Send + 'static) -> Self {
+        Self(Some(Arc::new(Mutex::new(observe))))
+    }
+
+    fn tell(&self, world: &World, event: &KeyEvent) {
+        if let Some(observe) = &self.0 {
+            observe.lock().unwrap_or_else(PoisonError::into_inner)(world, event);
+        }
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
     }
 }
 
@@ -93,6 +124,11 @@ fn others(user: &User, id: &str) -> Vec<(String, String, bool)> {
 }
 
 impl Cloud {
+    /// Has every change of a key told to that observer from now on.
+    pub(crate) fn observe_keys(&self, observer: Observer) {
+        self.world().observer = observer;
+    }
+
     /// The changes of keys from the `from`-th on, oldest first.
     pub fn key_history(&self, from: usize) -> Vec<KeyEvent> {
         self.world().key_history.get(from..).map(<[KeyEvent]>::to_vec).unwrap_or_default()

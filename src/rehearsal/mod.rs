@@ -10,6 +10,7 @@
 
 mod answer;
 mod calls;
+pub mod chaos;
 pub mod clock;
 mod cloud;
 mod connector;
@@ -22,6 +23,7 @@ mod iam;
 mod ids;
 pub mod invariants;
 pub mod leaks;
+mod operator;
 mod organizations;
 mod request;
 mod rotation;
@@ -43,7 +45,7 @@ mod tests;
 pub use calls::Call;
 pub use clock::{Clock, paused_runtime};
 pub use cloud::{Cloud, Stopped, UserKey};
-pub use deployment::{Deployment, PRIMARY_ACCOUNT, Transport};
+pub use deployment::{Clocks, Deployment, PRIMARY_ACCOUNT, Transport};
 pub use faults::{Fault, FaultHandle, FaultKind, Faults, Occurrence};
 pub use history::{KeyChange, KeyEvent};
 pub use leaks::{Leak, Leaks};

@@ -1,10 +1,12 @@
 //! Secrets Manager's side of a rotation: the queue, the four steps, the retries, and the events.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 
 use super::clock::delta;
@@ -107,6 +109,7 @@ impl World {
         let mut known = self.rotations.iter().chain(&self.running);
         if !known.any(|it| it.same_as(&job)) {
             self.rotations.push_back(job);
+            self.rotation_queued.notify_one();
         }
     }
 
@@ -176,13 +179,33 @@ impl Cloud {
         }
     }
 
+    /// Runs rotations as they are queued, for as long as this is polled: beside whatever else goes on.
+    pub async fn serve_rotations(&self) {
+        let queued = Arc::clone(&self.world().rotation_queued);
+        let mut running = FuturesUnordered::new();
+        loop {
+            {
+                let mut world = self.world();
+                let free = world.switches.rotations_at_once.max(1).saturating_sub(running.len());
+                let taken = free.min(world.rotations.len());
+                running.extend(world.rotations.drain(..taken).map(|job| self.run(job)));
+            }
+            tokio::select! {
+                biased;
+                Some(()) = running.next() => {}
+                () = queued.notified() => {}
+            }
+        }
+    }
+
     /// Starts the rotation of every secret whose time has come, as the native schedule does, and runs them.
     pub async fn fire_due_rotations(&self) {
         self.start_due_rotations();
         self.run_rotations().await;
     }
 
-    fn start_due_rotations(&self) {
+    /// Queues the rotation of every secret whose time has come.
+    pub(crate) fn start_due_rotations(&self) {
         let now = self.clock().now();
         let mut world = self.world();
         world.purge_secrets(now);

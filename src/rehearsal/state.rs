@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use super::calls::Call;
-use super::history::KeyEvent;
+use super::history::{KeyEvent, Observer};
 use super::ids;
 use super::rotation::Job;
 use super::secretsmanager::Secret;
@@ -198,9 +200,13 @@ pub(crate) struct World {
     pub(crate) outbox: Outbox,
     pub(crate) events: Vec<Value>,
     pub(crate) calls: Vec<Call>,
+    /// Calls that are counted and not kept.
+    pub(crate) calls_counted: usize,
     pub(crate) key_history: Vec<KeyEvent>,
+    pub(crate) observer: Observer,
     pub(crate) rotations: VecDeque<Job>,
     pub(crate) running: Vec<Job>,
+    pub(crate) rotation_queued: Arc<Notify>,
     pub(crate) serial: u64,
 }
 
@@ -223,9 +229,12 @@ impl World {
             outbox: Outbox::default(),
             events: Vec::new(),
             calls: Vec::new(),
+            calls_counted: 0,
             key_history: Vec::new(),
+            observer: Observer::default(),
             rotations: VecDeque::new(),
             running: Vec::new(),
+            rotation_queued: Arc::default(),
             serial: 0,
         }
     }
@@ -237,6 +246,8 @@ impl World {
         for job in std::mem::take(&mut copy.running).into_iter().rev() {
             copy.rotations.push_front(job);
         }
+        copy.observer = Observer::default();
+        copy.rotation_queued = Arc::default();
         copy
     }
 

@@ -1,6 +1,6 @@
 //! STS: role sessions by trust, and who one is.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::answer::{Outcome, Refusal, Reply};
 use super::dispatch::Exchange;
@@ -49,8 +49,23 @@ fn assume_role(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
         expires: Some(expires),
     };
     let answer = session_xml(exchange.world, &id, &session);
+    exchange.world.forget_ended_sessions(exchange.now);
     exchange.world.sessions.insert(id, session);
     Ok(Reply::Xml(answer))
+}
+
+/// So many sessions may be kept before those that ended are forgotten.
+const MANY_SESSIONS: usize = 64;
+/// An ended session is refused as expired for this long, and as unknown from then on.
+const REMEMBERED: TimeDelta = TimeDelta::days(1);
+
+impl World {
+    fn forget_ended_sessions(&mut self, now: DateTime<Utc>) {
+        if self.sessions.len() >= MANY_SESSIONS {
+            let ended = |session: &Session| session.expires.is_some_and(|expires| expires + REMEMBERED < now);
+            self.sessions.retain(|_, session| !ended(session));
+        }
+    }
 }
 
 fn session_xml(world: &World, id: &str, session: &Session) -> Xml {

@@ -7,6 +7,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, in any combination")]
 pub struct Switches {
+    /// Calls are counted and not kept, and changes of keys are not kept: for runs of years.
+    pub counts_only: bool,
     /// How long a new access key is refused everywhere (10 to 15 seconds are reported).
     pub key_propagation: Duration,
     /// `GetAccountAuthorizationDetails`, `ListUsers` and `GetGroup` return fewer users than asked, truncated, and every second page empty.
@@ -48,6 +50,7 @@ pub struct Switches {
 impl Default for Switches {
     fn default() -> Self {
         Self {
+            counts_only: false,
             key_propagation: Duration::from_secs(12),
             short_iam_pages: false,
             list_access_keys_lag: Duration::ZERO,

@@ -184,6 +184,11 @@ impl Cloud {
         self.world().accounts.get(account).is_some_and(|account| account.roles.contains_key(role))
     }
 
+    /// Whether an account has a group of that name.
+    pub fn has_group(&self, account: &str, group: &str) -> bool {
+        self.world().accounts.get(account).is_some_and(|account| account.group(group).is_some())
+    }
+
     /// The accounts' ids.
     pub fn account_ids(&self) -> Vec<String> {
         self.world().accounts.keys().cloned().collect()

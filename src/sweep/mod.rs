@@ -189,9 +189,11 @@ impl<'a> Sweep<'a> {
             .buffer_unordered(self.settings.max_concurrency)
             .collect()
             .await;
-        for secret in account.secrets_without_user() {
-            outcomes.push(user::sweep_without_user(self, &*account.iam, &secret).await);
-        }
+        let left_behind = account.secrets_without_user();
+        let left_behind = stream::iter(&left_behind)
+            .map(|secret| user::sweep_without_user(self, &*account.iam, secret))
+            .buffer_unordered(self.settings.max_concurrency);
+        outcomes.extend(left_behind.collect::<Vec<_>>().await);
         Ok((Swept { contact, outcomes }, failures))
     }
 

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::apply::Target;
 use super::report::Failure;
 use super::{Sweep, observe};
-use crate::aws::{Iam, ListedUser, SecretDescription};
+use crate::aws::{Iam, ListedUser, SecretDescription, is_rotation_unfinished};
 use crate::keys::{SecretName, UserArn, UserRef};
 use crate::lifecycle::{
     Action, CancelReason, Drift, Exemption, Notice, NoticeKind, Problem, UserFacts, UserPlan, plan,
@@ -158,7 +158,7 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
             Err(failure) => {
                 warn!(user = %outcome.plan.user, %action, error = %failure, "failed");
                 outcome.failures.push(Failure::of_user(&outcome.plan.user, action.name(), &failure));
-                if !is_beside_the_keys(action) {
+                if !is_beside_the_keys(action, &failure) {
                     break;
                 }
             }
@@ -177,9 +177,14 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
 }
 
 /// Whether the rest may follow although this failed: the user's way to the secret does not decide what becomes of keys,
-/// while a secret with a wrong policy or KMS key must not get a new one.
-fn is_beside_the_keys(action: &Action) -> bool {
-    *action == Action::Repair(Drift::ReaderGroup)
+/// while a secret with a wrong policy or KMS key must not get a new one. A schedule that cannot be put right before an
+/// unfinished rotation ends must not keep a key from being led out whose slot that rotation waits for.
+fn is_beside_the_keys(action: &Action, failure: &crate::aws::Failure) -> bool {
+    match action {
+        Action::Repair(Drift::ReaderGroup) => true,
+        Action::Repair(Drift::Schedule) => is_rotation_unfinished(failure),
+        _ => false,
+    }
 }
 
 /// The actions that a notice can tell of, where one is planned in the same run.
@@ -205,6 +210,9 @@ fn follow_from(kind: &NoticeKind) -> &'static [&'static str] {
 pub(super) async fn sweep_without_user(sweep: &Sweep<'_>, iam: &dyn Iam, listed: &SecretDescription) -> Outcome {
     let _permit = sweep.permit().await;
     let user = listed.name.user();
+    if sweep.is_out_of_time() {
+        return Outcome::failed(user, "observe", OUT_OF_TIME);
+    }
     let planned = plan_for_deleted_user(user, &observe::without_drift(listed, Vec::new()));
     if sweep.dry_run || planned.actions.is_empty() {
         return Outcome::new(planned);

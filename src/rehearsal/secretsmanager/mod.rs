@@ -47,11 +47,13 @@ pub(crate) struct Version {
     pub(crate) created: DateTime<Utc>,
     /// When the value came, which may be later than the registration.
     pub(crate) put_at: DateTime<Utc>,
+    /// Readers got it at some time.
+    pub(crate) was_current: bool,
 }
 
 impl Version {
     pub(crate) fn new(id: &str, value: Option<Plain>, now: DateTime<Utc>) -> Self {
-        Self { id: id.to_owned(), value, stages: BTreeSet::new(), created: now, put_at: now }
+        Self { id: id.to_owned(), value, stages: BTreeSet::new(), created: now, put_at: now, was_current: false }
     }
 }
 
@@ -238,6 +240,7 @@ pub(crate) fn plant(world: &mut World, account: &str, name: &str, value: Plain, 
     let id = ids::uuid(&mut world.rng);
     let mut version = Version::new(&id, Some(value), created);
     version.stages.insert(CURRENT.to_owned());
+    version.was_current = true;
     let mut secret = world.blank_secret(account, name, created);
     secret.versions.push(version);
     let arn = secret.arn.clone();

@@ -234,6 +234,7 @@ pub(crate) fn set_stage(secret: &mut Secret, stage: &str, on: Option<&str>) {
     for version in &mut secret.versions {
         if Some(version.id.as_str()) == on {
             version.stages.insert(stage.to_owned());
+            version.was_current |= stage == CURRENT;
         } else {
             version.stages.remove(stage);
         }

@@ -1,0 +1,445 @@
+//! The judge of a shard: told of every change of a key at the moment of the change, with the world as it is then.
+//!
+//! Judged is what keywheel did, by what was true and what it could know. What a person does in the same moments as
+//! keywheel cannot be known to it: AWS has no transactions over IAM and Secrets Manager. Where that is so, the rule gives
+//! way for as long as the invocation can have been under way, and says so.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::glance::{current_key, secret_of, was_readers};
+use super::rules::Rule;
+use crate::rehearsal::history::{KeyChange, KeyEvent};
+use crate::rehearsal::invariants::Violation;
+use crate::rehearsal::state::{User, World};
+use crate::settings::{Periods, Settings};
+use crate::state::tag;
+
+/// Lambda's longest, and a minute for what comes after.
+const LONGEST_INVOCATION: TimeDelta = TimeDelta::minutes(16);
+/// An invocation waits a few seconds for AWS to be consistent, also when nothing is slow.
+const QUICK_INVOCATION: TimeDelta = TimeDelta::seconds(150);
+
+/// A user: account and name.
+pub(super) type Who = (String, String);
+
+/// What was in force from a time on.
+#[derive(Debug)]
+struct InForce {
+    from: DateTime<Utc>,
+    periods: Periods,
+    dry_run: bool,
+    exemption_group: String,
+}
+
+/// A key that is disabled.
+#[derive(Debug)]
+struct Disabled {
+    who: Who,
+    /// From when its recovery period counts.
+    since: DateTime<Utc>,
+    /// keywheel did it.
+    by_keywheel: bool,
+    /// A person enabled it.
+    enabled_at: Option<DateTime<Utc>>,
+    /// A sweep could see that.
+    was_seen: bool,
+}
+
+/// A sweep in which everything could be read and told.
+#[derive(Debug)]
+struct GoodSweep {
+    /// When it began: it plans for that time.
+    at: DateTime<Utc>,
+    failed: BTreeSet<Who>,
+}
+
+/// A read that fails every time.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub(super) operation: String,
+    pub(super) account: Option<String>,
+    pub(super) since: DateTime<Utc>,
+    pub(super) until: DateTime<Utc>,
+}
+
+/// What the judge knows, counts and finds.
+#[derive(Debug, Default)]
+pub(super) struct Judge {
+    /// The token of the rotation that made a key which is there still.
+    made: HashMap<String, Option<String>>,
+    disabled: HashMap<String, Disabled>,
+    /// When a person last did something to a user's keys, groups or secret.
+    touched: HashMap<Who, DateTime<Utc>>,
+    /// When a person last took facts from a user's secret.
+    tampered: HashMap<Who, DateTime<Utc>>,
+    in_force: VecDeque<InForce>,
+    /// The most that clocks are wrong by.
+    pub(super) skew: TimeDelta,
+    /// `ListAccessKeys` shows what was so long ago.
+    pub(super) lag: TimeDelta,
+    /// Calls may take their time.
+    pub(super) is_slow_until: Option<DateTime<Utc>>,
+    pub(super) unreadable: Vec<Unreadable>,
+    /// When mail last named a key.
+    told: HashMap<String, DateTime<Utc>>,
+    good_sweeps: HashMap<String, VecDeque<GoodSweep>>,
+    /// How often each rule was checked.
+    pub(super) checks: BTreeMap<char, u64>,
+    /// The first violation, and whose.
+    pub(super) found: Option<(Violation, Who, DateTime<Utc>)>,
+    pub(super) made_count: u64,
+    pub(super) disabled_count: u64,
+    pub(super) deleted_count: u64,
+}
+
+impl Judge {
+    /// Counts a check; the first that does not hold is kept.
+    pub(super) fn check(
+        &mut self,
+        rule: Rule,
+        who: &Who,
+        at: DateTime<Utc>,
+        holds: bool,
+        what: impl FnOnce() -> String,
+    ) {
+        *self.checks.entry(rule.letter()).or_default() += 1;
+        if !holds && self.found.is_none() {
+            let violation = Violation { invariant: rule.letter(), what: what() };
+            self.found = Some((violation, who.clone(), at));
+        }
+    }
+
+    /// Other settings are in force from now on.
+    pub(super) fn deployed(&mut self, settings: &Settings, now: DateTime<Utc>) {
+        self.in_force.push_back(InForce {
+            from: now,
+            periods: settings.periods,
+            dry_run: settings.dry_run,
+            exemption_group: settings.exemption_group.clone(),
+        });
+        // What was under way goes on with the settings that it started with.
+        while self.in_force.get(1).is_some_and(|next| next.from + LONGEST_INVOCATION < now) {
+            self.in_force.pop_front();
+        }
+    }
+
+    /// A person took facts from that user's secret: keywheel cannot know any more what it did before.
+    pub(super) fn tamper(&mut self, who: Who, now: DateTime<Utc>) {
+        self.tampered.insert(who, now);
+    }
+
+    /// A person did something to that user's keys, groups or secret.
+    pub(super) fn touch(&mut self, who: Who, now: DateTime<Utc>) {
+        self.touched.insert(who, now);
+    }
+
+    /// A mail that names these keys went out.
+    pub(super) fn tell(&mut self, text: &str, at: DateTime<Utc>) {
+        for (start, _) in text.match_indices("AKIA") {
+            if let Some(id) = text.get(start..start + 20) {
+                self.told.insert(id.to_owned(), at);
+            }
+        }
+    }
+
+    /// A sweep that began then saw all of an account but these users.
+    pub(super) fn swept_well(&mut self, account: &str, from: DateTime<Utc>, failed: &BTreeSet<Who>) {
+        let sweeps = self.good_sweeps.entry(account.to_owned()).or_default();
+        sweeps.push_back(GoodSweep { at: from, failed: failed.clone() });
+        if sweeps.len() > 60 {
+            sweeps.pop_front();
+        }
+        let seen = |it: &&mut Disabled| it.who.0 == account && !failed.contains(&it.who);
+        for disabled in self.disabled.values_mut().filter(seen) {
+            disabled.was_seen |= disabled.enabled_at.is_some_and(|enabled| enabled < from);
+        }
+    }
+
+    fn window(&self, at: DateTime<Utc>) -> DateTime<Utc> {
+        let slow = self.is_slow_until.is_some_and(|until| at <= until + LONGEST_INVOCATION);
+        at - self.lag - if slow { LONGEST_INVOCATION } else { QUICK_INVOCATION }
+    }
+
+    /// Whether a person got in between while the invocation can have been under way.
+    pub(super) fn was_touched(&self, who: &Who, at: DateTime<Utc>) -> bool {
+        self.touched.get(who).is_some_and(|touched| *touched >= self.window(at))
+    }
+
+    /// The settings that can have been decided by.
+    fn deciding(&self, at: DateTime<Utc>) -> impl Iterator<Item = &InForce> {
+        let window = self.window(at);
+        let last = self.in_force.len().saturating_sub(1);
+        self.in_force.iter().enumerate().filter_map(move |(n, it)| {
+            let ended = self.in_force.get(n + 1).map(|next| next.from);
+            (n == last || ended.is_some_and(|ended| ended >= window)).then_some(it)
+        })
+    }
+
+    /// Judges one change of one key.
+    pub(super) fn observe(&mut self, world: &World, event: &KeyEvent) {
+        match &event.by {
+            None => self.touch((event.account.clone(), event.user.clone()), event.at),
+            Some(_) => self.judge(world, event),
+        }
+        self.remember(event);
+    }
+
+    fn remember(&mut self, event: &KeyEvent) {
+        let key = &event.key;
+        match event.change {
+            KeyChange::Created if event.by.is_some() => {
+                self.made.insert(key.clone(), event.rotation.clone());
+                self.made_count += 1;
+            }
+            KeyChange::Created => {}
+            KeyChange::Enabled => {
+                if let Some(disabled) = self.disabled.get_mut(key) {
+                    disabled.enabled_at.get_or_insert(event.at);
+                }
+            }
+            KeyChange::Disabled => {
+                self.disabled_count += u64::from(event.by.is_some());
+                // Enabled and disabled again between two sweeps, and not used meanwhile: AWS tells nobody.
+                let unseen = self.disabled.get(key).filter(|before| !before.was_seen && event.by.is_none());
+                let since = unseen.map_or(event.at, |before| before.since);
+                let who = (event.account.clone(), event.user.clone());
+                let by_keywheel = event.by.is_some();
+                let disabled = Disabled { who, since, by_keywheel, enabled_at: None, was_seen: false };
+                self.disabled.insert(key.clone(), disabled);
+            }
+            KeyChange::Deleted => {
+                self.deleted_count += u64::from(event.by.is_some());
+                self.made.remove(key);
+                self.disabled.remove(key);
+                self.told.remove(key);
+            }
+        }
+    }
+
+    fn judge(&mut self, world: &World, event: &KeyEvent) {
+        let scene = Scene::of(self, world, event);
+        let (who, at) = (scene.who.clone(), event.at);
+        let what =
+            || format!("{} of {} in {} ({:?} by {})", event.key, event.user, event.account, event.change, scene.role());
+        let dry = !self.deciding(at).any(|it| !it.dry_run);
+        self.check(Rule::DryRun, &who, at, !dry, || format!("{} in a dry run", what()));
+        // The user may have joined while the invocation was under way.
+        let exempt = scene.is_exempt && !scene.touched;
+        self.check(Rule::Exempt, &who, at, !exempt, || format!("{} though the user is exempt", what()));
+        match event.change {
+            KeyChange::Created => self.judge_made(&scene, event, &what),
+            KeyChange::Enabled => self.check(Rule::NothingMinted, &who, at, false, || format!("{} enabled", what())),
+            KeyChange::Disabled => self.judge_disabled(&scene, event, &what),
+            KeyChange::Deleted => self.judge_deleted(&scene, event, &what),
+        }
+    }
+
+    fn judge_made(&mut self, scene: &Scene, event: &KeyEvent, what: &dyn Fn() -> String) {
+        let (who, at) = (&scene.who, event.at);
+        let another = event.another_was_active() || scene.touched;
+        self.check(Rule::NothingMinted, who, at, another, || format!("{} made beside no active key", what()));
+        self.check(Rule::TwoKeys, who, at, event.others.len() < 2, || format!("{} is a third key", what()));
+        let twin = event.rotation.is_some()
+            && event.others.iter().any(|(id, ..)| self.made.get(id).is_some_and(|token| *token == event.rotation));
+        self.check(Rule::OnePerToken, who, at, !twin || scene.touched, || {
+            format!("{} is the second key of rotation {:?}", what(), event.rotation)
+        });
+    }
+
+    fn judge_disabled(&mut self, scene: &Scene, event: &KeyEvent, what: &dyn Fn() -> String) {
+        let (who, at) = (&scene.who, event.at);
+        let excused = scene.touched || scene.is_orphan;
+        self.check(Rule::TwoKeys, who, at, event.another_was_active() || scene.touched || scene.is_orphan, || {
+            format!("{} is the last active key", what())
+        });
+        let unreadable = scene.unreadable.clone();
+        self.check(Rule::Unknown, who, at, unreadable.is_none() || excused, || {
+            format!("{} while {} fails", what(), unreadable.unwrap_or_default())
+        });
+        self.check(Rule::Successor, who, at, excused || scene.forced || scene.successor.is_ok(), || {
+            format!("{}: {}", what(), scene.successor.clone().err().unwrap_or_default())
+        });
+        let tampered = self.tampered.get(who);
+        let known =
+            self.disabled.get(&event.key).filter(|it| it.by_keywheel && tampered.is_none_or(|at| *at < it.since));
+        let enabled = known.and_then(|it| it.enabled_at);
+        let heeded = enabled.is_none_or(|enabled| self.has_its_grace(who, enabled, at));
+        self.check(Rule::Heeded, who, at, heeded || excused || scene.forced, || {
+            format!("{}, which a person enabled at {enabled:?}", what())
+        });
+        let since = scene
+            .way_out_since
+            .map(|since| if scene.is_replaced { self.warned_from(who, since, at, false) } else { since });
+        let told = excused || scene.forced || self.was_told(event, since);
+        self.check(Rule::Told, who, at, told, || format!("{} without a word since {since:?}", what()));
+    }
+
+    fn judge_deleted(&mut self, scene: &Scene, event: &KeyEvent, what: &dyn Fn() -> String) {
+        let (who, at) = (&scene.who, event.at);
+        // A person who enables the key in the moment of its deletion, or as long ago as lists lag, is not seen: IAM deletes
+        // without asking for the status.
+        let inactive = event.status_before == "Inactive" || scene.touched;
+        self.check(Rule::DisabledFirst, who, at, inactive, || format!("{} while {}", what(), event.status_before));
+        let excused = scene.touched || scene.is_orphan;
+        let unreadable = scene.unreadable.clone();
+        // By order, an inactive key gives way whatever its use: it takes nothing from anybody.
+        self.check(Rule::Unknown, who, at, unreadable.is_none() || excused || scene.forced, || {
+            format!("{} while {} fails", what(), unreadable.unwrap_or_default())
+        });
+        let another = event.another_was_active() || excused;
+        self.check(Rule::TwoKeys, who, at, another, || format!("{} beside no active key", what()));
+        let disabled = self.disabled.get(&event.key).map(|it| it.since);
+        let shortest = self.deciding(at).map(|it| it.periods.recovery_grace).min().unwrap_or_default();
+        // Written and read by clocks that are wrong by so much each, in whole seconds.
+        let recovered = disabled.is_some_and(|since| at - since + self.skew * 2 + TimeDelta::seconds(1) >= shortest);
+        self.check(Rule::Recovery, who, at, recovered || scene.is_orphan || scene.forced, || {
+            format!("{}, disabled at {disabled:?}, within the recovery period of {} days", what(), shortest.num_days())
+        });
+        let since = scene.disabled_at.or(disabled).map(|since| self.warned_from(who, since, at, true));
+        let told = scene.is_orphan || scene.forced || scene.touched || self.was_told(event, since);
+        self.check(Rule::Told, who, at, told, || format!("{} without a word since {since:?}", what()));
+    }
+
+    /// Whether the installation grace has passed since a person enabled a key that keywheel had disabled; unless settings
+    /// changed meanwhile, or a person took away what says that keywheel had disabled it.
+    fn has_its_grace(&self, who: &Who, enabled: DateTime<Utc>, at: DateTime<Utc>) -> bool {
+        let touched = self.touched.get(who).is_some_and(|touched| *touched > enabled);
+        let Some(it) = self.in_force.back().filter(|it| it.from <= enabled && !touched) else { return true };
+        at - enabled + self.skew * 2 + TimeDelta::seconds(1) >= it.periods.installation_grace
+    }
+
+    /// From when on its owner is told of what happens at the end of a grace that began at `since`: the warning period
+    /// before it, unless settings changed meanwhile, or a person took away what says when the grace began.
+    fn warned_from(&self, who: &Who, since: DateTime<Utc>, at: DateTime<Utc>, is_recovery: bool) -> DateTime<Utc> {
+        let touched = self.touched.get(who).is_some_and(|touched| *touched >= since);
+        let Some(it) = self.in_force.back().filter(|it| it.from <= since && !touched) else { return since };
+        let grace = if is_recovery { it.periods.recovery_grace } else { it.periods.installation_grace };
+        (since + grace - it.periods.warn).clamp(since, at.max(since))
+    }
+
+    /// Whether a mail named the key since then, or no sweep had a chance to send one.
+    fn was_told(&self, event: &KeyEvent, since: Option<DateTime<Utc>>) -> bool {
+        let Some(since) = since else { return true };
+        let from = since - self.skew - TimeDelta::seconds(1);
+        if self.told.get(&event.key).is_some_and(|told| *told >= from) {
+            return true;
+        }
+        let who = (event.account.clone(), event.user.clone());
+        let Some(sweeps) = self.good_sweeps.get(&event.account) else { return true };
+        // Notices of what happened after a sweep began come with the next one.
+        let after = since + self.skew + LONGEST_INVOCATION;
+        !sweeps.iter().any(|sweep| sweep.at > after && sweep.at < event.at && !sweep.failed.contains(&who))
+    }
+}
+
+/// What was true around a change of a key.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+struct Scene {
+    who: Who,
+    by: String,
+    touched: bool,
+    is_exempt: bool,
+    /// Made by a rotation, and never what readers got.
+    is_orphan: bool,
+    forced: bool,
+    unreadable: Option<String>,
+    successor: Result<(), String>,
+    way_out_since: Option<DateTime<Utc>>,
+    /// A rotation replaced it, and nothing happened to it since.
+    is_replaced: bool,
+    /// By the tags.
+    disabled_at: Option<DateTime<Utc>>,
+}
+
+impl Scene {
+    fn of(judge: &Judge, world: &World, event: &KeyEvent) -> Self {
+        let who: Who = (event.account.clone(), event.user.clone());
+        let user = world.accounts.get(&event.account).and_then(|account| account.user(&event.user));
+        let secret = secret_of(world, &event.account, &event.user);
+        let by = event.by.clone().unwrap_or_default();
+        let made = judge.made.contains_key(&event.key);
+        let tag = |name: &str| secret.and_then(|secret| secret.tags.get(name)).map(String::as_str);
+        let is_orphan = made && !secret.is_some_and(|secret| was_readers(secret, &event.key));
+        let current = secret.and_then(current_key);
+        Self {
+            touched: judge.was_touched(&who, event.at),
+            is_exempt: user.is_some_and(|user| judge.is_exempt(user, event.at)),
+            is_orphan,
+            forced: tag(tag::FORCE) == Some("true"),
+            unreadable: judge.unreadable(event, &by),
+            successor: successor(judge, event, current, &tag),
+            way_out_since: way_out_since(&event.key, &tag),
+            is_replaced: tag(tag::PREVIOUS_KEY) == Some(&event.key) && tag(tag::RETIRING).is_none(),
+            disabled_at: tag(tag::DISABLED_AT).and_then(|text| text.parse().ok()),
+            who,
+            by,
+        }
+    }
+
+    fn role(&self) -> &str {
+        if self.by.contains("-rotation/") { "the rotation function" } else { "the sweeper" }
+    }
+}
+
+/// The documented ways for a key to be disabled: a rotation replaced it by one that readers get and that was tested, or
+/// it had to give way as a second key, with the other in use, or none of the two.
+fn successor<'a>(
+    judge: &Judge,
+    event: &KeyEvent,
+    current: Option<&str>,
+    tag: &impl Fn(&str) -> Option<&'a str>,
+) -> Result<(), String> {
+    if current == Some(event.key.as_str()) && tag(tag::ROTATED_AT).is_some() {
+        return Err("readers get this very key".to_owned());
+    }
+    let announced = tag(tag::RETIRING).is_some_and(|text| text.starts_with(&event.key));
+    if tag(tag::PREVIOUS_KEY) != Some(event.key.as_str()) && !announced {
+        return Err("no tag names it as on its way out".to_owned());
+    }
+    let fits = event.others.iter().any(|(id, status, used)| {
+        // The test shows as a use.
+        let tested = judge.made.contains_key(id) && current == Some(id.as_str()) && *used;
+        status == "Active" && (tested || *used || !event.used)
+    });
+    if fits { Ok(()) } else { Err(format!("no successor is known to work: {:?}", event.others)) }
+}
+
+/// When the key's way out began, by the tags.
+fn way_out_since<'a>(key: &str, tag: &impl Fn(&str) -> Option<&'a str>) -> Option<DateTime<Utc>> {
+    let replaced = tag(tag::PREVIOUS_KEY).filter(|previous| *previous == key).and_then(|_| tag(tag::ROTATED_AT));
+    let retiring = tag(tag::RETIRING).and_then(|text| text.strip_prefix(key)?.strip_prefix(' '));
+    let times = [replaced, retiring].into_iter().flatten().filter_map(|text| text.parse().ok());
+    times.max()
+}
+
+impl Judge {
+    fn is_exempt(&self, user: &User, at: DateTime<Utc>) -> bool {
+        let is_in = |group: &String| user.groups.iter().any(|name| name.eq_ignore_ascii_case(group));
+        self.deciding(at).all(|it| is_in(&it.exemption_group))
+    }
+
+    /// The read that this decision rests on and that cannot have succeeded.
+    fn unreadable(&self, event: &KeyEvent, by: &str) -> Option<String> {
+        const OF_BOTH: [&str; 5] =
+            ["GetUser", "ListGroupsForUser", "ListAccessKeys", "DescribeSecret", "GetAccessKeyLastUsed"];
+        const OF_SWEEPER: [&str; 2] = ["GetAccountAuthorizationDetails", "ListSecrets"];
+        let by_rotation = by.contains("-rotation/");
+        let is_needed =
+            |operation: &str| OF_BOTH.contains(&operation) || (!by_rotation && OF_SWEEPER.contains(&operation));
+        let window = self.window(event.at);
+        let hits = |it: &&Unreadable| {
+            is_needed(&it.operation)
+                && it.since < window
+                && event.at < it.until
+                && it.account.as_ref().is_none_or(|account| *account == event.account)
+        };
+        self.unreadable.iter().find(hits).map(|it| it.operation.clone())
+    }
+
+    /// Whether a key was made by a rotation and is there still.
+    pub(super) fn is_made(&self, key: &str) -> bool {
+        self.made.contains_key(key)
+    }
+}

@@ -1,0 +1,555 @@
+//! One shard lives its story: acts at their times, sweeps, the native schedule and events in between, all on one model of
+//! AWS with keywheel's real handlers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::acts::{self, Act};
+use super::cast::{self, Account, Person};
+use super::glance;
+use super::judge::{Judge, Unreadable, Who};
+use super::owners::Owners;
+use super::people;
+use super::rules::Rule;
+use super::story::{Entry, Story, Whom, day_0};
+use super::sweeping::{self, Ended};
+use super::trace::Trace;
+use super::{Counts, Found, calm};
+use crate::error::Error;
+use crate::rehearsal::clock::{Clock, delta};
+use crate::rehearsal::cloud::Cloud;
+use crate::rehearsal::deployment::{Clocks, Deployment, PRIMARY_ACCOUNT};
+use crate::rehearsal::faults::{Fault, FaultHandle, FaultKind, Occurrence};
+use crate::rehearsal::history::Observer;
+use crate::rehearsal::state::AccountState;
+use crate::rehearsal::switches::Switches;
+
+/// The native schedule is asked this often, at most.
+const SCHEDULE_PACE: TimeDelta = TimeDelta::hours(1);
+
+/// A fault and when somebody repairs it.
+struct Planted {
+    until: DateTime<Utc>,
+    kind: &'static str,
+    handle: FaultHandle,
+}
+
+/// A shard that lives.
+pub(super) struct Life {
+    pub(super) cloud: Cloud,
+    pub(super) keywheel: Deployment,
+    pub(super) accounts: Vec<Account>,
+    pub(super) people: Vec<Person>,
+    pub(super) judge: Arc<Mutex<Judge>>,
+    pub(super) trace: Option<Trace>,
+    pub(super) counts: Counts,
+    /// What went wrong for whom in the last sweep of all.
+    pub(super) failures: Vec<Value>,
+    owners: Owners,
+    planted: Vec<Planted>,
+    clocks: Clocks,
+    is_storm: bool,
+    is_down: bool,
+    is_calm: bool,
+    tasks: JoinSet<Ended>,
+    rotations: AbortHandle,
+    /// Secrets marked for deletion, as far as is known.
+    given_up: BTreeSet<String>,
+    schedule_asked: DateTime<Utc>,
+    rng: fastrand::Rng,
+}
+
+/// Lives a story to its end or to its first violation. Needs a runtime with paused time.
+///
+/// # Errors
+/// The first violation.
+pub(super) async fn live(story: &Story, trace: Option<Trace>) -> Result<Counts, Box<Found>> {
+    fastrand::seed(story.seed);
+    let mut life = Life::begin(story, trace).expect("the settings of a story are right");
+    for entry in &story.entries {
+        life.pass_until(entry.at).await;
+        life.step(entry).await;
+        if let Some(found) = life.found() {
+            return Err(Box::new(found));
+        }
+    }
+    Ok(life.end())
+}
+
+impl Life {
+    fn begin(story: &Story, trace: Option<Trace>) -> Result<Self, Error> {
+        let cloud = Cloud::new(Clock::starting_at(day_0()), story.seed);
+        cloud.switch(|switches| {
+            switches.counts_only = trace.is_none();
+            switches.rotation_attempts = 2;
+        });
+        let judge = Arc::new(Mutex::new(Judge::default()));
+        let keywheel = super::deploy(&cloud, &[])?;
+        let observing = Arc::clone(&judge);
+        cloud.observe_keys(Observer::new(move |world, event| {
+            observing.lock().unwrap_or_else(PoisonError::into_inner).observe(world, event);
+        }));
+        cast::make(&keywheel, &story.accounts, &story.people);
+        judge.lock().unwrap_or_else(PoisonError::into_inner).deployed(keywheel.settings(), day_0());
+        let mut tasks = JoinSet::new();
+        let rotations = tasks.spawn_local(sweeping::serve_rotations(cloud.clone()));
+        Ok(Self {
+            owners: Owners::of(&story.people),
+            accounts: story.accounts.clone(),
+            people: story.people.clone(),
+            rng: fastrand::Rng::with_seed(story.seed),
+            cloud,
+            keywheel,
+            judge,
+            trace,
+            counts: Counts::default(),
+            failures: Vec::new(),
+            planted: Vec::new(),
+            clocks: Clocks::default(),
+            is_storm: false,
+            is_down: false,
+            is_calm: false,
+            tasks,
+            rotations,
+            given_up: BTreeSet::new(),
+            schedule_asked: day_0(),
+        })
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.cloud.clock().now()
+    }
+
+    pub(super) fn judge(&self) -> MutexGuard<'_, Judge> {
+        self.judge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn found(&mut self) -> Option<Found> {
+        let (violation, who, at) = self.judge().found.clone()?;
+        let trace = self.trace.take().map(|trace| trace.finished(&self.cloud));
+        Some(Found { violation, who, at, trace, counts: self.end() })
+    }
+
+    fn end(&mut self) -> Counts {
+        self.rotations.abort();
+        let kinds: Vec<(&'static str, u64)> = self.planted.drain(..).map(|it| (it.kind, it.handle.fired())).collect();
+        for (kind, fired) in kinds {
+            self.counts.add_fault(kind, fired);
+        }
+        let judge = self.judge();
+        let checks = judge.checks.clone();
+        let (made, disables, deletes) = (judge.made_count, judge.disabled_count, judge.deleted_count);
+        drop(judge);
+        let calls = self.cloud.call_count() as u64;
+        Counts { made, disables, deletes, calls, checks, ..self.counts.clone() }
+    }
+
+    /// Time passes; the native schedule starts what is due, and faults are repaired.
+    async fn pass_until(&mut self, at: DateTime<Utc>) {
+        while let Some(next) = self.cloud.next_rotation_due().map(|next| next.max(self.schedule_asked + SCHEDULE_PACE))
+            && next < at
+            && !self.is_storm
+        {
+            self.cloud.clock().advance_to(next).await;
+            self.schedule_asked = self.now();
+            self.repair();
+            self.cloud.start_due_rotations();
+            self.counts.steps += 1;
+            self.linger().await;
+            self.settle().await;
+        }
+        self.cloud.clock().advance_to(at).await;
+        self.repair();
+    }
+
+    /// Faults whose time is over go.
+    fn repair(&mut self) {
+        let now = self.now();
+        let (over, planted) = std::mem::take(&mut self.planted).into_iter().partition(|it: &Planted| it.until <= now);
+        self.planted = planted;
+        self.remove(over);
+    }
+
+    fn remove(&mut self, over: Vec<Planted>) {
+        for it in over {
+            self.counts.add_fault(it.kind, it.handle.fired());
+            it.handle.remove();
+        }
+        if self.planted.is_empty() {
+            self.judge().unreadable.clear();
+        }
+    }
+
+    /// Waits for the rotations that were started, for some minutes.
+    async fn linger(&self) {
+        for _ in 0..12 {
+            tokio::task::yield_now().await;
+            let busy = {
+                let world = self.cloud.world();
+                !world.rotations.is_empty() || !world.running.is_empty()
+            };
+            if !busy {
+                return;
+            }
+            self.cloud.clock().advance(Duration::from_secs(15)).await;
+        }
+    }
+
+    async fn step(&mut self, entry: &Entry) {
+        self.counts.steps += 1;
+        let done = match entry.whom {
+            Whom::User(number) => self.act_on(number, &entry.act),
+            Whom::Shard => self.act(&entry.act).await,
+        };
+        if done {
+            *self.counts.acts.entry(entry.act.name()).or_default() += 1;
+        }
+        if let Some(trace) = self.trace.as_mut().filter(|_| done && !matches!(entry.act, Act::Sweep | Act::CalmSweep)) {
+            let whom = match entry.whom {
+                Whom::User(number) => Some(&self.people[number]),
+                Whom::Shard => None,
+            };
+            trace.act(self.cloud.clock().now(), whom, &entry.act);
+        }
+        if !self.is_storm {
+            self.linger().await;
+        }
+        self.settle().await;
+    }
+
+    fn act_on(&mut self, number: usize, act: &Act) -> bool {
+        let person = &self.people[number];
+        let who = (person.account.clone(), person.name.clone());
+        // Before and after: what it changes is judged while it happens.
+        if act.changes_facts() {
+            self.judge().tamper(who.clone(), self.now());
+        }
+        self.judge().touch(who, self.now());
+        let done = people::carry_out(&self.keywheel, person, act);
+        if done {
+            self.note_given_up(false);
+        }
+        done
+    }
+
+    async fn act(&mut self, act: &Act) -> bool {
+        match act {
+            Act::Sweep | Act::CalmSweep => return self.sweep().await,
+            Act::SweeperDown => self.is_down = true,
+            Act::SweeperUp => self.is_down = false,
+            Act::Fault { fault, lasts } => self.plant(fault.clone(), *lasts),
+            Act::StormBegins { most_ms } => {
+                let jitter = FaultKind::Jitter(Duration::from_millis(*most_ms));
+                self.is_storm = true;
+                self.plant(Fault::on("*", "*", jitter).every(), TimeDelta::hours(1));
+                self.cloud.start_due_rotations();
+            }
+            Act::StormEnds => self.is_storm = false,
+            Act::SetClocks(clocks) => self.set_clocks(*clocks),
+            Act::Deploy(settings) => self.deploy(settings),
+            Act::CalmBegins => self.calm_down().await,
+            Act::FollowAdvice => return calm::follow_advice(self),
+            Act::CalmEnds => {
+                calm::judge(self);
+                self.is_calm = false;
+            }
+            other => return self.change_account(other),
+        }
+        true
+    }
+
+    fn change_account(&mut self, act: &Act) -> bool {
+        let (cloud, settings) = (&self.cloud, self.keywheel.settings());
+        match act {
+            Act::RemoveRole { account, rotation } => {
+                let role = if *rotation { settings.rotation_member_role() } else { settings.member_role.clone() };
+                cloud.remove_role(account, &role);
+            }
+            Act::RestoreRoles { account } => {
+                if cloud.has_role(account, &settings.member_role)
+                    && cloud.has_role(account, &settings.rotation_member_role())
+                {
+                    return false;
+                }
+                self.keywheel.prepare_roles(account);
+            }
+            Act::Suspend { account } => cloud.set_account_state(account, AccountState::Suspended),
+            Act::Reopen { account } => {
+                let was_closed = cloud.world().accounts[account].state != AccountState::Active;
+                cloud.set_account_state(account, AccountState::Active);
+                return was_closed;
+            }
+            Act::DeleteGroup { account, readers: true } => match &settings.reader_group {
+                Some(group) => cloud.delete_group(account, group),
+                None => return false,
+            },
+            Act::DeleteGroup { account, readers: false } => {
+                let group = settings.exemption_group.clone();
+                // Whoever was in it is exempt no more.
+                self.touch_all();
+                self.cloud.delete_group(account, &group);
+            }
+            Act::MakeGroups { account } => return self.make_groups(account),
+            Act::Behave(switches) => self.behave(switches),
+            Act::MailDown => cloud.switch(|switches| switches.mail_down = true),
+            Act::MailUp => {
+                let was_down = cloud.world().switches.mail_down;
+                cloud.switch(|switches| switches.mail_down = false);
+                return was_down;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn make_groups(&self, account: &str) -> bool {
+        let settings = self.keywheel.settings();
+        let wanted = settings.reader_group.iter().chain([&settings.exemption_group]);
+        let missing: Vec<&String> = wanted.filter(|group| !self.cloud.has_group(account, group)).collect();
+        for group in &missing {
+            self.cloud.add_group(account, group);
+            if settings.reader_group.as_ref() == Some(group) {
+                self.cloud.allow_reader_group(account, group);
+            }
+        }
+        !missing.is_empty()
+    }
+
+    fn behave(&self, wanted: &Switches) {
+        self.cloud.switch(|switches| {
+            let (counts_only, mail_down) = (switches.counts_only, switches.mail_down);
+            *switches = Switches { counts_only, mail_down, ..wanted.clone() };
+        });
+        let mut judge = self.judge();
+        judge.lag = judge.lag.max(delta(wanted.list_access_keys_lag));
+    }
+
+    fn touch_all(&self) {
+        let now = self.now();
+        for person in &self.people {
+            self.judge().touch((person.account.clone(), person.name.clone()), now);
+        }
+    }
+
+    fn plant(&mut self, fault: Fault, lasts: TimeDelta) {
+        let (now, until) = (self.now(), self.now() + lasts);
+        let mut judge = self.judge();
+        judge.is_slow_until = judge.is_slow_until.max(Some(until));
+        let fails = matches!(fault.kind, FaultKind::AccessDenied | FaultKind::ErrorBefore { .. });
+        if fault.nth == Occurrence::Every && fails {
+            let (operation, account) = (fault.operation.clone(), fault.account.clone());
+            judge.unreadable.push(Unreadable { operation, account, since: now, until });
+        }
+        drop(judge);
+        let kind = fault.kind.name();
+        self.planted.push(Planted { until, kind, handle: self.cloud.faults().inject(fault) });
+    }
+
+    fn set_clocks(&mut self, clocks: Clocks) {
+        self.clocks = clocks;
+        self.keywheel = self.keywheel.with_clocks(clocks);
+        let mut judge = self.judge();
+        judge.skew = judge.skew.max(clocks.sweeper.abs()).max(clocks.rotation.abs());
+    }
+
+    fn deploy(&mut self, settings: &[(&'static str, String)]) {
+        let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let keywheel = super::deploy(&self.cloud, &settings).expect("the settings of a story are right");
+        self.keywheel = keywheel.with_clocks(self.clocks);
+        let now = self.now();
+        self.judge().deployed(self.keywheel.settings(), now);
+    }
+
+    /// Everything is repaired, and people keep away from now on.
+    async fn calm_down(&mut self) {
+        self.is_storm = false;
+        let all = std::mem::take(&mut self.planted);
+        self.remove(all);
+        while self.tasks.len() > 1 {
+            self.cloud.clock().advance(Duration::from_mins(5)).await;
+            self.settle().await;
+        }
+        (self.is_calm, self.is_down, self.clocks) = (true, false, Clocks::default());
+        self.behave(&Switches { rotation_attempts: 2, ..Switches::default() });
+        self.cloud.switch(|switches| switches.mail_down = false);
+        self.deploy(&acts::calm_settings());
+        for Account { id } in self.accounts.clone() {
+            self.cloud.set_account_state(&id, AccountState::Active);
+            self.make_groups(&id);
+            if id != PRIMARY_ACCOUNT {
+                self.keywheel.prepare_roles(&id);
+            }
+        }
+    }
+
+    async fn sweep(&mut self) -> bool {
+        if self.is_down {
+            return false;
+        }
+        let now = self.now();
+        for number in self.owners.work(&self.cloud, &self.people, self.is_calm) {
+            let who = (self.people[number].account.clone(), self.people[number].name.clone());
+            self.judge().touch(who, now);
+        }
+        if self.is_storm {
+            self.tasks.spawn_local(sweeping::invoke(self.keywheel.clone(), json!({}), now));
+            return true;
+        }
+        if self.is_quiet() && self.rng.u32(..25) == 0 {
+            self.compare_with_dry_run().await;
+        }
+        let ended = sweeping::invoke(self.keywheel.clone(), json!({}), now).await;
+        self.after_sweep(&ended);
+        true
+    }
+
+    /// Whether nothing goes on beside what is done now, and nothing fails.
+    pub(super) fn is_quiet(&self) -> bool {
+        let world = self.cloud.world();
+        let busy = !world.rotations.is_empty() || !world.running.is_empty() || world.switches.mail_down;
+        self.planted.is_empty() && !self.is_storm && self.tasks.len() <= 1 && !busy
+    }
+
+    /// A dry run changes nothing, and plans what the sweep after it does.
+    async fn compare_with_dry_run(&mut self) {
+        let before = sweeping::snapshot(&self.cloud);
+        let now = self.now();
+        let dry = sweeping::invoke(self.keywheel.clone(), json!({"dry_run": true}), now).await;
+        let same = before == sweeping::snapshot(&self.cloud);
+        let nobody = Who::default();
+        self.judge().check(Rule::DryRun, &nobody, now, same, || "a dry run changed users or secrets".to_owned());
+        let lists_lag = {
+            let world = self.cloud.world();
+            let switches = &world.switches;
+            !switches.list_secrets_lag.is_zero() || !switches.list_access_keys_lag.is_zero()
+        };
+        let again = sweeping::invoke(self.keywheel.clone(), json!({}), self.now()).await;
+        if let (Ok(dry), Ok(enforced), false) = (&dry.answer, &again.answer, lists_lag) {
+            let (planned, done) = (&dry["plan"], &enforced["plan"]);
+            let differing = sweeping::first_difference(planned, done);
+            let who = differing.as_ref().map(|(who, _)| who.clone()).unwrap_or_default();
+            self.judge().check(Rule::SamePlan, &who, now, differing.is_none(), || {
+                differing.map(|(_, what)| what).unwrap_or_default()
+            });
+        }
+        self.after_sweep(&again);
+    }
+
+    fn after_sweep(&mut self, ended: &Ended) {
+        // What an event leads to changes no key, and its report is nobody's advice.
+        if !ended.is_whole {
+            return;
+        }
+        self.counts.sweeps += 1;
+        self.note_given_up(true);
+        self.take_mails();
+        let now = self.now();
+        let answer = match &ended.answer {
+            Ok(answer) => answer,
+            Err(why) => {
+                if let Some(trace) = &mut self.trace {
+                    trace.sweep_failed(now, why);
+                }
+                return;
+            }
+        };
+        if let Some(trace) = &mut self.trace {
+            trace.sweep(now, answer);
+        }
+        self.failures = answer["failures"].as_array().cloned().unwrap_or_default();
+        // A sweep that began while something failed is not judged by what is true after that.
+        let was_loud = self.judge().is_slow_until.is_some_and(|until| until >= ended.started);
+        if self.is_quiet() && !was_loud && answer["dry_run"] == false {
+            self.judge_good_sweep(ended, answer);
+        }
+    }
+
+    fn judge_good_sweep(&mut self, ended: &Ended, answer: &Value) {
+        let now = self.now();
+        let mut failed = sweeping::failed_users(answer);
+        failed.extend(sweeping::left_alone(&self.cloud, &self.keywheel));
+        let reached = sweeping::reached_accounts(&self.cloud, &self.keywheel, &self.accounts);
+        let users: usize = reached.iter().map(|account| glance::user_count(&self.cloud, account)).sum();
+        let swept = answer["users"].as_u64().unwrap_or_default();
+        let mut judge = self.judge();
+        judge.check(Rule::Isolation, &Who::default(), now, swept >= users as u64, || {
+            format!("{swept} of {users} users were swept")
+        });
+        for account in reached.iter().filter(|account| !sweeping::is_untold(answer, account)) {
+            judge.swept_well(account, ended.started, &failed);
+        }
+    }
+
+    /// Marks for deletion that are new: keywheel gives up no secret of a user who is there.
+    fn note_given_up(&mut self, by_keywheel: bool) {
+        let marked = sweeping::marked_for_deletion(&self.cloud);
+        if marked == self.given_up {
+            return;
+        }
+        let now = self.now();
+        for name in marked.difference(&self.given_up).filter(|_| by_keywheel) {
+            let person = self.people.iter().find(|person| person.secret() == *name);
+            let Some(person) = person else { continue };
+            let there = self.cloud.user(&person.account, &person.name).is_some();
+            let who = (person.account.clone(), person.name.clone());
+            let mut judge = self.judge();
+            let excused = judge.was_touched(&who, now);
+            judge.check(Rule::SecretKept, &who, now, !there || excused, || format!("{name} is marked for deletion"));
+        }
+        self.given_up = marked;
+    }
+
+    fn take_mails(&mut self) {
+        for mail in self.cloud.drain_mails() {
+            self.counts.mails += 1;
+            self.judge().tell(mail.text.as_deref().unwrap_or_default(), mail.at);
+        }
+    }
+
+    /// What has come to its end meanwhile, and what follows from it.
+    async fn settle(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Ok(ended) = ended {
+                self.after_sweep(&ended);
+            }
+        }
+        for event in self.cloud.drain_events() {
+            match event["detail"]["eventName"].as_str() {
+                Some("RotationSucceeded") => self.counts.rotations += 1,
+                Some("RotationFailed") => self.counts.failed_rotations += 1,
+                _ => {}
+            }
+            if let Some(trace) = &mut self.trace {
+                trace.event(self.cloud.clock().now(), &event);
+            }
+            if !self.is_down && sweeping::is_for_sweeper(&event) {
+                let now = self.now();
+                self.counts.events += 1;
+                let invocation = sweeping::invoke(self.keywheel.clone(), event, now);
+                if self.is_storm {
+                    self.tasks.spawn_local(invocation);
+                } else {
+                    let ended = invocation.await;
+                    self.after_sweep(&ended);
+                }
+            }
+        }
+        self.take_mails();
+    }
+}
+
+impl Counts {
+    fn add_fault(&mut self, kind: &'static str, fired: u64) {
+        if fired > 0 {
+            *self.faults.entry(kind).or_default() += fired;
+        }
+    }
+}
+
+/// Counts by name.
+pub(super) type Tally = BTreeMap<&'static str, u64>;

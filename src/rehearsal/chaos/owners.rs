@@ -1,0 +1,98 @@
+//! The owners at work: they use the key that they have, fetch the new one after some days or never, and help themselves
+//! when a key is refused.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use fastrand::Rng;
+
+use super::cast::{Habit, Person, Refused};
+use super::glance::key_of_readers;
+use crate::rehearsal::cloud::Cloud;
+
+/// What one owner knows.
+struct Owner {
+    works_with: Option<String>,
+    /// Since when another key is in the secret.
+    noticed: Option<DateTime<Utc>>,
+    rng: Rng,
+}
+
+/// All owners of a shard, in the order of its people.
+pub(super) struct Owners(Vec<Owner>);
+
+impl Owners {
+    pub(super) fn of(people: &[Person]) -> Self {
+        let owner = |person: &Person| Owner { works_with: None, noticed: None, rng: Rng::with_seed(person.seed) };
+        Self(people.iter().map(owner).collect())
+    }
+
+    /// A day's work. Answers whose key was enabled by hand.
+    ///
+    /// In calm times nobody insists on an old key: who enables it again and again keeps its slot taken, and no rotation
+    /// comes through until the owner gives in. That is meant, and told to the owner every time.
+    pub(super) fn work(&mut self, cloud: &Cloud, people: &[Person], is_calm: bool) -> Vec<usize> {
+        let now = cloud.clock().now();
+        let mut enabled = Vec::new();
+        for (number, (owner, person)) in self.0.iter_mut().zip(people).enumerate() {
+            if owner.work(cloud, person, now, is_calm) {
+                enabled.push(number);
+            }
+        }
+        enabled
+    }
+}
+
+impl Owner {
+    fn work(&mut self, cloud: &Cloud, person: &Person, now: DateTime<Utc>, is_calm: bool) -> bool {
+        // Some days nothing is to be done.
+        if person.habit == Habit::UsesNone || self.rng.u32(..4) == 0 {
+            return false;
+        }
+        let stored = key_of_readers(cloud, person);
+        self.fetch_in_time(person, stored.as_deref(), now);
+        let Some(key) = self.works_with.clone().or_else(|| Self::first_key(cloud, person)) else { return false };
+        if cloud.use_key(&person.account, &person.name, &key, "s3", now).is_ok() {
+            self.works_with = Some(key);
+            return false;
+        }
+        let gives_in = is_calm && person.refused == Refused::Enables;
+        self.refused(cloud, person, &key, stored, if gives_in { Refused::Fetches } else { person.refused })
+    }
+
+    fn fetch_in_time(&mut self, person: &Person, stored: Option<&str>, now: DateTime<Utc>) {
+        let Habit::InstallsAfter { days } = person.habit else { return };
+        if stored.is_none() || stored == self.works_with.as_deref() {
+            self.noticed = None;
+            return;
+        }
+        let noticed = *self.noticed.get_or_insert(now);
+        if now - noticed >= TimeDelta::days(days) {
+            self.works_with = stored.map(str::to_owned);
+        }
+    }
+
+    /// One of the keys that the user has, as the owner wrote it down once.
+    fn first_key(cloud: &Cloud, person: &Person) -> Option<String> {
+        let keys = cloud.user(&person.account, &person.name)?.keys;
+        keys.into_iter().find(|key| key.is_active() && key.last_use.is_some()).map(|key| key.id)
+    }
+
+    fn refused(&mut self, cloud: &Cloud, person: &Person, key: &str, stored: Option<String>, what: Refused) -> bool {
+        match what {
+            Refused::Waits => {}
+            Refused::Fetches => self.works_with = stored,
+            Refused::Enables => {
+                let user = cloud.user(&person.account, &person.name);
+                let there = user.as_ref().and_then(|user| user.key(key));
+                match there {
+                    Some(found) if !found.is_active() => {
+                        cloud.set_key_status(&person.account, &person.name, key, "Active");
+                        return true;
+                    }
+                    Some(_) => {}
+                    None => self.works_with = stored,
+                }
+            }
+        }
+        false
+    }
+}

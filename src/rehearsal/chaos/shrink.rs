@@ -1,0 +1,114 @@
+//! A story that breaks a rule, made short: first one user alone, then with fewer and fewer acts, as long as the same rule
+//! breaks.
+
+use super::story::{Entry, Story, Whom};
+use super::trace::Trace;
+use super::{Found, live_alone};
+
+/// A story is told again until so many steps were taken in all: that takes some ten seconds.
+const MOST_STEPS: u64 = 40_000;
+
+/// A short story, what it breaks, and how it was found.
+pub(super) struct Shrunk {
+    pub(super) entries: usize,
+    pub(super) found: Found,
+    pub(super) runs: usize,
+}
+
+struct Search {
+    letter: char,
+    runs: usize,
+    steps: u64,
+}
+
+impl Search {
+    /// Whether the story breaks the same rule.
+    fn breaks(&mut self, story: &Story) -> Option<Found> {
+        self.runs += 1;
+        match live_alone(story, None) {
+            Ok(counts) => {
+                self.steps += counts.steps;
+                None
+            }
+            Err(found) => {
+                self.steps += found.counts.steps;
+                Some(*found).filter(|found| found.violation.invariant == self.letter)
+            }
+        }
+    }
+
+    fn is_tired(&self) -> bool {
+        self.steps >= MOST_STEPS
+    }
+}
+
+/// Looks for a short story that breaks the same rule as `story` does.
+pub(super) fn shrink(story: &Story, found: &Found) -> Shrunk {
+    let mut search = Search { letter: found.violation.invariant, runs: 0, steps: 0 };
+    let mut best = until(story, found);
+    if let Some(alone) = only(&best, found)
+        && let Some(found) = search.breaks(&alone)
+    {
+        best = until(&alone, &found);
+    }
+    let mut size = best.entries.len().div_ceil(2).max(1);
+    while !search.is_tired() {
+        let (shorter, helped) = pass(&mut search, best, size);
+        best = shorter;
+        if size == 1 && !helped {
+            break;
+        }
+        size = if helped { size } else { size.div_ceil(2) }.min(best.entries.len()).max(1);
+    }
+    let told = live_alone(&best, Some(Trace::default())).err().map_or_else(|| found.clone(), |found| *found);
+    Shrunk { entries: best.entries.len(), found: told, runs: search.runs }
+}
+
+/// Leaves out so many entries at a time, wherever that does no harm.
+fn pass(search: &mut Search, mut best: Story, size: usize) -> (Story, bool) {
+    let mut helped = false;
+    let mut end = best.entries.len();
+    while end > 0 && !search.is_tired() {
+        let start = end.saturating_sub(size);
+        let mut entries: Vec<Entry> = best.entries[..start].to_vec();
+        entries.extend(
+            best.entries[start..]
+                .iter()
+                .enumerate()
+                .filter(|(n, it)| start + n >= end || it.act.is_of_calm())
+                .map(|(_, it)| it.clone()),
+        );
+        if entries.len() == best.entries.len() {
+            end = start;
+            continue;
+        }
+        let shorter = Story { entries, ..best.clone() };
+        if let Some(found) = search.breaks(&shorter) {
+            (best, helped) = (until(&shorter, &found), true);
+            end = start.min(best.entries.len());
+        } else {
+            end = start;
+        }
+    }
+    (best, helped)
+}
+
+/// What comes after the violation is not needed.
+fn until(story: &Story, found: &Found) -> Story {
+    let mut story = story.clone();
+    // Rotations that an act started may run for an hour after it.
+    story.entries.retain(|entry| entry.at <= found.at);
+    story
+}
+
+/// The story of that one user.
+fn only(story: &Story, found: &Found) -> Option<Story> {
+    let (account, name) = &found.who;
+    let number = story.people.iter().position(|person| person.account == *account && person.name == *name)?;
+    let entries = story.entries.iter().filter(|entry| entry.whom == Whom::Shard || entry.whom == Whom::User(number));
+    let entries = entries.cloned().map(|entry| match entry.whom {
+        Whom::User(_) => Entry { whom: Whom::User(0), ..entry },
+        Whom::Shard => entry,
+    });
+    Some(Story { people: vec![story.people[number].clone()], entries: entries.collect(), ..story.clone() })
+}

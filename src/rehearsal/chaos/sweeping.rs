@@ -1,0 +1,119 @@
+//! Invoking the sweeper as Lambda does, and reading what came of it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::cast::Account;
+use super::judge::Who;
+use crate::rehearsal::cloud::Cloud;
+use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
+use crate::rehearsal::state::AccountState;
+use crate::rehearsal::view::{SecretView, UserView};
+
+/// Lambda's longest, which the template gives the sweeper.
+const LIMIT: Duration = Duration::from_mins(15);
+
+/// An invocation that came to its end.
+pub(super) struct Ended {
+    /// All accounts were to be swept.
+    pub(super) is_whole: bool,
+    pub(super) started: DateTime<Utc>,
+    pub(super) answer: Result<Value, String>,
+}
+
+/// Invokes the sweeper; a fault may stop it, and Lambda ends it after its time.
+pub(super) async fn invoke(keywheel: Deployment, event: Value, started: DateTime<Utc>) -> Ended {
+    let cloud = keywheel.cloud().clone();
+    let is_whole = event.get("detail").is_none();
+    let work = cloud.until_stopped(Box::pin(async move { keywheel.sweep(event).await }));
+    let answer = match tokio::time::timeout(LIMIT, work).await {
+        Ok(Ok(Ok(answer))) => Ok(answer),
+        Ok(Ok(Err(error))) => Err(error.to_string()),
+        Ok(Err(stopped)) => Err(stopped.to_string()),
+        Err(_) => Err("the function's time was over".to_owned()),
+    };
+    Ended { is_whole, started, answer }
+}
+
+/// Runs rotations for ever.
+pub(super) async fn serve_rotations(cloud: Cloud) -> Ended {
+    let started = cloud.clock().now();
+    cloud.serve_rotations().await;
+    Ended { is_whole: false, started, answer: Err("nothing more to rotate".to_owned()) }
+}
+
+/// Whether the template's rules let this event pass.
+pub(super) fn is_for_sweeper(event: &Value) -> bool {
+    let kind = event["detail"]["eventName"].as_str().or_else(|| event["detail"]["labelUpdated"].as_str());
+    matches!(kind, Some("RotationFailed" | "RotationAbandoned" | "AWSCURRENT"))
+}
+
+/// All that a dry run must leave as it is.
+pub(super) fn snapshot(cloud: &Cloud) -> (Vec<UserView>, Vec<SecretView>) {
+    let users = cloud.account_ids().iter().flat_map(|account| cloud.users(account)).collect();
+    (users, cloud.secrets())
+}
+
+fn whose(entry: &Value) -> Who {
+    let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+    (text("account"), text("user"))
+}
+
+/// The first entry in which two plans differ.
+pub(super) fn first_difference(planned: &Value, done: &Value) -> Option<(Who, String)> {
+    let (planned, done) = (planned.as_array()?, done.as_array()?);
+    let longest = planned.len().max(done.len());
+    let place = (0..longest).find(|n| planned.get(*n) != done.get(*n))?;
+    let entry = planned.get(place).or(done.get(place))?;
+    let show = |entry: Option<&Value>| entry.map_or_else(|| "nothing".to_owned(), Value::to_string);
+    Some((whose(entry), format!("planned {}, done {}", show(planned.get(place)), show(done.get(place)))))
+}
+
+/// The users for whom something went wrong.
+pub(super) fn failed_users(answer: &Value) -> BTreeSet<Who> {
+    let failures = answer["failures"].as_array().into_iter().flatten();
+    failures.filter(|failure| failure["user"].is_string()).map(whose).collect()
+}
+
+/// The users who are told nothing about their keys: exempt, or without an active key.
+pub(super) fn left_alone(cloud: &Cloud, keywheel: &Deployment) -> Vec<Who> {
+    let exempt = &keywheel.settings().exemption_group;
+    let world = cloud.world();
+    let of_account = world.accounts.values().flat_map(|account| account.users.values().map(|user| (&account.id, user)));
+    let alone = of_account.filter(|(_, user)| {
+        user.groups.iter().any(|group| group.eq_ignore_ascii_case(exempt))
+            || !user.keys.iter().any(|key| key.status == "Active")
+    });
+    alone.map(|(account, user)| (account.clone(), user.name.clone())).collect()
+}
+
+/// Whether mails about an account may not have gone out, or the account was not looked at.
+pub(super) fn is_untold(answer: &Value, account: &str) -> bool {
+    let is_its =
+        |failure: &&Value| failure["user"].is_null() && (failure["account"] == account || failure["account"].is_null());
+    let mut failures = answer["failures"].as_array().into_iter().flatten().filter(is_its);
+    failures.any(|failure| matches!(failure["action"].as_str(), Some("mail" | "sweep" | "inventory")))
+}
+
+/// The accounts that a sweep can reach.
+pub(super) fn reached_accounts(cloud: &Cloud, keywheel: &Deployment, accounts: &[Account]) -> Vec<String> {
+    let world = cloud.world();
+    let is_reached = |id: &str| {
+        let account = &world.accounts[id];
+        let has_role = id == PRIMARY_ACCOUNT || account.roles.contains_key(&keywheel.settings().member_role);
+        account.state == AccountState::Active && has_role
+    };
+    accounts.iter().map(|account| account.id.clone()).filter(|id| is_reached(id)).collect()
+}
+
+/// The names of the secrets that are marked for deletion.
+pub(super) fn marked_for_deletion(cloud: &Cloud) -> BTreeSet<String> {
+    let now = cloud.clock().now();
+    let mut world = cloud.world();
+    world.purge_secrets(now);
+    let secrets = &world.accounts[PRIMARY_ACCOUNT].secrets;
+    secrets.values().filter(|secret| secret.deletion_date.is_some()).map(|secret| secret.name.clone()).collect()
+}

@@ -1,0 +1,36 @@
+//! What a person with all rights does to secrets, without a client: the same operations, not logged as calls and never
+//! hit by faults.
+
+use serde_json::Value;
+
+use super::answer::Reply;
+use super::cloud::Cloud;
+use super::dispatch::Exchange;
+use super::request::Members;
+use super::secretsmanager;
+use super::signature::{Caller, Kind};
+
+const ROLE: &str = "operator";
+
+impl Cloud {
+    /// Carries out an operation of Secrets Manager in that account.
+    ///
+    /// # Errors
+    /// The service's refusal, in its words.
+    pub fn operate(&self, account: &str, operation: &str, input: Value) -> Result<Value, String> {
+        let mut world = self.world();
+        let caller = Caller {
+            account: account.to_owned(),
+            arn: format!("arn:{}:sts::{account}:assumed-role/{ROLE}/person", world.partition),
+            user_id: format!("AROAOPERATOROPERATOR:{ROLE}"),
+            kind: Kind::Role { name: ROLE.to_owned() },
+        };
+        let now = self.clock().now();
+        let mut exchange = Exchange { world: &mut world, caller: &caller, now, resource: "*".to_owned() };
+        match secretsmanager::handle(&mut exchange, operation, &Members::of_value(input)) {
+            Ok(Reply::Json(answer)) => Ok(answer),
+            Ok(_) => Ok(Value::Null),
+            Err(refusal) => Err(format!("{}: {}", refusal.code, refusal.message)),
+        }
+    }
+}

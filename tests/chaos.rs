@@ -1,0 +1,30 @@
+//! A short randomized run, as `keywheel rehearse --chaos` makes them: people interfere, AWS fails, and all rules hold.
+
+use std::io::Write as _;
+
+use keywheel::rehearsal::chaos::{RULES, Script, run};
+
+#[test]
+fn whatever_happens_the_rules_hold() {
+    let script = Script { seed: 2026, days: 120, users: 50, shard: None };
+    let outcome = run(&script).expect("the system gives a runtime");
+    let (counts, faults) = (&outcome.counts, outcome.counts.faults.values().sum::<u64>());
+    let _ = writeln!(
+        std::io::stderr(),
+        "chaos: seed {}, {} users × {} days: {} steps, {} calls, {faults} faults, {} violations",
+        script.seed,
+        script.users,
+        script.days,
+        counts.steps,
+        counts.calls,
+        outcome.violations
+    );
+    if let Some(broken) = outcome.broken {
+        panic!("{}\n({}) {}", broken.trace, broken.violation.invariant, broken.violation.what);
+    }
+    // A run that checks nothing would pass, too.
+    for (letter, words) in RULES {
+        assert!(counts.checks.get(&letter).is_some_and(|checks| *checks > 0), "({letter}) {words}: never checked");
+    }
+    assert!(faults > 100 && counts.rotations > 50 && counts.deletes > 20, "{counts:?}");
+}
