@@ -6,7 +6,7 @@ use keywheel::rehearsal::chaos::{RULES, Script, run};
 
 #[test]
 fn whatever_happens_the_rules_hold() {
-    let script = Script { seed: 2026, days: 120, users: 50, shard: None };
+    let script = Script { seed: 2031, days: 150, users: 50, shard: None };
     let outcome = run(&script).expect("the system gives a runtime");
     let (counts, faults) = (&outcome.counts, outcome.counts.faults.values().sum::<u64>());
     let _ = writeln!(

@@ -255,7 +255,7 @@ impl Judge {
             format!("{} is the last active key", what())
         });
         let unreadable = scene.unreadable.clone();
-        self.check(Rule::Unknown, who, at, unreadable.is_none() || excused, || {
+        self.check(Rule::Unknown, who, at, unreadable.is_none() || excused || scene.forced, || {
             format!("{} while {} fails", what(), unreadable.unwrap_or_default())
         });
         self.check(Rule::Successor, who, at, excused || scene.forced || scene.successor.is_ok(), || {
@@ -284,7 +284,7 @@ impl Judge {
         self.check(Rule::DisabledFirst, who, at, inactive, || format!("{} while {}", what(), event.status_before));
         let excused = scene.touched || scene.is_orphan;
         let unreadable = scene.unreadable.clone();
-        // By order, an inactive key gives way whatever its use: it takes nothing from anybody.
+        // An order for an incident holds whatever the use of the key that has to give way.
         self.check(Rule::Unknown, who, at, unreadable.is_none() || excused || scene.forced, || {
             format!("{} while {} fails", what(), unreadable.unwrap_or_default())
         });

@@ -72,7 +72,9 @@ impl Hand<'_> {
                 return self.put(&value.to_string());
             }
             #[cfg(test)]
-            Act::Sabotage => super::tests::delete_as_keywheel(cloud, account, name, &pick(user, 0, |_| true)?),
+            Act::Sabotage => {
+                super::tests::delete_as_keywheel(cloud, account, name, &pick(user, 0, |key| key.is_active())?)
+            }
             _ => return None,
         }
         Some(())
