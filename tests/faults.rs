@@ -232,9 +232,13 @@ fn many_deleted_users_do_not_keep_the_sweeper_beyond_its_time() {
     rehearse(async {
         let stage = Stage::with(&[("MAX_CONCURRENCY", "1")]);
         let names: Vec<String> = (0..60).map(|n| format!("user-{n:02}")).collect();
-        names.iter().for_each(|name| drop(stage.add_user(name, &[10])));
+        for name in &names {
+            stage.add_user(name, &[10]);
+        }
         stage.live().await;
-        names.iter().for_each(|name| stage.cloud.delete_user(MEMBER, name));
+        for name in &names {
+            stage.cloud.delete_user(MEMBER, name);
+        }
         for (service, operation) in [("iam", "GetUser"), ("secretsmanager", "DescribeSecret")] {
             let slow = FaultKind::Latency(Duration::from_secs(9));
             stage.cloud.faults().inject(Fault::on(service, operation, slow).every());

@@ -78,7 +78,7 @@ fn a_report_that_is_not_understood_is_refused_by_line_and_column() {
         vec![HEADER, &key(USED), ROOT_LINE, &key(USED)],
         vec![HEADER, "\"bot"],
         vec![HEADER, "\"bot\"x"],
-        vec![HEADER, "b\"ot"],
+        vec![HEADER, "b\"x"],
     ]
     .iter()
     .map(|lines| read(lines).expect_err("refused"))

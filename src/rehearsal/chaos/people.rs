@@ -73,7 +73,7 @@ impl Hand<'_> {
             }
             #[cfg(test)]
             Act::Sabotage => {
-                super::tests::delete_as_keywheel(cloud, account, name, &pick(user, 0, |key| key.is_active())?)
+                super::tests::delete_as_keywheel(cloud, account, name, &pick(user, 0, KeyView::is_active)?);
             }
             _ => return None,
         }
