@@ -10,6 +10,7 @@ use crate::rehearsal::clock::Clock;
 use crate::rehearsal::cloud::Cloud;
 use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
 use crate::rehearsal::history::{KeyChange, Observer};
+use crate::rehearsal::leaks::Leaks;
 use crate::rehearsal::paused_runtime;
 use crate::settings::Settings;
 
@@ -59,6 +60,14 @@ fn the_same_seed_tells_and_lives_the_same_story() {
     assert!(once.0 == again.0, "the same acts");
     assert_eq!(once.1, again.1, "the same counts");
     assert_ne!(once.0, other.0);
+}
+
+#[test]
+fn no_line_and_no_answer_of_a_random_life_shows_a_secret() {
+    let leaks = Leaks::watch();
+    live_alone(&story_of(&script(10, 150), 0), None).unwrap_or_else(|found| panic!("{found:?}"));
+    assert_eq!(leaks.found(), []);
+    assert!(leaks.lines() > 100 && leaks.texts() > 10, "{} lines, {} texts", leaks.lines(), leaks.texts());
 }
 
 /// A model with one user and a judge that watches it.
