@@ -3,6 +3,8 @@
 //! Every value is read before any error is reported, and all errors are reported together: a wrong configuration
 //! never runs, and is never discovered one variable at a time.
 
+mod notices;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,6 +12,8 @@ use chrono::TimeDelta;
 
 use crate::keys::{AccountId, EmailAddress, is_arn_word};
 use crate::redact;
+
+pub use notices::NoticeSettings;
 
 /// Role names hold 64 characters; the rotation function's roles add `-rotation`.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
@@ -58,6 +62,8 @@ pub struct Settings {
     pub sender: Option<EmailAddress>,
     /// `RECIPIENT_EMAIL`: who gets the notices of accounts without an address of their own.
     pub recipient: Option<EmailAddress>,
+    /// Who else is told, in whose name, and how often.
+    pub notices: NoticeSettings,
     /// `ROTATION_PERIOD`, `INSTALLATION_GRACE_PERIOD`, `RECOVERY_GRACE_PERIOD`, `PENDING_ACTION_WARN_PERIOD`.
     pub periods: Periods,
     /// `IAM_EXEMPTION_GROUP`: members of this group, in any account, are left alone.
@@ -101,6 +107,7 @@ impl Settings {
         read.check_function_account(rotation_function_arn.as_deref(), primary_account.as_ref());
         let sender: Option<EmailAddress> = read.optional("SENDER_EMAIL", "an address, local@domain.tld");
         read.check_sender_domain(sender.as_ref());
+        let recipient: Option<EmailAddress> = read.optional("RECIPIENT_EMAIL", "an address, local@domain.tld");
         let settings = Self {
             dry_run: read.flag("DRY_RUN_FLAG", true),
             // Stands in where the setting is wrong, in which case this value is dropped below.
@@ -111,7 +118,8 @@ impl Settings {
                 "o- and 10 to 32 lower-case letters and digits",
             ),
             sender,
-            recipient: read.optional("RECIPIENT_EMAIL", "an address, local@domain.tld"),
+            notices: NoticeSettings::read(&mut read, recipient.as_ref()),
+            recipient,
             periods: read.periods(),
             exemption_group: read.name("IAM_EXEMPTION_GROUP", "ASAIAMExemptionsGroup", 128),
             member_role: read.name("IAM_ASSUMED_ROLE_NAME", DEFAULT_MEMBER_ROLE, MAX_ROLE_NAME_LENGTH),

@@ -59,6 +59,15 @@ fn each_setting_out_of_range_is_refused_by_name() {
         ("SENDER_EMAIL", "no address"),
         ("RECIPIENT_EMAIL", "a@b"),
         ("SES_DOMAIN", "no domain"),
+        ("REPLY_TO_EMAIL", "nobody"),
+        ("RECIPIENT_EMAIL_IN_COPY", "true"),
+        ("RECIPIENT_EMAIL_IN_COPY", "often"),
+        ("NOTICE_CONTACT", "two\nlines"),
+        ("SES_CONFIGURATION_SET", "a set"),
+        ("NOTICE_TOPIC_ARN", "arn:aws:sns:us-east-1:999988887777:notices.fifo"),
+        ("NOTICE_TOPIC_ARN", "notices"),
+        ("NOTICE_REPEAT_PERIOD", "-1"),
+        ("AUDIT_NOTICE_PERIOD", "0"),
         ("ROTATION_PERIOD", "1001"),
         ("ROTATION_PERIOD", "ninety"),
         ("ROTATION_PERIOD", "20"),
@@ -119,7 +128,7 @@ fn variable() -> impl Strategy<Value = &'static str> {
     prop::sample::select(VARIABLES.to_vec())
 }
 
-const VARIABLES: [&str; 22] = [
+const VARIABLES: [&str; 29] = [
     "DRY_RUN_FLAG",
     "PRIMARY_ACCOUNT_ID",
     "AWS_ORG_ID",
@@ -142,6 +151,13 @@ const VARIABLES: [&str; 22] = [
     "READER_GROUP",
     "MAX_CONCURRENCY",
     "ORG_LIST_ROLE_ARN",
+    "REPLY_TO_EMAIL",
+    "NOTICE_CONTACT",
+    "RECIPIENT_EMAIL_IN_COPY",
+    "SES_CONFIGURATION_SET",
+    "NOTICE_TOPIC_ARN",
+    "NOTICE_REPEAT_PERIOD",
+    "AUDIT_NOTICE_PERIOD",
 ];
 
 /// What the settings hold for a variable, as text; `None` for nothing.
@@ -169,6 +185,13 @@ fn held(settings: &Settings, variable: &str) -> Option<String> {
         "READER_GROUP" => settings.reader_group.clone(),
         "MAX_CONCURRENCY" => Some(settings.max_concurrency.to_string()),
         "ORG_LIST_ROLE_ARN" => settings.org_list_role_arn.clone(),
+        "REPLY_TO_EMAIL" => settings.notices.reply_to.as_ref().map(ToString::to_string),
+        "NOTICE_CONTACT" => settings.notices.contact.clone(),
+        "RECIPIENT_EMAIL_IN_COPY" => Some(settings.notices.recipient_in_copy.to_string()),
+        "SES_CONFIGURATION_SET" => settings.notices.configuration_set.clone(),
+        "NOTICE_TOPIC_ARN" => settings.notices.topic_arn.clone(),
+        "NOTICE_REPEAT_PERIOD" => days(settings.notices.repeat_after.unwrap_or_default()),
+        "AUDIT_NOTICE_PERIOD" => Some(settings.notices.audit_every_days.to_string()),
         other => panic!("{other} is held nowhere"),
     }
 }
