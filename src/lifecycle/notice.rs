@@ -87,6 +87,11 @@ pub enum NoticeKind {
         /// When.
         at: DateTime<Utc>,
     },
+    /// The old key will be deleted within a day: the last moment to enable it again.
+    LastCall {
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// The old key was deleted.
     Deleted,
     /// A second key has to give way to a rotation that comes due.
@@ -120,6 +125,7 @@ impl NoticeKind {
             Self::DisableAhead { .. } => "disable-ahead",
             Self::Disabled { .. } => "disabled",
             Self::DeleteAhead { .. } => "delete-ahead",
+            Self::LastCall { .. } => "last-call",
             Self::Deleted => "deleted",
             Self::Retiring { .. } => "retiring",
             Self::Reactivated { .. } => "reactivated",
@@ -132,7 +138,11 @@ impl NoticeKind {
     pub fn is_warning(&self) -> bool {
         matches!(
             self,
-            Self::RotationAhead { .. } | Self::DisableAhead { .. } | Self::DeleteAhead { .. } | Self::Retiring { .. }
+            Self::RotationAhead { .. }
+                | Self::DisableAhead { .. }
+                | Self::DeleteAhead { .. }
+                | Self::LastCall { .. }
+                | Self::Retiring { .. }
         )
     }
 
@@ -167,6 +177,7 @@ impl fmt::Display for NoticeKind {
                 write!(f, "is disabled and will be deleted on {}", delete_at.date_naive())
             }
             Self::DeleteAhead { at } => write!(f, "will be deleted on {}", at.date_naive()),
+            Self::LastCall { at } => write!(f, "will be deleted within a day, on {}", at.date_naive()),
             Self::Deleted => f.write_str("is deleted"),
             Self::Retiring { disable_at: Some(at), .. } => {
                 write!(f, "has to give way and will be disabled on {}", at.date_naive())

@@ -72,6 +72,7 @@ pub(super) fn kinds() -> Vec<(&'static str, NoticeKind)> {
         ("disabled", NoticeKind::Disabled { delete_at: at, last_use: None }),
         ("disabled_in_use", NoticeKind::Disabled { delete_at: at, last_use: Some(last_use) }),
         ("delete_ahead", NoticeKind::DeleteAhead { at }),
+        ("last_call", NoticeKind::LastCall { at: time("2026-11-23T08:00:00Z") }),
         ("deleted", NoticeKind::Deleted),
         ("retiring", NoticeKind::Retiring { disable_at: Some(at), delete_at: time("2026-12-12T09:00:00Z") }),
         ("retiring_inactive", NoticeKind::Retiring { disable_at: None, delete_at: at }),

@@ -62,7 +62,7 @@ pub(super) fn steps(notice: &Notice, mode: Mode, periods: &Periods, exemption_gr
             about.enable(&format!("If something stopped working, enable the key again before {}.", day(*delete_at))),
             about.fetch("Then replace it by the user's current key."),
         ],
-        NoticeKind::DeleteAhead { .. } => vec![
+        NoticeKind::DeleteAhead { .. } | NoticeKind::LastCall { .. } => vec![
             about.enable("A deleted key cannot be brought back. If something needs it, enable it before that."),
             about.fetch("Then replace it by the user's current key."),
         ],

@@ -71,7 +71,9 @@ impl Happening {
             NoticeKind::Disabled { .. } => Self::DisabledNow,
             NoticeKind::Deleted => Self::DeletedNow,
             NoticeKind::DisableAhead { .. } | NoticeKind::Retiring { disable_at: Some(_), .. } => Self::WillBeDisabled,
-            NoticeKind::DeleteAhead { .. } | NoticeKind::Retiring { disable_at: None, .. } => Self::WillBeDeleted,
+            NoticeKind::DeleteAhead { .. }
+            | NoticeKind::LastCall { .. }
+            | NoticeKind::Retiring { disable_at: None, .. } => Self::WillBeDeleted,
             NoticeKind::RotationAhead { .. } => Self::WillBeRotated,
             NoticeKind::Reactivated { .. } => Self::EnabledAgain,
             NoticeKind::ScheduleCancelled(_) => Self::Cancelled,

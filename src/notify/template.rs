@@ -236,6 +236,7 @@ fn sample_kinds() -> Vec<NoticeKind> {
         NoticeKind::DisableAhead { at, last_use: Some(last_use.clone()) },
         NoticeKind::Disabled { delete_at: at, last_use: Some(last_use) },
         NoticeKind::DeleteAhead { at },
+        NoticeKind::LastCall { at },
         NoticeKind::Deleted,
         NoticeKind::Retiring { disable_at: Some(at), delete_at: at },
         NoticeKind::Reactivated { disable_at: at },

@@ -31,7 +31,8 @@ impl Tone {
         match kind {
             NoticeKind::RotationUnfinished { .. }
             | NoticeKind::RotationFailed { .. }
-            | NoticeKind::StillInUse { .. } => Self::Alert,
+            | NoticeKind::StillInUse { .. }
+            | NoticeKind::LastCall { .. } => Self::Alert,
             NoticeKind::DisableAhead { last_use: Some(_), .. } | NoticeKind::Disabled { last_use: Some(_), .. } => {
                 Self::Alert
             }
@@ -71,9 +72,10 @@ impl Tone {
 /// The next date in the key's life that the notice tells of.
 pub(super) fn coming(kind: &NoticeKind) -> Option<DateTime<Utc>> {
     match kind {
-        NoticeKind::RotationAhead { at } | NoticeKind::DisableAhead { at, .. } | NoticeKind::DeleteAhead { at } => {
-            Some(*at)
-        }
+        NoticeKind::RotationAhead { at }
+        | NoticeKind::DisableAhead { at, .. }
+        | NoticeKind::DeleteAhead { at }
+        | NoticeKind::LastCall { at } => Some(*at),
         NoticeKind::StillInUse { disable_at, .. } | NoticeKind::Reactivated { disable_at } => Some(*disable_at),
         NoticeKind::Disabled { delete_at, .. } => Some(*delete_at),
         NoticeKind::Rotated { disable_at, .. } => *disable_at,
@@ -109,6 +111,7 @@ pub(super) fn headline(kind: &NoticeKind, mode: Mode) -> String {
             format!("{done} on {}", day(*delete_at))
         }
         NoticeKind::DeleteAhead { at } => format!("{will} be deleted on {}", day(*at)),
+        NoticeKind::LastCall { at } => format!("{will} be deleted within a day, on {}", day(*at)),
         NoticeKind::Deleted => either("was deleted", "would be deleted now"),
         NoticeKind::Retiring { disable_at: Some(at), .. } => {
             format!("has to give way and {will} be disabled on {}", day(*at))
@@ -175,7 +178,7 @@ pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
                 None => grace.to_owned(),
             }
         }
-        NoticeKind::DeleteAhead { .. } => {
+        NoticeKind::DeleteAhead { .. } | NoticeKind::LastCall { .. } => {
             format!("It is disabled, and a disabled key is kept for {}.", days(periods.recovery_grace))
         }
         NoticeKind::Deleted => format!("It was disabled for at least {}.", days(periods.recovery_grace)),

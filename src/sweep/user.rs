@@ -202,6 +202,7 @@ fn follow_from(kind: &NoticeKind) -> &'static [&'static str] {
         | NoticeKind::Rotated { .. }
         | NoticeKind::StillInUse { .. }
         | NoticeKind::DeleteAhead { .. }
+        | NoticeKind::LastCall { .. }
         | NoticeKind::SecretDeleted => &[],
     }
 }
