@@ -35,7 +35,7 @@ pub enum Function {
     Sweeper,
 }
 
-/// The four periods of a key's life.
+/// The periods of a key's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Periods {
     /// From a key's creation to its rotation. Whole days, 1–1000.
@@ -46,6 +46,8 @@ pub struct Periods {
     pub recovery_grace: TimeDelta,
     /// How long before an action its owner is told. Whole days.
     pub warn: TimeDelta,
+    /// `NOTICE_REPEAT_PERIOD`: after how long a trouble that lasts is told again; `None` (0 days) tells it once.
+    pub repeat: Option<TimeDelta>,
 }
 
 /// All settings, checked.
@@ -64,7 +66,8 @@ pub struct Settings {
     pub recipient: Option<EmailAddress>,
     /// Who else is told, in whose name, and how often.
     pub notices: NoticeSettings,
-    /// `ROTATION_PERIOD`, `INSTALLATION_GRACE_PERIOD`, `RECOVERY_GRACE_PERIOD`, `PENDING_ACTION_WARN_PERIOD`.
+    /// `ROTATION_PERIOD`, `INSTALLATION_GRACE_PERIOD`, `RECOVERY_GRACE_PERIOD`, `PENDING_ACTION_WARN_PERIOD`,
+    /// `NOTICE_REPEAT_PERIOD`.
     pub periods: Periods,
     /// `IAM_EXEMPTION_GROUP`: members of this group, in any account, are left alone.
     pub exemption_group: String,
@@ -303,6 +306,7 @@ impl Reader<'_> {
         let installation = self.number("INSTALLATION_GRACE_PERIOD", 10, GRACE_DAYS);
         let recovery = self.number("RECOVERY_GRACE_PERIOD", 10, GRACE_DAYS);
         let warn = self.number("PENDING_ACTION_WARN_PERIOD", 7, GRACE_DAYS);
+        let repeat = self.number("NOTICE_REPEAT_PERIOD", 7, GRACE_DAYS);
         if rotation <= installation + recovery {
             // Otherwise the old key still holds the second slot when the next rotation needs it.
             let allowed = format!(
@@ -319,6 +323,7 @@ impl Reader<'_> {
             installation_grace: TimeDelta::days(installation),
             recovery_grace: TimeDelta::days(recovery),
             warn: TimeDelta::days(warn),
+            repeat: Some(TimeDelta::days(repeat)).filter(|period| *period > TimeDelta::zero()),
         }
     }
 

@@ -5,14 +5,15 @@
 //! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/managing-secrets_tagging.html>
 
 mod intent;
+mod notified;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::keys::{AccessKeyId, KeyUse, VersionId};
 pub use intent::{CREATE_KEY_WITHIN, Intent};
+pub use notified::Notified;
 
 /// The names of the tags.
 pub mod tag {
@@ -35,6 +36,8 @@ pub mod tag {
     pub const INTENT: &str = "keywheel:intent";
     /// What owners were told: `<key>=<phase>.<phase> <key>=<phase>`.
     pub const NOTIFIED: &str = "keywheel:notified";
+    /// There is something to tell of that a sweep held back for the digest: `<time>`.
+    pub const UNTOLD: &str = "keywheel:untold";
     /// `true`: the next rotation may retire the other key at once.
     pub const FORCE: &str = "keywheel:force";
 }
@@ -72,89 +75,6 @@ pub struct MalformedTag {
     expected: &'static str,
 }
 
-/// What was told about each key, by phase.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Notified(BTreeMap<AccessKeyId, BTreeSet<String>>);
-
-impl Notified {
-    fn read(text: &str) -> Self {
-        let mut told = Self::default();
-        for entry in text.split(' ') {
-            // An entry that cannot be read is dropped: at worst something is told twice.
-            let Some((key, phases)) = entry.split_once('=') else { continue };
-            let Ok(key) = key.parse() else { continue };
-            told.0.insert(key, phases.split('.').filter(|phase| !phase.is_empty()).map(str::to_owned).collect());
-        }
-        told
-    }
-
-    /// Whether that was told about that key.
-    pub fn contains(&self, key: &AccessKeyId, phase: &str) -> bool {
-        self.0.get(key).is_some_and(|phases| phases.contains(phase))
-    }
-
-    /// The keys that something was told about.
-    pub fn keys(&self) -> impl Iterator<Item = &AccessKeyId> {
-        self.0.keys()
-    }
-
-    /// What was told of keys that are gone, where their owners were told that they will be deleted and not that they are.
-    #[must_use]
-    pub fn owed(&self, is_there: impl Fn(&AccessKeyId) -> bool) -> Self {
-        let owes = |phases: &BTreeSet<String>| {
-            !phases.contains("deleted") && (phases.contains("disabled") || phases.contains("delete-ahead"))
-        };
-        let owed = self.0.iter().filter(|(key, phases)| !is_there(key) && owes(phases));
-        Self(owed.map(|(key, phases)| (key.clone(), phases.clone())).collect())
-    }
-
-    /// Remembers that it was told.
-    pub fn insert(&mut self, key: &AccessKeyId, phase: &str) {
-        self.0.entry(key.clone()).or_default().insert(phase.to_owned());
-    }
-
-    /// Forgets that it was told.
-    pub fn remove(&mut self, key: &AccessKeyId, phase: &str) {
-        if let Some(phases) = self.0.get_mut(key) {
-            phases.remove(phase);
-        }
-    }
-
-    /// Forgets that it was told about that key or, without one, about any: to all or to one audience of it.
-    pub fn forget_phase(&mut self, key: Option<&AccessKeyId>, phase: &str) {
-        let is_other = |told: &String| told.split('@').next() != Some(phase);
-        for (_, phases) in self.0.iter_mut().filter(|(told_of, _)| key.is_none_or(|key| key == *told_of)) {
-            phases.retain(is_other);
-        }
-        self.0.retain(|_, phases| !phases.is_empty());
-    }
-
-    /// Forgets all about a key: what comes for it is news again.
-    pub fn forget(&mut self, key: &AccessKeyId) {
-        self.0.remove(key);
-    }
-
-    /// The tag's value; what does not fit is forgotten, and at worst told twice.
-    pub fn to_tag(&self) -> String {
-        let mut kept = self.0.clone();
-        loop {
-            let mut text = String::new();
-            for (key, phases) in &kept {
-                let gap = if text.is_empty() { "" } else { " " };
-                let phases = phases.iter().map(String::as_str).collect::<Vec<_>>().join(".");
-                write!(text, "{gap}{key}={phases}").expect("writing to a string does not fail");
-            }
-            if text.len() <= MAX_TAG_VALUE_LENGTH {
-                return text;
-            }
-            let Some(largest) = kept.values_mut().max_by_key(|phases| phases.len()) else { return String::new() };
-            if largest.pop_first().is_none() {
-                kept.pop_first();
-            }
-        }
-    }
-}
-
 /// All facts that the tags hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
@@ -176,6 +96,8 @@ pub struct State {
     pub intent: Option<Intent>,
     /// What was told.
     pub notified: Notified,
+    /// There is something to tell that was left to a digest.
+    pub untold: bool,
     /// The next rotation may retire the other key at once.
     pub force: bool,
     /// Tags that cannot be read. While there are any, nothing destructive is done.
@@ -199,6 +121,7 @@ impl State {
                 Some(Retiring { key: key.parse().ok()?, since: parse_time(since)? })
             }),
             intent: read.parse(tag::INTENT, "a version id, a time and, perhaps, an access key id", Intent::read),
+            untold: tags.contains_key(tag::UNTOLD),
             notified: tags.get(tag::NOTIFIED).map(|text| Notified::read(text)).unwrap_or_default(),
             force: read.flag(tag::FORCE, "true", "true (or no tag)"),
             malformed: Vec::new(),
@@ -356,38 +279,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_told_fits_into_a_tag_and_is_read_back(
-            told in prop::collection::vec((0usize..6, "[a-z]{2,6}(-[a-z]{2,6})?"), 0..40),
-        ) {
-            let mut notified = Notified::default();
-            for (n, phase) in &told {
-                notified.insert(&key(*n), phase);
-            }
-            let text = notified.to_tag();
-            prop_assert!(text.len() <= MAX_TAG_VALUE_LENGTH);
-            prop_assert!(text.chars().all(|c| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c)));
-            let read = Notified::read(&text);
-            for (key, phases) in &read.0 {
-                for phase in phases {
-                    prop_assert!(notified.contains(key, phase));
-                }
-            }
-        }
-
-        #[test]
-        fn nothing_that_was_told_is_forgotten_while_there_is_room(
-            told in prop::collection::btree_set((0usize..3, prop::sample::select(PHASES.to_vec())), 0..9),
-        ) {
-            let mut notified = Notified::default();
-            for (n, phase) in &told {
-                notified.insert(&key(*n), phase);
-            }
-            let whole: usize = notified.0.values().map(|phases| 22 + phases.iter().map(|phase| phase.len() + 1).sum::<usize>()).sum();
-            prop_assume!(whole <= MAX_TAG_VALUE_LENGTH);
-            prop_assert_eq!(Notified::read(&notified.to_tag()), notified);
-        }
-
-        #[test]
         fn every_fact_survives_the_way_through_the_tags(
             version in "[a-z0-9-]{32,64}", keys in ("[A-Z0-9]{16,128}", "[A-Z0-9]{16,40}", "[A-Z0-9]{16,40}"),
             times in prop::array::uniform4(0i64..250_000_000_000), flags in (any::<bool>(), any::<bool>()),
@@ -420,6 +311,7 @@ mod tests {
                 retiring: Some(Retiring { key: retiring, since }),
                 intent: Some(intent),
                 notified: Notified::default(),
+                untold: false,
                 force: flags.1,
                 malformed: Vec::new(),
             };
@@ -444,15 +336,7 @@ mod tests {
             }
         }
 
-        #[test]
-        fn no_tag_of_what_was_told_makes_the_reader_panic(value in any::<String>()) {
-            let read = Notified::read(&value);
-            prop_assert!(read.to_tag().len() <= MAX_TAG_VALUE_LENGTH);
-        }
     }
-
-    const PHASES: [&str; 6] =
-        ["rotated", "rotation-ahead", "disable-ahead", "disabled@owner", "disabled@account", "delete-ahead"];
 
     /// All tags but `keywheel:notified`, of which what cannot be read is told again.
     const ALL: [&str; 9] = [

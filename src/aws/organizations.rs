@@ -23,8 +23,10 @@ pub struct ListedAccount {
     pub id: AccountId,
     /// Its name; empty if Organizations gives none.
     pub name: String,
-    /// The address that it was made with, if that is one.
+    /// Its address, if that is one.
     pub email: Option<EmailAddress>,
+    /// What stands there as its address, where that is none.
+    pub malformed_email: Option<String>,
     /// Whether it can be worked on.
     pub usability: Usability,
 }
@@ -36,6 +38,15 @@ pub struct AccountPage {
     pub accounts: Vec<ListedAccount>,
     /// Where the next page starts; `None` at the end of the list and only there.
     pub next_token: Option<String>,
+}
+
+/// An address as Organizations has it: as one that mail can be sent to, or as the text that is none.
+pub(crate) fn read_email(text: Option<String>) -> (Option<EmailAddress>, Option<String>) {
+    match text.filter(|text| !text.is_empty()).map(|text| text.parse().map_err(|_| text)) {
+        None => (None, None),
+        Some(Ok(address)) => (Some(address), None),
+        Some(Err(text)) => (None, Some(text)),
+    }
 }
 
 /// The organization that the account is in.

@@ -102,6 +102,14 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     /// Any page's failure: a part of the secrets is not an answer.
     async fn of_account(&self, account: &AccountId) -> Result<Vec<SecretDescription>, Failure>;
 
+    /// All secrets of keywheel's that carry a tag of that name, over all pages, without those scheduled for deletion. The
+    /// list lags behind writes by up to five minutes.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
+    ///
+    /// # Errors
+    /// Any page's failure: a part of the secrets is not an answer.
+    async fn with_tag(&self, name: &str) -> Result<Vec<SecretDescription>, Failure>;
+
     /// The value of one version at one stage; `None` if that version has no value (yet) or does not exist.
     ///
     /// # Errors

@@ -253,6 +253,7 @@ impl Action {
             Self::RecordDisabled { key } => {
                 notified.forget_phase(Some(key), "disabled");
                 notified.forget_phase(Some(key), "delete-ahead");
+                notified.forget_phase(Some(key), "last-call");
             }
             // It was told of an earlier time without a schedule.
             Self::CancelSchedule(_) | Self::Repair(Drift::Schedule) | Self::Rotate { configure: true, .. } => {

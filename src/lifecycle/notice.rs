@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action::CancelReason;
 use crate::keys::{AccessKeyId, KeyUse, UserRef};
-use crate::state::format_time;
+use crate::state::{Notified, format_time};
 
 /// Something to tell the owner and the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +132,34 @@ impl NoticeKind {
             Self::ScheduleCancelled(_) => "cancelled",
             Self::SecretDeleted => "secret-deleted",
         }
+    }
+
+    /// Whether it tells of a trouble that lasts until somebody does something: it is told again from time to time.
+    pub fn lasts(&self) -> bool {
+        matches!(self, Self::RotationUnfinished { .. } | Self::RotationFailed { .. } | Self::StillInUse { .. })
+    }
+
+    /// Whether it is told apart from all others of a run, and at once: something was changed that its reader may have to
+    /// act upon, or does not work.
+    pub fn is_urgent(&self) -> bool {
+        matches!(self, Self::Rotated { .. } | Self::RotationFailed { .. } | Self::Disabled { last_use: Some(_), .. })
+    }
+
+    /// Whether it was told about that key and is not to be told again yet.
+    pub fn is_told(
+        &self,
+        key: &AccessKeyId,
+        notified: &Notified,
+        repeat: Option<TimeDelta>,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let is_told = |phase| match repeat.filter(|_| self.lasts()) {
+            Some(period) => notified.was_told_after(key, phase, now - period),
+            None => notified.contains(key, phase),
+        };
+        // Both tell of the same trouble, and an event says more of it than a sweep sees.
+        let said_better = matches!(self, Self::RotationUnfinished { .. }).then_some("failed");
+        is_told(self.phase()) || said_better.is_some_and(is_told)
     }
 
     /// Whether it tells of something that is still to come.

@@ -19,6 +19,9 @@ use crate::state::{State, was_enabled_since};
 /// Use within this time of the rotation is the owner on the way to the new key, and no news.
 const USE_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(3);
 
+/// One of the runs of a daily schedule falls into it and leaves time to act, although none comes at the second.
+const LAST_CALL_BEFORE: TimeDelta = TimeDelta::hours(25);
+
 pub(super) fn lead_out(planner: &mut Planner<'_>) {
     for key in gone_keys(planner) {
         settle_gone_key(planner, &key);
@@ -233,9 +236,15 @@ impl<'a> Outgoing<'a> {
         } else {
             planner.tell(&self.key.id, NoticeKind::Disabled { delete_at, last_use });
         }
-        if planner.now >= delete_at - planner.periods.warn {
-            planner.tell(&self.key.id, NoticeKind::DeleteAhead { at: delete_at });
+        if planner.now < delete_at - planner.periods.warn {
+            return;
         }
+        let kind = if planner.now >= delete_at - LAST_CALL_BEFORE {
+            NoticeKind::LastCall { at: delete_at }
+        } else {
+            NoticeKind::DeleteAhead { at: delete_at }
+        };
+        planner.tell(&self.key.id, kind);
     }
 
     fn returned(&self) -> Option<&'a AccessKeyId> {

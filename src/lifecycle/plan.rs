@@ -8,7 +8,7 @@ use super::notice::{Notice, NoticeKind};
 use super::{outgoing, second_key};
 use crate::keys::{AccessKeyId, LastUse, MAX_KEYS_PER_USER, UserRef, VersionId};
 use crate::settings::Periods;
-use crate::state::{Notified, State, format_time, tag};
+use crate::state::{State, format_time, tag};
 
 /// A rotation that was due for this long and is still not finished does not finish by itself.
 const UNFINISHED_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(1);
@@ -405,16 +405,16 @@ impl<'a> Planner<'a> {
         self.plan.problems.push(Problem { action, error });
     }
 
-    /// Plans a notice, unless it was told before.
+    /// Plans a notice, unless it was told before and is not to be told again yet.
     pub(super) fn tell(&mut self, key: &AccessKeyId, kind: NoticeKind) {
-        if !self.was_told(key, kind.phase()) {
+        let notified = self.secret().map(|secret| &secret.state.notified);
+        if !notified.is_some_and(|notified| kind.is_told(key, notified, self.periods.repeat, self.now)) {
             self.tell_again(key, kind);
         }
     }
 
     pub(super) fn was_told(&self, key: &AccessKeyId, phase: &str) -> bool {
-        let nothing_told = Notified::default();
-        self.secret().map_or(&nothing_told, |secret| &secret.state.notified).contains(key, phase)
+        self.secret().is_some_and(|secret| secret.state.notified.contains(key, phase))
     }
 
     /// Plans a notice, whatever was told before.

@@ -9,10 +9,9 @@ use futures_util::stream::{self, StreamExt};
 use super::dispatch::{Dispatch, Envelope};
 use super::message::{Message, compose};
 use super::phrases::counted;
-use super::{Addressed, Delivery, MailFailure, Mode, Templates};
+use super::{Addressed, Delivery, MailFailure, Mode, Telling, Templates};
 use crate::aws::{Aws, Failure, FailureKind, OutgoingMail};
 use crate::keys::EmailAddress;
-use crate::settings::Settings;
 
 /// Messages under way at the same time. How many SES takes in a second differs by account, one in the sandbox: what is
 /// too much is throttled, and waited out.
@@ -27,20 +26,15 @@ const WAITS_WHEN_THROTTLED: [Duration; 3] = [Duration::from_secs(1), Duration::f
 ///
 /// An owner tag with several addresses counts as told once one of them took the message: otherwise a single dead
 /// address would have the others mailed on every run. The failure of the other one is reported.
-pub async fn deliver(
-    aws: &Aws,
-    settings: &Settings,
-    templates: &Templates,
-    mode: Mode,
-    addressed: &[Addressed<'_>],
-) -> Delivery {
-    let dispatch = Dispatch::of(mode, addressed, settings.recipient.as_ref());
+pub async fn deliver(aws: &Aws, telling: &Telling<'_>, templates: &Templates, addressed: &[Addressed<'_>]) -> Delivery {
+    let Telling { mode, settings, .. } = *telling;
+    let dispatch = Dispatch::of(telling, addressed);
     let Some(sender) = settings.sender.as_ref() else {
         let failures = match dispatch.due() {
             0 => Vec::new(),
             due => vec![general(format!("{} not mailed: SENDER_EMAIL is not set", counted(due, "notice")))],
         };
-        return Delivery { told: dispatch.settle(&[]), mails: 0, failures };
+        return Delivery { told: dispatch.settle(&[], &[]), mails: 0, failures };
     };
     let post = Post { aws, templates, mode, sender, halted: OnceLock::new() };
     // Collected, since a closure that is kept while waiting would keep this function from being `Send`.
@@ -62,7 +56,7 @@ fn conclude(mut dispatch: Dispatch<'_>, outcomes: Vec<Outcome>, halted: Option<S
         Outcome::Sent | Outcome::Halted => None,
     }));
     let mails = was_sent.iter().filter(|was_sent| **was_sent).count();
-    Delivery { told: dispatch.settle(&was_sent), mails, failures }
+    Delivery { told: dispatch.settle(&was_sent, &[]), mails, failures }
 }
 
 fn general(error: String) -> MailFailure {
@@ -172,6 +166,7 @@ mod tests {
     use crate::lifecycle::Notice;
     use crate::notify::fixtures::{contact, key, notice, now, rotation_ahead, settings, templates, user};
     use crate::notify::{AccountContact, Audience, Told};
+    use crate::settings::Settings;
     use crate::state::Notified;
 
     /// How SES answers a message: by its recipient and the number of the attempt, `None` for success.
@@ -265,9 +260,10 @@ mod tests {
             let addressed: Vec<Addressed<'_>> =
                 notices.iter().map(|notice| Addressed { notice, account, notified: &notified }).collect();
             let templates = templates();
+            let telling = Telling { mode, now: now(), settings };
             // Boxed as what executors take that move tasks between threads.
             let delivery: Pin<Box<dyn Future<Output = Delivery> + Send + '_>> =
-                Box::pin(deliver(&self.aws, settings, &templates, mode, &addressed));
+                Box::pin(deliver(&self.aws, &telling, &templates, &addressed));
             delivery.await
         }
 

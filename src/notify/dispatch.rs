@@ -1,27 +1,33 @@
-//! Notices → one message per recipient, and back: what was sent → who was told. Pure.
+//! Notices → messages, and back: what was sent → who was told. Pure.
+//!
+//! One recipient gets at most two messages of a run: one of what is urgent, whose subject is not lost among other
+//! things, and one digest of the rest. Of a dry run, in which nothing happened, there is the digest alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
 
 use super::message::{MAX_ROWS, sort};
 use super::phrases::{counted, one_line};
 use super::recipients::{Recipients, mailbox};
-use super::{Addressed, Audience, MailFailure, Mode, Told, is_due, marks};
+use super::{Addressed, Audience, MailFailure, Mode, Telling, Told, marks};
 use crate::keys::{AccountId, EmailAddress, UserName};
 
-/// Longest part of an owner tag that a report repeats, in characters.
+/// Longest part of an owner tag or an address that a report repeats, in characters.
 const MAX_TAG_EXCERPT_LENGTH: usize = 100;
 
 /// All messages of a run.
 #[derive(Debug)]
 pub(super) struct Dispatch<'a> {
-    /// One per recipient, in the order of their addresses.
+    /// What is urgent first, and in the order of the addresses.
     pub(super) envelopes: Vec<Envelope<'a>>,
     /// What cannot be sent to anybody.
     pub(super) failures: Vec<MailFailure>,
+    addressed: &'a [Addressed<'a>],
     standings: Vec<Standing>,
 }
 
-/// What goes to one recipient.
+/// One message.
 #[derive(Debug)]
 pub(super) struct Envelope<'a> {
     /// Who gets it.
@@ -49,18 +55,21 @@ struct Standing {
 }
 
 impl<'a> Dispatch<'a> {
-    /// Finds who is to be told what. `fallback` gets the notices of accounts that have no address.
-    pub(super) fn of(mode: Mode, addressed: &'a [Addressed<'a>], fallback: Option<&EmailAddress>) -> Self {
-        let mut envelopes: BTreeMap<String, Envelope<'a>> = BTreeMap::new();
+    /// Finds who is to be told what.
+    pub(super) fn of(telling: &Telling<'_>, addressed: &'a [Addressed<'a>]) -> Self {
+        let mut envelopes: BTreeMap<(bool, String), Envelope<'a>> = BTreeMap::new();
         let mut refused = Refused::default();
         let mut standings = Vec::with_capacity(addressed.len());
         for (position, item) in addressed.iter().enumerate() {
-            let recipients = Recipients::of(item.account, item.notice.owner.as_deref(), fallback);
-            let standing = Standing::of(mode, item, &recipients);
+            let recipients = Recipients::of(item.account, item.notice.owner.as_deref(), telling.settings);
+            let standing = Standing::of(telling, item, &recipients);
             refused.add(item, &recipients, &standing);
+            let is_urgent = telling.mode == Mode::Enforced && item.notice.kind.is_urgent();
             for audience in standing.untold() {
                 for address in recipients.addresses(audience) {
-                    let envelope = envelopes.entry(mailbox(address)).or_insert_with(|| Envelope::to(address));
+                    let envelope = envelopes
+                        .entry((!is_urgent, mailbox(address)))
+                        .or_insert_with(|| Envelope { to: address.clone(), entries: Vec::new() });
                     envelope.add(position, audience, item);
                 }
             }
@@ -70,7 +79,7 @@ impl<'a> Dispatch<'a> {
         for envelope in &mut envelopes {
             sort(&mut envelope.entries, |entry| entry.addressed);
         }
-        Self { envelopes, failures: refused.into_failures(), standings }
+        Self { envelopes, failures: refused.into_failures(), addressed, standings }
     }
 
     /// How many notices somebody is still to be told of.
@@ -78,8 +87,19 @@ impl<'a> Dispatch<'a> {
         self.standings.iter().filter(|standing| standing.is_due()).count()
     }
 
-    /// Who was told of each notice, once it is known which envelopes were sent.
-    pub(super) fn settle(mut self, was_sent: &[bool]) -> Vec<Told> {
+    /// The notices that the topic is still to get, by their positions.
+    pub(super) fn for_topic(&self) -> Vec<(usize, &'a Addressed<'a>)> {
+        let is_for_topic = |standing: &Standing| standing.untold().any(|audience| audience == Audience::Topic);
+        let standings = self.standings.iter().enumerate().filter(|(_, standing)| is_for_topic(standing));
+        standings.map(|(position, _)| (position, &self.addressed[position])).collect()
+    }
+
+    /// Who was told of each notice, once it is known which envelopes were sent, and the notices at which positions the
+    /// topic took.
+    pub(super) fn settle(mut self, was_sent: &[bool], was_published: &[usize]) -> Vec<Told> {
+        for position in was_published {
+            self.standings[*position].told.insert(Audience::Topic);
+        }
         for (envelope, _) in self.envelopes.iter().zip(was_sent).filter(|(_, was_sent)| **was_sent) {
             // What a message only counts was not told: the next run's message describes it.
             for entry in envelope.entries.iter().take(MAX_ROWS) {
@@ -91,10 +111,6 @@ impl<'a> Dispatch<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    fn to(address: &EmailAddress) -> Self {
-        Self { to: address.clone(), entries: Vec::new() }
-    }
-
     /// Notices come one after the other, so one that is here already is the last.
     fn add(&mut self, position: usize, audience: Audience, addressed: &'a Addressed<'a>) {
         match self.entries.last_mut().filter(|entry| entry.position == position) {
@@ -123,12 +139,18 @@ impl<'a> Envelope<'a> {
 }
 
 impl Standing {
-    fn of(mode: Mode, item: &Addressed<'_>, recipients: &Recipients) -> Self {
-        let audiences = recipients.audiences();
+    fn of(telling: &Telling<'_>, item: &Addressed<'_>, recipients: &Recipients) -> Self {
+        let Telling { mode, now, settings } = telling;
+        let mut audiences = recipients.audiences();
+        audiences.extend(settings.notices.topic_arn.as_ref().map(|_| Audience::Topic));
         let told = audiences.iter().copied();
+        let kind = &item.notice.kind;
         Self {
-            is_for_this_mode: mode == Mode::DryRun || !item.notice.kind.is_for_dry_run_only(),
-            was_told_fully: !is_due(item.notice, item.notified),
+            is_for_this_mode: match mode {
+                Mode::DryRun => is_audit_day(*now, settings.notices.audit_every_days),
+                Mode::Enforced => !kind.is_for_dry_run_only(),
+            },
+            was_told_fully: kind.is_told(&item.notice.key, item.notified, settings.periods.repeat, *now),
             told: told.filter(|audience| marks::was_told(item.notice, item.notified, *audience)).collect(),
             audiences,
         }
@@ -158,9 +180,15 @@ impl Standing {
     }
 }
 
+/// A dry run writes nothing down, so that its messages repeat by the calendar.
+fn is_audit_day(now: DateTime<Utc>, every_days: i64) -> bool {
+    (now.timestamp().div_euclid(86_400)) % every_days.max(1) == 0
+}
+
 /// What nobody can be told, each thing reported once.
 #[derive(Default)]
 struct Refused {
+    malformed_accounts: BTreeMap<AccountId, String>,
     malformed: BTreeSet<(AccountId, UserName, String)>,
     unreachable: BTreeMap<AccountId, usize>,
 }
@@ -172,6 +200,10 @@ impl Refused {
             return;
         }
         let user = &item.notice.user;
+        if let Some(malformed) = &item.account.malformed_email {
+            let excerpt = one_line(malformed, MAX_TAG_EXCERPT_LENGTH);
+            self.malformed_accounts.insert(item.account.id.clone(), excerpt);
+        }
         for part in &recipients.malformed {
             let excerpt = one_line(part, MAX_TAG_EXCERPT_LENGTH);
             self.malformed.insert((user.account.clone(), user.name.clone(), excerpt));
@@ -199,7 +231,15 @@ impl Refused {
             account: Some(account),
             user: None,
         });
-        malformed.chain(unreachable).collect()
+        let malformed_accounts = self.malformed_accounts.into_iter().map(|(account, text)| MailFailure {
+            error: format!(
+                "the address of account {account} in the organization is `{text}`, which is no e-mail address: RECIPIENT_EMAIL \
+                 is told in its place; correct the address with `aws account start-primary-email-update`"
+            ),
+            account: Some(account),
+            user: None,
+        });
+        malformed_accounts.chain(malformed).chain(unreachable).collect()
     }
 }
 
@@ -207,12 +247,20 @@ impl Refused {
 mod tests {
     use super::*;
     use crate::lifecycle::{Notice, NoticeKind};
-    use crate::notify::fixtures::{contact, email, key, notice, rotation_ahead, user};
+    use crate::notify::fixtures::{contact, key, notice, now, rotation_ahead, settings, time, user};
     use crate::notify::{AccountContact, remember};
     use crate::state::Notified;
 
     fn owned(name: &str, owner: Option<&str>) -> Notice {
         Notice { user: user(name), owner: owner.map(str::to_owned), ..notice(rotation_ahead()) }
+    }
+
+    fn dispatch_of<'a>(addressed: &'a [Addressed<'a>]) -> Dispatch<'a> {
+        dispatch_as(&[], Mode::Enforced, addressed)
+    }
+
+    fn dispatch_as<'a>(given: &[(&str, &str)], mode: Mode, addressed: &'a [Addressed<'a>]) -> Dispatch<'a> {
+        Dispatch::of(&Telling { mode, now: now(), settings: &settings(given) }, addressed)
     }
 
     fn address<'a>(account: &'a AccountContact, notified: &'a Notified, notices: &'a [Notice]) -> Vec<Addressed<'a>> {
@@ -236,7 +284,7 @@ mod tests {
         let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
         let notices = [owned("a", Some("jo@example.com")), owned("b", None), owned("c", Some("JO@example.com"))];
         let addressed = address(&account, &notified, &notices);
-        let dispatch = Dispatch::of(Mode::Enforced, &addressed, None);
+        let dispatch = dispatch_of(&addressed);
         assert_eq!(
             letters(&dispatch),
             [letter("jo@example.com", &["a", "c"]), letter("prod@example.com", &["a", "b", "c"])]
@@ -249,9 +297,9 @@ mod tests {
         let (account, notified) = (contact("prod", Some("ops@example.com")), Notified::default());
         let notices = [owned("a", Some("Ops@Example.com")), owned("b", Some("ops@example.com"))];
         let addressed = address(&account, &notified, &notices);
-        let dispatch = Dispatch::of(Mode::Enforced, &addressed, None);
+        let dispatch = dispatch_of(&addressed);
         assert_eq!(letters(&dispatch), [letter("ops@example.com", &["a", "b"])]);
-        assert_eq!(dispatch.settle(&[true]), [Told::Fully, Told::Fully]);
+        assert_eq!(dispatch.settle(&[true], &[]), [Told::Fully, Told::Fully]);
     }
 
     #[test]
@@ -263,8 +311,7 @@ mod tests {
             Addressed { notice: &notices[0], account: &one, notified: &notified },
             Addressed { notice: &notices[1], account: &two, notified: &notified },
         ];
-        let fallback = email("security@example.com");
-        let dispatch = Dispatch::of(Mode::Enforced, &addressed, Some(&fallback));
+        let dispatch = dispatch_as(&[("RECIPIENT_EMAIL", "security@example.com")], Mode::Enforced, &addressed);
         assert_eq!(letters(&dispatch), [letter("security@example.com", &["a", "b"])]);
     }
 
@@ -281,11 +328,11 @@ mod tests {
         ] {
             let before = notified.clone();
             let addressed = address(&account, &before, &notices);
-            let told = Dispatch::of(Mode::Enforced, &addressed, None).settle(&was_sent);
+            let told = dispatch_of(&addressed).settle(&was_sent, &[]);
             assert_eq!(told, std::slice::from_ref(&expected));
-            remember(&mut notified, &notices[0], &told[0]);
+            remember(&mut notified, &notices[0], &told[0], now());
             let next = address(&account, &notified, &notices);
-            assert_eq!(letters(&Dispatch::of(Mode::Enforced, &next, None)), next_letters);
+            assert_eq!(letters(&dispatch_of(&next)), next_letters);
         }
         assert_eq!(notified.to_tag(), format!("{}=rotate-ahead", key(1)));
     }
@@ -295,11 +342,11 @@ mod tests {
         let account = contact("prod", Some("prod@example.com"));
         let notices = [owned("a", None)];
         let mut notified = Notified::default();
-        remember(&mut notified, &notices[0], &Told::Partly(vec![Audience::Account]));
+        remember(&mut notified, &notices[0], &Told::Partly(vec![Audience::Account]), now());
         let addressed = address(&account, &notified, &notices);
-        let dispatch = Dispatch::of(Mode::Enforced, &addressed, None);
+        let dispatch = dispatch_of(&addressed);
         assert!(dispatch.due() == 0 && dispatch.envelopes.is_empty());
-        assert_eq!(dispatch.settle(&[]), [Told::Fully]);
+        assert_eq!(dispatch.settle(&[], &[]), [Told::Fully]);
     }
 
     #[test]
@@ -308,7 +355,7 @@ mod tests {
         let second = Notice { key: key(2), ..owned("a", Some("Jane\u{7} jo@example.com")) };
         let notices = [owned("a", Some("Jane\u{7} jo@example.com")), second, owned("b", Some("nobody"))];
         let addressed = address(&account, &notified, &notices);
-        let dispatch = Dispatch::of(Mode::Enforced, &addressed, None);
+        let dispatch = dispatch_of(&addressed);
         let reported: Vec<_> = dispatch.failures.iter().map(|failure| failure.error.as_str()).collect();
         assert_eq!(
             reported,
@@ -322,12 +369,12 @@ mod tests {
         assert_eq!(dispatch.failures[0].user.as_ref().map(ToString::to_string).as_deref(), Some("a"));
         let all = [letter("jo@example.com", &["a", "a"]), letter("prod@example.com", &["a", "a", "b"])];
         assert_eq!(letters(&dispatch), all);
-        assert_eq!(dispatch.settle(&[true, true]), [Told::Fully, Told::Fully, Told::Fully]);
+        assert_eq!(dispatch.settle(&[true, true], &[]), [Told::Fully, Told::Fully, Told::Fully]);
 
         let mut told_before = Notified::default();
-        remember(&mut told_before, &notices[2], &Told::Fully);
+        remember(&mut told_before, &notices[2], &Told::Fully, now());
         let addressed = address(&account, &told_before, &notices[2..]);
-        let dispatch = Dispatch::of(Mode::Enforced, &addressed, None);
+        let dispatch = dispatch_of(&addressed);
         assert_eq!((dispatch.failures.len(), dispatch.envelopes.len()), (1, 0), "the tag is still to be corrected");
     }
 
@@ -336,34 +383,124 @@ mod tests {
         let (account, notified) = (contact("prod", None), Notified::default());
         let notices = [owned("a", None), owned("b", None), owned("c", Some("jo@example.com"))];
         let addressed = address(&account, &notified, &notices);
-        let dispatch = Dispatch::of(Mode::Enforced, &addressed, None);
+        let dispatch = dispatch_of(&addressed);
         let [failure] = &dispatch.failures[..] else { panic!("{:?}", dispatch.failures) };
         assert_eq!(failure.account.as_ref(), Some(&account.id));
         assert!(failure.error.starts_with("2 notices of account 111122223333 not mailed"), "{}", failure.error);
-        assert_eq!(dispatch.settle(&[true]), [Told::Not, Told::Not, Told::Fully]);
+        assert_eq!(dispatch.settle(&[true], &[]), [Told::Not, Told::Not, Told::Fully]);
     }
 
     #[test]
     fn what_is_for_dry_runs_only_is_left_out_of_others() {
         let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
-        let due = NoticeKind::RotationDue { since: crate::notify::fixtures::now() };
+        let due = NoticeKind::RotationDue { since: now() };
         let notices = [Notice { owner: Some("nobody".to_owned()), ..notice(due) }];
         let addressed = address(&account, &notified, &notices);
-        let enforced = Dispatch::of(Mode::Enforced, &addressed, None);
+        let enforced = dispatch_of(&addressed);
         assert!(enforced.due() == 0 && enforced.envelopes.is_empty() && enforced.failures.is_empty());
-        assert_eq!(enforced.settle(&[]), [Told::Not]);
-        assert_eq!(letters(&Dispatch::of(Mode::DryRun, &addressed, None)), [letter("prod@example.com", &["ci-bot"])]);
+        assert_eq!(enforced.settle(&[], &[]), [Told::Not]);
+        assert_eq!(letters(&dispatch_as(&[], Mode::DryRun, &addressed)), [letter("prod@example.com", &["ci-bot"])]);
+    }
+
+    #[test]
+    fn what_is_urgent_comes_in_a_message_of_its_own_and_first() {
+        let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
+        let at = time("2026-12-02T09:00:00Z");
+        let kinds = [
+            rotation_ahead(),
+            NoticeKind::Rotated { old_key: None, disable_at: None },
+            NoticeKind::RotationFailed { reason: String::new() },
+            NoticeKind::Disabled { delete_at: at, last_use: None },
+            NoticeKind::Deleted,
+        ];
+        let names = ["a", "b", "c", "d", "e"];
+        let notices: Vec<Notice> = kinds
+            .into_iter()
+            .zip(names)
+            .map(|(kind, name)| Notice { kind, ..owned(name, Some("jo@example.com")) })
+            .collect();
+        let addressed = address(&account, &notified, &notices);
+        let enforced = dispatch_of(&addressed);
+        let urgent = &["c", "b"][..];
+        let digest = &["e", "d", "a"][..];
+        assert_eq!(
+            letters(&enforced),
+            [
+                letter("jo@example.com", urgent),
+                letter("prod@example.com", urgent),
+                letter("jo@example.com", digest),
+                letter("prod@example.com", digest)
+            ]
+        );
+        let told = enforced.settle(&[true, true, false, true], &[]);
+        let account_only = Told::Partly(vec![Audience::Account]);
+        assert_eq!(told, [account_only.clone(), Told::Fully, Told::Fully, account_only.clone(), account_only]);
+        assert_eq!(dispatch_as(&[], Mode::DryRun, &addressed).envelopes.len(), 2, "nothing happened that is urgent");
+    }
+
+    #[test]
+    fn the_topic_and_the_mailboxes_do_not_wait_for_one_another() {
+        let topic = ("NOTICE_TOPIC_ARN", "arn:aws:sns:us-east-1:999988887777:notices");
+        let account = contact("prod", Some("prod@example.com"));
+        let notices = [owned("a", None)];
+        let mut notified = Notified::default();
+        let positions = |dispatch: &Dispatch<'_>| dispatch.for_topic().iter().map(|(at, _)| *at).collect::<Vec<_>>();
+        for (was_sent, was_published, expected) in
+            [(&[false][..], &[0][..], Told::Partly(vec![Audience::Topic])), (&[true], &[], Told::Fully)]
+        {
+            let before = notified.clone();
+            let addressed = address(&account, &before, &notices);
+            let dispatch = dispatch_as(&[topic], Mode::Enforced, &addressed);
+            assert_eq!(positions(&dispatch), was_published.to_vec(), "what it has is not published again");
+            let told = dispatch.settle(was_sent, was_published);
+            assert_eq!(told, std::slice::from_ref(&expected));
+            remember(&mut notified, &notices[0], &told[0], now());
+        }
+        let nobody = contact("prod", None);
+        let untold = Notified::default();
+        let addressed = address(&nobody, &untold, &notices);
+        let dispatch = dispatch_as(&[topic], Mode::Enforced, &addressed);
+        assert!(dispatch.failures.is_empty() && dispatch.settle(&[], &[0]) == [Told::Fully], "the topic is somebody");
+    }
+
+    #[test]
+    fn a_dry_run_is_mailed_on_the_days_that_the_settings_say() {
+        let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
+        let notices = [owned("a", None)];
+        let addressed = address(&account, &notified, &notices);
+        let settings = settings(&[("AUDIT_NOTICE_PERIOD", "7")]);
+        let mails = |days| {
+            let now = now() + chrono::TimeDelta::days(days);
+            Dispatch::of(&Telling { mode: Mode::DryRun, now, settings: &settings }, &addressed).envelopes.len()
+        };
+        assert_eq!((0..14).map(mails).sum::<usize>(), 2);
+        let now = now();
+        let enforced = Dispatch::of(&Telling { mode: Mode::Enforced, now, settings: &settings }, &addressed);
+        assert_eq!(enforced.envelopes.len(), 1, "what is true is told on any day");
+    }
+
+    #[test]
+    fn an_account_whose_address_is_none_is_told_through_the_recipient_and_reported() {
+        let account =
+            AccountContact { malformed_email: Some("prod at example\r\n".to_owned()), ..contact("prod", None) };
+        let notified = Notified::default();
+        let notices = [owned("a", None), owned("b", None)];
+        let addressed = address(&account, &notified, &notices);
+        let dispatch = dispatch_as(&[("RECIPIENT_EMAIL", "security@example.com")], Mode::Enforced, &addressed);
+        assert_eq!(letters(&dispatch), [letter("security@example.com", &["a", "b"])]);
+        let [failure] = &dispatch.failures[..] else { panic!("{:?}", dispatch.failures) };
+        assert!(failure.error.contains("`prod at example`") && failure.account.as_ref() == Some(&account.id));
     }
 
     #[test]
     fn what_a_message_has_no_room_for_stays_due() {
         let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
         let ahead = (0..MAX_ROWS).map(|n| Notice { key: key(n), ..notice(rotation_ahead()) });
-        let urgent = notice(NoticeKind::RotationFailed { reason: String::new() });
-        let notices: Vec<Notice> = ahead.chain([urgent]).collect();
+        let first = notice(NoticeKind::LastCall { at: now() });
+        let notices: Vec<Notice> = ahead.chain([first]).collect();
         let addressed = address(&account, &notified, &notices);
-        let told = Dispatch::of(Mode::Enforced, &addressed, None).settle(&[true]);
-        assert_eq!(told[MAX_ROWS], Told::Fully, "the urgent one is in the message");
+        let told = dispatch_of(&addressed).settle(&[true], &[]);
+        assert_eq!(told[MAX_ROWS], Told::Fully, "the most urgent one is in the message");
         assert_eq!(told[MAX_ROWS - 1], Told::Not, "the last of the others is not");
         assert_eq!(told.iter().filter(|told| **told == Told::Fully).count(), MAX_ROWS);
     }
@@ -373,7 +510,7 @@ mod tests {
         let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
         let notices = [owned("a", Some("jo@example.com")), owned("b", None)];
         let addressed = address(&account, &notified, &notices);
-        let dispatch = Dispatch::of(Mode::Enforced, &addressed, None);
+        let dispatch = dispatch_of(&addressed);
         let [of_owner, of_account] = &dispatch.envelopes[..] else { panic!("{dispatch:?}") };
         let of_owner = of_owner.failure("no");
         assert_eq!(of_owner.user.as_ref(), Some(&notices[0].user.name));

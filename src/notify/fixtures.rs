@@ -28,7 +28,7 @@ pub(super) fn email(text: &str) -> EmailAddress {
 
 pub(super) fn contact(name: &str, address: Option<&str>) -> AccountContact {
     let id = "111122223333".parse().expect("twelve digits");
-    AccountContact { id, name: name.to_owned(), email: address.map(email) }
+    AccountContact { id, name: name.to_owned(), email: address.map(email), malformed_email: None }
 }
 
 /// A notice about `ci-bot` of account 111122223333.

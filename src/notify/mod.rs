@@ -21,12 +21,15 @@ mod words;
 mod fixtures;
 
 pub use deliver::deliver;
-pub use marks::{Audience, Told, is_due, remember};
+pub use marks::{Audience, Told, remember};
 pub use message::{Message, compose};
 pub use template::{InvalidTemplate, Templates};
 
+use chrono::{DateTime, Utc};
+
 use crate::keys::{AccountId, EmailAddress, UserName};
 use crate::lifecycle::Notice;
+use crate::settings::Settings;
 use crate::state::Notified;
 
 /// An account, as its notices name it and as it is reached.
@@ -38,6 +41,15 @@ pub struct AccountContact {
     pub name: String,
     /// Its address in the organization. Without one, `RECIPIENT_EMAIL` gets its notices.
     pub email: Option<EmailAddress>,
+    /// What the organization has as its address, where that is none.
+    pub malformed_email: Option<String>,
+}
+
+impl AccountContact {
+    /// An account of which nothing is known but its id.
+    pub fn without_address(id: &AccountId) -> Self {
+        Self { id: id.clone(), name: String::new(), email: None, malformed_email: None }
+    }
 }
 
 /// A notice, the account that it belongs to, and what was told before.
@@ -49,6 +61,17 @@ pub struct Addressed<'a> {
     pub account: &'a AccountContact,
     /// What the tag on the user's secret remembers.
     pub notified: &'a Notified,
+}
+
+/// How a run tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Telling<'a> {
+    /// Whether the run changes anything.
+    pub mode: Mode,
+    /// The time of the run.
+    pub now: DateTime<Utc>,
+    /// Who is told, how often, and in whose name.
+    pub settings: &'a Settings,
 }
 
 /// Whether the run changes anything.

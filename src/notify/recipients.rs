@@ -1,24 +1,33 @@
-//! Who hears of a notice: the contact of the account, and the owner that a tag on the user names. Pure.
+//! Who hears of a notice: the contact of the account, the owner that a tag on the user names, and whom the settings name.
+//! Pure.
 
 use super::{AccountContact, Audience};
 use crate::keys::EmailAddress;
+use crate::settings::Settings;
 
-/// Where the audiences of one notice are reached. An audience without an address is none.
+/// Where the audiences of one notice are reached by mail. An audience without an address is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Recipients {
     /// The account's contact.
     pub(super) account: Option<EmailAddress>,
     /// The owners, each once.
     pub(super) owners: Vec<EmailAddress>,
+    /// Who gets everything.
+    pub(super) copy: Option<EmailAddress>,
     /// What the owner tag holds that is no address.
     pub(super) malformed: Vec<String>,
 }
 
 impl Recipients {
-    /// `fallback` stands in for an account without an address.
-    pub(super) fn of(account: &AccountContact, owner_tag: Option<&str>, fallback: Option<&EmailAddress>) -> Self {
-        let mut recipients =
-            Self { account: account.email.as_ref().or(fallback).cloned(), owners: Vec::new(), malformed: Vec::new() };
+    /// The recipient of the settings stands in for an account without an address.
+    pub(super) fn of(account: &AccountContact, owner_tag: Option<&str>, settings: &Settings) -> Self {
+        let recipient = settings.recipient.as_ref();
+        let mut recipients = Self {
+            account: account.email.as_ref().or(recipient).cloned(),
+            owners: Vec::new(),
+            copy: recipient.filter(|_| settings.notices.recipient_in_copy).cloned(),
+            malformed: Vec::new(),
+        };
         for word in owner_tag.unwrap_or_default().split([' ', '\t', ',', ';']).filter(|word| !word.is_empty()) {
             recipients.read_owner(word);
         }
@@ -50,7 +59,8 @@ impl Recipients {
     pub(super) fn audiences(&self) -> Vec<Audience> {
         let account = self.account.is_some().then_some(Audience::Account);
         let owner = (!self.owners.is_empty()).then_some(Audience::Owner);
-        account.into_iter().chain(owner).collect()
+        let copy = self.copy.is_some().then_some(Audience::Copy);
+        account.into_iter().chain(owner).chain(copy).collect()
     }
 
     /// The addresses of one audience.
@@ -58,6 +68,8 @@ impl Recipients {
         match audience {
             Audience::Account => self.account.as_slice(),
             Audience::Owner => &self.owners,
+            Audience::Copy => self.copy.as_slice(),
+            Audience::Topic => &[],
         }
     }
 }
@@ -70,10 +82,10 @@ pub(super) fn mailbox(address: &EmailAddress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notify::fixtures::{contact, email};
+    use crate::notify::fixtures::{contact, email, settings};
 
     fn owners(tag: &str) -> (Vec<String>, Vec<String>) {
-        let recipients = Recipients::of(&contact("prod", None), Some(tag), None);
+        let recipients = Recipients::of(&contact("prod", None), Some(tag), &settings(&[]));
         (recipients.owners.iter().map(ToString::to_string).collect(), recipients.malformed)
     }
 
@@ -103,17 +115,26 @@ mod tests {
 
     #[test]
     fn an_account_without_an_address_is_reached_through_the_fallback() {
-        let fallback = email("security@example.com");
-        let own = email("prod@example.com");
-        let reached = |contact: &AccountContact, fallback| Recipients::of(contact, None, fallback).account;
-        assert_eq!(reached(&contact("prod", Some("prod@example.com")), Some(&fallback)), Some(own));
-        assert_eq!(reached(&contact("prod", None), Some(&fallback)), Some(fallback.clone()));
-        assert_eq!(reached(&contact("prod", None), None), None);
+        let (own, recipient) = (email("prod@example.com"), ("RECIPIENT_EMAIL", "security@example.com"));
+        let reached = |contact: &AccountContact, given: &[_]| Recipients::of(contact, None, &settings(given)).account;
+        assert_eq!(reached(&contact("prod", Some("prod@example.com")), &[recipient]), Some(own));
+        assert_eq!(reached(&contact("prod", None), &[recipient]), Some(email("security@example.com")));
+        assert_eq!(reached(&contact("prod", None), &[]), None);
+    }
+
+    #[test]
+    fn the_recipient_of_the_settings_is_in_copy_where_they_say_so() {
+        let (recipient, copy) = (("RECIPIENT_EMAIL", "security@example.com"), ("RECIPIENT_EMAIL_IN_COPY", "true"));
+        let recipients = Recipients::of(&contact("prod", None), None, &settings(&[recipient, copy]));
+        assert_eq!(recipients.audiences(), [Audience::Account, Audience::Copy]);
+        assert_eq!(recipients.addresses(Audience::Copy), [email("security@example.com")]);
+        let without = Recipients::of(&contact("prod", None), None, &settings(&[recipient]));
+        assert_eq!(without.audiences(), [Audience::Account]);
     }
 
     #[test]
     fn addresses_that_are_all_malformed_make_no_audience() {
-        let recipients = Recipients::of(&contact("prod", Some("prod@example.com")), Some("nobody"), None);
+        let recipients = Recipients::of(&contact("prod", Some("prod@example.com")), Some("nobody"), &settings(&[]));
         assert_eq!(recipients.audiences(), [Audience::Account]);
     }
 }

@@ -191,7 +191,12 @@ impl Source {
 }
 
 fn sample_account() -> AccountContact {
-    AccountContact { id: "111122223333".parse().expect("twelve digits"), name: "prod".to_owned(), email: None }
+    AccountContact {
+        id: "111122223333".parse().expect("twelve digits"),
+        name: "prod".to_owned(),
+        email: None,
+        malformed_email: None,
+    }
 }
 
 fn sample_recipient() -> EmailAddress {

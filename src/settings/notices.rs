@@ -1,8 +1,6 @@
 //! The settings of mail and of the topic: who else is told, in whose name, and how often.
 
-use chrono::TimeDelta;
-
-use super::{GRACE_DAYS, Reader, is_arn_word};
+use super::{Reader, is_arn_word};
 use crate::keys::{AccountId, EmailAddress};
 
 const AUDIT_DAYS: std::ops::RangeInclusive<i64> = 1..=365;
@@ -23,8 +21,6 @@ pub struct NoticeSettings {
     pub configuration_set: Option<String>,
     /// `NOTICE_TOPIC_ARN`: SNS topic that gets every notice as JSON.
     pub topic_arn: Option<String>,
-    /// `NOTICE_REPEAT_PERIOD`: after how long a trouble that lasts is told again; `None` (0 days) tells it once.
-    pub repeat_after: Option<TimeDelta>,
     /// `AUDIT_NOTICE_PERIOD`: dry runs mail on every so many days of the calendar, in UTC.
     pub audit_every_days: i64,
 }
@@ -37,7 +33,6 @@ impl NoticeSettings {
             read.mistake("RECIPIENT_EMAIL_IN_COPY", "true", "false while RECIPIENT_EMAIL is not set");
         }
         let contact = read.text("NOTICE_CONTACT", is_contact, "one line of at most 200 characters");
-        let repeat_days = read.number("NOTICE_REPEAT_PERIOD", 7, GRACE_DAYS);
         Self {
             contact: contact.or_else(|| reply_to.as_ref().or(recipient).map(ToString::to_string)),
             reply_to,
@@ -52,7 +47,6 @@ impl NoticeSettings {
                 is_topic_arn,
                 "arn:<partition>:sns:<region>:<account>:<name>, not FIFO",
             ),
-            repeat_after: Some(TimeDelta::days(repeat_days)).filter(|period| *period > TimeDelta::zero()),
             audit_every_days: read.number("AUDIT_NOTICE_PERIOD", 1, AUDIT_DAYS),
         }
     }

@@ -190,7 +190,7 @@ fn held(settings: &Settings, variable: &str) -> Option<String> {
         "RECIPIENT_EMAIL_IN_COPY" => Some(settings.notices.recipient_in_copy.to_string()),
         "SES_CONFIGURATION_SET" => settings.notices.configuration_set.clone(),
         "NOTICE_TOPIC_ARN" => settings.notices.topic_arn.clone(),
-        "NOTICE_REPEAT_PERIOD" => days(settings.notices.repeat_after.unwrap_or_default()),
+        "NOTICE_REPEAT_PERIOD" => days(settings.periods.repeat.unwrap_or_default()),
         "AUDIT_NOTICE_PERIOD" => Some(settings.notices.audit_every_days.to_string()),
         other => panic!("{other} is held nowhere"),
     }

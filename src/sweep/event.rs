@@ -33,7 +33,11 @@ pub enum Request {
         name: Option<String>,
         /// Its address, if the caller knows it.
         email: Option<EmailAddress>,
+        /// What is not urgent is left to a digest, for which the caller asks at the end.
+        holds_notices: bool,
     },
+    /// Tell what sweeps held, of all accounts.
+    Digest,
     /// List one page of accounts.
     Inventory {
         /// Where the page starts; at the list's start without it.
@@ -67,10 +71,25 @@ struct OwnEvent {
     account: Option<String>,
     name: Option<String>,
     email: Option<String>,
+    notices: Option<Notices>,
     inventory: Option<InventoryFields>,
+    digest: Option<DigestFields>,
     #[serde(default)]
     dry_run: bool,
 }
+
+/// When the notices of an account's sweep are told.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Notices {
+    Now,
+    Later,
+}
+
+/// It has no fields, and may get some.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DigestFields {}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -128,7 +147,7 @@ fn parse<T: serde::de::DeserializeOwned>(event: Value) -> Result<T, Error> {
 /// Without these fields all accounts are swept. An event that has one and lost its value means something else.
 fn emptied(event: &Value) -> Option<String> {
     let is_empty = |name: &&str| event.get(*name).is_some_and(|value| value.is_null() || *value == "");
-    let name = ["account", "inventory"].into_iter().find(is_empty)?;
+    let name = ["account", "inventory", "digest"].into_iter().find(is_empty)?;
     Some(format!("{name} is empty; an event without that field sweeps all accounts"))
 }
 
@@ -136,12 +155,15 @@ fn emptied(event: &Value) -> Option<String> {
 fn mistyped(event: &Value) -> Option<String> {
     type Fits = fn(&Value) -> bool;
     let text: (&str, Fits) = ("text", |value| value.is_string() || value.is_null());
-    let fields: [(&str, (&str, Fits)); 8] = [
+    let object: (&str, Fits) = ("an object", |value| value.is_object() || value.is_null());
+    let fields: [(&str, (&str, Fits)); 10] = [
         ("/account", text),
         ("/name", text),
         ("/email", text),
         ("/dry_run", ("true or false", Value::is_boolean)),
-        ("/inventory", ("an object", |value| value.is_object() || value.is_null())),
+        ("/notices", ("`now` or `later`", |value| value == "now" || value == "later")),
+        ("/inventory", object),
+        ("/digest", object),
         ("/inventory/next_token", text),
         ("/inventory/limit", ("a number", |value| value.is_u64() || value.is_null())),
         ("/detail-type", ("text", Value::is_string)),
@@ -161,17 +183,27 @@ where
 
 impl OwnEvent {
     fn request(self) -> Result<Request, Error> {
-        let Self { account, name, email, inventory, dry_run: _ } = self;
-        match (field("account", account)?, inventory) {
-            (Some(_), Some(_)) => Err(Error::InvalidEvent("it asks for an account and for the inventory".to_owned())),
-            (Some(account), None) => {
-                let name = name.filter(|name| !name.is_empty());
-                Ok(Request::Account { account, name, email: field("email", email)? })
-            }
-            (None, inventory) if name.is_some() || email.is_some() => {
-                let what = if inventory.is_some() { "inventory" } else { "an account" };
-                Err(Error::InvalidEvent(format!("name and email belong to an account, and it asks for {what}")))
-            }
+        let Self { account, name, email, notices, inventory, digest, dry_run: _ } = self;
+        let account: Option<AccountId> = field("account", account)?;
+        let asked =
+            [("an account", account.is_some()), ("the inventory", inventory.is_some()), ("a digest", digest.is_some())];
+        let asked: Vec<&str> = asked.into_iter().filter_map(|(what, is_asked)| is_asked.then_some(what)).collect();
+        if asked.len() > 1 {
+            return Err(Error::InvalidEvent(format!("it asks for {}; ask for one at a time", asked.join(" and for "))));
+        }
+        if account.is_none() && (name.is_some() || email.is_some() || notices.is_some()) {
+            let what = asked.first().unwrap_or(&"all accounts");
+            return Err(Error::InvalidEvent(format!(
+                "name, email and notices belong to an account, and it asks for {what}"
+            )));
+        }
+        match (account, inventory) {
+            (Some(account), _) => Ok(Request::Account {
+                account,
+                name: name.filter(|name| !name.is_empty()),
+                email: field("email", email)?,
+                holds_notices: notices == Some(Notices::Later),
+            }),
             (None, Some(InventoryFields { next_token, limit })) => {
                 let limit = limit.unwrap_or(MAX_INVENTORY);
                 if !(1..=MAX_INVENTORY).contains(&limit) {
@@ -181,6 +213,7 @@ impl OwnEvent {
                 }
                 Ok(Request::Inventory { next_token: next_token.filter(|token| !token.is_empty()), limit })
             }
+            (None, None) if digest.is_some() => Ok(Request::Digest),
             (None, None) => Ok(Request::All),
         }
     }
@@ -254,12 +287,19 @@ mod tests {
         let account: AccountId = "111122223333".parse().unwrap();
         assert_eq!(
             request(json!({"account": "111122223333", "name": "prod", "email": "a@b.co"})),
-            Request::Account { account: account.clone(), name: Some("prod".to_owned()), email: "a@b.co".parse().ok() }
+            Request::Account {
+                account: account.clone(),
+                name: Some("prod".to_owned()),
+                email: "a@b.co".parse().ok(),
+                holds_notices: false
+            }
         );
         assert_eq!(
-            request(json!({"account": "111122223333", "name": null, "email": null})),
-            Request::Account { account, name: None, email: None }
+            request(json!({"account": "111122223333", "name": null, "email": null, "notices": "later"})),
+            Request::Account { account, name: None, email: None, holds_notices: true }
         );
+        assert_eq!(request(json!({"digest": {}})), Request::Digest);
+        assert!(read(json!({"digest": {}, "dry_run": true})).unwrap().dry_run);
         assert_eq!(
             request(json!({"inventory": {"next_token": null, "limit": 20}})),
             Request::Inventory { next_token: None, limit: 20 }
@@ -283,6 +323,14 @@ mod tests {
             (json!({"account": null, "name": null}), "account is empty"),
             (json!({"inventory": null}), "inventory is empty"),
             (json!({"inventory": ["AAAA", 20]}), "inventory must be an object"),
+            (json!({"digest": null}), "digest is empty"),
+            (json!({"digest": {"account": "111122223333"}}), "account"),
+            (json!({"digest": {}, "account": "111122223333"}), "an account and for a digest"),
+            (json!({"digest": {}, "inventory": {}}), "the inventory and for a digest"),
+            (json!({"notices": "later"}), "notices belong to an account"),
+            (json!({"digest": {}, "name": "prod"}), "it asks for a digest"),
+            (json!({"account": "111122223333", "notices": "never"}), "notices must be"),
+            (json!({"account": "111122223333", "notices": null}), "notices must be"),
             (json!({"dry_run": "yes"}), "dry_run must be"),
             (json!({"detail-type": "EC2 Instance State-change Notification"}), "EC2"),
             (json!({"detail-type": "Secret Label Updated", "detail": {}}), "detail.name"),
@@ -387,24 +435,31 @@ mod tests {
         #[test]
         fn an_own_event_is_read_with_all_that_it_says_or_refused(
             account in any_field(), name in any_field(), email in any_field(), inventory in any_field(), dry_run in any_field(),
+            notices in prop_oneof![any_field(), Just(Some(json!("later"))), Just(Some(json!("now")))],
+            digest in prop_oneof![4 => Just(None), 1 => any_field(), 1 => Just(Some(json!({})))],
             other in prop::option::weighted(0.1, ("[A-Za-z_]{1,9}", any_field())),
         ) {
             let mut event = event_of(&[("account", account), ("name", name), ("email", email), ("inventory", inventory),
-                ("dry_run", dry_run)]);
+                ("dry_run", dry_run), ("notices", notices), ("digest", digest)]);
             if let Some((name, value)) = other {
                 event[name] = value.unwrap_or_default();
             }
             let Ok(SweepEvent { request, dry_run }) = read(event.clone()) else { return Ok(()) };
             prop_assert!(event["dry_run"] == dry_run || event.get("dry_run").is_none() && !dry_run);
-            let known = |name: &String| ["account", "name", "email", "inventory", "dry_run"].contains(&name.as_str());
+            let known = |name: &String| ["account", "name", "email", "notices", "inventory", "digest", "dry_run"].contains(&name.as_str());
             prop_assert!(event.as_object().unwrap().keys().all(known));
             match request {
                 Request::All => {
                     let says_nothing = |name: &&str| event.get(name).is_none() || event[*name].is_null();
                     prop_assert!(["name", "email"].iter().all(says_nothing));
-                    prop_assert!(event.get("account").is_none() && event.get("inventory").is_none());
+                    prop_assert!(["account", "inventory", "notices", "digest"].iter().all(|name| event.get(name).is_none()));
                 }
-                Request::Account { account, name, email } => {
+                Request::Digest => {
+                    let is_asked_for = event["digest"] == json!({}) && event.get("account").is_none();
+                    prop_assert!(is_asked_for);
+                }
+                Request::Account { account, name, email, holds_notices } => {
+                    prop_assert_eq!(holds_notices, event["notices"] == "later");
                     prop_assert_eq!(Some(account.to_string()), text(&event, "account"));
                     prop_assert_eq!(name, text(&event, "name"));
                     prop_assert_eq!(email.map(String::from), text(&event, "email"));

@@ -19,9 +19,9 @@ pub(super) struct Inventory {
 
 impl Inventory {
     fn add(&mut self, account: ListedAccount) {
-        let ListedAccount { id, name, email, usability } = account;
+        let ListedAccount { id, name, email, malformed_email, usability } = account;
         match usability {
-            Usability::Usable => self.accounts.push(AccountContact { id, name, email }),
+            Usability::Usable => self.accounts.push(AccountContact { id, name, email, malformed_email }),
             Usability::Unusable(state) => {
                 self.skipped.push(Skipped { account: id, reason: format!("its state is {state}") });
             }
@@ -80,7 +80,7 @@ pub(super) async fn one_page(
     let accounts: Vec<Value> = inventory
         .accounts
         .iter()
-        .map(|AccountContact { id, name, email }| json!({"account": id, "name": name, "email": email}))
+        .map(|AccountContact { id, name, email, malformed_email: _ }| json!({"account": id, "name": name, "email": email}))
         .collect();
     Ok(
         json!({"accounts": accounts, "next_token": next_token, "skipped": inventory.skipped, "failures": inventory.failures}),
@@ -93,9 +93,11 @@ pub(super) async fn one_page(
 /// # Errors
 /// Any other failure: not knowing the address is not having none.
 pub(super) async fn contact(aws: &Aws, id: &AccountId) -> Result<AccountContact, AwsFailure> {
-    let unknown = AccountContact { id: id.clone(), name: String::new(), email: None };
+    let unknown = AccountContact::without_address(id);
     match aws.organizations().await?.account(id).await {
-        Ok(ListedAccount { id, name, email, .. }) => Ok(AccountContact { id, name, email }),
+        Ok(ListedAccount { id, name, email, malformed_email, usability: _ }) => {
+            Ok(AccountContact { id, name, email, malformed_email })
+        }
         Err(failure) if may_not_list(&failure) || failure.is_not_found() => Ok(unknown),
         Err(failure) => Err(failure),
     }
@@ -118,7 +120,7 @@ async fn page(aws: &Aws, next_token: Option<String>, at_most: usize) -> Result<P
 /// Without an organization in the settings this is how keywheel is meant to run. With one, a permission is missing, and
 /// that is said on every run: one account must not look like all of them.
 fn own_account_alone(aws: &Aws, settings: &Settings, why: &AwsFailure) -> Inventory {
-    let own = AccountContact { id: aws.primary_account().clone(), name: String::new(), email: None };
+    let own = AccountContact::without_address(aws.primary_account());
     let failures = settings.organization_id.iter().map(|organization| {
         let error = format!("only this account is swept, not organization {organization} (AWS_ORG_ID): {why}");
         Failure { account: None, user: None, action: "inventory", error }

@@ -2,9 +2,11 @@
 //!
 //! `event` says what is asked for; `inventory` lists the accounts; `observe` reads; the [`crate::lifecycle`] plans;
 //! `user` takes one user through all of it; `apply` writes; `tell` sends the notices and records them; `report` says
-//! what was done. A dry run stops before `apply`.
+//! what was done. A dry run stops before `apply`. `news` tells what an event of Secrets Manager reports, `digest` what
+//! the sweeps of single accounts held.
 
 mod apply;
+mod digest;
 mod event;
 mod inventory;
 mod news;
@@ -28,7 +30,7 @@ use crate::notify::{AccountContact, Templates};
 use crate::provision::Wanted;
 use crate::settings::Settings;
 use event::{Request, SweepEvent};
-use tell::Swept;
+use tell::{Recall, Swept};
 
 pub use event::SweepEvent as Event;
 pub use report::{Failure, Planned, Report, Skipped};
@@ -52,11 +54,15 @@ pub async fn handle(
     deadline: DateTime<Utc>,
 ) -> Result<Value, Error> {
     let event = SweepEvent::read(event)?;
-    let sweep = Sweep::new(aws, settings, templates, event.dry_run, deadline)?;
+    let holds_notices = matches!(event.request, Request::Account { holds_notices: true, .. });
+    let sweep = Sweep { holds_notices, ..Sweep::new(aws, settings, templates, event.dry_run, deadline)? };
     let report = match event.request {
         Request::Inventory { next_token, limit } => return inventory::one_page(aws, settings, next_token, limit).await,
         Request::All => sweep.all().await?,
-        Request::Account { account, name, email } => sweep.one(account, name, email).await,
+        Request::Account { account, name, email, holds_notices: _ } => sweep.one(account, name, email).await,
+        // Nothing is held in a dry run, which may write nothing down: what there is to tell is planned once more.
+        Request::Digest if sweep.dry_run => sweep.all().await?,
+        Request::Digest => digest::tell(&sweep).await?,
         Request::Notify { secret, news } => news::tell(&sweep, &secret, &news).await,
         Request::Ignore => Report { dry_run: sweep.dry_run, ..Report::default() },
     };
@@ -72,6 +78,8 @@ struct Sweep<'a> {
     templates: &'a Templates,
     wanted: Wanted,
     dry_run: bool,
+    /// What is not urgent is left to a digest.
+    holds_notices: bool,
     /// One time for all decisions of the run, so that a plan that is made again is the same plan.
     now: DateTime<Utc>,
     deadline: DateTime<Utc>,
@@ -97,6 +105,7 @@ impl<'a> Sweep<'a> {
             templates,
             wanted,
             dry_run: dry_run || settings.dry_run,
+            holds_notices: false,
             now: aws.now(),
             deadline,
             permits: Semaphore::new(settings.max_concurrency),
@@ -127,7 +136,11 @@ impl<'a> Sweep<'a> {
     async fn one(&self, id: AccountId, name: Option<String>, email: Option<crate::keys::EmailAddress>) -> Report {
         let mut report = self.empty_report();
         let known = match email {
-            Some(email) => Ok(AccountContact { id: id.clone(), name: name.unwrap_or_default(), email: Some(email) }),
+            Some(email) => Ok(AccountContact {
+                name: name.unwrap_or_default(),
+                email: Some(email),
+                ..AccountContact::without_address(&id)
+            }),
             None => inventory::contact(self.aws, &id)
                 .await
                 .map(|known| AccountContact { name: name.unwrap_or(known.name), ..known }),
@@ -163,7 +176,7 @@ impl<'a> Sweep<'a> {
             }
         }
         self.summarize(&swept, &mut report);
-        tell::tell(self, &swept, &mut report).await;
+        tell::tell(self, &swept, Recall::Again, &mut report).await;
         report.log();
         report.finish()
     }

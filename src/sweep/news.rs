@@ -1,14 +1,17 @@
 //! The notices of one secret, at once: what an event of Secrets Manager leads to. Changes no key and no schedule.
+//!
+//! What there is to tell stands in the secret's tags, so that an event costs a handful of calls: the secret, the role, the
+//! user with its owner, the account's address, the mail, and the record of it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::report::{Failure, Report};
-use super::tell::{Swept, tell as tell_swept};
+use super::tell::{Recall, Swept, tell as tell_swept};
 use super::user::Outcome;
 use super::{Sweep, event::News, inventory, observe};
-use crate::keys::SecretName;
-use crate::lifecycle::{Notice, NoticeKind, PresentSecret, UserFacts, UserPlan, plan};
+use crate::aws::Failure as AwsFailure;
+use crate::keys::{AccessKeyId, SecretName, UserRef};
+use crate::lifecycle::{Notice, NoticeKind, PresentSecret, UserPlan};
 
 /// The label moves a moment before the rotation function writes down what that means.
 const READS: u32 = 5;
@@ -17,68 +20,76 @@ const WAIT_BETWEEN_READS: Duration = Duration::from_secs(2);
 /// Tells what there is to tell of one secret. An event that comes twice or late tells nothing twice.
 pub(super) async fn tell(sweep: &Sweep<'_>, secret: &SecretName, news: &News) -> Report {
     let mut report = sweep.empty_report();
-    let user = secret.user();
-    match settled_facts(sweep, secret).await {
-        Err(failure) => report.failures.push(Failure::of_user(user, "notify", &failure)),
+    match look(sweep, secret, news).await {
+        // The notice stays due, and the next sweep tells it.
+        Err(failure) => report.failures.push(Failure::of_user(secret.user(), "notify", &failure)),
         Ok(None) => {}
-        Ok(Some(facts)) => {
+        Ok(Some(account)) => {
             report.users = 1;
-            match inventory::contact(sweep.aws, &user.account).await {
-                // The notice stays due, and the next sweep tells it.
-                Err(failure) => report.failures.push(Failure::of_user(user, "notify", &failure)),
-                Ok(contact) => {
-                    let swept = [Swept { contact: Some(contact), outcomes: vec![outcome(sweep, &facts, news)] }];
-                    tell_swept(sweep, &swept, &mut report).await;
-                }
-            }
+            tell_swept(sweep, &[account], Recall::Fresh, &mut report).await;
         }
     }
     report.finish()
 }
 
-/// The user's facts once the tags describe the current version; as they are if that takes too long.
-async fn settled_facts(sweep: &Sweep<'_>, secret: &SecretName) -> Result<Option<UserFacts>, crate::aws::Failure> {
-    let user = secret.user();
+async fn look(sweep: &Sweep<'_>, name: &SecretName, news: &News) -> Result<Option<Swept>, AwsFailure> {
+    let user = name.user();
+    let Some(secret) = settled(sweep, name).await? else { return Ok(None) };
+    let Some((key, kind)) = notice(sweep, &secret, news) else { return Ok(None) };
     let iam = sweep.aws.iam(&user.account, sweep.partition()).await?;
+    let Some(found) = iam.find_user(&user.name).await? else { return Ok(None) };
+    let contact = inventory::contact(sweep.aws, &user.account).await?;
+    let owner = observe::owner(sweep, &found);
+    let outcome = outcome(
+        user,
+        &secret,
+        Notice { user: user.clone(), owner, secret_arn: Some(secret.arn.clone()), key, created: None, kind },
+    );
+    Ok(Some(Swept { contact: Some(contact), outcomes: vec![outcome] }))
+}
+
+fn outcome(user: &UserRef, secret: &PresentSecret, notice: Notice) -> Outcome {
+    let notified = secret.state.notified.clone();
+    Outcome { notices: vec![notice], notified, ..Outcome::new(UserPlan::nothing(user)) }
+}
+
+/// The secret once its tags describe the current version; as it is if that takes too long.
+async fn settled(sweep: &Sweep<'_>, name: &SecretName) -> Result<Option<PresentSecret>, AwsFailure> {
     for read in 1..=READS {
-        let facts = observe::user_again(sweep, &*iam, &BTreeSet::new(), &user.name).await?;
-        let is_settled = |facts: &UserFacts| facts.secret.present().is_some_and(PresentSecret::facts_are_fresh);
-        if facts.as_ref().is_none_or(is_settled) || read == READS {
-            return Ok(facts);
+        let described = sweep.aws.secrets().describe(&name.to_string()).await?;
+        let secret = described.filter(|secret| secret.deleted.is_none());
+        let Some(secret) = secret.map(|secret| observe::without_drift(&secret, Vec::new())) else { return Ok(None) };
+        if secret.facts_are_fresh() || read == READS {
+            return Ok(Some(secret));
         }
         sweep.aws.sleep(WAIT_BETWEEN_READS).await;
     }
     Ok(None)
 }
 
-fn outcome(sweep: &Sweep<'_>, facts: &UserFacts, news: &News) -> Outcome {
-    let planned = plan(facts, &sweep.settings.periods, sweep.now);
-    // What a sweep would do is the next sweep's to do and to tell.
-    let mut notices: Vec<Notice> =
-        planned.notices.into_iter().filter(|notice| matches!(notice.kind, NoticeKind::Rotated { .. })).collect();
-    let state = facts.secret.present().map(|secret| &secret.state);
-    let notified = state.map(|state| state.notified.clone()).unwrap_or_default();
-    // In a dry run the rotation function refuses on purpose.
-    if let (News::RotationFailed(reason), Some(secret), false) = (news, facts.secret.present(), sweep.settings.dry_run)
-        && let Some(key) = secret.state.current_key.clone()
-        && !notified.contains(&key, NoticeKind::RotationFailed { reason: String::new() }.phase())
-    {
-        notices.push(Notice {
-            user: facts.user().clone(),
-            owner: facts.owner.clone(),
-            secret_arn: Some(secret.arn.clone()),
-            created: facts.keys.iter().find(|listed| listed.id == key).map(|listed| listed.created),
-            key,
-            kind: NoticeKind::RotationFailed { reason: reason.clone() },
-        });
+/// What the event is about, unless that was told. Whatever is unclear is left to the next sweep, which sees more.
+fn notice(sweep: &Sweep<'_>, secret: &PresentSecret, news: &News) -> Option<(AccessKeyId, NoticeKind)> {
+    let state = &secret.state;
+    if !state.managed || !state.malformed.is_empty() {
+        return None;
     }
-    Outcome {
-        plan: UserPlan::nothing(facts.user()),
-        done: Vec::new(),
-        notices,
-        notified,
-        secret_to_delete: None,
-        failures: Vec::new(),
-        oldest_key: None,
-    }
+    let key = state.current_key.clone()?;
+    let kind = match news {
+        // In a dry run the rotation function refuses on purpose.
+        News::RotationFailed(_) if sweep.settings.dry_run => return None,
+        News::RotationFailed(reason) => NoticeKind::RotationFailed { reason: reason.clone() },
+        News::LabelMoved => {
+            // A rotation that is announced names the key that it found, beside the time of the rotation before.
+            let is_tested = state.unsettled_intent(secret.current_version.as_ref()).is_none();
+            let rotated_at = state.rotated_at.filter(|_| is_tested && secret.facts_are_fresh())?;
+            if state.previous_key.as_ref() == Some(&key) {
+                return None;
+            }
+            let old_key = state.previous_key.clone();
+            let disable_at = old_key.as_ref().map(|_| rotated_at + sweep.settings.periods.installation_grace);
+            NoticeKind::Rotated { old_key, disable_at }
+        }
+    };
+    let is_told = kind.is_told(&key, &state.notified, sweep.settings.periods.repeat, sweep.now);
+    (!is_told).then_some((key, kind))
 }

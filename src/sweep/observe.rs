@@ -48,7 +48,7 @@ pub(super) async fn account(sweep: &Sweep<'_>, id: &AccountId) -> Result<Account
 pub(super) async fn user(
     sweep: &Sweep<'_>,
     iam: &dyn Iam,
-    groups: &BTreeSet<String>,
+    groups: Option<&BTreeSet<String>>,
     listed: &ListedUser,
     secret: Option<&SecretDescription>,
 ) -> Result<UserFacts, Failure> {
@@ -61,20 +61,25 @@ pub(super) async fn user(
     let secret = match secret {
         None => SecretFacts::Missing,
         Some(secret) if secret.deleted.is_some() => SecretFacts::PendingDeletion,
-        Some(secret) => SecretFacts::Present(present(sweep, groups, listed, secret, is_rotated).await?),
+        Some(secret) => SecretFacts::Present(present(sweep, groups.filter(|_| is_rotated), listed, secret).await?),
     };
-    let owner = sweep.settings.owner_tag.as_ref().and_then(|tag| listed.tags.get(tag).cloned());
-    Ok(UserFacts { arn: listed.arn.clone(), owner, exemption, keys, secret })
+    Ok(UserFacts { arn: listed.arn.clone(), owner: owner(sweep, listed), exemption, keys, secret })
 }
 
-/// The same facts read again, none of them from a list: before anything is changed.
+/// The value of the tag that names the owner.
+pub(super) fn owner(sweep: &Sweep<'_>, listed: &ListedUser) -> Option<String> {
+    sweep.settings.owner_tag.as_ref().and_then(|tag| listed.tags.get(tag).cloned())
+}
+
+/// The same facts read again, none of them from a list: before anything is changed. Without the account's groups the
+/// drift is not looked for, which costs one call less.
 ///
 /// # Errors
 /// As [`user`]; `None` if the user is not there any more.
 pub(super) async fn user_again(
     sweep: &Sweep<'_>,
     iam: &dyn Iam,
-    groups: &BTreeSet<String>,
+    groups: Option<&BTreeSet<String>>,
     name: &UserName,
 ) -> Result<Option<UserFacts>, Failure> {
     let Some(mut found) = iam.find_user(name).await? else { return Ok(None) };
@@ -113,12 +118,11 @@ async fn last_use(iam: &dyn Iam, id: &AccessKeyId) -> LastUse {
 
 async fn present(
     sweep: &Sweep<'_>,
-    groups: &BTreeSet<String>,
+    groups: Option<&BTreeSet<String>>,
     user: &ListedUser,
     secret: &SecretDescription,
-    is_rotated: bool,
 ) -> Result<PresentSecret, Failure> {
-    let drift = if is_rotated {
+    let drift = if let Some(groups) = groups {
         let policy = sweep.aws.secrets().policy(&secret.arn).await?;
         drift(secret, policy.as_deref(), &sweep.wanted, &user.arn, &reach(sweep, groups, user))
     } else {

@@ -1,4 +1,5 @@
-//! Tells what is to be told, then writes down that it was told.
+//! Tells what is to be told, then writes down that it was told. A sweep of a single account may hold what is not urgent:
+//! it marks the secret, and a digest over all accounts tells it.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +12,18 @@ use super::report::{Failure, Report};
 use super::user::{Outcome, cancelled_now};
 use crate::keys::{SecretName, UserRef};
 use crate::lifecycle::{Action, Notice};
-use crate::notify::{AccountContact, Addressed, Mode, Told, deliver, remember};
+use crate::notify::{AccountContact, Addressed, Mode, Telling, Told, deliver, remember};
 use crate::provision::Reach;
-use crate::state::{Notified, State, tag};
+use crate::state::{Notified, State, format_time, tag};
+
+/// How much of the tag is known to be as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recall {
+    /// It is read again: somebody may have told and recorded something since the user was observed.
+    Again,
+    /// It was read a moment ago.
+    Fresh,
+}
 
 /// One account with what came of its users.
 pub(super) struct Swept {
@@ -24,10 +34,12 @@ pub(super) struct Swept {
 
 /// Sends one message per recipient for all of these accounts, and records what was told. A mail that fails is reported
 /// and its notices come up again on the next run, as do those of an account whose contact is not known.
-pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], report: &mut Report) {
-    let addressed: Vec<Addressed<'_>> = swept.iter().flat_map(addressed).collect();
+pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], recall: Recall, report: &mut Report) {
+    let (now, held): (Vec<Addressed<'_>>, Vec<_>) =
+        swept.iter().flat_map(addressed).partition(|one| is_for_now(sweep, one));
     let mode = if sweep.dry_run { Mode::DryRun } else { Mode::Enforced };
-    let delivery = deliver(sweep.aws, sweep.settings, sweep.templates, mode, &addressed).await;
+    let telling = Telling { mode, now: sweep.now, settings: sweep.settings };
+    let delivery = deliver(sweep.aws, &telling, sweep.templates, &now).await;
     report.mails += delivery.mails;
     for failure in delivery.failures {
         let crate::notify::MailFailure { account, user, error } = failure;
@@ -38,7 +50,10 @@ pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], report: &mut Report
     for notice in unknown.flat_map(|account| &account.outcomes).flat_map(|outcome| &outcome.notices) {
         told.entry(&notice.user).or_default().push((notice, &Told::Not));
     }
-    for (Addressed { notice, .. }, outcome) in addressed.iter().zip(&delivery.told) {
+    for Addressed { notice, .. } in &held {
+        told.entry(&notice.user).or_default().push((notice, &Told::Not));
+    }
+    for (Addressed { notice, .. }, outcome) in now.iter().zip(&delivery.told) {
         let warned = notice.kind.is_warning() && (sweep.dry_run || *outcome != Told::Not);
         if warned {
             report.count("warn");
@@ -48,7 +63,10 @@ pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], report: &mut Report
     if !sweep.dry_run {
         let outcomes = swept.iter().flat_map(|account| &account.outcomes);
         let settled = stream::iter(outcomes)
-            .map(|outcome| settle(sweep, outcome, told.get(&outcome.plan.user).map(Vec::as_slice).unwrap_or_default()))
+            .map(|outcome| {
+                let told = told.get(&outcome.plan.user).map(Vec::as_slice).unwrap_or_default();
+                settle(sweep, outcome, told, recall)
+            })
             .buffer_unordered(sweep.settings.max_concurrency);
         for settled in settled.collect::<Vec<_>>().await {
             match settled {
@@ -60,6 +78,11 @@ pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], report: &mut Report
     }
 }
 
+/// Whether this run tells it.
+fn is_for_now(sweep: &Sweep<'_>, addressed: &Addressed<'_>) -> bool {
+    !sweep.holds_notices || (!sweep.dry_run && addressed.notice.kind.is_urgent())
+}
+
 fn addressed(account: &Swept) -> impl Iterator<Item = Addressed<'_>> {
     let with_contact =
         account.contact.iter().flat_map(|contact| account.outcomes.iter().map(move |one| (contact, one)));
@@ -69,28 +92,59 @@ fn addressed(account: &Swept) -> impl Iterator<Item = Addressed<'_>> {
 }
 
 /// Answers whether the user's secret was scheduled for deletion.
-async fn settle(sweep: &Sweep<'_>, outcome: &Outcome, told: &[(&Notice, &Told)]) -> Result<bool, Failure> {
+async fn settle(
+    sweep: &Sweep<'_>,
+    outcome: &Outcome,
+    told: &[(&Notice, &Told)],
+    recall: Recall,
+) -> Result<bool, Failure> {
     let settled = match &outcome.secret_to_delete {
+        // Its notice goes first, and the digest has it.
+        Some(_) if sweep.holds_notices => record(sweep, outcome, told, recall).await.map(|()| false),
         Some(_) => delete_secret(sweep, outcome, told).await,
-        None => record(sweep, outcome, told).await.map(|()| false),
+        None => record(sweep, outcome, told, recall).await.map(|()| false),
     };
     settled.map_err(|failure| Failure::of_user(&outcome.plan.user, "record", &failure))
 }
 
-/// Records what was told.
-async fn record(sweep: &Sweep<'_>, outcome: &Outcome, told: &[(&Notice, &Told)]) -> Result<(), crate::aws::Failure> {
-    if told.iter().all(|(_, told)| **told == Told::Not) {
+/// Records what was told, and that something is left to be told by a digest. Safe to repeat.
+async fn record(
+    sweep: &Sweep<'_>,
+    outcome: &Outcome,
+    told: &[(&Notice, &Told)],
+    recall: Recall,
+) -> Result<(), crate::aws::Failure> {
+    let is_any_told = told.iter().any(|(_, told)| **told != Told::Not);
+    let is_all_told = told.iter().all(|(_, told)| **told == Told::Fully);
+    let leaves_to_digest = sweep.holds_notices && !is_all_told;
+    let settles_digest = outcome.was_held && is_all_told;
+    if !is_any_told && !leaves_to_digest && !settles_digest {
         return Ok(());
     }
     let secret = SecretName::of(&outcome.plan.user).to_string();
-    // As the tag is now: an event may have told and recorded something since the user was observed.
-    let Some(described) = sweep.aws.secrets().describe(&secret).await? else { return Ok(()) };
-    let mut notified = State::read(&described.tags).notified;
-    for (notice, told) in told {
-        remember(&mut notified, notice, told);
+    let secrets = sweep.aws.secrets();
+    let mut tags = BTreeMap::new();
+    if is_any_told {
+        let mut notified = match recall {
+            Recall::Fresh => outcome.notified.clone(),
+            Recall::Again => match secrets.describe(&secret).await? {
+                Some(described) => State::read(&described.tags).notified,
+                None => return Ok(()),
+            },
+        };
+        for (notice, told) in told {
+            remember(&mut notified, notice, told, sweep.now);
+        }
+        tags.insert(tag::NOTIFIED.to_owned(), notified.to_tag());
     }
-    let tags = BTreeMap::from([(tag::NOTIFIED.to_owned(), notified.to_tag())]);
-    sweep.aws.secrets().tag(&secret, &tags).await
+    if leaves_to_digest && !outcome.was_held {
+        tags.insert(tag::UNTOLD.to_owned(), format_time(sweep.now));
+    }
+    if !tags.is_empty() {
+        secrets.tag(&secret, &tags).await?;
+    }
+    // Last: a mark that stays makes a digest look once more, one that is missing would make it miss what is untold.
+    if settles_digest { secrets.untag(&secret, &[tag::UNTOLD]).await } else { Ok(()) }
 }
 
 /// Schedules the secret of a deleted user for deletion. Nothing can be written to it after that, so its notice goes
@@ -111,7 +165,7 @@ async fn delete_secret(
         Ok(_) => Ok(true),
         Err(failure) => {
             // It is still there, to be told of once and not on every run.
-            record(sweep, outcome, told).await?;
+            record(sweep, outcome, told, Recall::Again).await?;
             Err(failure)
         }
     }

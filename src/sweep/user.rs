@@ -26,6 +26,8 @@ pub(super) struct Outcome {
     pub(super) notices: Vec<Notice>,
     /// What was told before; the actions may have made some of it void.
     pub(super) notified: Notified,
+    /// The secret is marked for a digest: something was left to it.
+    pub(super) was_held: bool,
     /// The secret is to be scheduled for deletion once its notice is out.
     pub(super) secret_to_delete: Option<UserArn>,
     pub(super) failures: Vec<Failure>,
@@ -34,11 +36,12 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    fn new(plan: UserPlan) -> Self {
+    pub(super) fn new(plan: UserPlan) -> Self {
         Self {
             done: Vec::new(),
             notices: plan.notices.clone(),
             notified: Notified::default(),
+            was_held: false,
             secret_to_delete: None,
             failures: Vec::new(),
             oldest_key: None,
@@ -46,7 +49,13 @@ impl Outcome {
         }
     }
 
-    fn failed(user: &UserRef, action: &'static str, error: &(impl ToString + ?Sized)) -> Self {
+    /// With what the secret's tags remember as told, and as held.
+    pub(super) fn with_memory_of(self, facts: &UserFacts) -> Self {
+        let Some(state) = facts.secret.present().map(|secret| &secret.state) else { return self };
+        Self { notified: state.notified.clone(), was_held: state.untold, ..self }
+    }
+
+    pub(super) fn failed(user: &UserRef, action: &'static str, error: &(impl ToString + ?Sized)) -> Self {
         let mut outcome = Self::new(UserPlan::nothing(user));
         outcome.failures.push(Failure::of_user(user, action, error));
         outcome
@@ -61,15 +70,14 @@ pub(super) async fn sweep(sweep: &Sweep<'_>, account: &observe::Account, listed:
         return Outcome::failed(user, "observe", OUT_OF_TIME);
     }
     let secret = account.secrets.get(&user.name);
-    let facts = match observe::user(sweep, &*account.iam, &account.groups, listed, secret).await {
+    let facts = match observe::user(sweep, &*account.iam, Some(&account.groups), listed, secret).await {
         Ok(facts) => facts,
         Err(failure) => return Outcome::failed(user, "observe", &failure),
     };
     let oldest_key = oldest_key(&facts);
     let planned = refuse_unreachable(sweep, plan(&facts, &sweep.settings.periods, sweep.now), secret);
-    let notified = facts.secret.present().map(|secret| secret.state.notified.clone()).unwrap_or_default();
     if sweep.dry_run || (planned.actions.is_empty() && planned.notices.is_empty()) {
-        return Outcome { notified, oldest_key, ..Outcome::new(planned) };
+        return Outcome { oldest_key, ..Outcome::new(planned) }.with_memory_of(&facts);
     }
     match confirm(sweep, account, listed, planned).await {
         Ok(outcome) => Outcome { oldest_key, ..outcome },
@@ -110,7 +118,7 @@ async fn confirm(
     planned: UserPlan,
 ) -> Result<Outcome, crate::aws::Failure> {
     let name = &listed.arn.user().name;
-    let again = observe::user_again(sweep, &*account.iam, &account.groups, name).await?;
+    let again = observe::user_again(sweep, &*account.iam, Some(&account.groups), name).await?;
     let Some(facts) = again else {
         info!(user = %planned.user, "the user was deleted during the sweep");
         return Ok(Outcome::new(UserPlan::nothing(&planned.user)));
@@ -125,9 +133,9 @@ async fn confirm(
     for action in &dropped {
         info!(user = %planned.user, %action, "left to the next sweep: the facts changed meanwhile");
     }
-    let notified = facts.secret.present().map(|secret| secret.state.notified.clone()).unwrap_or_default();
     let target = Target { sweep, iam: &*account.iam, arn: &facts.arn, reach };
-    let mut outcome = Outcome { notified, ..Outcome::new(confirmed) };
+    let mut outcome = Outcome::new(confirmed).with_memory_of(&facts);
+    outcome.notices.retain(|notice| !notice.kind.is_for_dry_run_only());
     apply_all(&target, &mut outcome).await;
     let not_done = |notice: &Notice| dropped.iter().any(|action| follow_from(&notice.kind).contains(&action.name()));
     outcome.notices.retain(|notice| !not_done(notice));
@@ -188,7 +196,7 @@ fn is_beside_the_keys(action: &Action, failure: &crate::aws::Failure) -> bool {
 }
 
 /// The actions that a notice can tell of, where one is planned in the same run.
-fn follow_from(kind: &NoticeKind) -> &'static [&'static str] {
+pub(super) fn follow_from(kind: &NoticeKind) -> &'static [&'static str] {
     match kind {
         NoticeKind::Disabled { .. } => &["disable", "record-disabled"],
         NoticeKind::Deleted => &["delete"],
@@ -242,8 +250,8 @@ async fn confirm_gone(
     let arn = format!("arn:{}:iam::{}:user/{}", sweep.partition(), user.account, user.name);
     let arn = arn.parse().expect("an ARN made of a checked account id and user name");
     let target = Target { sweep, iam, arn: &arn, reach: crate::provision::Reach::Given };
-    let notified = State::read(&secret.tags).notified;
-    let mut outcome = Outcome { notified, ..Outcome::new(confirmed) };
+    let State { notified, untold, .. } = State::read(&secret.tags);
+    let mut outcome = Outcome { notified, was_held: untold, ..Outcome::new(confirmed) };
     apply_all(&target, &mut outcome).await;
     Ok(outcome)
 }

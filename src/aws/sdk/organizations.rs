@@ -5,7 +5,7 @@ use aws_config::SdkConfig;
 use aws_sdk_organizations::types::{Account, AccountState, AccountStatus};
 
 use super::failure::OrFailure;
-use crate::aws::{AccountPage, Failure, ListedAccount, Organizations, Usability};
+use crate::aws::{AccountPage, Failure, ListedAccount, Organizations, Usability, read_email};
 use crate::keys::AccountId;
 
 /// Accounts of one page: the most that ListAccounts gives.
@@ -53,11 +53,13 @@ impl Organizations for SdkOrganizations {
 
 fn listed(operation: &'static str, account: Account) -> Result<ListedAccount, Failure> {
     let usability = usability(&account);
+    let (email, malformed_email) = read_email(account.email);
     let id = account.id.as_deref().and_then(|id| id.parse().ok());
     Ok(ListedAccount {
         id: id.ok_or_else(|| Failure::incomplete(operation, "the organization", "account id"))?,
         name: account.name.unwrap_or_default(),
-        email: account.email.and_then(|email| email.parse().ok()),
+        email,
+        malformed_email,
         usability,
     })
 }

@@ -25,6 +25,31 @@ impl SdkSecretStore {
     pub(super) fn new(config: &SdkConfig) -> Self {
         Self { client: aws_sdk_secretsmanager::Client::new(config) }
     }
+
+    /// Secrets of keywheel's of which that begins so, over all pages.
+    async fn list(
+        &self,
+        what: FilterNameStringType,
+        prefix: &str,
+        deleted_too: bool,
+    ) -> Result<Vec<SecretDescription>, Failure> {
+        let about = format!("{what}s starting with {prefix}");
+        let filter = Filter::builder().key(what).values(prefix).build();
+        let mut pages = self
+            .client
+            .list_secrets()
+            .filters(filter)
+            .include_planned_deletion(deleted_too)
+            .max_results(PAGE_SIZE)
+            .into_paginator()
+            .send();
+        let mut secrets = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.or_failure("secretsmanager:ListSecrets", &about)?;
+            secrets.extend(page.secret_list.unwrap_or_default().into_iter().filter_map(listed));
+        }
+        Ok(secrets)
+    }
 }
 
 #[async_trait]
@@ -52,22 +77,16 @@ impl SecretStore for SdkSecretStore {
 
     async fn of_account(&self, account: &AccountId) -> Result<Vec<SecretDescription>, Failure> {
         let prefix = SecretName::account_prefix(account);
-        let filter = Filter::builder().key(FilterNameStringType::Name).values(&prefix).build();
-        let mut pages = self
-            .client
-            .list_secrets()
-            .filters(filter)
-            .include_planned_deletion(true)
-            .max_results(PAGE_SIZE)
-            .into_paginator()
-            .send();
-        let mut secrets = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.or_failure("secretsmanager:ListSecrets", format_args!("names starting with {prefix}"))?;
-            let entries = page.secret_list.unwrap_or_default().into_iter().filter_map(listed);
-            // A name that merely starts like one of ours belongs to somebody else.
-            secrets.extend(entries.filter(|secret| secret.name.user().account == *account));
-        }
+        let mut secrets = self.list(FilterNameStringType::Name, &prefix, true).await?;
+        // A name that merely starts like one of ours belongs to somebody else.
+        secrets.retain(|secret| secret.name.user().account == *account);
+        Ok(secrets)
+    }
+
+    async fn with_tag(&self, name: &str) -> Result<Vec<SecretDescription>, Failure> {
+        let mut secrets = self.list(FilterNameStringType::TagKey, name, false).await?;
+        // The filter takes longer names, too.
+        secrets.retain(|secret| secret.tags.contains_key(name));
         Ok(secrets)
     }
 

@@ -27,7 +27,13 @@ fn days(days: i64) -> TimeDelta {
 }
 
 fn periods() -> Periods {
-    Periods { rotation: days(90), installation_grace: days(10), recovery_grace: days(10), warn: days(7) }
+    Periods {
+        rotation: days(90),
+        installation_grace: days(10),
+        recovery_grace: days(10),
+        warn: days(7),
+        repeat: Some(days(7)),
+    }
 }
 
 fn id(n: u64) -> AccessKeyId {
@@ -114,7 +120,10 @@ impl PresentSecret {
     fn told(self, n: u64, phases: &[&str]) -> Self {
         self.state(|state| {
             for phase in phases {
-                state.notified.insert(&id(n), phase);
+                match *phase {
+                    "in-use" | "failed" | "unfinished" => state.notified.insert_on(&id(n), phase, now()),
+                    phase => state.notified.insert(&id(n), phase),
+                }
             }
         })
     }

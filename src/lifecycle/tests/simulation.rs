@@ -273,7 +273,11 @@ impl World {
     fn tell(&mut self, notices: &[Notice]) {
         let mut notified = self.state().notified;
         for notice in notices.iter().filter(|notice| !notice.kind.is_for_dry_run_only()) {
-            notified.insert(&notice.key, notice.kind.phase());
+            if notice.kind.lasts() {
+                notified.insert_on(&notice.key, notice.kind.phase(), self.now);
+            } else {
+                notified.insert(&notice.key, notice.kind.phase());
+            }
             self.sent.push(Sent { at: self.now, key: notice.key.clone(), phase: notice.kind.phase() });
         }
         if let Some(secret) = self.secret.as_mut().filter(|secret| !secret.deletion_scheduled) {

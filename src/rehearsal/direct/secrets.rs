@@ -15,6 +15,26 @@ use crate::keys::{AccountId, SecretName, VersionId};
 pub(super) struct DirectSecrets(Actor);
 
 impl DirectSecrets {
+    /// Secrets of keywheel's of which that begins so, over all pages.
+    async fn list(&self, what: &str, prefix: &str, deleted_too: bool) -> Result<Vec<SecretDescription>, Failure> {
+        let about = format!("{what}s starting with {prefix}");
+        let mut input = json!({
+            "Filters": [{"Key": what, "Values": [prefix]}],
+            "IncludePlannedDeletion": deleted_too,
+            "MaxResults": 100,
+        });
+        let mut secrets = Vec::new();
+        loop {
+            let page = self.0.ask("secretsmanager:ListSecrets", &about, input.clone()).await?.json();
+            let entries = page["SecretList"].as_array().into_iter().flatten();
+            secrets.extend(entries.filter_map(|entry| description(entry, &entry["SecretVersionsToStages"])));
+            match &page["NextToken"] {
+                Value::String(token) => input["NextToken"] = json!(token),
+                _ => return Ok(secrets),
+            }
+        }
+    }
+
     pub(super) fn new(actor: &Actor) -> Self {
         Self(actor.clone())
     }
@@ -39,23 +59,15 @@ impl SecretStore for DirectSecrets {
 
     async fn of_account(&self, account: &AccountId) -> Result<Vec<SecretDescription>, Failure> {
         let prefix = SecretName::account_prefix(account);
-        let about = format!("names starting with {prefix}");
-        let mut input = json!({
-            "Filters": [{"Key": "name", "Values": [prefix]}],
-            "IncludePlannedDeletion": true,
-            "MaxResults": 100,
-        });
-        let mut secrets = Vec::new();
-        loop {
-            let page = self.0.ask("secretsmanager:ListSecrets", &about, input.clone()).await?.json();
-            let entries = page["SecretList"].as_array().into_iter().flatten();
-            let entries = entries.filter_map(|entry| description(entry, &entry["SecretVersionsToStages"]));
-            secrets.extend(entries.filter(|secret| secret.name.user().account == *account));
-            match &page["NextToken"] {
-                Value::String(token) => input["NextToken"] = json!(token),
-                _ => return Ok(secrets),
-            }
-        }
+        let mut secrets = self.list("name", &prefix, true).await?;
+        secrets.retain(|secret| secret.name.user().account == *account);
+        Ok(secrets)
+    }
+
+    async fn with_tag(&self, name: &str) -> Result<Vec<SecretDescription>, Failure> {
+        let mut secrets = self.list("tag-key", name, false).await?;
+        secrets.retain(|secret| secret.tags.contains_key(name));
+        Ok(secrets)
     }
 
     async fn value(
