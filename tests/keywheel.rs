@@ -75,6 +75,7 @@ mod interruptions;
 mod least_privilege;
 mod life;
 mod mail;
+mod notices;
 mod orphans;
 mod people;
 mod provisioning;

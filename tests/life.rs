@@ -57,11 +57,12 @@ fn a_key_is_warned_of_rotated_disabled_and_deleted_in_its_time() {
             (94, words(&["warn"])),
             (101, words(&["disable"])),
             (104, words(&["warn"])),
+            (110, words(&["warn"])),
             (111, words(&["delete"])),
         ]);
         assert_eq!(done, expected);
         let subjects: Vec<String> = cloud.mails().iter().map(|mail| mail.subject.clone()).collect();
-        assert_eq!(subjects.len(), 6, "{subjects:#?}");
+        assert_eq!(subjects.len(), 7, "{subjects:#?}");
         let user = cloud.user(MEMBER, "ci-bot").expect("the user");
         let secret = cloud.secret("Account_111122223333_User_ci-bot_AccessKey").expect("the secret");
         let value = secret.json("AWSCURRENT").expect("a value");

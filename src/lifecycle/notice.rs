@@ -153,13 +153,15 @@ impl NoticeKind {
         repeat: Option<TimeDelta>,
         now: DateTime<Utc>,
     ) -> bool {
-        let is_told = |phase| match repeat.filter(|_| self.lasts()) {
-            Some(period) => notified.was_told_after(key, phase, now - period),
+        let is_told = |phase, longer| match repeat.filter(|_| self.lasts()) {
+            Some(period) => notified.was_told_after(key, phase, now - period - longer),
             None => notified.contains(key, phase),
         };
-        // Both tell of the same trouble, and an event says more of it than a sweep sees.
-        let said_better = matches!(self, Self::RotationUnfinished { .. }).then_some("failed");
-        is_told(self.phase()) || said_better.is_some_and(is_told)
+        // Both tell of the same trouble, and an event says more of it than a sweep sees: it gets a day to be the one that
+        // repeats it.
+        let is_said_better =
+            || matches!(self, Self::RotationUnfinished { .. }) && is_told("failed", TimeDelta::days(1));
+        is_told(self.phase(), TimeDelta::zero()) || is_said_better()
     }
 
     /// Whether it tells of something that is still to come.

@@ -124,8 +124,11 @@ mod tests {
         let week = Some(TimeDelta::days(7));
         let mut notified = Notified::default();
         remember(&mut notified, &failed, &Told::Fully, now());
-        assert!(unfinished.is_told(&failed.key, &notified, week, now() + TimeDelta::days(6)));
-        assert!(!unfinished.is_told(&failed.key, &notified, week, now() + TimeDelta::days(7)));
+        let day = |days| now() + TimeDelta::days(days);
+        assert!(failed.kind.is_told(&failed.key, &notified, week, day(6)));
+        assert!(!failed.kind.is_told(&failed.key, &notified, week, day(7)));
+        assert!(unfinished.is_told(&failed.key, &notified, week, day(7)), "the event comes first");
+        assert!(!unfinished.is_told(&failed.key, &notified, week, day(8)));
         let mut notified = Notified::default();
         remember(&mut notified, &notice(unfinished), &Told::Fully, now());
         assert!(!failed.kind.is_told(&failed.key, &notified, week, now()), "the reason is news");
