@@ -96,8 +96,8 @@ pub struct State {
     pub intent: Option<Intent>,
     /// What was told.
     pub notified: Notified,
-    /// There is something to tell that was left to a digest.
-    pub untold: bool,
+    /// Since when there is something to tell that was left to a digest.
+    pub untold: Option<DateTime<Utc>>,
     /// The next rotation may retire the other key at once.
     pub force: bool,
     /// Tags that cannot be read. While there are any, nothing destructive is done.
@@ -121,7 +121,8 @@ impl State {
                 Some(Retiring { key: key.parse().ok()?, since: parse_time(since)? })
             }),
             intent: read.parse(tag::INTENT, "a version id, a time and, perhaps, an access key id", Intent::read),
-            untold: tags.contains_key(tag::UNTOLD),
+            // A digest looks at the user whatever the mark says; nothing else depends on it but for how long to wait.
+            untold: tags.get(tag::UNTOLD).map(|text| parse_time(text).unwrap_or_default()),
             notified: tags.get(tag::NOTIFIED).map(|text| Notified::read(text)).unwrap_or_default(),
             force: read.flag(tag::FORCE, "true", "true (or no tag)"),
             malformed: Vec::new(),
@@ -311,7 +312,7 @@ mod tests {
                 retiring: Some(Retiring { key: retiring, since }),
                 intent: Some(intent),
                 notified: Notified::default(),
-                untold: false,
+                untold: None,
                 force: flags.1,
                 malformed: Vec::new(),
             };

@@ -9,7 +9,7 @@ use futures_util::stream;
 use super::Sweep;
 use super::apply::Target;
 use super::report::{Failure, Report};
-use super::user::{Outcome, cancelled_now};
+use super::user::{Outcome, was_put_off};
 use crate::keys::{SecretName, UserRef};
 use crate::lifecycle::{Action, Notice};
 use crate::notify::{AccountContact, Addressed, Mode, Telling, Told, deliver, remember};
@@ -117,7 +117,7 @@ async fn record(
     let is_any_told = told.iter().any(|(_, told)| **told != Told::Not);
     let is_all_told = told.iter().all(|(_, told)| **told == Told::Fully);
     let leaves_to_digest = sweep.holds_notices && !is_all_told;
-    let settles_digest = outcome.was_held && is_all_told;
+    let settles_digest = outcome.held_since.is_some() && is_all_told;
     if !is_any_told && !leaves_to_digest && !settles_digest {
         return Ok(());
     }
@@ -137,7 +137,7 @@ async fn record(
         }
         tags.insert(tag::NOTIFIED.to_owned(), notified.to_tag());
     }
-    if leaves_to_digest && !outcome.was_held {
+    if leaves_to_digest && outcome.held_since.is_none() {
         tags.insert(tag::UNTOLD.to_owned(), format_time(sweep.now));
     }
     if !tags.is_empty() {
@@ -156,12 +156,19 @@ async fn delete_secret(
 ) -> Result<bool, crate::aws::Failure> {
     let Some(arn) = &outcome.secret_to_delete else { return Ok(false) };
     let untold = told.iter().any(|(_, told)| **told == Told::Not);
-    if (untold && cancelled_now(outcome)) || !outcome.failures.is_empty() {
+    if (untold && !was_put_off(outcome, sweep.now)) || !outcome.failures.is_empty() {
         return Ok(false);
     }
     let iam = sweep.aws.iam(&arn.user().account, sweep.partition()).await?;
     let target = Target { sweep, iam: &*iam, arn, reach: Reach::Given };
-    match target.apply(&Action::DeleteSecret, &mut Notified::default()).await {
+    let deleted = async {
+        if outcome.held_since.is_some() {
+            // Afterwards it can only be restored first.
+            sweep.aws.secrets().untag(&SecretName::of(arn.user()).to_string(), &[tag::UNTOLD]).await?;
+        }
+        target.apply(&Action::DeleteSecret, &mut Notified::default()).await
+    };
+    match deleted.await {
         Ok(_) => Ok(true),
         Err(failure) => {
             // It is still there, to be told of once and not on every run.

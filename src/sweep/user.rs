@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
 use super::apply::Target;
@@ -26,8 +26,8 @@ pub(super) struct Outcome {
     pub(super) notices: Vec<Notice>,
     /// What was told before; the actions may have made some of it void.
     pub(super) notified: Notified,
-    /// The secret is marked for a digest: something was left to it.
-    pub(super) was_held: bool,
+    /// Since when the secret is marked for a digest: something was left to it.
+    pub(super) held_since: Option<DateTime<Utc>>,
     /// The secret is to be scheduled for deletion once its notice is out.
     pub(super) secret_to_delete: Option<UserArn>,
     pub(super) failures: Vec<Failure>,
@@ -41,7 +41,7 @@ impl Outcome {
             done: Vec::new(),
             notices: plan.notices.clone(),
             notified: Notified::default(),
-            was_held: false,
+            held_since: None,
             secret_to_delete: None,
             failures: Vec::new(),
             oldest_key: None,
@@ -52,7 +52,7 @@ impl Outcome {
     /// With what the secret's tags remember as told, and as held.
     pub(super) fn with_memory_of(self, facts: &UserFacts) -> Self {
         let Some(state) = facts.secret.present().map(|secret| &secret.state) else { return self };
-        Self { notified: state.notified.clone(), was_held: state.untold, ..self }
+        Self { notified: state.notified.clone(), held_since: state.untold, ..self }
     }
 
     pub(super) fn failed(user: &UserRef, action: &'static str, error: &(impl ToString + ?Sized)) -> Self {
@@ -251,12 +251,19 @@ async fn confirm_gone(
     let arn = arn.parse().expect("an ARN made of a checked account id and user name");
     let target = Target { sweep, iam, arn: &arn, reach: crate::provision::Reach::Given };
     let State { notified, untold, .. } = State::read(&secret.tags);
-    let mut outcome = Outcome { notified, was_held: untold, ..Outcome::new(confirmed) };
+    let mut outcome = Outcome { notified, held_since: untold, ..Outcome::new(confirmed) };
     apply_all(&target, &mut outcome).await;
     Ok(outcome)
 }
 
-/// Whether the schedule was switched off by this very run.
-pub(super) fn cancelled_now(outcome: &Outcome) -> bool {
-    outcome.plan.actions.contains(&Action::CancelSchedule(CancelReason::UserGone))
+/// For so long the deletion of a secret waits for its notice, where that was left to a digest: for the digest of that run
+/// and no other.
+const WAITS_FOR_DIGEST: TimeDelta = TimeDelta::hours(20);
+
+/// Whether the deletion of the secret was put off before this run, so that its notice had a chance.
+pub(super) fn was_put_off(outcome: &Outcome, now: DateTime<Utc>) -> bool {
+    match outcome.held_since {
+        Some(since) => now >= since + WAITS_FOR_DIGEST,
+        None => !outcome.plan.actions.contains(&Action::CancelSchedule(CancelReason::UserGone)),
+    }
 }

@@ -38,6 +38,8 @@ pub(crate) enum Act {
     Rotations,
     /// The events that are waiting.
     Events,
+    /// The sweep of the account, which holds what is not urgent, and the digest after it.
+    AccountAndDigest,
 }
 
 /// One scenario, prepared up to its action.
@@ -181,6 +183,10 @@ impl Witness {
         let mut answers = Vec::new();
         if act == Act::Day {
             answers.extend(sweep(stage, json!({})).await);
+        }
+        if act == Act::AccountAndDigest {
+            answers.extend(sweep(stage, json!({"account": crate::harness::MEMBER, "notices": "later"})).await);
+            answers.extend(sweep(stage, json!({"digest": {}})).await);
         }
         if matches!(act, Act::Day | Act::Rotations) {
             stage.cloud.run_rotations().await;

@@ -293,3 +293,22 @@ fn an_event_is_told() {
         scenario("event", stage, Act::Events, WHOLE_WAY_OUT)
     });
 }
+
+#[test]
+fn what_a_sweep_held_is_told_by_the_digest() {
+    survive(async || {
+        let stage = rotated_ago(&[5]).await;
+        pass(&stage, 5).await;
+        scenario("digest", stage, Act::AccountAndDigest, RECOVERY)
+    });
+}
+
+#[test]
+fn the_secret_of_a_deleted_user_is_scheduled_for_deletion_by_the_digest() {
+    survive(async || {
+        let stage = rotated_ago(&[5, 12, 16, 23]).await;
+        stage.cloud.delete_user(MEMBER, "ci-bot");
+        pass(&stage, 1).await;
+        scenario("digest of a deleted user", stage, Act::AccountAndDigest, QUIET)
+    });
+}
