@@ -19,10 +19,16 @@ const STEPS: [(&str, Step); 4] = [
 ];
 
 /// A fixture of the sweeper, parts of what it is taken for, and whether it asks for a dry run.
-const REQUESTS: [(&str, &[&str], bool); 7] = [
+const REQUESTS: [(&str, &[&str], bool); 9] = [
     ("sweep", &["All"], false),
     ("sweep-dry-run", &["All"], true),
     ("sweep-account", &["Account {", "111122223333", "prod", "prod@example.com"], false),
+    (
+        "sweep-account-notices-later",
+        &["Account {", "111122223333", "prod", "prod@example.com", "holds_notices: true"],
+        false,
+    ),
+    ("digest", &["Digest"], false),
     ("inventory", &["Inventory {", "next_token: None", "limit: 500"], false),
     ("secret-label-updated", &["Notify {", "111122223333", "ci-bot", "LabelMoved"], false),
     ("rotation-failed", &["Notify {", "ci-bot", "RotationFailed(", "in step testSecret"], false),

@@ -6,6 +6,7 @@
 mod denials;
 mod estate;
 mod judge;
+mod notices;
 mod proof;
 mod template;
 
@@ -19,7 +20,7 @@ use proof::PROOF;
 ///
 /// All but those with a source of their own: the actions' resource types in
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>.
-const WITHOUT_RESOURCE_LEVEL: [&str; 23] = [
+const WITHOUT_RESOURCE_LEVEL: [&str; 24] = [
     // Lambda refuses a role that names interfaces: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -43,6 +44,7 @@ const WITHOUT_RESOURCE_LEVEL: [&str; 23] = [
     // No resource types.
     "organizations:ListAccounts",
     "secretsmanager:ListSecrets",
+    "ses:GetAccount",
     // X-Ray names resources of sampling rules only, which nobody here makes.
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
@@ -51,7 +53,7 @@ const WITHOUT_RESOURCE_LEVEL: [&str; 23] = [
 ];
 
 /// What is allowed and not seen in the rehearsal: the statement, the actions (empty: all of it), and why.
-const NOT_SEEN: [(&str, &[&str], &str); 13] = [
+const NOT_SEEN: [(&str, &[&str], &str); 15] = [
     ("WriteOwnLog", &[], "Lambda writes the log; the model has none"),
     ("KeepFailedEvents", &[], "Lambda sends events that failed to the queue"),
     ("KeepFailedStarts", &[], "the Scheduler sends starts that failed to the queue"),
@@ -63,6 +65,8 @@ const NOT_SEEN: [(&str, &[&str], &str); 13] = [
     ("DeliverLog", &[], "Step Functions delivers the state machine's log"),
     ("no Sid", &["sts:AssumeRole"], "Lambda, Step Functions and the Scheduler take their roles"),
     ("AdministerByThisAccount", &[], "CloudFormation and administrators manage the key"),
+    ("LookAtSendersIdentity", &[], "the rehearsal sends without asking"),
+    ("LookAtSandbox", &[], "the same"),
     (
         "ReadOwnSecret",
         &["secretsmanager:DescribeSecret"],
@@ -107,12 +111,15 @@ fn every_document() -> Vec<Document> {
         ("VpcSecurityGroupIds", "sg-0123456789abcdef0"),
         ("Tracing", "Active"),
         ("SesConfigurationSet", "mails"),
+        ("NoticeTopicArn", "arn:aws:sns:us-east-1:999988887777:notices"),
+        ("NoticeTopicKmsKeyArn", "arn:aws:kms:us-east-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000002"),
         ("DailyRun", "SWEEPER"),
     ];
     let through_role = ("OrgListRoleArn", "arn:aws:iam::111111111111:role/lists");
     let mut documents = Estate::new().documents();
     documents.extend(Estate::with(&everything).documents());
     documents.extend(Estate::with(&[&everything[..], &[through_role]].concat()).documents());
+    documents.extend(Estate::with(&[("CreateNoticeTopic", "true")]).documents());
     documents
 }
 

@@ -22,6 +22,9 @@ MAP = {
 FIELDS = {
     "Pass": (FLOW, PATHS | {"Result"}, {"Output", "Assign"}),
     "Task": (FLOW | ATTEMPTS | TIMES | {"Resource", "Credentials"}, PATHS | {"TimeoutSecondsPath"}, JSONATA),
+    "Wait": (
+        FLOW | {"Seconds", "Timestamp"}, {"InputPath", "OutputPath", "SecondsPath", "TimestampPath"}, {"Output", "Assign"},
+    ),
     "Choice": ({"Choices", "Default"}, {"InputPath", "OutputPath"}, {"Output", "Assign"}),
     "Map": (FLOW | ATTEMPTS | MAP, PATHS | {"ItemsPath"}, {"Items", "Output", "Assign"}),
     "Succeed": (set(), {"InputPath", "OutputPath"}, {"Output"}),

@@ -25,6 +25,8 @@ SAM_CONFIGURATION = REPOSITORY / "sam/samconfig.toml"
 STACK = "keywheel"
 MEMBER_STACK = "keywheel-member"
 SENDER = "keys@example.com"
+# In copy of every account's notices.
+RECIPIENT = "security@example.com"
 # RoleSessionName, whose default is the predecessor's.
 SESSION_NAME = "aws-iam-access-key-auto-rotation-dev-AccessKeyRotate"
 # Executable → logical id of its function, as in `sam/build/Makefile`.
@@ -49,6 +51,10 @@ class Deployment:
             "OrganizationId": organization.id,
             "SenderEmail": SENDER,
             "SesDomain": "example.com",
+            "RecipientEmail": RECIPIENT,
+            "RecipientEmailInCopy": "true",
+            "NoticeContact": "the security team, #iam-keys",
+            "CreateNoticeTopic": "true",
             "Architecture": ARCHITECTURE,
             # The checks start all runs but the last.
             "ScheduleState": "DISABLED",

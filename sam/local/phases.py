@@ -22,6 +22,7 @@ class DryRun:
             deployment.deploy_member(member)
         self.output = state_machine.output(deployment.execute())
         self.secrets = secrets(organization.primary)
+        self.mails = deployment.peer.mails(organization.primary.id)
 
 
 class Sweep:

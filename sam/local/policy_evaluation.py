@@ -48,6 +48,7 @@ def _say_who_calls() -> None:
     - `aws:PrincipalArn` of a role's session is the role's ARN. ministack: the session's.
     - `aws:PrincipalOrgID` of a member account is its organization's. ministack: members are in none.
     - `aws:ResourceOrgID` is that of the account in the resource's ARN. ministack: unknown.
+    - `aws:SecureTransport` is true, as endpoints of AWS's are called. ministack: false, as it is called without TLS.
     """
     resolve = iam_evaluator._resolve_condition_key
 
@@ -58,6 +59,8 @@ def _say_who_calls() -> None:
             return _organization_of(context.principal_account)
         if key.lower() == "aws:resourceorgid":
             return _organization_of(iam_evaluator._account_from_arn(context.resource_arn) or context.principal_account)
+        if key.lower() == "aws:securetransport":
+            return "true"
         if key.lower() == "ses:fromaddress":
             return sending_as.get(None)
         return resolve(key, context)
@@ -142,6 +145,20 @@ def _name_the_resource() -> None:
     iam_actions.extract_resource_arn = corrected
 
 
+def _name_the_action() -> None:
+    """PublishBatch is allowed as sns:Publish. ministack: as an action of its own, which AWS does not have.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
+    """
+    extract = iam_actions.extract_iam_action
+
+    def corrected(*request: Any) -> str | None:
+        action = extract(*request)
+        return "sns:Publish" if action == "sns:PublishBatch" else action
+
+    iam_actions.extract_iam_action = corrected
+
+
 def _tell_what_is_asked() -> None:
     """Condition keys that services make of the request, and ministack does not.
 
@@ -212,5 +229,6 @@ def correct() -> None:
     """Puts all of these right."""
     _say_who_calls()
     _name_the_resource()
+    _name_the_action()
     _tell_what_is_asked()
     _fill_in_variables()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 import state_machine
-from deployment import REPOSITORY, SESSION_NAME, Deployment
+from deployment import RECIPIENT, REPOSITORY, SESSION_NAME, Deployment
 from organization import Organization, secret_name
 from peer import Peer
 from phases import DryRun, Retirement, Rotations, Sweep
@@ -20,6 +20,17 @@ def test_a_dry_run_plans_and_changes_nothing(organization: Organization, dry_run
             assert list(account.keys(user).values()) == ["Active"], (account.name, user)
     assert dry_run.output["actions"] > 0, "the report counts what would be done"
     assert dry_run.output["dry_run"] is True, "and says that it was not"
+
+
+def test_a_run_sends_one_message_per_recipient_over_all_accounts(organization: Organization, dry_run: DryRun) -> None:
+    recipients = [address for mail in dry_run.mails for address in mail["To"]]
+    assert sorted(recipients) == sorted(set(recipients))
+    [digest] = [mail for mail in dry_run.mails if RECIPIENT in mail["To"]]
+    for member in organization.members:
+        assert member.id in digest["BodyText"], member.name
+    assert "#iam-keys" in digest["BodyText"]
+    assert dry_run.output["mails"] == len(dry_run.mails), "the totals count what the digest sent"
+    assert dry_run.output["digest_failed"] is False
 
 
 def test_every_user_with_a_key_gets_a_secret_and_nobody_else(organization: Organization, swept: Sweep) -> None:
@@ -145,6 +156,14 @@ def test_an_exempt_user_has_no_schedule_until_the_exemption_ends(
     assert secret["RotationEnabled"] is True
 
 
+def test_notices_are_published_to_the_topic_too(peer: Peer, deployment: Deployment, retired: Retirement) -> None:
+    topic, sweeper = deployment.resources["NoticeTopic"], deployment.function("sweeper")
+    ours = [each for each in peer.decisions() if each["principal"].endswith(f"/{sweeper}")]
+    published = [each for each in ours if each["action"] == "sns:Publish"]
+    assert {(each["resource"], each["decision"]) for each in published} == {(topic, "Allow")}
+    assert retired.first, "everything has been done"
+
+
 def test_no_secret_is_told(peer: Peer, organization: Organization, rotated: Rotations, retired: Retirement) -> None:
     told = peer.log.read_text() + json.dumps(peer.mails(organization.primary.id)) + json.dumps(retired.first)
     assert rotated.member.value()["AccessKeyId"] in told, "keys are named by their id"
@@ -173,10 +192,10 @@ def test_a_failed_rotation_is_told_at_once(peer: Peer, deployment: Deployment, r
     event["detail"]["additionalEventData"]["SecretId"] = rotation.arn
     # Handed to the function: events of aws.secretsmanager are AWS's alone to send, and ministack fails no rotation.
     answer = deployment.invoke(deployment.function("sweeper"), event)["answer"]
-    assert (answer["mails"], answer["failures"]) == (1, [])
-    last = peer.mails(deployment.organization.primary.id)[-1]
-    assert last["To"] == [f"{rotation.account.name}@example.com"]
-    assert event["detail"]["errorMessage"] in last["BodyText"]
+    assert (answer["mails"], answer["failures"]) == (2, [])
+    last = peer.mails(deployment.organization.primary.id)[-2:]
+    assert sorted(mail["To"] for mail in last) == [[f"{rotation.account.name}@example.com"], [RECIPIENT]]
+    assert all(event["detail"]["errorMessage"] in mail["BodyText"] for mail in last)
 
 
 def soon(look: Callable[[], list[str]], timeout_seconds: float = 30) -> list[str]:

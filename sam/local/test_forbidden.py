@@ -12,7 +12,8 @@ from peer import Peer
 from phases import Rotations, Sweep
 
 MEMBER_ROLE = "aws-iam-access-key-auto-rotation-lambda-assumed-role"
-REFUSED = ["AccessDenied", "AccessDeniedException"]
+# The last is how SNS says it.
+REFUSED = ["AccessDenied", "AccessDeniedException", "AuthorizationError"]
 
 
 def refused(call: Callable[..., Any], **request: Any) -> str:
@@ -58,6 +59,18 @@ def test_the_sweeper_makes_no_key(sweeper: Client, in_member: Client, organizati
     assert "iam:CreateAccessKey" in refused(sweeper("iam").create_access_key, UserName="home-bot")
     assert in_member("iam").list_access_keys(UserName="new-bot")["AccessKeyMetadata"]
     assert "iam:CreateAccessKey" in refused(in_member("iam").create_access_key, UserName="new-bot")
+
+
+def test_the_sweeper_alone_tells_and_sees_no_other_sender(
+    sweeper: Client, rotation: Client, deployment: Deployment
+) -> None:
+    notice = {"TopicArn": deployment.resources["NoticeTopic"], "Message": "{}"}
+    assert sweeper("sns").publish(**notice)["MessageId"]
+    assert "sns:Publish" in refused(rotation("sns").publish, **notice)
+    assert sweeper("sesv2").get_email_identity(EmailIdentity="example.com")["VerifiedForSendingStatus"]
+    refused(sweeper("sesv2").get_email_identity, EmailIdentity="other.example")
+    refused(sweeper("sesv2").list_email_identities)
+    refused(rotation("sesv2").get_account)
 
 
 def test_each_function_assumes_its_own_member_role_alone(

@@ -3,6 +3,7 @@
 45 accounts in pages of 20, of which some fail: what is shared by all accounts of a run, and what one account is to it.
 """
 
+import json
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from deployment import Deployment, zipped
 from organization import Organization
 from phases import Sweep
 
-# Answers as the sweeper does; fails for the accounts that the environment names.
+# Answers as the sweeper does; fails for what the environment names: accounts, a page by its token, the digest.
 STAND_IN = """
 import json
 import os
@@ -20,17 +21,31 @@ import os
 ACCOUNTS = [f"{number:012}" for number in range(1, 46)]
 
 
+FAILING = os.environ["FAILING"].split(",")
+
+
 def handle(event, context):
+    if "digest" in event:
+        if "digest" in FAILING:
+            raise ValueError("the digest fails")
+        assert event == {"digest": {}, "dry_run": event["dry_run"]}, event
+        return {
+            "accounts": 9, "users": 9, "actions": {"delete": 9}, "mails": 3, "failures": [{"action": "mail"}],
+            "failures_omitted": 1, "skipped": [], "dry_run": event["dry_run"], "plan": [{"detail": "x" * 1000}],
+        }
     if "inventory" in event:
         start = int(event["inventory"].get("next_token") or 0)
+        if f"page {start}" in FAILING:
+            raise ValueError(f"the page from {start} fails")
         page = [{"account": each, "name": each, "email": None} for each in ACCOUNTS[start : start + 20]]
         following = str(start + 20) if start + 20 < len(ACCOUNTS) else None
         return {"accounts": page, "next_token": following, "skipped": []}
     account = event["account"]
-    if account in os.environ["FAILING"].split(","):
+    assert event["notices"] == "later", event
+    if account in FAILING:
         raise ValueError(f"account {account} fails")
     return {
-        "accounts": 1, "users": 2, "actions": {"provision": 2}, "mails": 0, "failures": [], "skipped": [],
+        "accounts": 1, "users": 2, "actions": {"provision": 2}, "mails": 1, "failures": [], "skipped": [],
         "dry_run": event["dry_run"],
         "plan": [{"account": account, "user": "u", "action": "provision", "detail": "x" * 1000}],
     }
@@ -73,6 +88,13 @@ class StandIn:
         self.map_runs = state_machine.map_runs(self._states, described["executionArn"])
         return described
 
+    def states(self, failing: list[str], **event: Any) -> list[str]:
+        """The states that a run goes through, those of the Map's children left out."""
+        execution = self.run(failing, **event)["executionArn"]
+        pages = self._states.get_paginator("get_execution_history").paginate(executionArn=execution)
+        entered = [each.get("stateEnteredEventDetails") for page in pages for each in page["events"]]
+        return [details["name"] for details in entered if details]
+
     def items(self, what: str) -> int:
         """Items of the last run, over all its pages."""
         return sum(counts[what] for counts in self.map_runs)
@@ -91,13 +113,15 @@ def test_one_failing_account_of_45_is_tolerated_and_told(stand_in: StandIn) -> N
     assert list(stand_in.failed) == ["000000000007"]
     assert (output["accounts"], output["accounts_not_swept"], output["complete"]) == (44, 1, False)
     assert (output["pages"], output["pages_failed"]) == (3, 0)
-    assert (output["users"], output["actions"]) == (88, 88)
+    assert (output["users"], output["actions"]) == (88, 88), "the digest adds none"
+    assert (output["mails"], output["failures"]) == (44 + 3, 2), "urgent ones of the accounts, and the digest's"
 
 
 def test_without_failures_all_accounts_are_counted(stand_in: StandIn) -> None:
     described = stand_in.run([])
     output = state_machine.output(described)
     assert (output["accounts"], output["accounts_not_swept"], output["complete"]) == (45, 0, True)
+    assert (output["list_failed"], output["digest_failed"]) == (False, False)
     assert len(described["output"]) < 10_000, "plans stay in the log: an output holds 256 KiB at most"
 
 
@@ -106,7 +130,38 @@ def test_too_many_failing_accounts_of_a_page_fail_the_run_but_not_the_other_page
     assert (described["status"], described["error"]) == ("FAILED", "TooManyAccountsNotSwept")
     assert stand_in.items("total") == 45
     assert stand_in.items("failed") == 15
+    assert totals(described)["mails"] == 25 + 3, "of the other pages, and the digest's"
+
+
+def test_a_page_that_cannot_be_listed_fails_the_run_after_the_digest(stand_in: StandIn) -> None:
+    described = stand_in.run(["page 20"])
+    assert (described["status"], described["error"]) == ("FAILED", "AccountsNotListed")
+    assert "the page from 20 fails" in described["cause"]
+    output = totals(described)
+    assert (output["accounts"], output["mails"], output["complete"]) == (20, 20 + 3, False)
+
+
+def test_a_digest_that_fails_fails_the_run_and_says_that_all_else_is_done(stand_in: StandIn) -> None:
+    described = stand_in.run(["digest"])
+    assert (described["status"], described["error"]) == ("FAILED", "DigestNotTold")
+    assert "the digest fails" in described["cause"]
+    output = totals(described)
+    assert (output["accounts"], output["mails"], output["complete"]) == (45, 45, True)
+    assert (output["list_failed"], output["digest_failed"]) == (False, True)
 
 
 def test_an_execution_can_be_asked_for_a_dry_run(stand_in: StandIn) -> None:
-    assert state_machine.output(stand_in.run([], dry_run=True))["dry_run"] is True
+    output = state_machine.output(stand_in.run([], dry_run=True))
+    assert output["dry_run"] is True
+    assert (output["mails"], output["failures"]) == (45 + 3, 2)
+
+
+def test_the_digest_waits_until_the_list_of_secrets_has_caught_up(stand_in: StandIn) -> None:
+    """Waits take no time here: what is seen is which states were gone through."""
+    assert [name for name in stand_in.states([]) if name in ("AwaitList", "TellDigest")] == ["AwaitList", "TellDigest"]
+    assert "AwaitList" not in stand_in.states([], dry_run=True), "nothing was held"
+
+
+def totals(described: dict[str, Any]) -> dict[str, Any]:
+    """What the cause of a failed execution ends with."""
+    return json.loads(described["cause"].partition("Totals: ")[2])

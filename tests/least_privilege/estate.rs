@@ -73,8 +73,8 @@ impl Estate {
             all.push(role.trust);
             all.extend(role.identity);
         }
-        for queue in self.main.resources("AWS::SQS::QueuePolicy") {
-            all.push(Document::new(queue.0, queue.1["PolicyDocument"].clone()));
+        for kind in ["AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"] {
+            all.extend(policies_of_resources(&self.main, kind));
         }
         all.extend(managed_policies(&member).into_iter().map(|(_, document)| document));
         let mut names = BTreeSet::new();
@@ -91,10 +91,29 @@ impl Estate {
                 let role = self.role(&question.resource).ok_or_else(|| format!("no role {}", question.resource))?;
                 judge(question, &identity, Resource::Strict(&role.trust))
             }
-            (action, _) if action.starts_with("kms:") => judge(question, &identity, Resource::Strict(&self.key)),
+            (action, _) if action.starts_with("kms:") && question.resource == KMS_KEY => {
+                judge(question, &identity, Resource::Strict(&self.key))
+            }
+            ("sns:Publish", _) => self.judge_topic(question, &identity),
             (_, Some(policy)) => judge(question, &identity, Resource::Open(policy)),
             (_, None) => judge(question, &identity, Resource::WithoutPolicy),
         }
+    }
+
+    /// The topic that the stack makes has a policy. Of topics and keys of others it is not known here: their owner lets
+    /// this account in.
+    fn judge_topic(&self, question: &Question, identity: &[Document]) -> Result<BTreeSet<Grant>, String> {
+        let made = question.resource == format!("arn:aws:sns:{REGION}:{PRIMARY_ACCOUNT}:keywheel-notices");
+        let policies = policies_of_resources(&self.main, "AWS::SNS::TopicPolicy");
+        match policies.first().filter(|_| made) {
+            Some(policy) => judge(question, identity, Resource::Open(policy)),
+            None => judge(question, identity, Resource::WithoutPolicy),
+        }
+    }
+
+    /// Whether the topic's policy lets somebody publish whose own policies are these.
+    pub(super) fn judge_publisher(&self, question: &Question, identity: &Value) -> Result<BTreeSet<Grant>, String> {
+        self.judge_topic(question, &[Document::new("given", identity.clone())])
     }
 
     /// Whether a role's trust lets somebody in whose own policies are these.
@@ -166,6 +185,12 @@ fn reader_policy(template: &Template) -> Vec<Document> {
 fn managed_policies(template: &Template) -> Vec<(String, Document)> {
     let policies = template.resources("AWS::IAM::ManagedPolicy").into_iter();
     policies.map(|(name, it)| (name.clone(), Document::new(name, it["PolicyDocument"].clone()))).collect()
+}
+
+/// The policies of resources of a type, such as queues.
+fn policies_of_resources(template: &Template, kind: &str) -> Vec<Document> {
+    let policies = template.resources(kind).into_iter();
+    policies.map(|(name, it)| Document::new(name, it["PolicyDocument"].clone())).collect()
 }
 
 /// The roles of a template with all that is attached to them.

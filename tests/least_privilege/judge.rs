@@ -12,7 +12,7 @@ use iam_rs::{
 use serde_json::Value;
 
 /// The condition keys that questions answer. A policy with another one stops the test.
-const ANSWERED_KEYS: [&str; 14] = [
+const ANSWERED_KEYS: [&str; 15] = [
     "aws:PrincipalAccount",
     "aws:PrincipalArn",
     "aws:PrincipalOrgID",
@@ -20,6 +20,7 @@ const ANSWERED_KEYS: [&str; 14] = [
     "aws:SecureTransport",
     "aws:username",
     "kms:EncryptionContext:SecretARN",
+    "kms:EncryptionContext:aws:sns:topicArn",
     "kms:ViaService",
     "lambda:SourceFunctionArn",
     "secretsmanager:BlockPublicPolicy",

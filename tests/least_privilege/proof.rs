@@ -93,7 +93,11 @@ fn questions(call: &Call, secret: Option<&SecretView>) -> Vec<Question> {
         resource_organization: ORGANIZATION.to_owned(),
         context,
     };
-    let action = format!("{}:{}", call.service, call.operation);
+    let action = match format!("{}:{}", call.service, call.operation) {
+        // <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html>
+        batch if batch == "sns:PublishBatch" => "sns:Publish".to_owned(),
+        same => same,
+    };
     let own = |context| ask(&action, &in_this_organization(&call.resource), context);
     let mut questions = match action.as_str() {
         // The log does not show these parameters; keywheel always blocks public policies.

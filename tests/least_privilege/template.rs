@@ -167,6 +167,7 @@ impl Template {
             "AWS::Serverless::StateMachine" => {
                 return self.arn("states", &format!("stateMachine:{}-sweep", self.place.stack));
             }
+            "AWS::SNS::Topic" => return self.arn("sns", &self.text(&properties["TopicName"])),
             "AWS::IAM::ManagedPolicy" | "AWS::SQS::Queue" => return name.to_owned(),
             _ => panic!("Ref of a {kind} is unknown"),
         };

@@ -1,0 +1,137 @@
+//! Who may tell: mail as the one sender, and notices to the one topic.
+
+use keywheel::rehearsal::PRIMARY_ACCOUNT;
+use serde_json::json;
+
+use super::estate::{Estate, ORGANIZATION, REGION, SENDER};
+use super::judge::{Asker, Question};
+use super::proof::through_secrets_manager;
+use crate::harness::MEMBER;
+
+const TOPIC: &str = "arn:aws:sns:us-east-1:999988887777:notices";
+const OTHER_TOPIC: &str = "arn:aws:sns:us-east-1:999988887777:keywheel-alarms";
+const TOPIC_KEY: &str = "arn:aws:kms:us-east-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000002";
+const OTHER_KEY: &str = "arn:aws:kms:us-east-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000003";
+
+/// An estate and a function's role in it.
+struct Stage {
+    estate: Estate,
+    role: String,
+}
+
+impl Stage {
+    fn of(role: &str, parameters: &[(&str, &str)]) -> Self {
+        let estate = Estate::with(parameters);
+        let role = estate.execution_role(role).to_owned();
+        Self { estate, role }
+    }
+
+    fn sweeper(parameters: &[(&str, &str)]) -> Self {
+        Self::of("SweeperExecutionRole", parameters)
+    }
+
+    fn may(&self, action: &str, resource: &str, context: &[(&'static str, &str)]) -> bool {
+        self.estate.judge(&ask(&self.role, action, resource, context), None).is_ok()
+    }
+}
+
+fn ask(asker: &str, action: &str, resource: &str, context: &[(&'static str, &str)]) -> Question {
+    Question {
+        asker: Asker::new(asker, ORGANIZATION),
+        action: action.to_owned(),
+        resource: resource.to_owned(),
+        resource_organization: ORGANIZATION.to_owned(),
+        context: context.iter().map(|(key, value)| (*key, (*value).to_owned())).collect(),
+    }
+}
+
+fn ses(resource: &str) -> String {
+    format!("arn:aws:ses:{REGION}:{PRIMARY_ACCOUNT}:{resource}")
+}
+
+#[test]
+fn mail_is_sent_as_the_sender_from_its_identity_and_with_the_named_configuration_set() {
+    let from = |address: &'static str| [("ses:FromAddress", address)];
+    let (domain, other_domain) = (ses("identity/example.com"), ses("identity/other.example"));
+    let (set, other_set) = (ses("configuration-set/mails"), ses("configuration-set/other"));
+    let plain = Stage::sweeper(&[]);
+    assert!(plain.may("ses:SendEmail", &domain, &from(SENDER)));
+    assert!(!plain.may("ses:SendEmail", &domain, &from("ceo@example.com")));
+    assert!(!plain.may("ses:SendEmail", &domain, &[]));
+    assert!(!plain.may("ses:SendEmail", &other_domain, &from(SENDER)));
+    assert!(!plain.may("ses:SendEmail", &set, &from(SENDER)));
+    let with_set = Stage::sweeper(&[("SesConfigurationSet", "mails")]);
+    assert!(with_set.may("ses:SendEmail", &set, &from(SENDER)));
+    assert!(!with_set.may("ses:SendEmail", &other_set, &from(SENDER)));
+    assert!(!Stage::of("RotationExecutionRole", &[]).may("ses:SendEmail", &domain, &from(SENDER)));
+}
+
+#[test]
+fn the_sweeper_looks_at_the_sandbox_and_at_its_sender_and_at_nothing_else_of_ses() {
+    let sweeper = Stage::sweeper(&[]);
+    assert!(sweeper.may("ses:GetAccount", "*", &[]));
+    for identity in ["identity/example.com", &format!("identity/{SENDER}")] {
+        assert!(sweeper.may("ses:GetEmailIdentity", &ses(identity), &[]), "{identity}");
+        assert!(!sweeper.may("ses:DeleteEmailIdentity", &ses(identity), &[]), "{identity}");
+    }
+    assert!(!sweeper.may("ses:GetEmailIdentity", &ses("identity/other.example"), &[]));
+    assert!(!sweeper.may("ses:ListEmailIdentities", "*", &[]));
+    assert!(!sweeper.may("ses:PutAccountDetails", "*", &[]));
+    // Where no mail is sent there is nothing to look at.
+    let silent = Stage::sweeper(&[("SenderEmail", ""), ("SesDomain", "")]);
+    let rotation = Stage::of("RotationExecutionRole", &[]);
+    for other in [silent, rotation] {
+        assert!(!other.may("ses:GetAccount", "*", &[]));
+        assert!(!other.may("ses:GetEmailIdentity", &ses("identity/example.com"), &[]));
+    }
+}
+
+#[test]
+fn notices_are_published_to_the_one_topic_and_nowhere_without_one() {
+    assert!(!Stage::sweeper(&[]).may("sns:Publish", TOPIC, &[]));
+    let sweeper = Stage::sweeper(&[("NoticeTopicArn", TOPIC)]);
+    assert!(sweeper.may("sns:Publish", TOPIC, &[]));
+    assert!(!sweeper.may("sns:Publish", OTHER_TOPIC, &[]));
+    assert!(!sweeper.may("sns:Subscribe", TOPIC, &[]));
+    assert!(!sweeper.may("kms:GenerateDataKey", TOPIC_KEY, &through_sns(TOPIC)), "no key was named");
+    assert!(!Stage::of("RotationExecutionRole", &[("NoticeTopicArn", TOPIC)]).may("sns:Publish", TOPIC, &[]));
+}
+
+#[test]
+fn the_topic_s_key_is_used_through_sns_for_that_topic_only() {
+    let parameters = [("NoticeTopicArn", TOPIC), ("NoticeTopicKmsKeyArn", TOPIC_KEY)];
+    let sweeper = Stage::sweeper(&parameters);
+    let by_secrets_manager = through_secrets_manager(TOPIC);
+    let by_secrets_manager: Vec<_> = by_secrets_manager.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    for action in ["kms:Decrypt", "kms:GenerateDataKey"] {
+        assert!(sweeper.may(action, TOPIC_KEY, &through_sns(TOPIC)), "{action}");
+        assert!(!sweeper.may(action, TOPIC_KEY, &through_sns(OTHER_TOPIC)), "{action}");
+        assert!(!sweeper.may(action, OTHER_KEY, &through_sns(TOPIC)), "{action}");
+        assert!(!sweeper.may(action, TOPIC_KEY, &by_secrets_manager), "{action}");
+        assert!(!sweeper.may(action, TOPIC_KEY, &[]), "{action}");
+        let rotation = Stage::of("RotationExecutionRole", &parameters);
+        assert!(!rotation.may(action, TOPIC_KEY, &through_sns(TOPIC)), "{action}");
+    }
+    assert!(!sweeper.may("kms:Encrypt", TOPIC_KEY, &through_sns(TOPIC)));
+}
+
+fn through_sns(topic: &str) -> [(&'static str, &str); 2] {
+    [("kms:ViaService", "sns.us-east-1.amazonaws.com"), ("kms:EncryptionContext:aws:sns:topicArn", topic)]
+}
+
+#[test]
+fn the_stack_s_own_topic_takes_notices_of_its_account_over_tls() {
+    let made = format!("arn:aws:sns:{REGION}:{PRIMARY_ACCOUNT}:keywheel-notices");
+    let sweeper = Stage::sweeper(&[("CreateNoticeTopic", "true")]);
+    assert!(sweeper.may("sns:Publish", &made, &[]));
+    assert!(!sweeper.may("sns:Publish", &made, &[("aws:SecureTransport", "false")]));
+    assert!(!sweeper.may("sns:Publish", OTHER_TOPIC, &[]));
+    let everything = json!({"Version": "2012-10-17", "Statement": [
+        {"Sid": "Everything", "Effect": "Allow", "Action": "sns:Publish", "Resource": "*"}]});
+    let may = |account: &str| {
+        let question = ask(&format!("arn:aws:iam::{account}:role/somebody"), "sns:Publish", &made, &[]);
+        sweeper.estate.judge_publisher(&question, &everything).is_ok()
+    };
+    assert!(may(PRIMARY_ACCOUNT));
+    assert!(!may(MEMBER), "also within the organization");
+}
