@@ -26,6 +26,12 @@ pub(crate) fn key(n: usize) -> AccessKeyId {
     format!("AKIA{n:016}").parse().expect("a key id")
 }
 
+/// As an event of Secrets Manager repeats it of the rotation function.
+const REASON: &str = "RotationFailed: user `ci-bot` in account 111122223333 already has 2 access keys \
+    (AKIA0000000000000001 active, in the secret, made 2026-08-31; AKIA0000000000000002 active, made 2025-01-13) and none \
+    can be removed without loss: neither was disabled by keywheel; delete one by hand, or tag the secret keywheel:force = \
+    true to retire the other key at once, then rotate again";
+
 /// A notice about `ci-bot` of the account.
 pub(crate) fn notice(kind: NoticeKind) -> Notice {
     let secret =
@@ -50,7 +56,7 @@ pub(crate) fn kinds() -> Vec<(&'static str, NoticeKind)> {
         ("rotation_ahead", NoticeKind::RotationAhead { at: time("2026-11-29T07:30:00Z") }),
         ("rotation_due", NoticeKind::RotationDue { since }),
         ("rotation_unfinished", NoticeKind::RotationUnfinished { since }),
-        ("rotation_failed", NoticeKind::RotationFailed { reason: "NoFreeSlot: both keys are active".to_owned() }),
+        ("rotation_failed", NoticeKind::RotationFailed { reason: REASON.to_owned() }),
         ("rotated", NoticeKind::Rotated { old_key: Some(key(2)), disable_at: Some(at) }),
         ("rotated_first_key", NoticeKind::Rotated { old_key: None, disable_at: None }),
         ("still_in_use", NoticeKind::StillInUse { last_use: last_use.clone(), disable_at: at }),

@@ -198,7 +198,8 @@ pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
         NoticeKind::RotationUnfinished { since } => {
             format!("It is due since {}. A rotation was started and has not come to its end.", day(*since))
         }
-        NoticeKind::RotationFailed { reason } => match one_line(reason, MAX_REASON_LENGTH) {
+        // The name of the event says again what the sentence says.
+        NoticeKind::RotationFailed { reason } => match one_line(without_event(reason), MAX_REASON_LENGTH) {
             empty if empty.is_empty() => {
                 "Secrets Manager reports that the rotation failed, and gives no reason.".to_owned()
             }
@@ -253,6 +254,10 @@ pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
             format!("The user was deleted. The secret {can} be restored until Secrets Manager deletes it.")
         }
     }
+}
+
+fn without_event(reason: &str) -> &str {
+    reason.strip_prefix("RotationFailed: ").unwrap_or(reason)
 }
 
 /// By what, where and when a key was used.
