@@ -72,6 +72,14 @@ pub fn settings(function: Function) -> Result<Settings, InvalidSettings> {
     Settings::read(function, environment)
 }
 
+/// The settings in the environment, and `samples` for what is not set there.
+///
+/// # Errors
+/// [`InvalidSettings`] with every mistake at once.
+pub fn settings_or(function: Function, samples: impl Fn(&str) -> Option<String>) -> Result<Settings, InvalidSettings> {
+    Settings::read(function, |variable| environment(variable).or_else(|| samples(variable)))
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the edge of the process")]
 fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok()

@@ -1,11 +1,12 @@
 //! The command line: rehearses keywheel on the embedded model of AWS, and serves that model.
 //!
-//! `chaos` runs at random. `rehearse` shows the timeline, `closing` the tables at its end, `mails` writes the mails as files, `serve` opens a
+//! `preview` shows all messages. `chaos` runs at random. `rehearse` shows the timeline, `closing` the tables at its end, `mails` writes the mails as files, `serve` opens a
 //! port. Boxed errors end here, in words on standard error.
 
 mod chaos;
 mod closing;
 mod mails;
+mod preview;
 mod rehearse;
 mod serve;
 
@@ -34,6 +35,8 @@ struct CommandLine {
 enum Command {
     /// Rehearses the life of keys, or serves the model.
     Rehearse(Rehearse),
+    /// Writes every message that keywheel sends as files, from sample data and with your templates and settings.
+    Preview(preview::Preview),
 }
 
 #[derive(Debug, Args)]
@@ -106,9 +109,12 @@ impl Rehearse {
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    let Command::Rehearse(rehearse) =
-        CommandLine::parse().command.unwrap_or_else(|| Command::Rehearse(Rehearse::default()));
-    match rehearse.run() {
+    let result = match CommandLine::parse().command {
+        None => Rehearse::default().run(),
+        Some(Command::Rehearse(rehearse)) => rehearse.run(),
+        Some(Command::Preview(preview)) => preview.run(),
+    };
+    match result {
         Ok(code) => code,
         Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -100,7 +100,7 @@ impl Post<'_> {
     }
 
     fn mail(&self, to: &EmailAddress, message: Message) -> OutgoingMail {
-        let Message { subject, html, text } = message;
+        let Message { subject, html, text, attachment: _ } = message;
         OutgoingMail { from: self.sender.clone(), to: to.clone(), subject, html, text }
     }
 

@@ -1,25 +1,31 @@
 //! Notices for one recipient → one message. Pure.
 //!
-//! [`Context`] is what templates can name; `templates/README.md` describes it for those who write their own.
-
-use std::collections::BTreeSet;
+//! A message tells the most urgent notices in full, more of them in a table, and where that is not all of them, every one
+//! in a sheet that is attached. [`Context`] is what templates can name.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 
-use super::phrases::{account_label, counted, day, days_from, grouped};
-use super::steps::{Step, steps};
-use super::subject::subject;
+use super::context::{Context, Frame, Limits};
+use super::sheet;
 use super::template::{InvalidTemplate, Templates};
-use super::words::{Tone, by_urgency, coming, headline, why};
+use super::words::by_urgency;
 use super::{Addressed, Mode};
 use crate::keys::EmailAddress;
-use crate::lifecycle::{Notice, NoticeKind};
 
-/// Notices that one message describes one by one. SES takes messages of 40 MB and slows down those over 10 MB; 500
-/// notices with the built-in templates make under 2 MB.
+/// Notices that one message tells, in its text and in its attachment; more stay due.
+///
+/// SES takes messages of 40 MB as they are encoded: Base64 makes 78 bytes of 57. A row of the attachment has less than
+/// 5,000 bytes, with the longest names and reason that there are.
 /// <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>
-pub(super) const MAX_ROWS: usize = 500;
+pub(super) const MAX_ROWS: usize = 5_000;
+
+/// Gmail shows 102 KB of a message and hides the rest behind a link.
+/// <https://developers.google.com/gmail/design/css>
+const MAX_HTML_BYTES: usize = 100_000;
+
+/// How much a message shows, from much to little: the first that stays below [`MAX_HTML_BYTES`] is taken. That depends on
+/// the template and on how long names and reasons are.
+const SIZES: [(usize, usize); 8] = [(20, 100), (14, 80), (10, 60), (6, 40), (4, 25), (2, 15), (1, 8), (1, 0)];
 
 /// A message, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,10 +36,20 @@ pub struct Message {
     pub html: String,
     /// The same as plain text.
     pub text: String,
+    /// Every notice, where the parts do not describe them all.
+    pub attachment: Option<Attachment>,
 }
 
-/// Puts notices for one recipient into a message: the most urgent first, the first 500 one by one, the rest as a
-/// count. Days left are counted from `now`.
+/// A file that comes with a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Its name: letters, digits, `-` and `.`.
+    pub file_name: String,
+    /// CSV in UTF-8 (`text/csv; charset=utf-8`).
+    pub csv: String,
+}
+
+/// Puts notices for one recipient into a message, the most urgent first. Days left are counted from `now`.
 ///
 /// # Errors
 /// [`InvalidTemplate`] where a custom template fails on this very input; the built-in ones do not.
@@ -44,9 +60,27 @@ pub fn compose(
     recipient: &EmailAddress,
     items: &[&Addressed<'_>],
 ) -> Result<Message, InvalidTemplate> {
-    let context = Context::new(templates, mode, now, recipient, items, MAX_ROWS);
-    let (html, text) = templates.of(mode).render(&context)?;
-    Ok(Message { subject: context.subject, html, text })
+    let frame = Frame { terms: templates.terms(), mode, now, recipient };
+    let mut ordered = items.to_vec();
+    sort(&mut ordered, |item| item);
+    let render = |(details, table)| {
+        let context = Context::new(&frame, &ordered, Limits { details, table, attached: MAX_ROWS });
+        let (html, text) = templates.of(mode).render(&context.values())?;
+        Ok((context, html, text))
+    };
+    let mut rendered = render(SIZES[0])?;
+    for size in &SIZES[1..] {
+        if rendered.1.len() < MAX_HTML_BYTES {
+            break;
+        }
+        rendered = render(*size)?;
+    }
+    let (context, html, text) = rendered;
+    let attachment = context.attachment().map(|name| Attachment {
+        file_name: name.to_owned(),
+        csv: sheet::csv(&frame, &ordered[..ordered.len().min(MAX_ROWS)]),
+    });
+    Ok(Message { subject: context.subject, html, text, attachment })
 }
 
 /// Sorts notices into the order of a message.
@@ -57,128 +91,16 @@ pub(super) fn sort<'a, T>(items: &mut [T], addressed: impl Fn(&T) -> &'a Address
     });
 }
 
-/// What a template can name. Every name is always there, empty where there is nothing to say, so that a template that
-/// rendered once renders always.
-#[derive(Debug, Serialize)]
-pub(super) struct Context {
-    dry_run: bool,
-    subject: String,
-    lead: String,
-    rows: Vec<Row>,
-    total: String,
-    more: String,
-    recipient: String,
-    exemption_group: String,
-    date: String,
-}
-
-/// One notice, as a template can name it.
-#[derive(Debug, Serialize)]
-struct Row {
-    account: String,
-    account_id: String,
-    account_name: String,
-    user: String,
-    key: String,
-    key_label: &'static str,
-    created: String,
-    what: String,
-    when: String,
-    left: String,
-    why: String,
-    steps: Vec<Step>,
-    tone: &'static str,
-    color: &'static str,
-}
-
-impl Context {
-    pub(super) fn new(
-        templates: &Templates,
-        mode: Mode,
-        now: DateTime<Utc>,
-        recipient: &EmailAddress,
-        items: &[&Addressed<'_>],
-        max_rows: usize,
-    ) -> Self {
-        let mut ordered = items.to_vec();
-        sort(&mut ordered, |item| item);
-        let rows = ordered.iter().take(max_rows).map(|item| Row::new(templates, mode, now, item)).collect();
-        let left_out = match items.len().saturating_sub(max_rows) {
-            0 => String::new(),
-            hidden => grouped(hidden),
-        };
-        Self {
-            dry_run: mode == Mode::DryRun,
-            subject: subject(mode, items),
-            lead: lead(mode, items),
-            rows,
-            total: grouped(items.len()),
-            more: left_out,
-            recipient: recipient.to_string(),
-            exemption_group: templates.exemption_group().to_owned(),
-            date: day(now),
-        }
-    }
-}
-
-impl Row {
-    fn new(templates: &Templates, mode: Mode, now: DateTime<Utc>, item: &Addressed<'_>) -> Self {
-        let Notice { user, key, created, kind, owner: _, secret_arn: _ } = item.notice;
-        let (tone, coming) = (Tone::of(kind), coming(kind));
-        let label = account_label(item.account);
-        Self {
-            account_name: label.strip_suffix(&format!(" ({})", item.account.id)).unwrap_or_default().to_owned(),
-            account: label,
-            account_id: item.account.id.to_string(),
-            user: user.name.to_string(),
-            key: key.to_string(),
-            key_label: if matches!(kind, NoticeKind::Rotated { .. }) { "New access key" } else { "Access key" },
-            created: created
-                .map(|created| format!("{} ({})", day(created), days_from(now, created)))
-                .unwrap_or_default(),
-            what: capitalized(&headline(kind, mode)),
-            when: coming.map(day).unwrap_or_default(),
-            left: coming.map(|at| days_from(now, at)).unwrap_or_default(),
-            why: why(item.notice, mode, templates.periods()),
-            steps: steps(item.notice, mode, templates.periods(), templates.exemption_group()),
-            tone: tone.name(),
-            color: tone.color(),
-        }
-    }
-}
-
-/// What all of it is about; of a single notice, all that its subject says, with the whole key and names.
-fn lead(mode: Mode, items: &[&Addressed<'_>]) -> String {
-    if let [item] = items {
-        let Notice { user, key, kind, .. } = item.notice;
-        let account = account_label(item.account);
-        return format!("Access key {key} of the IAM user {} in {account} {}.", user.name, headline(kind, mode));
-    }
-    let users: BTreeSet<_> = items.iter().map(|item| &item.notice.user).collect();
-    let accounts: BTreeSet<_> = items.iter().map(|item| &item.account.id).collect();
-    let whose = match users.first() {
-        Some(user) if users.len() == 1 => format!("the IAM user {}", user.name),
-        _ => counted(users.len(), "IAM user"),
-    };
-    let place = match items.first() {
-        Some(item) if accounts.len() == 1 => account_label(item.account),
-        _ => counted(accounts.len(), "account"),
-    };
-    format!("{} about the access keys of {whose} in {place}.", counted(items.len(), "notice"))
-}
-
-fn capitalized(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::keys::AccessKeyId;
     use crate::lifecycle::CancelReason;
+    use crate::lifecycle::{Notice, NoticeKind};
     use crate::notify::AccountContact;
-    use crate::notify::fixtures::{contact, email, key, kinds, notice, now, rotation_ahead, templates, time, user};
+    use crate::notify::fixtures::{
+        contact, email, key, kinds, notice, now, rotation_ahead, settings, templates, time, user,
+    };
     use crate::state::Notified;
 
     fn message_in(mode: Mode, account: &AccountContact, notices: &[Notice]) -> Message {
@@ -197,7 +119,7 @@ mod tests {
     fn every_notice_is_a_mail_that_reads_well() {
         for (name, kind) in kinds() {
             let mode = if kind.is_for_dry_run_only() { Mode::DryRun } else { Mode::Enforced };
-            let Message { subject, html, text } = message(mode, &[notice(kind)]);
+            let Message { subject, html, text, .. } = message(mode, &[notice(kind)]);
             insta::assert_snapshot!(format!("{name}.txt"), format!("Subject: {subject}\n\n{text}"));
             insta::assert_snapshot!(format!("{name}.html"), html);
         }
@@ -206,7 +128,7 @@ mod tests {
     #[test]
     fn a_dry_run_is_a_mail_that_says_what_would_be_done() {
         let notices: Vec<Notice> = kinds().into_iter().map(|(_, kind)| notice(kind)).collect();
-        let Message { subject, html, text } = message(Mode::DryRun, &notices);
+        let Message { subject, html, text, .. } = message(Mode::DryRun, &notices);
         insta::assert_snapshot!("dry_run.txt", format!("Subject: {subject}\n\n{text}"));
         for part in [&html, &text] {
             assert!(part.contains("nothing was changed"));
@@ -238,7 +160,7 @@ mod tests {
         let rotated = notice(NoticeKind::Rotated { old_key: Some(key(2)), disable_at: None });
         let deleted = Notice { key: key(3), created: None, ..notice(NoticeKind::Deleted) };
         let text = message(Mode::Enforced, &[deleted, rotated]).text;
-        let sections: Vec<&str> = text.split("----\n").skip(1).collect();
+        let sections: Vec<&str> = text.split(&format!("\n{}\n", "-".repeat(70))).skip(1).collect();
         assert_eq!(sections.len(), 2, "{text}");
         let section =
             |id: &AccessKeyId| sections.iter().find(|section| section.contains(id.as_str())).unwrap().to_string();
@@ -251,7 +173,7 @@ mod tests {
     fn upstream_defect_53_html_is_escaped_and_the_text_part_is_plain() {
         let account = contact("<script>alert(\"1\")</script> & Söhne\r\nBcc: x@example.com", None);
         let reason = "no key <b>AKIA</b> & 'none'".to_owned();
-        let Message { subject, html, text } =
+        let Message { subject, html, text, .. } =
             message_in(Mode::Enforced, &account, &[notice(NoticeKind::RotationFailed { reason })]);
         assert!(!html.contains("<script>") && !html.contains("<b>AKIA"), "{html}");
         assert!(html.contains("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; Söhne"), "{html}");
@@ -280,27 +202,134 @@ mod tests {
     }
 
     #[test]
-    fn a_long_message_is_cut_and_says_how_much_is_missing() {
-        let account = contact(&"ü".repeat(50), None);
-        let longest = Notice {
-            user: user(&"u".repeat(128)),
-            ..notice(NoticeKind::RotationFailed { reason: "<&>".repeat(1000) })
-        };
-        let notices = vec![longest; MAX_ROWS + 1234];
-        let Message { subject, html, text } = message_in(Mode::Enforced, &account, &notices);
-        assert_eq!(text.matches("  Access key: ").count(), MAX_ROWS);
-        assert_eq!(html.matches(">Access key<").count(), MAX_ROWS);
-        for part in [&html, &text] {
-            assert!(part.contains("… and 1,234 more"));
-            assert!(part.contains("most urgent of 1,734"));
-        }
-        assert!(subject.starts_with("keywheel: 1,734 access keys not rotated though due"), "{subject}");
-        // Base64 adds a third, and a line break for every 76 characters.
-        let encoded = (html.len() + text.len()) * 4 / 3 * 78 / 76;
-        assert!(encoded < 10_000_000, "{encoded}");
+    fn a_digest_begins_with_a_table_of_all_keys() {
+        let notices: Vec<Notice> = kinds().into_iter().map(|(_, kind)| notice(kind)).collect();
+        let Message { subject, html, text, attachment } = message(Mode::Enforced, &notices[..6]);
+        insta::assert_snapshot!("digest.txt", format!("Subject: {subject}\n\n{text}"));
+        insta::assert_snapshot!("digest.html", html);
+        assert_eq!(attachment, None, "all of it is described");
+        let table = text.split("----------\n").next().unwrap();
+        assert!(notices[..6].iter().all(|notice| table.contains(notice.key.as_str())), "{table}");
+    }
 
-        let whole = message(Mode::Enforced, &vec![notice(rotation_ahead()); MAX_ROWS]);
-        assert!(!whole.text.contains(" more") && !whole.html.contains("… and"), "nothing is missing");
+    #[test]
+    fn a_template_for_audits_says_how_to_read_it() {
+        let settings = settings(&[("EMAIL_TEMPLATE_AUDIT", "iam-auto-key-rotation-audit.html")]);
+        let templates = Templates::load(&settings, |_| None).unwrap();
+        let (account, notified, notice) = (contact("prod", None), Notified::default(), notice(rotation_ahead()));
+        let item = Addressed { notice: &notice, account: &account, notified: &notified };
+        let Message { subject, html, text, .. } =
+            compose(&templates, Mode::DryRun, now(), &email("owner@example.com"), &[&item]).unwrap();
+        insta::assert_snapshot!("audit.txt", format!("Subject: {subject}\n\n{text}"));
+        insta::assert_snapshot!("audit.html", html);
+    }
+
+    /// What a notice can be at its longest: names, reason, and a key id that is as long as AWS takes them.
+    fn longest() -> (AccountContact, Notice) {
+        let account = AccountContact { name: "\"".repeat(50), ..contact("", None) };
+        let user = user(&",".repeat(128));
+        let secret = crate::keys::SecretName::of(&user);
+        let longest = Notice {
+            secret_arn: Some(format!(
+                "arn:aws-us-gov:secretsmanager:us-gov-east-1:999988887777:secret:{secret}-a1B2c3"
+            )),
+            user,
+            key: format!("AKIA{}", "A".repeat(124)).parse().unwrap(),
+            ..notice(NoticeKind::RotationFailed { reason: format!("NoFreeSlot{}", "\"".repeat(1000)) })
+        };
+        (account, longest)
+    }
+
+    #[test]
+    fn a_long_message_stays_below_what_gmail_shows_and_brings_the_rest_as_a_sheet() {
+        let (account, longest) = longest();
+        let many = vec![longest; 200];
+        let Message { subject, html, text, attachment } = message_in(Mode::Enforced, &account, &many);
+        assert!(html.len() < MAX_HTML_BYTES, "{}", html.len());
+        assert!(html.contains("<strong>… and ") && text.contains("The most urgent of 200 notices"), "{text}");
+        assert!(subject.starts_with("keywheel: 200 access keys not rotated though due"), "{subject}");
+        let Attachment { file_name, csv } = attachment.unwrap();
+        assert_eq!(file_name, "keywheel-notices-2026-11-22.csv");
+        assert_eq!(csv.matches("\r\n").count(), 201);
+        for part in [&html, &text] {
+            assert!(part.contains(&file_name) && part.contains("has 200 of them"));
+        }
+
+        let usual = message(Mode::Enforced, &vec![notice(rotation_ahead()); 12]);
+        assert!(usual.attachment.is_none() && !usual.text.contains("… and"), "nothing is missing");
+    }
+
+    #[test]
+    fn a_message_of_any_number_stays_below_what_gmail_shows() {
+        let kinds: Vec<Notice> = kinds().into_iter().map(|(_, kind)| notice(kind)).collect();
+        for number in [1, 2, 7, 21, 60, 400] {
+            let many: Vec<Notice> = kinds.iter().cycle().take(number).cloned().collect();
+            for mode in [Mode::Enforced, Mode::DryRun] {
+                let Message { html, attachment, .. } = message(mode, &many);
+                assert!(html.len() < MAX_HTML_BYTES, "{number}: {}", html.len());
+                let described = html.matches("To stop or undo it").count();
+                assert_eq!(described < number, attachment.is_some(), "{number}: {described}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_sheet_has_no_room_for_is_counted_and_what_it_has_fits_into_a_message() {
+        let (account, longest) = longest();
+        let many = vec![longest; MAX_ROWS + 1234];
+        let Message { html, text, attachment, .. } = message_in(Mode::Enforced, &account, &many);
+        let csv = attachment.unwrap().csv;
+        assert_eq!(csv.matches("\r\n").count(), MAX_ROWS + 1);
+        for part in [&html, &text] {
+            assert!(part.contains("has 5,000 of them") && part.contains("1,234 more have no room in it"), "{part}");
+        }
+        // Base64 makes 78 bytes of 57, line breaks included.
+        let encoded = (html.len() + text.len() + csv.len()) * 78 / 57;
+        assert!(encoded < 39_000_000, "{encoded}");
+    }
+
+    #[test]
+    fn names_that_people_chose_cannot_turn_or_break_the_text() {
+        let account = contact("pro\u{202e}dorp\u{2066}\r\n\u{0}x", None);
+        let reason = "a\u{202e}b\r\nSubject: c".to_owned();
+        let failed = notice(NoticeKind::RotationFailed { reason });
+        let Message { subject, html, text, .. } = message_in(Mode::Enforced, &account, &[failed.clone(), failed]);
+        for part in [&subject, &html, &text] {
+            assert!(!part.contains(['\u{202e}', '\u{2066}', '\u{0}', '\r']), "{part}");
+        }
+        assert!(text.contains("a b Subject: c"), "{text}");
+    }
+
+    #[test]
+    fn the_footer_says_whom_to_ask() {
+        let said = |given: &[(&str, &str)]| {
+            let templates = Templates::load(&settings(given), |_| None).unwrap();
+            let (account, notified, notice) = (contact("prod", None), Notified::default(), notice(rotation_ahead()));
+            let item = Addressed { notice: &notice, account: &account, notified: &notified };
+            let text = compose(&templates, Mode::Enforced, now(), &email("o@example.com"), &[&item]).unwrap().text;
+            text.lines().find(|line| line.starts_with("Questions?")).unwrap().to_owned()
+        };
+        assert_eq!(said(&[]), "Questions? Ask whoever runs keywheel in your organization.");
+        assert_eq!(said(&[("NOTICE_CONTACT", "#keys on chat")]), "Questions? Ask #keys on chat.");
+        assert_eq!(
+            said(&[("REPLY_TO_EMAIL", "keys@example.com")]),
+            "Questions? Answer this message: it reaches keys@example.com."
+        );
+        assert_eq!(
+            said(&[("REPLY_TO_EMAIL", "keys@example.com"), ("NOTICE_CONTACT", "Jo")]),
+            "Questions? Ask Jo. An answer to this message reaches keys@example.com."
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_still_used_is_told_with_service_region_and_time() {
+        for (name, kind) in kinds() {
+            let Message { html, text, .. } = message(Mode::Enforced, &[notice(kind)]);
+            for part in [&html, &text] {
+                let is_said = part.contains("Last use") && part.contains("s3 in eu-west-1, on 2026-11-21T10:15:00Z");
+                assert_eq!(is_said, name.ends_with("in_use"), "{name}: {part}");
+            }
+        }
     }
 
     #[test]

@@ -5,12 +5,17 @@
 //! last is pure. What comes back says for every notice who was told, and [`remember`] writes that into the tag from
 //! which the next run knows not to tell it again.
 
+mod advice;
+mod context;
 mod deliver;
 mod dispatch;
 mod marks;
 mod message;
 mod phrases;
 mod recipients;
+pub(crate) mod samples;
+mod sheet;
+mod source;
 mod steps;
 mod subject;
 mod tags;
@@ -22,7 +27,7 @@ mod fixtures;
 
 pub use deliver::deliver;
 pub use marks::{Audience, Told, remember};
-pub use message::{Message, compose};
+pub use message::{Attachment, Message, compose};
 pub use template::{InvalidTemplate, Templates};
 
 use chrono::{DateTime, Utc};

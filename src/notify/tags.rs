@@ -131,9 +131,9 @@ pub(super) fn outside_of_loops(text: &str) -> Option<(usize, &str)> {
     })
 }
 
-/// The template with a formatter of its own on every value, named `v0`, `v1` and so on, and each value's line and path.
-/// Values of the engine's own, `@…`, take no formatter and stay.
-pub(super) fn with_named_values(text: &str) -> (String, Vec<(usize, &str)>) {
+/// The template with a formatter of its own on every value, named `v0`, `v1` and so on from `first`, and each value's line
+/// and path. Values of the engine's own, `@…`, take no formatter and stay.
+pub(super) fn with_named_values(text: &str, first: usize) -> (String, Vec<(usize, &str)>) {
     let (mut named, mut values, mut from) = (String::with_capacity(text.len()), Vec::new(), 0);
     for Tag { line, kind } in tags(text) {
         let Kind::Value { path, at, length } = kind else { continue };
@@ -141,7 +141,7 @@ pub(super) fn with_named_values(text: &str) -> (String, Vec<(usize, &str)>) {
             continue;
         }
         named.push_str(&text[from..at]);
-        let _ = write!(named, " {path} | v{} ", values.len());
+        let _ = write!(named, " {path} | v{} ", first + values.len());
         values.push((line, path));
         from = at + length;
     }
@@ -188,8 +188,8 @@ mod tests {
 
     #[test]
     fn values_are_named_and_everything_else_stays() {
-        let (named, values) = with_named_values("<{ a }>{- b|unescaped -}{ @root }{# { c } #}\n{ d.e }");
-        assert_eq!(named, "<{ a | v0 }>{ b | v1 }{ @root }{# { c } #}\n{ d.e | v2 }");
+        let (named, values) = with_named_values("<{ a }>{- b|unescaped -}{ @root }{# { c } #}\n{ d.e }", 7);
+        assert_eq!(named, "<{ a | v7 }>{ b | v8 }{ @root }{# { c } #}\n{ d.e | v9 }");
         assert_eq!(values, [(1, "a"), (1, "b"), (2, "d.e")]);
     }
 }

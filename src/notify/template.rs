@@ -1,29 +1,41 @@
-//! Templates: which files, compiled and tried at start. Pure: files arrive through a function that reads them.
+//! Templates: which files, tried at start. Pure: files arrive through a function that reads them.
 //!
 //! A mistake in a template is found when the function starts, not when somebody should have been told something.
 
 use serde::Serialize;
 use tinytemplate::TinyTemplate;
-use tinytemplate::error::Error as Mistake;
 
-use super::message::Context;
-use super::{AccountContact, Addressed, Mode, tags};
-use crate::keys::{AccessKeyId, EmailAddress, KeyUse, UserRef};
-use crate::lifecycle::{CancelReason, Notice, NoticeKind};
-use crate::settings::{Periods, Settings};
+use super::context::{Context, Frame, Limits, Terms};
+use super::source::{Page, Source};
+use super::{Addressed, Mode, samples};
+use crate::lifecycle::{Notice, NoticeKind};
+use crate::settings::Settings;
 use crate::state::Notified;
 
-/// The predecessor's name, and the default of both settings.
-const BUILT_IN_NAME: &str = "iam-auto-key-rotation-enforcement.html";
-const BUILT_IN_HTML: &str = include_str!("../../templates/iam-auto-key-rotation-enforcement.html");
-const BUILT_IN_TEXT: &str = include_str!("../../templates/iam-auto-key-rotation-enforcement.txt");
+/// The templates that serve their names where there is no such file, HTML and text. The first is the predecessor's name,
+/// and the default of both settings.
+const BUILT_IN: [(&str, &str, &str); 2] = [
+    (
+        "iam-auto-key-rotation-enforcement.html",
+        include_str!("../../templates/iam-auto-key-rotation-enforcement.html"),
+        include_str!("../../templates/iam-auto-key-rotation-enforcement.txt"),
+    ),
+    (
+        "iam-auto-key-rotation-audit.html",
+        include_str!("../../templates/iam-auto-key-rotation-audit.html"),
+        include_str!("../../templates/iam-auto-key-rotation-audit.txt"),
+    ),
+];
+/// What all of them share.
+const LAYOUT_HTML: (&str, &str) = ("layout.html", include_str!("../../templates/layout.html"));
+const LAYOUT_TEXT: (&str, &str) = ("layout.txt", include_str!("../../templates/layout.txt"));
 
 /// A template that is missing or does not render.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("mail template {file}: {problem}")]
 pub struct InvalidTemplate {
-    file: String,
-    problem: String,
+    pub(super) file: String,
+    pub(super) problem: String,
 }
 
 /// The templates of a run, and the settings that their words depend on.
@@ -31,16 +43,15 @@ pub struct InvalidTemplate {
 pub struct Templates {
     enforced: Template,
     dry_run: Template,
-    exemption_group: String,
-    periods: Periods,
+    terms: Terms,
 }
 
 impl Templates {
     /// Finds the templates that the settings name, and tries them on samples of every notice. `read` answers the text
     /// of a file in `templates/` by its name.
     ///
-    /// The default name is served by the built-in template where there is no such file. The text part of `NAME.html`
-    /// is `NAME.txt`, or the built-in one.
+    /// The names of the built-in templates and of their layout are served by these where there is no such file. The text
+    /// part of `NAME.html` is `NAME.txt`, or that of the default.
     ///
     /// # Errors
     /// [`InvalidTemplate`] for a file that is missing, a mistake in its syntax, or a name that it uses and that does
@@ -49,8 +60,7 @@ impl Templates {
         let templates = Self {
             enforced: Template::find(&settings.template_enforce, "EMAIL_TEMPLATE_ENFORCE", &read)?,
             dry_run: Template::find(&settings.template_audit, "EMAIL_TEMPLATE_AUDIT", &read)?,
-            exemption_group: settings.exemption_group.clone(),
-            periods: settings.periods,
+            terms: Terms::of(settings),
         };
         templates.try_on_samples()?;
         Ok(templates)
@@ -63,25 +73,36 @@ impl Templates {
         }
     }
 
-    pub(super) fn exemption_group(&self) -> &str {
-        &self.exemption_group
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
     }
 
-    pub(super) fn periods(&self) -> &Periods {
-        &self.periods
-    }
-
-    /// Every notice in both modes, alone and together, whole and cut short: both ways of every condition are taken.
+    /// Every notice in both modes, alone and together, whole and cut short, with and without somebody to ask: both ways
+    /// of every condition are taken.
     fn try_on_samples(&self) -> Result<(), InvalidTemplate> {
-        let (account, notified, recipient) = (sample_account(), Notified::default(), sample_recipient());
-        let notices = sample_notices();
+        let (account, notified, recipient) = (samples::account(), Notified::default(), samples::recipient());
+        // One of them lacks all that a notice can lack.
+        let bare = NoticeKind::Rotated { old_key: None, disable_at: None };
+        let bare = Notice { secret_arn: None, created: None, ..samples::notice(bare) };
+        let notices: Vec<Notice> =
+            samples::kinds().into_iter().map(|(_, kind)| samples::notice(kind)).chain([bare]).collect();
         let addressed: Vec<Addressed<'_>> =
             notices.iter().map(|notice| Addressed { notice, account: &account, notified: &notified }).collect();
         let all: Vec<&Addressed<'_>> = addressed.iter().collect();
+        let asked =
+            Terms { contact: Some("#keys".to_owned()), reply_to: Some(recipient.clone()), ..self.terms.clone() };
+        let alone = Terms { contact: None, reply_to: None, ..self.terms.clone() };
+        let everything = Limits { details: all.len(), table: all.len(), attached: all.len() };
+        let cut = Limits { details: 2, table: 3, attached: 5 };
+        let cut_without_table = Limits { table: 0, attached: all.len(), ..cut };
         for template in [&self.enforced, &self.dry_run] {
             for mode in [Mode::Enforced, Mode::DryRun] {
-                for items in all.chunks(1).chain([&all[..]]) {
-                    template.render(&Context::new(self, mode, sample_time(), &recipient, items, 3))?;
+                let frame = |terms| Frame { terms, mode, now: samples::now(), recipient: &recipient };
+                let ones = all.chunks(1).map(|one| (&asked, one, everything));
+                let several =
+                    [(&alone, &all[..], everything), (&asked, &all[..], cut), (&asked, &all[..], cut_without_table)];
+                for (terms, items, limits) in ones.chain(several) {
+                    template.render(&Context::new(&frame(terms), items, limits).values())?;
                 }
             }
         }
@@ -92,26 +113,27 @@ impl Templates {
 /// One message's two parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Template {
-    html: Source,
-    text: Source,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Source {
-    file: String,
-    content: String,
+    html: Page,
+    text: Page,
 }
 
 impl Template {
     fn find(name: &str, variable: &str, read: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidTemplate> {
-        let built_in = |content: &str| (name == BUILT_IN_NAME).then(|| content.to_owned());
-        let html = read(name).or_else(|| built_in(BUILT_IN_HTML)).ok_or_else(|| InvalidTemplate {
+        let built_in = BUILT_IN.iter().find(|(of, ..)| *of == name);
+        let html = read(name).or_else(|| built_in.map(|(_, html, _)| (*html).to_owned()));
+        let html = html.ok_or_else(|| InvalidTemplate {
             file: name.to_owned(),
             problem: format!("there is no such file in templates/; add it, or change {variable}"),
         })?;
         let text_name = format!("{}.txt", name.strip_suffix(".html").unwrap_or(name));
-        let text = read(&text_name).unwrap_or_else(|| BUILT_IN_TEXT.to_owned());
-        Ok(Self { html: Source::new(name, &html), text: Source::new(&text_name, &text) })
+        let (_, _, text) = built_in.unwrap_or(&BUILT_IN[0]);
+        let text = read(&text_name).unwrap_or_else(|| (*text).to_owned());
+        let layout =
+            |(name, content): (&str, &str)| Source::new(name, &read(name).unwrap_or_else(|| content.to_owned()));
+        Ok(Self {
+            html: Page { message: Source::new(name, &html), layout: layout(LAYOUT_HTML) },
+            text: Page { message: Source::new(&text_name, &text), layout: layout(LAYOUT_TEXT) },
+        })
     }
 
     /// The HTML and the text part.
@@ -125,133 +147,10 @@ impl Template {
     }
 }
 
-impl Source {
-    fn new(file: &str, content: &str) -> Self {
-        // tinytemplate panics on a text whose last character is a backslash.
-        Self { file: file.to_owned(), content: format!("{}\n", content.trim_end()) }
-    }
-
-    fn render<'a>(
-        &'a self,
-        engine: &mut TinyTemplate<'a>,
-        context: &impl Serialize,
-    ) -> Result<String, InvalidTemplate> {
-        if let Some((line, what)) = tags::mistake(&self.content) {
-            return Err(self.invalid(format!("line {line}: {what}")));
-        }
-        let mut render = || {
-            engine.add_template("message", &self.content)?;
-            engine.render("message", context)
-        };
-        render().map_err(|error| self.invalid(self.in_words(&error, context)))
-    }
-
-    fn invalid(&self, problem: String) -> InvalidTemplate {
-        InvalidTemplate { file: self.file.clone(), problem }
-    }
-
-    /// What is wrong, and where: of some mistakes the engine does not say it.
-    fn in_words(&self, error: &Mistake, context: &impl Serialize) -> String {
-        if !matches!(error, Mistake::GenericError { .. } | Mistake::CalledFormatterError { .. }) {
-            return error.to_string();
-        }
-        let loop_value = || tags::outside_of_loops(&self.content);
-        if let Some((line, path)) = self.list(context) {
-            format!("line {line}: `{path}` is a list or has parts, so it cannot be shown; name a part of it")
-        } else if let Some((line, name)) = loop_value() {
-            format!("line {line}: `{name}` has a meaning inside of a loop only")
-        } else {
-            error.to_string()
-        }
-    }
-
-    /// The value that is no text, with its line.
-    fn list(&self, context: &impl Serialize) -> Option<(usize, &str)> {
-        let (named, values) = tags::with_named_values(&self.content);
-        let names: Vec<String> = (0..values.len()).map(|n| format!("v{n}")).collect();
-        let mut engine = TinyTemplate::new();
-        for name in &names {
-            engine.add_formatter(name, tinytemplate::format_unescaped);
-        }
-        let rendered = engine.add_template("message", &named).and_then(|()| engine.render("message", context));
-        match rendered {
-            Err(Mistake::CalledFormatterError { name, .. }) => {
-                names.iter().position(|it| *it == name).map(|place| values[place])
-            }
-            // Values of the engine's own take no formatter.
-            Err(Mistake::GenericError { .. }) => {
-                let root = |tag: tags::Tag<'_>| (tag.kind.path() == Some("@root")).then_some((tag.line, "@root"));
-                tags::outside_of_loops(&self.content)
-                    .is_none()
-                    .then(|| tags::tags(&self.content).into_iter().find_map(root))?
-            }
-            _ => None,
-        }
-    }
-}
-
-fn sample_account() -> AccountContact {
-    AccountContact {
-        id: "111122223333".parse().expect("twelve digits"),
-        name: "prod".to_owned(),
-        email: None,
-        malformed_email: None,
-    }
-}
-
-fn sample_recipient() -> EmailAddress {
-    "owner@example.com".parse().expect("an address")
-}
-
-fn sample_time() -> chrono::DateTime<chrono::Utc> {
-    chrono::DateTime::UNIX_EPOCH
-}
-
-/// One notice of every kind, and one that lacks all that a notice can lack.
-fn sample_notices() -> Vec<Notice> {
-    let secret =
-        "arn:aws:secretsmanager:us-east-1:999988887777:secret:Account_111122223333_User_ci-bot_AccessKey-a1B2c3";
-    let notice = |kind| Notice {
-        user: UserRef { account: sample_account().id, name: "ci-bot".parse().expect("a user name") },
-        owner: None,
-        secret_arn: Some(secret.to_owned()),
-        key: sample_key(),
-        created: Some(sample_time()),
-        kind,
-    };
-    let bare =
-        Notice { secret_arn: None, created: None, ..notice(NoticeKind::Rotated { old_key: None, disable_at: None }) };
-    sample_kinds().into_iter().map(notice).chain([bare]).collect()
-}
-
-fn sample_key() -> AccessKeyId {
-    "AKIAIOSFODNN7EXAMPLE".parse().expect("a key id")
-}
-
-fn sample_kinds() -> Vec<NoticeKind> {
-    let at = sample_time();
-    let last_use = KeyUse { time: at, service: "s3".to_owned(), region: "us-east-1".to_owned() };
-    vec![
-        NoticeKind::RotationAhead { at },
-        NoticeKind::RotationDue { since: at },
-        NoticeKind::RotationUnfinished { since: at },
-        NoticeKind::RotationFailed { reason: "NoFreeSlot".to_owned() },
-        NoticeKind::Rotated { old_key: Some(sample_key()), disable_at: Some(at) },
-        NoticeKind::StillInUse { last_use: last_use.clone(), disable_at: at },
-        NoticeKind::DisableAhead { at, last_use: Some(last_use.clone()) },
-        NoticeKind::Disabled { delete_at: at, last_use: Some(last_use) },
-        NoticeKind::DeleteAhead { at },
-        NoticeKind::LastCall { at },
-        NoticeKind::Deleted,
-        NoticeKind::Retiring { disable_at: Some(at), delete_at: at },
-        NoticeKind::Reactivated { disable_at: at },
-        NoticeKind::ScheduleCancelled(CancelReason::Exempt),
-        NoticeKind::SecretDeleted,
-    ]
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::notify::fixtures::{contact, kinds, notice, now, settings};
     use proptest::prelude::*;
@@ -263,33 +162,128 @@ mod tests {
         Templates::load(&settings(given), read)
     }
 
+    fn content(page: &Page) -> &str {
+        page.message.content.trim_end()
+    }
+
     fn error(given: &[(&str, &str)], files: &[(&str, &str)]) -> String {
         load(given, files).expect_err("the template is wrong").to_string()
     }
 
     #[test]
     fn the_default_of_the_settings_is_built_in() {
-        assert_eq!(settings(&[]).template_enforce, BUILT_IN_NAME);
-        assert_eq!(settings(&[]).template_audit, BUILT_IN_NAME);
+        assert_eq!(settings(&[]).template_enforce, BUILT_IN[0].0);
+        assert_eq!(settings(&[]).template_audit, BUILT_IN[0].0);
         let templates = load(&[], &[]).unwrap();
-        assert_eq!(templates.enforced.html.content.trim_end(), BUILT_IN_HTML.trim_end());
+        assert_eq!(content(&templates.enforced.html), BUILT_IN[0].1.trim_end());
         assert_eq!(templates.enforced, templates.dry_run);
+        let audit = load(&[("EMAIL_TEMPLATE_AUDIT", BUILT_IN[1].0)], &[]).unwrap();
+        assert_eq!(content(&audit.dry_run.html), BUILT_IN[1].1.trim_end());
+        assert_eq!(content(&audit.dry_run.text), BUILT_IN[1].2.trim_end());
     }
 
     #[test]
     fn a_file_of_the_default_name_replaces_the_built_in_one() {
-        let templates = load(&[], &[(BUILT_IN_NAME, "own {subject}")]).unwrap();
-        assert_eq!(templates.enforced.html.content, "own {subject}\n");
-        assert_eq!(templates.enforced.text.content.trim_end(), BUILT_IN_TEXT.trim_end());
+        let templates = load(&[], &[(BUILT_IN[0].0, "own {subject}")]).unwrap();
+        assert_eq!(content(&templates.enforced.html), "own {subject}");
+        assert_eq!(content(&templates.enforced.text), BUILT_IN[0].2.trim_end());
     }
 
     #[test]
     fn each_mode_has_its_template_and_each_html_its_text() {
         let files = [("own.html", "<p>{lead}</p>"), ("own.txt", "{lead}"), ("audit.html", "<i>{lead}</i>")];
         let templates = load(&[CUSTOM, ("EMAIL_TEMPLATE_AUDIT", "audit.html")], &files).unwrap();
-        let sources = |mode| (templates.of(mode).html.content.as_str(), templates.of(mode).text.content.trim_end());
-        assert_eq!(sources(Mode::Enforced), ("<p>{lead}</p>\n", "{lead}"));
-        assert_eq!(sources(Mode::DryRun), ("<i>{lead}</i>\n", BUILT_IN_TEXT.trim_end()));
+        let sources = |mode| (content(&templates.of(mode).html), content(&templates.of(mode).text));
+        assert_eq!(sources(Mode::Enforced), ("<p>{lead}</p>", "{lead}"));
+        assert_eq!(sources(Mode::DryRun), ("<i>{lead}</i>", BUILT_IN[0].2.trim_end()));
+    }
+
+    /// What a file in the folder changes: the whole, or the way that a template goes through the layout.
+    #[test]
+    fn a_layout_of_one_s_own_serves_all_templates_that_call_it() {
+        let own = [("layout.html", "{{ if starts }}<b>{subject}</b>{{ endif }}{{ if ends }}<i>{lead}</i>{{ endif }}")];
+        let rendered = |html: &str| {
+            let files = [own[0], ("own.html", html)];
+            let templates = load(&[CUSTOM], &files).unwrap();
+            let (account, notified, to) = (contact("prod", None), Notified::default(), samples::recipient());
+            let notice = notice(NoticeKind::Deleted);
+            let item = Addressed { notice: &notice, account: &account, notified: &notified };
+            let frame = Frame { terms: templates.terms(), mode: Mode::Enforced, now: now(), recipient: &to };
+            let all = Limits { details: 1, table: 1, attached: 1 };
+            let html = templates.of(Mode::Enforced).render(&Context::new(&frame, &[&item], all).values()).unwrap().0;
+            html.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let (subject, lead) = (
+            "<b>Access key of ci-bot (prod, 111122223333) was deleted</b>",
+            "<i>Access key AKIA0000000000000001 of the IAM user ci-bot in prod (111122223333) was deleted.</i>",
+        );
+        assert_eq!(rendered("{{ call layout with mail }}"), format!("{subject}{lead}"));
+        let around = "{{ call layout with mail_start }}<p>own</p>{{ call layout with mail_end }}";
+        assert_eq!(rendered(around), format!("{subject} <p>own</p>{lead}"));
+        assert_eq!(
+            rendered("<p>{user_of}</p>".replace("{user_of}", "{{ for row in rows }}{row.user}{{ endfor }}").as_str()),
+            "<p>ci-bot</p>"
+        );
+    }
+
+    #[test]
+    fn a_mistake_in_a_layout_is_refused_by_file_line_and_variable() {
+        let problem = |layout: &str| error(&[], &[("layout.html", layout)]);
+        let messages = [
+            "<p>\n{subjet}",
+            "\n{{ for row in rows }}\n{row.wrong}{{ endfor }}",
+            "<style>\np {\n}</style>",
+            "{#}",
+            "\n{{ if not }}{{ endif }}",
+            "{subject}\n{ rows }",
+            "\n{ @index }",
+            "\n{ @root }",
+            "{{ call layout with mail }}",
+            "{{ call layout with rows }}",
+            "{{ call other with rows }}",
+            "{{ if dry_run }}\n{wrong}{{ endif }}",
+            "{{ if untold }}\n{wrong}{{ endif }}",
+            "{{ if not contact }}\n{wrong}{{ endif }}",
+            "{{ for step in rows.0.steps }}{{ if not step.snippet }}\n{wrong}{{ endif }}{{ endfor }}",
+        ]
+        .map(problem);
+        assert!(messages.iter().all(|message| message.starts_with("mail template layout.html: ")), "{messages:?}");
+        assert!(messages.iter().all(|message| message.contains("line ")), "{messages:?}");
+        insta::assert_snapshot!(messages.join("\n"));
+        let text = error(&[], &[("layout.txt", "{subjet}")]);
+        assert!(text.starts_with("mail template layout.txt: ") && text.contains("'subjet'"), "{text}");
+    }
+
+    #[test]
+    fn every_name_stands_in_the_folder_s_readme_and_no_other_does() {
+        let (terms, to) = (Terms::of(&settings(&[])), samples::recipient());
+        let (account, notified) = (contact("prod", None), Notified::default());
+        let notices: Vec<Notice> = kinds().into_iter().map(|(_, kind)| notice(kind)).collect();
+        let addressed: Vec<Addressed<'_>> =
+            notices.iter().map(|notice| Addressed { notice, account: &account, notified: &notified }).collect();
+        let frame = Frame { terms: &terms, mode: Mode::Enforced, now: now(), recipient: &to };
+        let all = Limits { details: 9, table: 9, attached: 9 };
+        let values = Context::new(&frame, &addressed.iter().collect::<Vec<_>>(), all).values();
+        let readme = include_str!("../../templates/README.md");
+        for (heading, object) in [
+            ("## Names", &values),
+            ("### In each of `rows`", &values["rows"][0]),
+            ("### In each of a row's `steps`", &values["rows"][0]["steps"][0]),
+            ("### In each line of `table`", &values["table"][0]),
+            ("### In each of `tallies`", &values["tallies"][0]),
+        ] {
+            let section = readme.split(&format!("\n{heading}\n")).nth(1).expect(heading);
+            let section = section.split("\n#").next().unwrap();
+            let documented: BTreeSet<&str> = section
+                .lines()
+                .filter_map(|line| line.strip_prefix("| `")?.split('|').next())
+                .flat_map(|cell| cell.split('`'))
+                .map(str::trim)
+                .filter(|name| !name.is_empty() && *name != ",")
+                .collect();
+            let named: BTreeSet<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(documented, named, "{heading}");
+        }
     }
 
     #[test]
@@ -306,7 +300,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_refused_wherever_it_stands() {
         let wrong_text = [("own.html", "{subject}"), ("own.txt", "\n{subjet}")];
-        insta::assert_snapshot!(error(&[CUSTOM], &wrong_text), @"mail template own.txt: Encountered rendering error on line 2, column 1. Reason: Failed to find value 'subjet' from path 'subjet'. Available values at this level are 'date', 'dry_run', 'exemption_group', 'lead', 'more', 'recipient', 'rows', 'subject', 'total'");
+        insta::assert_snapshot!(error(&[CUSTOM], &wrong_text), @"mail template own.txt: Encountered rendering error on line 2, column 1. Reason: Failed to find value 'subjet' from path 'subjet'. Available values at this level are 'attached', 'attachment', 'color', 'contact', 'date', 'dry_run', 'ends', 'exemption_group', 'help', 'lead', 'mail', 'mail_end', 'mail_start', 'more', 'preheader', 'recipient', 'reply_to', 'rows', 'starts', 'subject', 'table', 'table_text', 'tallies', 'title', 'tone', 'total', 'unlisted', 'untold'");
         for content in [
             "{{ if dry_run }}{wrong}{{ endif }}",
             "{{ if not dry_run }}{wrong}{{ endif }}",
@@ -358,6 +352,9 @@ mod tests {
             "rows.0.key",
             "more",
             "dry_run",
+            "mail",
+            "mail_start.rows",
+            "table",
             "@index",
             "@first",
             "@last",
@@ -383,6 +380,7 @@ mod tests {
                 format!("{{{{ for {one} in {other} }}}}"),
                 format!("{{{{ with {one} as {other} }}}}"),
                 format!("{{{{ call message with {one} }}}}"),
+                format!("{{{{ call layout with {one} }}}}"),
                 format!("{{{{- {one} {other} -}}}}"),
                 format!("{{# {one} #}}"),
             ])
@@ -416,19 +414,25 @@ mod tests {
     }
 
     fn renders_or_is_refused_by_file_and_line(content: &str) -> Result<(), TestCaseError> {
-        match load(&[CUSTOM], &[("own.html", content), ("own.txt", content)]) {
+        match load(&[CUSTOM], &[("own.html", content), ("own.txt", content), ("layout.txt", content)]) {
             Ok(templates) => {
-                let (account, notified, to) = (contact("é\n", None), Notified::default(), sample_recipient());
+                let (account, notified, to) = (contact("é\n", None), Notified::default(), samples::recipient());
+                let frame = Frame { terms: templates.terms(), mode: Mode::Enforced, now: now(), recipient: &to };
+                let all = Limits { details: 500, table: 500, attached: 500 };
                 for (_, kind) in kinds() {
                     let notice = notice(kind);
                     let item = Addressed { notice: &notice, account: &account, notified: &notified };
-                    let context = Context::new(&templates, Mode::Enforced, now(), &to, &[&item], 500);
+                    let context = Context::new(&frame, &[&item], all).values();
                     prop_assert!(templates.of(Mode::Enforced).render(&context).is_ok(), "renders later");
                 }
             }
             Err(error) => {
                 let text = error.to_string();
-                prop_assert!(text.starts_with("mail template own.html: ") && text.contains("line "), "{}", text);
+                prop_assert!(
+                    text.starts_with("mail template ") && text.contains("own.html") && text.contains("line "),
+                    "{}",
+                    text
+                );
             }
         }
         Ok(())
@@ -450,8 +454,8 @@ mod tests {
 
         #[test]
         fn what_is_no_tag_is_rendered_as_it_is(text in "[^{\\\\]{0,80}") {
-            let source = Source::new("own.html", &text);
-            let html = source.render(&mut TinyTemplate::new(), &serde_json::json!({})).unwrap();
+            let page = Page { message: Source::new("own.html", &text), layout: Source::new("layout.html", "") };
+            let html = page.render(&mut TinyTemplate::new(), &serde_json::json!({})).unwrap();
             prop_assert_eq!(html.trim_end(), text.trim_end());
         }
     }
@@ -459,12 +463,5 @@ mod tests {
     #[test]
     fn a_backslash_at_the_end_is_no_panic() {
         assert!(load(&[CUSTOM], &[("own.html", "{lead}\\")]).is_ok());
-    }
-
-    #[test]
-    fn templates_are_tried_on_every_notice_that_there_is() {
-        let phases =
-            |kinds: Vec<NoticeKind>| kinds.iter().map(NoticeKind::phase).collect::<std::collections::BTreeSet<_>>();
-        assert_eq!(phases(sample_kinds()), phases(kinds().into_iter().map(|(_, kind)| kind).collect()));
     }
 }

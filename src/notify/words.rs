@@ -59,13 +59,62 @@ impl Tone {
         }
     }
 
-    /// A colour that is told apart on a light and on a dark ground.
+    /// A colour that white text is read on, and that is told apart on a light and on a dark ground.
     pub(super) fn color(self) -> &'static str {
         match self {
-            Self::Alert => "#d9480f",
-            Self::Done => "#2f9e44",
-            Self::Ahead => "#1c7ed6",
+            Self::Alert => "#c2410c",
+            Self::Done => "#2b7a3d",
+            Self::Ahead => "#1971c2",
         }
+    }
+
+    /// What it asks for, in two words. A dry run has done none of what its notices tell.
+    pub(super) fn label(self, mode: Mode) -> &'static str {
+        match (self, mode) {
+            (Self::Alert, _) => "Needs attention",
+            (Self::Done, Mode::Enforced) => "Done",
+            (Self::Ahead, Mode::Enforced) => "Coming up",
+            (Self::Done, Mode::DryRun) => "Would happen now",
+            (Self::Ahead, Mode::DryRun) => "Would come up",
+        }
+    }
+}
+
+/// What happens in at most 27 characters, for a line of a table that has the date beside it.
+pub(super) fn briefly(kind: &NoticeKind, mode: Mode) -> &'static str {
+    let either = |done, planned| if mode == Mode::Enforced { done } else { planned };
+    match kind {
+        NoticeKind::RotationAhead { .. } => either("will be rotated", "would be rotated"),
+        NoticeKind::RotationDue { .. } => either("is due for rotation", "would be rotated now"),
+        NoticeKind::RotationUnfinished { .. } => "is due and not rotated yet",
+        NoticeKind::RotationFailed { .. } => "could not be rotated",
+        NoticeKind::Rotated { old_key: Some(_), disable_at: Some(_) } => {
+            either("is new; the old one ends", "is new; old one would end")
+        }
+        NoticeKind::Rotated { .. } => "is new and tested",
+        NoticeKind::StillInUse { .. } => either("in use, will be disabled", "in use, would be disabled"),
+        NoticeKind::DisableAhead { last_use: Some(_), .. } => {
+            either("in use, will be disabled", "in use, would be disabled")
+        }
+        NoticeKind::DisableAhead { last_use: None, .. } => either("will be disabled", "would be disabled"),
+        NoticeKind::Disabled { .. } => either("was disabled, to be deleted", "would be disabled, deleted"),
+        NoticeKind::DeleteAhead { .. } => either("will be deleted", "would be deleted"),
+        NoticeKind::LastCall { .. } => either("last day: will be deleted", "last day: would be deleted"),
+        NoticeKind::Deleted => either("was deleted", "would be deleted now"),
+        NoticeKind::Retiring { disable_at: Some(_), .. } => either("in the way, to be disabled", "would be disabled"),
+        NoticeKind::Retiring { disable_at: None, .. } => either("in the way, to be deleted", "would be deleted"),
+        NoticeKind::Reactivated { .. } => either("enabled, will be disabled", "enabled, would be disabled"),
+        NoticeKind::ScheduleCancelled(_) => either("is not rotated any more", "would not be rotated"),
+        NoticeKind::SecretDeleted => either("secret is to be deleted", "secret would be deleted"),
+    }
+}
+
+/// The use that the notice tells of.
+pub(super) fn last_use(kind: &NoticeKind) -> Option<&KeyUse> {
+    match kind {
+        NoticeKind::StillInUse { last_use, .. } => Some(last_use),
+        NoticeKind::DisableAhead { last_use, .. } | NoticeKind::Disabled { last_use, .. } => last_use.as_ref(),
+        _ => None,
     }
 }
 
@@ -149,7 +198,8 @@ pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
         NoticeKind::RotationUnfinished { since } => {
             format!("It is due since {}. A rotation was started and has not come to its end.", day(*since))
         }
-        NoticeKind::RotationFailed { reason } => match one_line(reason, MAX_REASON_LENGTH) {
+        // The name of the event says again what the sentence says.
+        NoticeKind::RotationFailed { reason } => match one_line(without_event(reason), MAX_REASON_LENGTH) {
             empty if empty.is_empty() => {
                 "Secrets Manager reports that the rotation failed, and gives no reason.".to_owned()
             }
@@ -206,7 +256,12 @@ pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
     }
 }
 
-fn used(last_use: &KeyUse) -> String {
+fn without_event(reason: &str) -> &str {
+    reason.strip_prefix("RotationFailed: ").unwrap_or(reason)
+}
+
+/// By what, where and when a key was used.
+pub(super) fn used(last_use: &KeyUse) -> String {
     let KeyUse { time, service, region } = last_use;
     format!("{} in {}, on {}", one_line(service, 60), one_line(region, 60), format_time(*time))
 }

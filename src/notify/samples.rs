@@ -1,0 +1,87 @@
+//! Notices of every kind that templates are tried on, previews show and tests begin with. Pure.
+
+use chrono::{DateTime, Utc};
+
+use super::AccountContact;
+use crate::keys::{AccessKeyId, EmailAddress, KeyUse, UserRef};
+use crate::lifecycle::{CancelReason, Notice, NoticeKind};
+
+/// The time of all samples.
+pub(crate) fn now() -> DateTime<Utc> {
+    time("2026-11-22T09:00:00Z")
+}
+
+/// The account of all samples.
+pub(crate) fn account() -> AccountContact {
+    AccountContact {
+        id: "111122223333".parse().expect("twelve digits"),
+        name: "prod".to_owned(),
+        email: None,
+        malformed_email: None,
+    }
+}
+
+/// Who gets them.
+pub(crate) fn recipient() -> EmailAddress {
+    "owner@example.com".parse().expect("an address")
+}
+
+/// Key ids that differ in their number.
+pub(crate) fn key(n: usize) -> AccessKeyId {
+    format!("AKIA{n:016}").parse().expect("a key id")
+}
+
+/// As an event of Secrets Manager repeats it of the rotation function.
+const REASON: &str = "RotationFailed: user `ci-bot` in account 111122223333 already has 2 access keys \
+    (AKIA0000000000000001 active, in the secret, made 2026-08-31; AKIA0000000000000002 active, made 2025-01-13) and none \
+    can be removed without loss: neither was disabled by keywheel; delete one by hand, or tag the secret keywheel:force = \
+    true to retire the other key at once, then rotate again";
+
+/// A notice about `ci-bot` of the account.
+pub(crate) fn notice(kind: NoticeKind) -> Notice {
+    let secret =
+        "arn:aws:secretsmanager:eu-west-1:999988887777:secret:Account_111122223333_User_ci-bot_AccessKey-a1B2c3";
+    Notice {
+        user: UserRef { account: account().id, name: "ci-bot".parse().expect("a user name") },
+        owner: None,
+        secret_arn: Some(secret.to_owned()),
+        key: key(1),
+        created: Some(time("2026-08-31T07:30:00Z")),
+        kind,
+    }
+}
+
+/// Every kind of notice, and every shape in which its words differ, by a name for files.
+pub(crate) fn kinds() -> Vec<(&'static str, NoticeKind)> {
+    let at = time("2026-12-02T09:00:00Z");
+    let since = time("2026-11-20T09:00:00Z");
+    let last_use =
+        KeyUse { time: time("2026-11-21T10:15:00Z"), service: "s3".to_owned(), region: "eu-west-1".to_owned() };
+    vec![
+        ("rotation_ahead", NoticeKind::RotationAhead { at: time("2026-11-29T07:30:00Z") }),
+        ("rotation_due", NoticeKind::RotationDue { since }),
+        ("rotation_unfinished", NoticeKind::RotationUnfinished { since }),
+        ("rotation_failed", NoticeKind::RotationFailed { reason: REASON.to_owned() }),
+        ("rotated", NoticeKind::Rotated { old_key: Some(key(2)), disable_at: Some(at) }),
+        ("rotated_first_key", NoticeKind::Rotated { old_key: None, disable_at: None }),
+        ("still_in_use", NoticeKind::StillInUse { last_use: last_use.clone(), disable_at: at }),
+        ("disable_ahead", NoticeKind::DisableAhead { at, last_use: None }),
+        ("disable_ahead_in_use", NoticeKind::DisableAhead { at, last_use: Some(last_use.clone()) }),
+        ("disabled", NoticeKind::Disabled { delete_at: at, last_use: None }),
+        ("disabled_in_use", NoticeKind::Disabled { delete_at: at, last_use: Some(last_use) }),
+        ("delete_ahead", NoticeKind::DeleteAhead { at }),
+        ("last_call", NoticeKind::LastCall { at: time("2026-11-23T08:00:00Z") }),
+        ("deleted", NoticeKind::Deleted),
+        ("retiring", NoticeKind::Retiring { disable_at: Some(at), delete_at: time("2026-12-12T09:00:00Z") }),
+        ("retiring_inactive", NoticeKind::Retiring { disable_at: None, delete_at: at }),
+        ("reactivated", NoticeKind::Reactivated { disable_at: at }),
+        ("cancelled_exempt", NoticeKind::ScheduleCancelled(CancelReason::Exempt)),
+        ("cancelled_no_active_key", NoticeKind::ScheduleCancelled(CancelReason::NoActiveKey)),
+        ("cancelled_user_gone", NoticeKind::ScheduleCancelled(CancelReason::UserGone)),
+        ("secret_deleted", NoticeKind::SecretDeleted),
+    ]
+}
+
+fn time(text: &str) -> DateTime<Utc> {
+    text.parse().expect("a time in RFC 3339")
+}
