@@ -42,7 +42,7 @@ pub async fn deliver(
         };
         return Delivery { told: dispatch.settle(&[]), mails: 0, failures };
     };
-    let post = Post { aws, templates, mode, sender, halted: OnceLock::new() };
+    let post = Post { aws, settings, templates, mode, sender, halted: OnceLock::new() };
     // Collected, since a closure that is kept while waiting would keep this function from being `Send`.
     let sending: Vec<_> = dispatch.envelopes.iter().map(|envelope| post.send(envelope)).collect();
     // `buffered` keeps the order, by which outcomes are matched to envelopes.
@@ -79,6 +79,7 @@ enum Outcome {
 
 struct Post<'a> {
     aws: &'a Aws,
+    settings: &'a Settings,
     templates: &'a Templates,
     mode: Mode,
     sender: &'a EmailAddress,
@@ -107,7 +108,16 @@ impl Post<'_> {
 
     fn mail(&self, to: &EmailAddress, message: Message) -> OutgoingMail {
         let Message { subject, html, text } = message;
-        OutgoingMail { from: self.sender.clone(), to: to.clone(), subject, html, text }
+        OutgoingMail {
+            from: self.sender.clone(),
+            to: to.clone(),
+            reply_to: self.settings.notices.reply_to.clone(),
+            configuration_set: self.settings.notices.configuration_set.clone(),
+            subject,
+            html,
+            text,
+            attachments: Vec::new(),
+        }
     }
 
     /// Repeats only what SES throttled, and so did not accept: after a timeout, a repetition might be a second mail.
