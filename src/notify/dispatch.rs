@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::message::{MAX_ROWS, sort};
 use super::phrases::{counted, one_line};
 use super::recipients::{Recipients, mailbox};
+use super::words::{Urgency, urgency};
 use super::{Addressed, Audience, MailFailure, Mode, Told, is_due, marks};
 use crate::keys::{AccountId, EmailAddress, UserName};
 
@@ -108,6 +109,11 @@ impl<'a> Envelope<'a> {
     /// The notices, in the order of the message.
     pub(super) fn items(&self) -> Vec<&'a Addressed<'a>> {
         self.entries.iter().map(|entry| entry.addressed).collect()
+    }
+
+    /// Where it stands among the messages of a run: as its most urgent notice, which is the first.
+    pub(super) fn urgency(&self) -> Option<Urgency> {
+        self.entries.first().map(|entry| urgency(entry.addressed.notice))
     }
 
     /// A failure to send it, under the account and the user if all of it is about one.

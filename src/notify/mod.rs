@@ -20,7 +20,7 @@ mod words;
 #[cfg(test)]
 mod fixtures;
 
-pub use deliver::deliver;
+pub use deliver::{Occasion, Scope, deliver};
 pub use marks::{Audience, Told, is_due, remember};
 pub use message::{Message, compose};
 pub use template::{InvalidTemplate, Templates};

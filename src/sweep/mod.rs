@@ -24,7 +24,7 @@ use crate::aws::{Aws, has_group};
 use crate::error::Error;
 use crate::keys::AccountId;
 use crate::metrics;
-use crate::notify::{AccountContact, Templates};
+use crate::notify::{AccountContact, Scope, Templates};
 use crate::provision::Wanted;
 use crate::settings::Settings;
 use event::{Request, SweepEvent};
@@ -163,7 +163,7 @@ impl<'a> Sweep<'a> {
             }
         }
         self.summarize(&swept, &mut report);
-        tell::tell(self, &swept, &mut report).await;
+        tell::tell(self, &swept, Scope::Run, &mut report).await;
         report.log();
         report.finish()
     }

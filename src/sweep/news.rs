@@ -9,6 +9,7 @@ use super::user::Outcome;
 use super::{Sweep, event::News, inventory, observe};
 use crate::keys::SecretName;
 use crate::lifecycle::{Notice, NoticeKind, PresentSecret, UserFacts, UserPlan, plan};
+use crate::notify::Scope;
 
 /// The label moves a moment before the rotation function writes down what that means.
 const READS: u32 = 5;
@@ -28,7 +29,7 @@ pub(super) async fn tell(sweep: &Sweep<'_>, secret: &SecretName, news: &News) ->
                 Err(failure) => report.failures.push(Failure::of_user(user, "notify", &failure)),
                 Ok(contact) => {
                     let swept = [Swept { contact: Some(contact), outcomes: vec![outcome(sweep, &facts, news)] }];
-                    tell_swept(sweep, &swept, &mut report).await;
+                    tell_swept(sweep, &swept, Scope::Event, &mut report).await;
                 }
             }
         }

@@ -11,7 +11,7 @@ use super::report::{Failure, Report};
 use super::user::{Outcome, cancelled_now};
 use crate::keys::{SecretName, UserRef};
 use crate::lifecycle::{Action, Notice};
-use crate::notify::{AccountContact, Addressed, Mode, Told, deliver, remember};
+use crate::notify::{AccountContact, Addressed, Mode, Occasion, Scope, Told, deliver, remember};
 use crate::provision::Reach;
 use crate::state::{Notified, State, tag};
 
@@ -24,10 +24,11 @@ pub(super) struct Swept {
 
 /// Sends one message per recipient for all of these accounts, and records what was told. A mail that fails is reported
 /// and its notices come up again on the next run, as do those of an account whose contact is not known.
-pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], report: &mut Report) {
+pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], scope: Scope, report: &mut Report) {
     let addressed: Vec<Addressed<'_>> = swept.iter().flat_map(addressed).collect();
     let mode = if sweep.dry_run { Mode::DryRun } else { Mode::Enforced };
-    let delivery = deliver(sweep.aws, sweep.settings, sweep.templates, mode, &addressed).await;
+    let occasion = Occasion { mode, scope, deadline: sweep.deadline };
+    let delivery = deliver(sweep.aws, sweep.settings, sweep.templates, occasion, &addressed).await;
     report.mails += delivery.mails;
     for failure in delivery.failures {
         let crate::notify::MailFailure { account, user, error } = failure;
