@@ -15,6 +15,7 @@ mod steps;
 mod subject;
 mod tags;
 mod template;
+mod topic;
 mod words;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use deliver::{Occasion, Scope, deliver};
 pub use marks::{Audience, Told, is_due, remember};
 pub use message::{Message, compose};
 pub use template::{InvalidTemplate, Templates};
+pub use topic::{Publication, publish};
 
 use crate::keys::{AccountId, EmailAddress, UserName};
 use crate::lifecycle::Notice;
