@@ -19,7 +19,7 @@ use proof::PROOF;
 ///
 /// All but those with a source of their own: the actions' resource types in
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>.
-const WITHOUT_RESOURCE_LEVEL: [&str; 23] = [
+const WITHOUT_RESOURCE_LEVEL: [&str; 24] = [
     // Lambda refuses a role that names interfaces: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -43,6 +43,7 @@ const WITHOUT_RESOURCE_LEVEL: [&str; 23] = [
     // No resource types.
     "organizations:ListAccounts",
     "secretsmanager:ListSecrets",
+    "ses:GetAccount",
     // X-Ray names resources of sampling rules only, which nobody here makes.
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
