@@ -34,7 +34,7 @@ pub use sdk::production_config;
 pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_rotation_unfinished};
 pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretStore};
 pub use services::{Caller, Identity, Services};
-pub(crate) use topic::{EntryError, PUBLISH_BATCH, result_of};
+pub(crate) use topic::{EntryError, PUBLISH_BATCH, PUBLISH_LIMIT, result_of};
 pub use topic::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, TopicMessage, Topics};
 
 /// Who keywheel is, and which roles lead into other accounts.

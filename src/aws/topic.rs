@@ -1,12 +1,15 @@
 //! What keywheel asks SNS.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::failure::{Failure, FailureKind};
 
 pub(crate) const PUBLISH_BATCH: &str = "sns:PublishBatch";
+/// The time of one call with its repetitions. What mail told is written down after it, and must not run out of time.
+pub(crate) const PUBLISH_LIMIT: Duration = Duration::from_secs(10);
 
 /// Messages of one call.
 /// <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>

@@ -20,6 +20,7 @@ mod steps;
 mod subject;
 mod tags;
 mod template;
+mod topic;
 mod words;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use deliver::deliver;
 pub use marks::{Audience, Told, remember};
 pub use message::{Attachment, Message, compose};
 pub use template::{InvalidTemplate, Templates};
+pub use topic::{Publication, publish};
 
 use chrono::{DateTime, Utc};
 

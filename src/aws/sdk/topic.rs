@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_sns::config::Config;
 use aws_sdk_sns::types::{BatchResultErrorEntry, MessageAttributeValue, PublishBatchRequestEntry};
 use aws_smithy_types::error::operation::BuildError;
 
 use super::failure::OrFailure;
-use crate::aws::{EntryError, Failure, PUBLISH_BATCH, TopicMessage, Topics, result_of};
+use crate::aws::{EntryError, Failure, PUBLISH_BATCH, PUBLISH_LIMIT, TopicMessage, Topics, result_of};
 
 #[derive(Debug, Clone)]
 pub(super) struct SdkTopics {
@@ -26,7 +28,9 @@ impl Topics for SdkTopics {
     async fn publish(&self, topic_arn: &str, messages: &[TopicMessage]) -> Result<Vec<Result<(), Failure>>, Failure> {
         let entries = messages.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>();
         let entries = entries.map_err(|_| Failure::incomplete(PUBLISH_BATCH, topic_arn, "entry"))?;
+        let limits = TimeoutConfig::builder().operation_timeout(PUBLISH_LIMIT).build();
         let request = self.client.publish_batch().topic_arn(topic_arn).set_publish_batch_request_entries(Some(entries));
+        let request = request.customize().config_override(Config::builder().timeout_config(limits));
         let answer = request.send().await.or_failure(PUBLISH_BATCH, topic_arn)?;
         let taken: Vec<String> =
             answer.successful.unwrap_or_default().into_iter().filter_map(|entry| entry.id).collect();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::xml::Xml;
 use super::Actor;
-use crate::aws::{EntryError, Failure, PUBLISH_BATCH, TopicMessage, Topics, result_of};
+use crate::aws::{EntryError, Failure, PUBLISH_BATCH, PUBLISH_LIMIT, TopicMessage, Topics, result_of};
 
 #[derive(Debug)]
 pub(super) struct DirectTopics(Actor);
@@ -21,7 +21,7 @@ impl Topics for DirectTopics {
     async fn publish(&self, topic_arn: &str, messages: &[TopicMessage]) -> Result<Vec<Result<(), Failure>>, Failure> {
         let entries: Vec<Value> = messages.iter().enumerate().map(entry).collect();
         let input = json!({ "TopicArn": topic_arn, "PublishBatchRequestEntries": entries });
-        let answer = self.0.ask(PUBLISH_BATCH, topic_arn, input).await?.xml()?;
+        let answer = self.0.ask_within(PUBLISH_LIMIT, PUBLISH_BATCH, topic_arn, input).await?.xml()?;
         let result = |position: usize| {
             let id = position.to_string();
             let is_this = |entry: &&Xml| entry.text_of("Id") == Some(&id);
