@@ -111,6 +111,10 @@ class Resolver:
             if name == "Fn::GetAtt":
                 resource, attribute = argument if isinstance(argument, list) else argument.split(".", 1)
                 return self.arn(resource) if attribute == "Arn" else f"{resource}-{attribute}"
+            if name == "Fn::Select":
+                return self.value(argument[1])[int(argument[0])]
+            if name == "Fn::Split":
+                return self.value(argument[1]).split(argument[0])
             if name == "Fn::If":
                 return self.value(argument[1 if self.conditions else 2])
         return {name: item for name, item in ((n, self.value(v)) for n, v in value.items()) if item is not None}

@@ -75,6 +75,14 @@ fn the_sweeper_looks_at_the_sandbox_and_at_its_sender_and_at_nothing_else_of_ses
         assert!(!sweeper.may("ses:DeleteEmailIdentity", &ses(identity), &[]), "{identity}");
     }
     assert!(!sweeper.may("ses:GetEmailIdentity", &ses("identity/other.example"), &[]));
+    // Whether the sender's own domain is verified is asked as well where the address itself should be.
+    let without_domain = Stage::sweeper(&[("SesDomain", "")]);
+    assert!(without_domain.may("ses:GetEmailIdentity", &ses("identity/example.com"), &[]));
+    assert!(!without_domain.may("ses:SendEmail", &ses("identity/example.com"), &[("ses:FromAddress", SENDER)]));
+    let in_domain_above = Stage::sweeper(&[("SenderEmail", "keys@mail.example.com")]);
+    for identity in ["identity/keys@mail.example.com", "identity/mail.example.com", "identity/example.com"] {
+        assert!(in_domain_above.may("ses:GetEmailIdentity", &ses(identity), &[]), "{identity}");
+    }
     assert!(!sweeper.may("ses:ListEmailIdentities", "*", &[]));
     assert!(!sweeper.may("ses:PutAccountDetails", "*", &[]));
     // Where no mail is sent there is nothing to look at.

@@ -104,6 +104,15 @@ impl Template {
             "Fn::If" => self.resolve(&argument[if self.condition(&scalar(&argument[0])) { 1 } else { 2 }]),
             "Fn::Sub" => Some(json!(self.substituted(argument))),
             "Fn::GetAtt" => Some(json!(self.attribute(&scalar(argument)))),
+            "Fn::Select" => {
+                let items = self.resolve(&argument[1])?;
+                let position: usize = self.text(&argument[0]).parse().expect("a position");
+                Some(items.get(position).expect("so many items").clone())
+            }
+            "Fn::Split" => {
+                let (separator, text) = (self.text(&argument[0]), self.text(&argument[1]));
+                Some(text.split(&separator).map(|part| json!(part)).collect())
+            }
             "Fn::Join" => {
                 let parts = self.resolve(&argument[1])?;
                 let parts: Vec<String> = parts.as_array().expect("a list to join").iter().map(scalar).collect();
