@@ -65,8 +65,6 @@ const NOT_SEEN: [(&str, &[&str], &str); 15] = [
     ("DeliverLog", &[], "Step Functions delivers the state machine's log"),
     ("no Sid", &["sts:AssumeRole"], "Lambda, Step Functions and the Scheduler take their roles"),
     ("AdministerByThisAccount", &[], "CloudFormation and administrators manage the key"),
-    ("LookAtSendersIdentity", &[], "the rehearsal sends without asking"),
-    ("LookAtSandbox", &[], "the same"),
     (
         "ReadOwnSecret",
         &["secretsmanager:DescribeSecret"],
