@@ -95,10 +95,10 @@ pub async fn deliver(
     let sending: Vec<_> = dispatch.envelopes.iter().take(room).map(|envelope| post.send(envelope)).collect();
     // `buffered` keeps the order, by which outcomes are matched to envelopes.
     let outcomes: Vec<Outcome> = stream::iter(sending).buffered(CONCURRENT_MESSAGES).collect().await;
-    conclude(dispatch, outcomes, post.halted.into_inner(), readiness.room)
+    conclude(dispatch, outcomes, post.halted.get(), readiness.room)
 }
 
-fn conclude(mut dispatch: Dispatch<'_>, outcomes: Vec<Outcome>, halted: Option<String>, room: Room) -> Delivery {
+fn conclude(mut dispatch: Dispatch<'_>, outcomes: Vec<Outcome>, halted: Option<&String>, room: Room) -> Delivery {
     let was_sent: Vec<bool> = outcomes.iter().map(|outcome| matches!(outcome, Outcome::Sent)).collect();
     let mut failures = std::mem::take(&mut dispatch.failures);
     let mut unsent = |count: usize, reason: &str| {
@@ -107,7 +107,7 @@ fn conclude(mut dispatch: Dispatch<'_>, outcomes: Vec<Outcome>, halted: Option<S
         }
     };
     let count = |is_so: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| is_so(outcome)).count();
-    unsent(count(|outcome| matches!(outcome, Outcome::Halted)), halted.as_deref().unwrap_or_default());
+    unsent(count(|outcome| matches!(outcome, Outcome::Halted)), halted.map_or("", String::as_str));
     unsent(
         count(|outcome| matches!(outcome, Outcome::Late)),
         "the function's time is nearly over; they are due on the next run",
