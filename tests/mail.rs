@@ -339,13 +339,15 @@ fn in_the_sandbox_the_report_names_it_and_verified_addresses_get_their_mail() {
     });
 }
 
+/// What goes wrong with the mail service.
+type Change = fn(&mut Switches);
+
 #[test]
 fn where_nothing_can_be_sent_one_line_says_so_and_the_work_is_done() {
     rehearse(async {
         let none_verified = |aws: &mut Switches| {
             aws.verified_identities = ["elsewhere.com".to_owned()].into();
         };
-        type Change = fn(&mut Switches);
         let changes: [(Change, &str); 3] = [
             (none_verified, "SENDER_EMAIL is not verified"),
             (|aws| aws.mail_paused = true, "sending is paused"),
