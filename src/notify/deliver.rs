@@ -110,16 +110,16 @@ async fn post(aws: &Aws, telling: &Telling<'_>, templates: &Templates, dispatch:
     // `buffered` keeps the order, by which outcomes are matched to envelopes.
     let outcomes: Vec<Outcome> = stream::iter(sending).buffered(CONCURRENT_MESSAGES).collect().await;
     let was_sent = outcomes.iter().map(|outcome| matches!(outcome, Outcome::Sent)).collect();
-    failures.extend(unsent(messages, outcomes, post.halted.into_inner(), &readiness.room));
+    failures.extend(unsent(messages, outcomes, post.halted.get(), &readiness.room));
     Posted { was_sent, failures }
 }
 
 /// Why messages were not sent: each on its own, or many for one reason.
-fn unsent(messages: usize, outcomes: Vec<Outcome>, halted: Option<String>, room: &Room) -> Vec<MailFailure> {
+fn unsent(messages: usize, outcomes: Vec<Outcome>, halted: Option<&String>, room: &Room) -> Vec<MailFailure> {
     let count = |is_so: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| is_so(outcome)).count();
     let late = "the function's time is nearly over; they are due on the next run".to_owned();
     let together = [
-        (count(|outcome| matches!(outcome, Outcome::Halted)), halted.unwrap_or_default()),
+        (count(|outcome| matches!(outcome, Outcome::Halted)), halted.cloned().unwrap_or_default()),
         (count(|outcome| matches!(outcome, Outcome::Late)), late),
         (messages - outcomes.len(), room.exceeded()),
     ];

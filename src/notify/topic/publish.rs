@@ -141,7 +141,7 @@ mod tests {
             cloud.add_account(ACCOUNT, "security", None);
             let topic = cloud.add_topic(ACCOUNT, "notices");
             let access = Access {
-                primary_account: ACCOUNT.parse().unwrap(),
+                primary_account: ACCOUNT.parse().expect("twelve digits"),
                 member_role: "member".to_owned(),
                 session_name: "session".to_owned(),
                 org_list_role_arn: None,
