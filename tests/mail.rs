@@ -1,9 +1,9 @@
 //! Who is told what: once, whole, without secrets, and whatever becomes of the mail service.
 
-use keywheel::rehearsal::{Fault, FaultKind, KeyView};
+use keywheel::rehearsal::{Clock, Cloud, Fault, FaultKind, KeyView, Transport};
 use serde_json::json;
 
-use crate::harness::{MEMBER, OTHER, Stage, done, failures, refused, rehearse};
+use crate::harness::{MEMBER, OTHER, Stage, done, failures, refused, rehearse, start};
 
 /// All texts that went out of keywheel to people and programs so far.
 fn all_mail(stage: &Stage) -> String {
@@ -307,6 +307,160 @@ fn an_address_that_could_not_be_asked_for_is_not_taken_for_none() {
         for told in [["other", "will be rotated"], ["gone", "deleted"]] {
             let [mail] = &stage.mails_with(&told)[..] else { panic!("{told:?}: {}", all_mail(&stage)) };
             assert_eq!(mail.to, ["prod@example.com"]);
+        }
+    });
+}
+
+/// The mails of a stage on which the mail service is changed before the first sweep.
+async fn stage_with(settings: &[(&str, &str)], change: impl FnOnce(&mut keywheel::rehearsal::Switches)) -> Stage {
+    let stage = Stage::with(settings);
+    stage.add_user("ci-bot", &[85]);
+    stage.cloud.switch(change);
+    stage
+}
+
+#[test]
+fn in_the_sandbox_the_report_names_it_and_verified_addresses_get_their_mail() {
+    rehearse(async {
+        let stage = stage_with(&[], |aws| {
+            aws.mail_sandbox = true;
+            aws.verified_identities = ["example.com".to_owned(), "verified@else.org".to_owned()].into();
+        })
+        .await;
+        stage.add_user("other", &[85]);
+        stage.cloud.tag_user(MEMBER, "ci-bot", "owner", "someone@else.org");
+        stage.cloud.tag_user(MEMBER, "other", "owner", "verified@else.org");
+        let answer = stage.sweep().await;
+        assert_eq!(answer["mails"], 2, "{answer}");
+        let said = failures(&answer);
+        assert!(said.contains("SES is in its sandbox in this account and Region: only verified addresses"), "{said}");
+        assert!(said.contains("and 200 messages in 24 hours at most"), "{said}");
+        assert!(said.contains("or verify the recipient's: ses:SendEmail for a message to s…@else.org"), "{said}");
+        assert!(!said.contains("someone@else.org"), "{said}");
+    });
+}
+
+#[test]
+fn where_nothing_can_be_sent_one_line_says_so_and_the_work_is_done() {
+    rehearse(async {
+        let none_verified = |aws: &mut keywheel::rehearsal::Switches| {
+            aws.verified_identities = ["elsewhere.com".to_owned()].into();
+        };
+        let changes: [(fn(&mut keywheel::rehearsal::Switches), &str); 3] = [
+            (none_verified, "SENDER_EMAIL is not verified"),
+            (|aws| aws.mail_paused = true, "sending is paused"),
+            (|aws| aws.mail_enforcement = "SHUTDOWN", "SHUTDOWN"),
+        ];
+        for (change, reason) in changes {
+            let stage = stage_with(&[], change).await;
+            let answer = stage.sweep().await;
+            assert_eq!((done(&answer, "provision"), stage.count("SendEmail")), (1, 0), "{answer}");
+            assert_eq!(answer["failures"].as_array().map(Vec::len), Some(1), "{answer}");
+            assert_eq!(answer["failures"][0]["action"], "mail");
+            assert!(failures(&answer).contains(reason), "{answer}");
+            stage.cloud.switch(|aws| *aws = keywheel::rehearsal::Switches::default());
+            stage.sweep_well().await;
+            assert_eq!(stage.mails_with(&["ci-bot", "will be rotated"]).len(), 1, "{reason}");
+        }
+    });
+}
+
+#[test]
+fn a_role_of_before_that_may_not_ask_sends_slowly_and_says_so_once() {
+    rehearse(async {
+        let stage = stage_with(&[], |_| ()).await;
+        stage.cloud.tag_user(MEMBER, "ci-bot", "owner", "team-a@example.com team-b@example.com");
+        for operation in ["GetAccount", "GetEmailIdentity"] {
+            stage.cloud.faults().inject(Fault::on("ses", operation, FaultKind::AccessDenied).every());
+        }
+        let answer = stage.sweep().await;
+        assert_eq!((answer["mails"].clone(), answer["failures"].as_array().map(Vec::len)), (json!(3), Some(1)));
+        assert!(failures(&answer).contains("the sweeper's role needs ses:GetAccount"), "{answer}");
+        let times: Vec<_> = stage.cloud.mails().iter().map(|mail| mail.at).collect();
+        let is_slow = |pair: &[chrono::DateTime<chrono::Utc>]| pair[1] - pair[0] >= chrono::TimeDelta::seconds(1);
+        assert!(times.windows(2).all(is_slow), "{times:?}");
+    });
+}
+
+#[test]
+fn more_messages_than_the_rate_and_the_quota_allow_go_out_over_several_runs() {
+    rehearse(async {
+        let stage = Stage::new();
+        for n in 0..6 {
+            let name = format!("bot-{n}");
+            stage.add_user(&name, &[85]);
+            stage.cloud.tag_user(MEMBER, &name, "owner", &format!("owner-{n}@example.com"));
+        }
+        stage.cloud.switch(|aws| {
+            aws.mails_per_day = Some(4);
+            aws.mails_per_second = Some(2);
+        });
+        let answer = stage.sweep().await;
+        assert_eq!((answer["mails"].clone(), stage.count("SendEmail")), (json!(4), 4), "nothing is sent in vain");
+        assert!(failures(&answer).contains("3 messages not sent: SES takes 4 messages in 24 hours"), "{answer}");
+        let times: Vec<_> = stage.cloud.mails().iter().map(|mail| mail.at).collect();
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= chrono::TimeDelta::milliseconds(500)), "{times:?}");
+        stage.pass_days(1).await;
+        let answer = stage.sweep_well().await;
+        assert_eq!(answer["mails"], 3, "the rest");
+        let mut to: Vec<_> = stage.cloud.mails().into_iter().flat_map(|mail| mail.to).collect();
+        to.sort();
+        let everybody: Vec<String> = (0..6).map(|n| format!("owner-{n}@example.com")).collect();
+        assert_eq!(to, [everybody, vec!["prod@example.com".to_owned()]].concat(), "each of them once");
+    });
+}
+
+#[test]
+fn a_run_that_is_nearly_out_of_time_leaves_mail_to_the_next_and_records_what_it_sent() {
+    rehearse(async {
+        let cloud = Cloud::new(Clock::starting_at(start()), 1);
+        let stage = Stage::through(Transport::Direct, cloud, &[("MAX_CONCURRENCY", "1")]);
+        for n in 0..30 {
+            let name = format!("bot-{n}");
+            stage.add_user(&name, &[85]);
+            stage.cloud.tag_user(MEMBER, &name, "owner", &format!("owner-{n}@example.com"));
+        }
+        // The work takes all but the last minute.
+        let slow = FaultKind::Latency(std::time::Duration::from_millis(27_700));
+        stage.cloud.faults().inject(Fault::on("secretsmanager", "CreateSecret", slow).every());
+        stage.cloud.switch(|aws| aws.mails_per_second = Some(1));
+        let begun = stage.now();
+        let answer = stage.sweep().await;
+        let taken = stage.now() - begun;
+        assert!(taken <= chrono::TimeDelta::minutes(15), "{taken}");
+        let sent = stage.cloud.mails().len();
+        assert!(failures(&answer).contains("the function's time is nearly over"), "{sent} sent: {answer}");
+        assert!(!failures(&answer).contains("\"record\""), "{answer}");
+        stage.cloud.faults().clear();
+        for _ in 0..2 {
+            stage.sweep().await;
+        }
+        let mut to: Vec<_> = stage.cloud.mails().into_iter().flat_map(|mail| mail.to).collect();
+        to.retain(|address| address.starts_with("owner-"));
+        let all = to.len();
+        to.sort();
+        to.dedup();
+        assert_eq!((to.len(), all), (30, 30), "each owner once");
+    });
+}
+
+#[test]
+fn a_configuration_set_that_does_not_exist_stops_mail_with_one_line() {
+    rehearse(async {
+        let settings = [("SES_CONFIGURATION_SET", "notices"), ("REPLY_TO_EMAIL", "help@example.com")];
+        let stage = stage_with(&settings, |_| ()).await;
+        stage.cloud.tag_user(MEMBER, "ci-bot", "owner", "team-a@example.com team-b@example.com");
+        let answer = stage.sweep().await;
+        assert_eq!(answer["failures"].as_array().map(Vec::len), Some(1), "{answer}");
+        let said = failures(&answer);
+        assert!(said.contains("3 messages not sent: SES_CONFIGURATION_SET names no set"), "{said}");
+        stage.cloud.switch(|aws| aws.configuration_sets = ["notices".to_owned()].into());
+        stage.sweep_well().await;
+        for mail in stage.cloud.mails() {
+            assert_eq!(
+                (mail.configuration_set.as_deref(), mail.reply_to),
+                (Some("notices"), vec!["help@example.com".to_owned()])
+            );
         }
     });
 }

@@ -117,16 +117,22 @@ impl FailureKind {
 
     fn of_code(code: &str) -> Self {
         match code {
-            "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "NotAuthorizedException" => {
-                Self::Denied
-            }
-            "NoSuchEntity" | "NoSuchEntityException" | "ResourceNotFoundException" | "AccountNotFoundException" => {
-                Self::NotFound
-            }
+            "AccessDenied"
+            | "AccessDeniedException"
+            | "AuthorizationError"
+            | "UnauthorizedOperation"
+            | "NotAuthorizedException" => Self::Denied,
+            "NoSuchEntity"
+            | "NoSuchEntityException"
+            | "NotFound"
+            | "NotFoundException"
+            | "ResourceNotFoundException"
+            | "AccountNotFoundException" => Self::NotFound,
             "EntityAlreadyExists" | "ResourceExistsException" | "LimitExceeded" | "LimitExceededException" => {
                 Self::Conflict
             }
-            "Throttling"
+            "Throttled"
+            | "Throttling"
             | "ThrottlingException"
             | "ThrottledException"
             | "RequestLimitExceeded"

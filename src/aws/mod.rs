@@ -1,6 +1,6 @@
 //! AWS: sessions and typed calls. Knows AWS, and no policy of keywheel's.
 //!
-//! `iam`, `secrets`, `mail` and `organizations` say what is asked, as traits; `services` binds them together; `sdk`
+//! `iam`, `secrets`, `mail`, `topic` and `organizations` say what is asked, as traits; `services` binds them together; `sdk`
 //! carries the calls through the AWS SDK. `session` keeps the sessions in other accounts.
 
 mod credential_report;
@@ -12,6 +12,7 @@ mod sdk;
 mod secrets;
 mod services;
 mod session;
+mod topic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,14 +26,16 @@ pub use credential_report::{CredentialReport, MalformedReport, ReportedKey, Repo
 pub use failure::{Failure, FailureKind};
 pub(crate) use iam::has_group;
 pub use iam::{AccountDetails, Iam, ListedKey, ListedUser, NewKey};
-pub(crate) use mail::masked;
-pub use mail::{Mailer, OutgoingMail};
+pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount};
+pub(crate) use mail::{masked, masked_identity};
 pub use organizations::{AccountPage, ListedAccount, Organizations, Usability};
 pub(crate) use organizations::{may_not_list, read_email};
 pub use sdk::production_config;
 pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_rotation_unfinished};
 pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretStore};
 pub use services::{Caller, Identity, Services};
+pub(crate) use topic::{EntryError, PUBLISH_BATCH, PUBLISH_LIMIT, result_of};
+pub use topic::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, TopicMessage, Topics};
 
 /// Who keywheel is, and which roles lead into other accounts.
 #[derive(Debug, Clone)]
@@ -89,6 +92,11 @@ impl Aws {
     /// Outgoing mail.
     pub fn mailer(&self) -> &dyn Mailer {
         self.services.mailer()
+    }
+
+    /// Topics that notices are published to.
+    pub fn topics(&self) -> &dyn Topics {
+        self.services.topics()
     }
 
     /// Who the given key is: [`Services::caller_of`].

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Failure, Iam, Mailer, Organizations, SecretStore};
+use super::{Failure, Iam, Mailer, Organizations, SecretStore, Topics};
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 
 /// Who a key belongs to, as STS answers.
@@ -38,6 +38,9 @@ pub trait Services: fmt::Debug + Send + Sync {
 
     /// Outgoing mail.
     fn mailer(&self) -> &dyn Mailer;
+
+    /// Topics that notices are published to.
+    fn topics(&self) -> &dyn Topics;
 
     /// The function's own role.
     fn own_identity(&self) -> Box<dyn Identity>;

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use super::message::{MAX_ROWS, sort};
 use super::phrases::{counted, one_line};
 use super::recipients::{Recipients, mailbox};
+use super::words::{Urgency, urgency};
 use super::{Addressed, Audience, MailFailure, Mode, Telling, Told, marks};
 use crate::keys::{AccountId, EmailAddress, UserName};
 
@@ -126,6 +127,11 @@ impl<'a> Envelope<'a> {
         self.entries.iter().map(|entry| entry.addressed).collect()
     }
 
+    /// Where it stands among the messages of a run: as its most urgent notice, which is the first.
+    pub(super) fn urgency(&self) -> Option<Urgency> {
+        self.entries.first().map(|entry| urgency(entry.addressed.notice))
+    }
+
     /// A failure to send it, under the account and the user if all of it is about one.
     pub(super) fn failure(&self, reason: &str) -> MailFailure {
         let users: BTreeSet<_> = self.entries.iter().map(|entry| &entry.addressed.notice.user).collect();
@@ -140,7 +146,7 @@ impl<'a> Envelope<'a> {
 
 impl Standing {
     fn of(telling: &Telling<'_>, item: &Addressed<'_>, recipients: &Recipients) -> Self {
-        let Telling { mode, now, settings } = telling;
+        let Telling { mode, now, settings, .. } = telling;
         let mut audiences = recipients.audiences();
         audiences.extend(settings.notices.topic_arn.as_ref().map(|_| Audience::Topic));
         let told = audiences.iter().copied();
@@ -248,7 +254,8 @@ mod tests {
     use super::*;
     use crate::lifecycle::{Notice, NoticeKind};
     use crate::notify::fixtures::{contact, key, notice, now, rotation_ahead, settings, time, user};
-    use crate::notify::{AccountContact, remember};
+    use crate::notify::{AccountContact, Scope, remember};
+    use crate::settings::Settings;
     use crate::state::Notified;
 
     fn owned(name: &str, owner: Option<&str>) -> Notice {
@@ -259,8 +266,12 @@ mod tests {
         dispatch_as(&[], Mode::Enforced, addressed)
     }
 
+    fn telling(mode: Mode, now: DateTime<Utc>, settings: &Settings) -> Telling<'_> {
+        Telling { mode, scope: Scope::Run, now, deadline: now, settings }
+    }
+
     fn dispatch_as<'a>(given: &[(&str, &str)], mode: Mode, addressed: &'a [Addressed<'a>]) -> Dispatch<'a> {
-        Dispatch::of(&Telling { mode, now: now(), settings: &settings(given) }, addressed)
+        Dispatch::of(&telling(mode, now(), &settings(given)), addressed)
     }
 
     fn address<'a>(account: &'a AccountContact, notified: &'a Notified, notices: &'a [Notice]) -> Vec<Addressed<'a>> {
@@ -471,11 +482,11 @@ mod tests {
         let settings = settings(&[("AUDIT_NOTICE_PERIOD", "7")]);
         let mails = |days| {
             let now = now() + chrono::TimeDelta::days(days);
-            Dispatch::of(&Telling { mode: Mode::DryRun, now, settings: &settings }, &addressed).envelopes.len()
+            Dispatch::of(&telling(Mode::DryRun, now, &settings), &addressed).envelopes.len()
         };
         assert_eq!((0..14).map(mails).sum::<usize>(), 2);
         let now = now();
-        let enforced = Dispatch::of(&Telling { mode: Mode::Enforced, now, settings: &settings }, &addressed);
+        let enforced = Dispatch::of(&telling(Mode::Enforced, now, &settings), &addressed);
         assert_eq!(enforced.envelopes.len(), 1, "what is true is told on any day");
     }
 

@@ -20,6 +20,7 @@ mod steps;
 mod subject;
 mod tags;
 mod template;
+mod topic;
 mod words;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use deliver::deliver;
 pub use marks::{Audience, Told, remember};
 pub use message::{Attachment, Message, compose};
 pub use template::{InvalidTemplate, Templates};
+pub use topic::{Publication, publish};
 
 use chrono::{DateTime, Utc};
 
@@ -68,13 +70,26 @@ pub struct Addressed<'a> {
     pub notified: &'a Notified,
 }
 
+/// What notices are told for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// A run over accounts: SES is asked first what it allows.
+    Run,
+    /// One event about one secret: the one or two messages are sent without asking.
+    Event,
+}
+
 /// How a run tells.
 #[derive(Debug, Clone, Copy)]
 pub struct Telling<'a> {
     /// Whether the run changes anything.
     pub mode: Mode,
+    /// What it is about.
+    pub scope: Scope,
     /// The time of the run.
     pub now: DateTime<Utc>,
+    /// When the function ends. What was told has to be written down before that.
+    pub deadline: DateTime<Utc>,
     /// Who is told, how often, and in whose name.
     pub settings: &'a Settings,
 }

@@ -266,14 +266,20 @@ pub(super) fn used(last_use: &KeyUse) -> String {
     format!("{} in {}, on {}", one_line(service, 60), one_line(region, 60), format_time(*time))
 }
 
+/// How urgent a notice is, the most urgent first: by what it asks, then by when.
+pub(super) type Urgency = (Tone, i64);
+
+pub(super) fn urgency(notice: &Notice) -> Urgency {
+    (Tone::of(&notice.kind), coming(&notice.kind).map_or(i64::MIN, |at| at.timestamp()))
+}
+
 /// The order of a message: what is wrong first, then what is nearest, then by account and user.
 pub(super) fn by_urgency(
     (left, left_account): (&Notice, &AccountContact),
     (right, right_account): (&Notice, &AccountContact),
 ) -> std::cmp::Ordering {
-    let rank = |notice: &Notice| (Tone::of(&notice.kind), coming(&notice.kind).map_or(i64::MIN, |at| at.timestamp()));
-    rank(left)
-        .cmp(&rank(right))
+    urgency(left)
+        .cmp(&urgency(right))
         .then_with(|| left_account.id.cmp(&right_account.id))
         .then_with(|| left.user.cmp(&right.user))
         .then_with(|| left.key.cmp(&right.key))

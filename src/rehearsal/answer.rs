@@ -44,6 +44,7 @@ impl Refusal {
         let denied = Self::denied(caller, action, resource, "");
         match service {
             Service::Iam | Service::Sts => Self::new(403, "AccessDenied", denied.message),
+            Service::Sns => Self::new(403, "AuthorizationError", denied.message),
             Service::Ses => Self::new(403, "AccessDeniedException", denied.message),
             Service::SecretsManager | Service::Organizations => denied,
         }
@@ -60,13 +61,16 @@ impl Refusal {
                 "You have sent too many requests in too short a period of time.",
             ),
             Service::Ses => Self::new(429, "TooManyRequestsException", "Too many requests."),
+            Service::Sns => Self::new(429, "Throttled", "Rate exceeded"),
         }
     }
 
     /// An operation that the service, or the model of it, does not have.
     pub(crate) fn unknown_operation(service: Service, name: &str) -> Self {
         match service {
-            Service::Iam | Service::Sts => Self::new(400, "InvalidAction", format!("Could not find operation {name}")),
+            Service::Iam | Service::Sts | Service::Sns => {
+                Self::new(400, "InvalidAction", format!("Could not find operation {name}"))
+            }
             Service::Ses => Self::new(404, "UnknownOperationException", format!("no operation at {name}")),
             Service::SecretsManager | Service::Organizations => {
                 Self::new(400, "UnknownOperationException", format!("no operation {name}"))
@@ -95,8 +99,10 @@ pub(crate) fn write(operation: &Operation, outcome: &Outcome, request_id: &str) 
 fn success(operation: &Operation, reply: &Reply, request_id: &str) -> WireAnswer {
     let service = operation.service;
     let body = match (service, reply) {
-        (Service::Iam | Service::Sts, Reply::Xml(inner)) => envelope(operation, &inner.written(), request_id),
-        (Service::Iam | Service::Sts, _) => envelope(operation, "", request_id),
+        (Service::Iam | Service::Sts | Service::Sns, Reply::Xml(inner)) => {
+            envelope(operation, &inner.written(), request_id)
+        }
+        (Service::Iam | Service::Sts | Service::Sns, _) => envelope(operation, "", request_id),
         (_, Reply::Json(value)) => value.to_string(),
         (_, _) => "{}".to_owned(),
     };
@@ -113,7 +119,7 @@ fn envelope(operation: &Operation, inner: &str, request_id: &str) -> String {
 
 fn error(service: Service, refusal: &Refusal, request_id: &str) -> WireAnswer {
     let body = match service {
-        Service::Iam | Service::Sts => xml_error(service, refusal, request_id),
+        Service::Iam | Service::Sts | Service::Sns => xml_error(service, refusal, request_id),
         Service::Ses => json!({ "message": refusal.message }).to_string(),
         Service::SecretsManager | Service::Organizations => {
             json!({ "__type": refusal.code, "message": refusal.message }).to_string()

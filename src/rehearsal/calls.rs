@@ -9,7 +9,7 @@ use super::state::World;
 pub struct Call {
     /// When the model answered.
     pub at: DateTime<Utc>,
-    /// The service as policies name it: `iam`, `sts`, `secretsmanager`, `organizations` or `ses`.
+    /// The service as policies name it: `iam`, `sts`, `secretsmanager`, `organizations`, `ses` or `sns`.
     pub service: String,
     /// The operation, for example `CreateAccessKey`.
     pub operation: String,
@@ -19,6 +19,8 @@ pub struct Call {
     pub caller_account: String,
     /// The ARN of what the call was about, or `*`.
     pub resource: String,
+    /// The ARNs of what else the caller needed a permission for.
+    pub beside: Vec<String>,
     /// Whether the caller got a success. A lost answer is no success, though it had its effect.
     pub ok: bool,
     /// The error code of the answer, or of the fault that took the answer away.

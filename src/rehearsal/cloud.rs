@@ -25,6 +25,7 @@ use super::faults::Faults;
 use super::ids;
 use super::rotation::RotationFunction;
 use super::ses::Mail;
+use super::sns::TopicMessage;
 use super::state::{Session, World};
 use super::switches::Switches;
 
@@ -168,6 +169,11 @@ impl Cloud {
     /// Takes the mails out.
     pub fn drain_mails(&self) -> Vec<Mail> {
         self.world().outbox.mails.drain(..).collect()
+    }
+
+    /// What was published to a topic so far, oldest first; nothing where there is no such topic.
+    pub fn topic_messages(&self, topic_arn: &str) -> Vec<TopicMessage> {
+        self.world().topics.get(topic_arn).map(|topic| topic.messages.clone()).unwrap_or_default()
     }
 
     /// The events that EventBridge would have seen and nobody has drained.

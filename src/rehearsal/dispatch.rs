@@ -10,7 +10,7 @@ use super::ids;
 use super::request::{self, Members, Operation, Request, Service, Wire};
 use super::signature::{self, Caller, Proof};
 use super::state::{Account, World};
-use super::{iam, organizations, secretsmanager, ses, sts};
+use super::{iam, organizations, secretsmanager, ses, sns, sts};
 
 /// The connection broke before the answer.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,8 @@ pub(crate) struct Exchange<'w> {
     pub(crate) now: DateTime<Utc>,
     /// The ARN of what the call is about, for the log.
     pub(crate) resource: String,
+    /// What else the caller needs a permission for, as ARNs.
+    pub(crate) beside: Vec<String>,
 }
 
 impl Exchange<'_> {
@@ -131,9 +133,11 @@ impl Cloud {
         let now = self.clock().now();
         let mut world = self.world();
         let caller = signature::authenticate(&mut world, proof, operation.service, now);
-        let (outcome, resource) = match &caller {
-            Err(refusal) => (Err(refusal.clone()), "*".to_owned()),
-            Ok(_) if verdict.silence.is_some() => (Err(Refusal::new(500, "NoAnswer", "no answer")), "*".to_owned()),
+        let (outcome, resource, beside) = match &caller {
+            Err(refusal) => (Err(refusal.clone()), "*".to_owned(), Vec::new()),
+            Ok(_) if verdict.silence.is_some() => {
+                (Err(Refusal::new(500, "NoAnswer", "no answer")), "*".to_owned(), Vec::new())
+            }
             Ok(caller) => answered(&mut world, caller, now, operation, input, verdict),
         };
         world.log_call(|| {
@@ -145,6 +149,7 @@ impl Cloud {
                 caller_arn: caller.as_ref().map(|it| it.arn.clone()).unwrap_or_default(),
                 caller_account: caller.as_ref().map(|it| it.account.clone()).unwrap_or_default(),
                 resource,
+                beside,
                 ok: error_code.is_none(),
                 error_code,
             }
@@ -162,6 +167,7 @@ impl Cloud {
             caller_arn: String::new(),
             caller_account: String::new(),
             resource: "*".to_owned(),
+            beside: Vec::new(),
             ok: false,
             error_code: Some(refusal.code.clone()),
         });
@@ -207,22 +213,22 @@ fn answered(
     operation: &Operation,
     input: &Members,
     verdict: &Verdict,
-) -> (Outcome, String) {
-    let mut exchange = Exchange { world, caller, now, resource: "*".to_owned() };
+) -> (Outcome, String, Vec<String>) {
+    let mut exchange = Exchange { world, caller, now, resource: "*".to_owned(), beside: Vec::new() };
     if let Some(refusal) = &verdict.refuse {
-        return (Err(refusal.clone()), exchange.resource);
+        return (Err(refusal.clone()), exchange.resource, exchange.beside);
     }
     if verdict.deny {
         let action = format!("{}:{}", operation.service.name(), operation.name);
         let denied = Refusal::access_denied(operation.service, &caller.arn, &action, "*");
-        return (Err(denied), exchange.resource);
+        return (Err(denied), exchange.resource, exchange.beside);
     }
     let outcome = dispatch(&mut exchange, operation, input);
     let outcome = match &verdict.after {
         Some(refusal) => Err(refusal.clone()),
         None => outcome,
     };
-    (outcome, exchange.resource)
+    (outcome, exchange.resource, exchange.beside)
 }
 
 fn dispatch(exchange: &mut Exchange<'_>, operation: &Operation, input: &Members) -> Outcome {
@@ -233,5 +239,6 @@ fn dispatch(exchange: &mut Exchange<'_>, operation: &Operation, input: &Members)
         Service::SecretsManager => secretsmanager::handle(exchange, name, input),
         Service::Organizations => organizations::handle(exchange, name, input),
         Service::Ses => ses::handle(exchange, name, input),
+        Service::Sns => sns::handle(exchange, name, input),
     }
 }

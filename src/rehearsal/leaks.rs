@@ -156,7 +156,9 @@ fn watching() -> Vec<Arc<Seen>> {
 }
 
 fn texts_of(cloud: &Cloud) -> Vec<(&'static str, String)> {
-    let mut texts: Vec<_> = cloud.mails().iter().map(|mail| ("mail", format!("{mail:?}"))).collect();
+    let mut texts: Vec<_> = cloud.mails().iter().map(|mail| ("mail", mail.shown())).collect();
+    let topics: Vec<_> = cloud.world().topics.values().map(|topic| ("topic", format!("{topic:?}"))).collect();
+    texts.extend(topics);
     texts.extend(cloud.events().iter().map(|event| ("event", event.to_string())));
     texts.extend(cloud.calls().iter().map(|call| ("call", format!("{call:?}"))));
     texts.extend(cloud.account_ids().iter().map(|account| ("users", format!("{:?}", cloud.users(account)))));

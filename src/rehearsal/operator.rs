@@ -26,7 +26,8 @@ impl Cloud {
             kind: Kind::Role { name: ROLE.to_owned() },
         };
         let now = self.clock().now();
-        let mut exchange = Exchange { world: &mut world, caller: &caller, now, resource: "*".to_owned() };
+        let mut exchange =
+            Exchange { world: &mut world, caller: &caller, now, resource: "*".to_owned(), beside: Vec::new() };
         match secretsmanager::handle(&mut exchange, operation, &Members::of_value(input)) {
             Ok(Reply::Json(answer)) => Ok(answer),
             Ok(_) => Ok(Value::Null),

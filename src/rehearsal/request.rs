@@ -32,6 +32,7 @@ pub(crate) enum Service {
     SecretsManager,
     Organizations,
     Ses,
+    Sns,
 }
 
 impl Service {
@@ -43,6 +44,7 @@ impl Service {
             "secretsmanager" => Self::SecretsManager,
             "organizations" => Self::Organizations,
             "ses" => Self::Ses,
+            "sns" => Self::Sns,
             _ => return None,
         })
     }
@@ -55,12 +57,13 @@ impl Service {
             Self::SecretsManager => "secretsmanager",
             Self::Organizations => "organizations",
             Self::Ses => "ses",
+            Self::Sns => "sns",
         }
     }
 
     pub(crate) fn content_type(self) -> &'static str {
         match self {
-            Self::Iam | Self::Sts => "text/xml",
+            Self::Iam | Self::Sts | Self::Sns => "text/xml",
             Self::SecretsManager | Self::Organizations => "application/x-amz-json-1.1",
             Self::Ses => "application/json",
         }
@@ -69,6 +72,7 @@ impl Service {
     pub(crate) fn namespace(self) -> &'static str {
         match self {
             Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
+            Self::Sns => "http://sns.amazonaws.com/doc/2010-03-31/",
             _ => "https://sts.amazonaws.com/doc/2011-06-15/",
         }
     }
@@ -143,7 +147,7 @@ pub(crate) fn parse(wire: &Wire) -> Result<Request, Unreadable> {
         return Err((unnamed(guessed), refusal));
     };
     let (name, input) = match service {
-        Service::Iam | Service::Sts => query(service, wire),
+        Service::Iam | Service::Sts | Service::Sns => query(service, wire),
         Service::SecretsManager | Service::Organizations => json_1_1(service, wire),
         Service::Ses => rest(wire),
     }
@@ -163,13 +167,14 @@ fn guess(wire: &Wire) -> Service {
         Some(_) => Service::SecretsManager,
         None if wire.path.starts_with("/v2/") => Service::Ses,
         None if wire.host.starts_with("sts") => Service::Sts,
+        None if wire.host.starts_with("sns") => Service::Sns,
         None => Service::Iam,
     }
 }
 
 fn unsigned(service: Service) -> Refusal {
     let (status, code) = match service {
-        Service::Iam | Service::Sts => (403, "MissingAuthenticationToken"),
+        Service::Iam | Service::Sts | Service::Sns => (403, "MissingAuthenticationToken"),
         _ => (400, "MissingAuthenticationTokenException"),
     };
     Refusal::new(status, code, "Missing Authentication Token")
@@ -192,6 +197,7 @@ fn query(service: Service, wire: &Wire) -> Result<(String, Members), Refusal> {
     let (name, version, input) = Members::of_form(&wire.body);
     let expected = match service {
         Service::Iam => "2010-05-08",
+        Service::Sns => "2010-03-31",
         _ => "2011-06-15",
     };
     if version != expected {
@@ -222,6 +228,35 @@ fn percent_decoded(segment: &str) -> String {
     decoded.map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
+/// What the keys of a form stand for: parts that are divided by full stops.
+#[derive(Default)]
+struct Branch {
+    text: Option<String>,
+    branches: BTreeMap<String, Branch>,
+}
+
+impl Branch {
+    fn at(&mut self, path: &str) -> &mut Self {
+        path.split('.').fold(self, |branch, part| branch.branches.entry(part.to_owned()).or_default())
+    }
+
+    fn into_value(mut self) -> Value {
+        if let Some(text) = self.text {
+            return Value::String(text);
+        }
+        let items = self.branches.remove("member").or_else(|| self.branches.remove("entry"));
+        match items {
+            Some(Branch { branches, .. }) => {
+                let position = |index: &String| index.parse::<u32>().unwrap_or(u32::MAX);
+                let mut items: Vec<_> = branches.into_iter().map(|(index, item)| (position(&index), item)).collect();
+                items.sort_by_key(|(position, _)| *position);
+                items.into_iter().map(|(_, item)| item.into_value()).collect()
+            }
+            None => self.branches.into_iter().map(|(name, branch)| (name, branch.into_value())).collect(),
+        }
+    }
+}
+
 /// The input members of a request, whatever the protocol. In the Query protocol all scalars are text.
 #[derive(Default)]
 pub(crate) struct Members(Map<String, Value>);
@@ -242,30 +277,19 @@ impl Members {
         }
     }
 
-    /// The operation, the version, and the members; `X.member.1` and so on become the list `X`.
+    /// The operation, the version, and the members. `X.member.1` and so on become the list `X`, and so do the
+    /// `X.entry.1.Name` and `X.entry.1.Value` of a map.
     fn of_form(body: &[u8]) -> (String, String, Self) {
         let (mut name, mut version) = (String::new(), String::new());
-        let mut members = Map::new();
-        let mut lists: BTreeMap<String, BTreeMap<u32, Value>> = BTreeMap::new();
+        let mut members = Branch::default();
         for (key, value) in form_urlencoded::parse(body) {
-            let value = value.into_owned();
-            let indexed = key.split_once(".member.");
-            match (key.as_ref(), indexed.map(|(list, index)| (list, index.parse()))) {
-                ("Action", _) => name = value,
-                ("Version", _) => version = value,
-                (_, Some((list, Ok(index)))) => {
-                    let list = lists.entry(list.to_owned()).or_default();
-                    list.insert(index, Value::String(value));
-                }
-                (member, _) => {
-                    members.insert(member.to_owned(), Value::String(value));
-                }
+            match key.as_ref() {
+                "Action" => name = value.into_owned(),
+                "Version" => version = value.into_owned(),
+                path => members.at(path).text = Some(value.into_owned()),
             }
         }
-        for (list, values) in lists {
-            members.insert(list, Value::Array(values.into_values().collect()));
-        }
-        (name, version, Self(members))
+        (name, version, Self::of_value(members.into_value()))
     }
 
     /// All members as JSON.
@@ -356,6 +380,8 @@ impl Members {
         match self.value(name) {
             None => Ok(None),
             Some(Value::Array(list)) => Ok(Some(list)),
+            // A form's list without members.
+            Some(Value::String(text)) if text.is_empty() => Ok(None),
             Some(_) => Err(mistyped(name, "a list")),
         }
     }

@@ -17,6 +17,12 @@ use super::switches::Switches;
 const MOST_MAILS: usize = 100_000;
 /// <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>
 const MOST_RECIPIENTS: usize = 50;
+/// <https://docs.aws.amazon.com/ses/latest/dg/attachments.html>
+const MOST_BYTES: usize = 40 * 1024 * 1024;
+/// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Attachment.html>
+const MOST_NAME_CHARACTERS: usize = 255;
+/// The list has many more. <https://docs.aws.amazon.com/ses/latest/dg/mime-types.html>
+const SOME_UNSUPPORTED_EXTENSIONS: [&str; 8] = ["bat", "cmd", "com", "exe", "js", "scr", "vbs", "ps1"];
 
 /// A message as it was sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +49,31 @@ pub struct Mail {
     pub text: Option<String>,
     /// A raw message as it was given, decoded.
     pub raw: Option<String>,
+    /// The configuration set that it was sent with.
+    pub configuration_set: Option<String>,
+    /// The files that go with it.
+    pub attachments: Vec<MailAttachment>,
     /// The id that SES answered.
     pub message_id: String,
+}
+
+impl Mail {
+    /// All of it as text, that of its files included.
+    pub(crate) fn shown(&self) -> String {
+        let files = self.attachments.iter().map(|file| String::from_utf8_lossy(&file.content));
+        files.fold(format!("{self:?}"), |shown, file| shown + "\n" + &file)
+    }
+}
+
+/// A file of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MailAttachment {
+    /// Its name.
+    pub file_name: String,
+    /// Its media type.
+    pub content_type: Option<String>,
+    /// What is in it.
+    pub content: Vec<u8>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -85,13 +114,13 @@ fn get_account(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     input.only(&[])?;
     let switches = &exchange.world.switches;
     let sandbox = switches.mail_sandbox;
-    let daily = if sandbox { 200.0 } else { 50_000.0 };
+    let daily = f64::from(daily_quota(switches));
     let rate = switches.mails_per_second.map_or(if sandbox { 1.0 } else { 14.0 }, f64::from);
     let sent = exchange.world.outbox.sent_since(exchange.now - TimeDelta::hours(24));
     Ok(Reply::Json(json!({
         "ProductionAccessEnabled": !sandbox,
         "SendingEnabled": !switches.mail_paused,
-        "EnforcementStatus": "HEALTHY",
+        "EnforcementStatus": switches.mail_enforcement,
         "DedicatedIpAutoWarmupEnabled": false,
         "SendQuota": { "Max24HourSend": daily, "MaxSendRate": rate, "SentLast24Hours": sent },
     })))
@@ -100,7 +129,8 @@ fn get_account(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
 fn get_identity(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     let identity = input.needed("EmailIdentity")?;
     exchange.resource = identity_arn(exchange, identity);
-    if !exchange.world.switches.verified_identities.contains(identity) {
+    let verified = &exchange.world.switches.verified_identities;
+    if !verified.is_empty() && !verified.contains(identity) {
         return Err(Refusal::new(404, "NotFoundException", format!("Email identity {identity} does not exist.")));
     }
     let kind = if identity.contains('@') { "EMAIL_ADDRESS" } else { "DOMAIN" };
@@ -111,16 +141,21 @@ fn get_identity(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     })))
 }
 
+fn daily_quota(switches: &Switches) -> u32 {
+    switches.mails_per_day.unwrap_or(if switches.mail_sandbox { 200 } else { 50_000 })
+}
+
 fn identity_arn(exchange: &Exchange<'_>, identity: &str) -> String {
     let (world, account) = (&exchange.world, &exchange.caller.account);
     format!("arn:{}:ses:{}:{account}:identity/{identity}", world.partition, world.region)
 }
 
 fn send(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
-    input.only(&["FromEmailAddress", "Destination", "Content", "ReplyToAddresses"])?;
+    input.only(&["FromEmailAddress", "Destination", "Content", "ReplyToAddresses", "ConfigurationSetName"])?;
     let mail = compose(exchange, input)?;
     let domain = address(&mail.from).rsplit('@').next().unwrap_or_default().to_owned();
     exchange.resource = identity_arn(exchange, &domain);
+    check_configuration_set(exchange, &mail)?;
     check_state(exchange)?;
     check_addresses(&exchange.world.switches, &mail)?;
     let message_id = mail.message_id.clone();
@@ -144,6 +179,8 @@ fn compose(exchange: &mut Exchange<'_>, input: &Members) -> Result<Mail, Refusal
         html: None,
         text: None,
         raw: None,
+        configuration_set: input.text("ConfigurationSetName")?.map(ToOwned::to_owned),
+        attachments: Vec::new(),
         message_id: format!("{}-000000", ids::uuid(&mut exchange.world.rng)),
     };
     let content = input.object("Content")?.ok_or_else(|| bad_request("Content is missing."))?;
@@ -157,7 +194,7 @@ fn compose(exchange: &mut Exchange<'_>, input: &Members) -> Result<Mail, Refusal
 }
 
 fn read_simple(mail: &mut Mail, simple: &Members) -> Result<(), Refusal> {
-    simple.only(&["Subject", "Body", "Headers"])?;
+    simple.only(&["Subject", "Body", "Headers", "Attachments"])?;
     let part = |members: Option<Members>| -> Result<Option<String>, Refusal> {
         let Some(members) = members else { return Ok(None) };
         members.only(&["Data", "Charset"])?;
@@ -175,7 +212,32 @@ fn read_simple(mail: &mut Mail, simple: &Members) -> Result<(), Refusal> {
     if mail.text.is_none() && mail.html.is_none() {
         return Err(bad_request("Body is empty."));
     }
+    mail.attachments = simple.objects("Attachments")?.iter().map(read_attachment).collect::<Result<_, _>>()?;
+    let parts = [&mail.text, &mail.html].into_iter().flatten().map(String::len);
+    let size = parts.chain(mail.attachments.iter().map(|file| file.content.len())).sum::<usize>();
+    // Base64 makes four of three.
+    if size / 3 * 4 > MOST_BYTES {
+        return Err(bad_request("Message length is more than 41943040 bytes long."));
+    }
     Ok(())
+}
+
+fn read_attachment(file: &Members) -> Result<MailAttachment, Refusal> {
+    file.only(&["FileName", "ContentType", "ContentTransferEncoding", "RawContent"])?;
+    let file_name = file.needed("FileName")?.to_owned();
+    let extension = file_name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    let is_accepted = extension.is_some_and(|it| !SOME_UNSUPPORTED_EXTENSIONS.contains(&it.as_str()));
+    if !is_accepted || file_name.chars().count() > MOST_NAME_CHARACTERS || file_name.contains(char::is_control) {
+        return Err(bad_request(&format!("The attachment {file_name} is not supported.")));
+    }
+    let content = STANDARD.decode(file.needed("RawContent")?);
+    let content = content.map_err(|_| bad_request("RawContent is not base64."))?;
+    // Seven bits are the default.
+    let takes_any_byte = matches!(file.text("ContentTransferEncoding")?, Some("BASE64" | "QUOTED_PRINTABLE"));
+    if !takes_any_byte && !content.is_ascii() {
+        return Err(bad_request("The attachment does not fit its ContentTransferEncoding."));
+    }
+    Ok(MailAttachment { file_name, content_type: file.text("ContentType")?.map(ToOwned::to_owned), content })
 }
 
 /// Takes sender, recipients and subject from a raw message's headers where the request has none.
@@ -208,11 +270,28 @@ fn read_raw(mail: &mut Mail, raw: &Members) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The caller needs a permission for the set, too.
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsimpleemailservicev2.html>
+fn check_configuration_set(exchange: &mut Exchange<'_>, mail: &Mail) -> Result<(), Refusal> {
+    let Some(name) = &mail.configuration_set else { return Ok(()) };
+    let (world, account) = (&exchange.world, &exchange.caller.account);
+    let arn = format!("arn:{}:ses:{}:{account}:configuration-set/{name}", world.partition, world.region);
+    exchange.beside.push(arn);
+    if exchange.world.switches.configuration_sets.contains(name) {
+        return Ok(());
+    }
+    Err(Refusal::new(404, "NotFoundException", format!("Configuration set <{name}> does not exist.")))
+}
+
 fn check_state(exchange: &Exchange<'_>) -> Result<(), Refusal> {
     let switches = &exchange.world.switches;
-    if switches.mail_paused {
+    if switches.mail_paused || switches.mail_enforcement == "SHUTDOWN" {
         let message = "Email sending is disabled for this account.";
         return Err(Refusal::new(400, "SendingPausedException", message));
+    }
+    let of_a_day = exchange.world.outbox.sent_since(exchange.now - TimeDelta::hours(24));
+    if of_a_day >= usize::try_from(daily_quota(switches)).unwrap_or(usize::MAX) {
+        return Err(Refusal::new(429, "TooManyRequestsException", "Daily message quota exceeded."));
     }
     let recent = exchange.world.outbox.sent_since(exchange.now - TimeDelta::seconds(1));
     match switches.mails_per_second {

@@ -97,7 +97,7 @@ fn check_region(world: &World, authorization: &Authorization, service: Service) 
         Service::Organizations if world.partition == "aws-cn" => "cn-northwest-1",
         Service::Iam | Service::Organizations => world.global_region(),
         Service::Sts => return Ok(()),
-        Service::SecretsManager | Service::Ses => world.region.as_str(),
+        Service::SecretsManager | Service::Ses | Service::Sns => world.region.as_str(),
     };
     if authorization.region == expected {
         return Ok(());
@@ -197,7 +197,7 @@ fn signing_time(text: &str) -> Option<SystemTime> {
 
 fn unknown_key(service: Service) -> Refusal {
     let (status, code) = match service {
-        Service::Iam | Service::Sts => (403, "InvalidClientTokenId"),
+        Service::Iam | Service::Sts | Service::Sns => (403, "InvalidClientTokenId"),
         Service::Ses => (403, "UnrecognizedClientException"),
         _ => (400, "UnrecognizedClientException"),
     };
@@ -206,7 +206,7 @@ fn unknown_key(service: Service) -> Refusal {
 
 fn expired(service: Service) -> Refusal {
     let (status, code) = match service {
-        Service::Iam | Service::Sts => (403, "ExpiredToken"),
+        Service::Iam | Service::Sts | Service::Sns => (403, "ExpiredToken"),
         Service::Ses => (403, "ExpiredTokenException"),
         _ => (400, "ExpiredTokenException"),
     };
@@ -215,7 +215,7 @@ fn expired(service: Service) -> Refusal {
 
 fn bad_signature(service: Service, message: String) -> Refusal {
     match service {
-        Service::Iam | Service::Sts => Refusal::new(403, "SignatureDoesNotMatch", message),
+        Service::Iam | Service::Sts | Service::Sns => Refusal::new(403, "SignatureDoesNotMatch", message),
         Service::Ses => Refusal::new(403, "InvalidSignatureException", message),
         _ => Refusal::new(400, "InvalidSignatureException", message),
     }

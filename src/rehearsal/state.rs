@@ -14,6 +14,7 @@ use super::ids;
 use super::rotation::Job;
 use super::secretsmanager::Secret;
 use super::ses::Outbox;
+use super::sns::Topic;
 use super::switches::Switches;
 
 /// The state of an account in its organization.
@@ -198,6 +199,8 @@ pub(crate) struct World {
     pub(crate) deletions: BTreeSet<(DateTime<Utc>, String, String)>,
     pub(crate) switches: Switches,
     pub(crate) outbox: Outbox,
+    /// By ARN.
+    pub(crate) topics: BTreeMap<String, Topic>,
     pub(crate) events: Vec<Value>,
     pub(crate) calls: Vec<Call>,
     /// Calls that are counted and not kept.
@@ -227,6 +230,7 @@ impl World {
             deletions: BTreeSet::new(),
             switches: Switches::default(),
             outbox: Outbox::default(),
+            topics: BTreeMap::new(),
             events: Vec::new(),
             calls: Vec::new(),
             calls_counted: 0,

@@ -43,6 +43,14 @@ pub struct Switches {
     pub mail_down: bool,
     /// How many messages a second are taken; none: no limit.
     pub mails_per_second: Option<u32>,
+    /// What SES says of the account's reputation: `HEALTHY`, `PROBATION` or `SHUTDOWN`, at which nothing is sent.
+    pub mail_enforcement: &'static str,
+    /// How many messages are taken in 24 hours; none: 200 in the sandbox, 50,000 outside.
+    pub mails_per_day: Option<u32>,
+    /// Messages to a topic that hold this text are refused one by one, for a fault that is the service's.
+    pub topic_refuses: Option<String>,
+    /// Configuration sets that mail can be sent with.
+    pub configuration_sets: BTreeSet<String>,
     /// Addresses and domains that are verified; mail must come from one of them unless this is empty.
     pub verified_identities: BTreeSet<String>,
 }
@@ -68,6 +76,10 @@ impl Default for Switches {
             mail_paused: false,
             mail_down: false,
             mails_per_second: None,
+            mail_enforcement: "HEALTHY",
+            mails_per_day: None,
+            topic_refuses: None,
+            configuration_sets: BTreeSet::new(),
             verified_identities: BTreeSet::new(),
         }
     }

@@ -115,6 +115,14 @@ impl Cloud {
         self.world().accounts.insert(id.to_owned(), account);
     }
 
+    /// Makes a standard SNS topic and answers its ARN.
+    pub fn add_topic(&self, account: &str, name: &str) -> String {
+        let mut world = self.world();
+        let arn = format!("arn:{}:sns:{}:{account}:{name}", world.partition, world.region);
+        world.topics.entry(arn.clone()).or_default();
+        arn
+    }
+
     /// Suspends, closes or reopens an account.
     pub fn set_account_state(&self, id: &str, state: AccountState) {
         self.world().expect_account(id).state = state;

@@ -7,13 +7,14 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use super::report::{Failure, Report};
-use super::tell::{Recall, Swept, tell as tell_swept};
+use super::tell::{Swept, tell as tell_swept};
 use super::user::{self, Outcome};
 use super::{Sweep, inventory, observe};
 use crate::aws::{Iam, SecretDescription};
 use crate::error::Error;
 use crate::keys::AccountId;
 use crate::lifecycle::{Action, Notice, UserFacts, UserPlan, plan};
+use crate::notify::Scope;
 use crate::state::tag;
 
 /// Tells what is held. Safe to repeat: what was told is recorded, and what could not be told stays held.
@@ -38,7 +39,7 @@ pub(super) async fn tell(sweep: &Sweep<'_>) -> Result<Report, Error> {
         }
     }
     sweep.summarize(&swept, &mut report);
-    tell_swept(sweep, &swept, Recall::Fresh, &mut report).await;
+    tell_swept(sweep, &swept, Scope::Run, &mut report).await;
     report.log();
     Ok(report.finish())
 }

@@ -26,11 +26,11 @@ use crate::aws::{Aws, has_group};
 use crate::error::Error;
 use crate::keys::AccountId;
 use crate::metrics;
-use crate::notify::{AccountContact, Templates};
+use crate::notify::{AccountContact, Scope, Templates};
 use crate::provision::Wanted;
 use crate::settings::Settings;
 use event::{Request, SweepEvent};
-use tell::{Recall, Swept};
+use tell::Swept;
 
 pub use event::SweepEvent as Event;
 pub use report::{Failure, Planned, Report, Skipped};
@@ -176,7 +176,7 @@ impl<'a> Sweep<'a> {
             }
         }
         self.summarize(&swept, &mut report);
-        tell::tell(self, &swept, Recall::Again, &mut report).await;
+        tell::tell(self, &swept, Scope::Run, &mut report).await;
         report.log();
         report.finish()
     }

@@ -6,12 +6,13 @@
 use std::time::Duration;
 
 use super::report::{Failure, Report};
-use super::tell::{Recall, Swept, tell as tell_swept};
+use super::tell::{Swept, tell as tell_swept};
 use super::user::Outcome;
 use super::{Sweep, event::News, inventory, observe};
 use crate::aws::Failure as AwsFailure;
 use crate::keys::{AccessKeyId, SecretName, UserRef};
 use crate::lifecycle::{Notice, NoticeKind, PresentSecret, UserPlan};
+use crate::notify::Scope;
 
 /// The label moves a moment before the rotation function writes down what that means.
 const READS: u32 = 5;
@@ -26,7 +27,7 @@ pub(super) async fn tell(sweep: &Sweep<'_>, secret: &SecretName, news: &News) ->
         Ok(None) => {}
         Ok(Some(account)) => {
             report.users = 1;
-            tell_swept(sweep, &[account], Recall::Fresh, &mut report).await;
+            tell_swept(sweep, &[account], Scope::Event, &mut report).await;
         }
     }
     report.finish()

@@ -12,18 +12,9 @@ use super::report::{Failure, Report};
 use super::user::{Outcome, was_put_off};
 use crate::keys::{SecretName, UserRef};
 use crate::lifecycle::{Action, Notice};
-use crate::notify::{AccountContact, Addressed, Mode, Telling, Told, deliver, remember};
+use crate::notify::{AccountContact, Addressed, Mode, Scope, Telling, Told, deliver, remember};
 use crate::provision::Reach;
 use crate::state::{Notified, State, format_time, tag};
-
-/// How much of the tag is known to be as it was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Recall {
-    /// It is read again: somebody may have told and recorded something since the user was observed.
-    Again,
-    /// It was read a moment ago.
-    Fresh,
-}
 
 /// One account with what came of its users.
 pub(super) struct Swept {
@@ -34,11 +25,16 @@ pub(super) struct Swept {
 
 /// Sends one message per recipient for all of these accounts, and records what was told. A mail that fails is reported
 /// and its notices come up again on the next run, as do those of an account whose contact is not known.
-pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], recall: Recall, report: &mut Report) {
+pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], scope: Scope, report: &mut Report) {
     let (now, held): (Vec<Addressed<'_>>, Vec<_>) =
         swept.iter().flat_map(addressed).partition(|one| is_for_now(sweep, one));
-    let mode = if sweep.dry_run { Mode::DryRun } else { Mode::Enforced };
-    let telling = Telling { mode, now: sweep.now, settings: sweep.settings };
+    let telling = Telling {
+        mode: if sweep.dry_run { Mode::DryRun } else { Mode::Enforced },
+        scope,
+        now: sweep.now,
+        deadline: sweep.deadline,
+        settings: sweep.settings,
+    };
     let delivery = deliver(sweep.aws, &telling, sweep.templates, &now).await;
     report.mails += delivery.mails;
     for failure in delivery.failures {
@@ -65,7 +61,7 @@ pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], recall: Recall, rep
         let settled = stream::iter(outcomes)
             .map(|outcome| {
                 let told = told.get(&outcome.plan.user).map(Vec::as_slice).unwrap_or_default();
-                settle(sweep, outcome, told, recall)
+                settle(sweep, outcome, told, scope)
             })
             .buffer_unordered(sweep.settings.max_concurrency);
         for settled in settled.collect::<Vec<_>>().await {
@@ -96,13 +92,13 @@ async fn settle(
     sweep: &Sweep<'_>,
     outcome: &Outcome,
     told: &[(&Notice, &Told)],
-    recall: Recall,
+    scope: Scope,
 ) -> Result<bool, Failure> {
     let settled = match &outcome.secret_to_delete {
         // Its notice goes first, and the digest has it.
-        Some(_) if sweep.holds_notices => record(sweep, outcome, told, recall).await.map(|()| false),
+        Some(_) if sweep.holds_notices => record(sweep, outcome, told, scope).await.map(|()| false),
         Some(_) => delete_secret(sweep, outcome, told).await,
-        None => record(sweep, outcome, told, recall).await.map(|()| false),
+        None => record(sweep, outcome, told, scope).await.map(|()| false),
     };
     settled.map_err(|failure| Failure::of_user(&outcome.plan.user, "record", &failure))
 }
@@ -112,7 +108,7 @@ async fn record(
     sweep: &Sweep<'_>,
     outcome: &Outcome,
     told: &[(&Notice, &Told)],
-    recall: Recall,
+    scope: Scope,
 ) -> Result<(), crate::aws::Failure> {
     let is_any_told = told.iter().any(|(_, told)| **told != Told::Not);
     let is_all_told = told.iter().all(|(_, told)| **told == Told::Fully);
@@ -125,9 +121,11 @@ async fn record(
     let secrets = sweep.aws.secrets();
     let mut tags = BTreeMap::new();
     if is_any_told {
-        let mut notified = match recall {
-            Recall::Fresh => outcome.notified.clone(),
-            Recall::Again => match secrets.describe(&secret).await? {
+        let mut notified = match scope {
+            // It was read a moment ago.
+            Scope::Event => outcome.notified.clone(),
+            // Somebody may have told and recorded something since the user was observed.
+            Scope::Run => match secrets.describe(&secret).await? {
                 Some(described) => State::read(&described.tags).notified,
                 None => return Ok(()),
             },
@@ -172,7 +170,7 @@ async fn delete_secret(
         Ok(_) => Ok(true),
         Err(failure) => {
             // It is still there, to be told of once and not on every run.
-            record(sweep, outcome, told, Recall::Again).await?;
+            record(sweep, outcome, told, Scope::Run).await?;
             Err(failure)
         }
     }

@@ -117,6 +117,13 @@ fn questions(call: &Call, secret: Option<&SecretView>) -> Vec<Question> {
             vec![own(function.into_iter().map(|it| (key, it)).collect())]
         }
     };
+    // A configuration set: under the same conditions as the call itself.
+    let beside: Vec<Question> = call
+        .beside
+        .iter()
+        .flat_map(|resource| questions.iter().map(|own| Question { resource: resource.clone(), ..own.clone() }))
+        .collect();
+    questions.extend(beside);
     for action in done_for_the_caller(&action) {
         let kms = || through_secrets_manager(&call.resource);
         let (resource, context) = if action.starts_with("kms:") { (KMS_KEY, kms()) } else { (FUNCTION, Vec::new()) };

@@ -3,10 +3,14 @@
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
+use aws_sdk_sesv2::operation::send_email::builders::SendEmailFluentBuilder;
+use aws_sdk_sesv2::types;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message};
+use aws_smithy_types::Blob;
+use aws_smithy_types::error::operation::BuildError;
 
 use super::failure::OrFailure;
-use crate::aws::{Failure, Mailer, OutgoingMail, masked};
+use crate::aws::{Attachment, Failure, Mailer, OutgoingMail, SendQuota, SendingAccount, masked, masked_identity};
 
 #[derive(Debug, Clone)]
 pub(super) struct SdkMailer {
@@ -17,6 +21,35 @@ impl SdkMailer {
     pub(super) fn new(config: &SdkConfig) -> Self {
         Self { client: aws_sdk_sesv2::Client::new(config) }
     }
+
+    fn request(&self, mail: &OutgoingMail) -> Result<SendEmailFluentBuilder, BuildError> {
+        let content = |text: &str| Content::builder().data(text).charset("UTF-8").build();
+        let body = Body::builder().html(content(&mail.html)?).text(content(&mail.text)?).build();
+        let attachments = mail.attachments.iter().map(attachment).collect::<Result<Vec<_>, _>>()?;
+        let message = Message::builder()
+            .subject(content(&mail.subject)?)
+            .body(body)
+            .set_attachments(Some(attachments).filter(|attachments| !attachments.is_empty()))
+            .build();
+        Ok(self
+            .client
+            .send_email()
+            .from_email_address(mail.from.as_str())
+            .destination(Destination::builder().to_addresses(mail.to.as_str()).build())
+            .set_reply_to_addresses(mail.reply_to.as_ref().map(|address| vec![address.to_string()]))
+            .set_configuration_set_name(mail.configuration_set.clone())
+            .content(EmailContent::builder().simple(message).build()))
+    }
+}
+
+/// In Base64, as SES's own default takes seven bits.
+fn attachment(file: &Attachment) -> Result<types::Attachment, BuildError> {
+    types::Attachment::builder()
+        .file_name(&file.file_name)
+        .content_type(file.content_type)
+        .content_transfer_encoding(types::AttachmentContentTransferEncoding::Base64)
+        .raw_content(Blob::new(file.content.clone()))
+        .build()
 }
 
 #[async_trait]
@@ -25,23 +58,44 @@ impl Mailer for SdkMailer {
     async fn send(&self, mail: &OutgoingMail) -> Result<(), Failure> {
         const OPERATION: &str = "ses:SendEmail";
         let about = format!("a message to {}", masked(&mail.to));
-        let incomplete = |_| Failure::incomplete(OPERATION, &about, "content");
-        let content = |text: &str| Content::builder().data(text).charset("UTF-8").build();
-        let body = Body::builder()
-            .html(content(&mail.html).map_err(incomplete)?)
-            .text(content(&mail.text).map_err(incomplete)?)
-            .build();
-        let message = Message::builder().subject(content(&mail.subject).map_err(incomplete)?).body(body).build();
-        self.client
-            .send_email()
-            .from_email_address(mail.from.as_str())
-            .destination(Destination::builder().to_addresses(mail.to.as_str()).build())
-            .content(EmailContent::builder().simple(message).build())
+        self.request(mail)
+            .map_err(|_| Failure::incomplete(OPERATION, &about, "content"))?
             .customize()
             .config_override(aws_sdk_sesv2::config::Config::builder().retry_config(RetryConfig::disabled()))
             .send()
             .await
             .or_failure(OPERATION, about)?;
         Ok(())
+    }
+
+    async fn account(&self) -> Result<SendingAccount, Failure> {
+        const OPERATION: &str = "ses:GetAccount";
+        const ABOUT: &str = "the account that sends";
+        let answer = self.client.get_account().send().await.or_failure(OPERATION, ABOUT)?;
+        // The SDK takes a flag that is missing for "no". Where the quota is missing, so may they be.
+        let quota = answer.send_quota.ok_or_else(|| Failure::incomplete(OPERATION, ABOUT, "quota"))?;
+        Ok(SendingAccount {
+            has_production_access: answer.production_access_enabled,
+            is_sending_enabled: answer.sending_enabled,
+            enforcement: answer.enforcement_status,
+            quota: SendQuota {
+                per_24_hours: quota.max24_hour_send,
+                per_second: quota.max_send_rate,
+                sent_in_24_hours: quota.sent_last24_hours,
+            },
+        })
+    }
+
+    async fn is_verified(&self, identity: &str) -> Result<bool, Failure> {
+        let request = self.client.get_email_identity().email_identity(identity);
+        match request.send().await.or_failure("ses:GetEmailIdentity", masked_identity(identity)) {
+            // The SDK takes a flag that is missing for "no": the kind is there with every real answer.
+            Ok(answer) if answer.identity_type.is_none() => {
+                Err(Failure::incomplete("ses:GetEmailIdentity", masked_identity(identity), "identity"))
+            }
+            Ok(answer) => Ok(answer.verified_for_sending_status),
+            Err(failure) if failure.is_not_found() => Ok(false),
+            Err(failure) => Err(failure),
+        }
     }
 }

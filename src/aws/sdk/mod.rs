@@ -17,6 +17,7 @@ mod mail;
 mod organizations;
 mod secrets;
 mod server_time;
+mod topic;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ use aws_smithy_async::rt::sleep::{AsyncSleep as _, SharedAsyncSleep, TokioSleep}
 use aws_smithy_async::time::SharedTimeSource;
 use chrono::{DateTime, Utc};
 
-use super::{Caller, Failure, Iam, Identity, Mailer, Organizations, SecretStore, Services};
+use super::{Caller, Failure, Iam, Identity, Mailer, Organizations, SecretStore, Services, Topics};
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 use failure::OrFailure as _;
 
@@ -46,6 +47,7 @@ pub(super) struct SdkServices {
     config: SdkConfig,
     secrets: secrets::SdkSecretStore,
     mailer: mail::SdkMailer,
+    topics: topic::SdkTopics,
     sts: aws_sdk_sts::Client,
     time: SharedTimeSource,
     sleep: SharedAsyncSleep,
@@ -56,6 +58,7 @@ impl SdkServices {
         Self {
             secrets: secrets::SdkSecretStore::new(&config),
             mailer: mail::SdkMailer::new(&config),
+            topics: topic::SdkTopics::new(&config),
             sts: aws_sdk_sts::Client::new(&config),
             time: config.time_source().unwrap_or_default(),
             sleep: config.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new())),
@@ -88,6 +91,10 @@ impl Services for SdkServices {
 
     fn mailer(&self) -> &dyn Mailer {
         &self.mailer
+    }
+
+    fn topics(&self) -> &dyn Topics {
+        &self.topics
     }
 
     fn own_identity(&self) -> Box<dyn Identity> {

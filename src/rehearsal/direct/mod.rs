@@ -5,8 +5,10 @@
 //! when the SDK has given up.
 
 mod iam;
+mod mail;
 mod organizations;
 mod secrets;
+mod topic;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,9 +25,7 @@ use super::cloud::Cloud;
 use super::request::{Members, Operation, Service};
 use super::signature::Proof;
 use super::xml::Xml;
-use crate::aws::{
-    Caller, Failure, FailureKind, Iam, Identity, Mailer, Organizations, OutgoingMail, SecretStore, Services, masked,
-};
+use crate::aws::{Caller, Failure, FailureKind, Iam, Identity, Mailer, Organizations, SecretStore, Services, Topics};
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 
 /// As long as production waits for all attempts of one call.
@@ -113,13 +113,21 @@ pub(super) struct DirectServices {
     /// The function's own clock, which may be wrong.
     clock: Clock,
     secrets: secrets::DirectSecrets,
+    mailer: mail::DirectMailer,
+    topics: topic::DirectTopics,
 }
 
 impl DirectServices {
     /// `clock` is the one that the function reads.
     pub(super) fn new(cloud: &Cloud, credentials: Credentials, clock: Clock) -> Self {
         let actor = Actor { cloud: cloud.clone(), credentials };
-        Self { secrets: secrets::DirectSecrets::new(&actor), actor, clock }
+        Self {
+            secrets: secrets::DirectSecrets::new(&actor),
+            mailer: mail::DirectMailer::new(&actor),
+            topics: topic::DirectTopics::new(&actor),
+            actor,
+            clock,
+        }
     }
 }
 
@@ -138,7 +146,11 @@ impl Services for DirectServices {
     }
 
     fn mailer(&self) -> &dyn Mailer {
-        self
+        &self.mailer
+    }
+
+    fn topics(&self) -> &dyn Topics {
+        &self.topics
     }
 
     fn own_identity(&self) -> Box<dyn Identity> {
@@ -182,25 +194,5 @@ impl Identity for Actor {
 
     fn organizations(&self) -> Box<dyn Organizations> {
         Box::new(organizations::DirectOrganizations::new(self))
-    }
-}
-
-#[async_trait]
-impl Mailer for DirectServices {
-    async fn send(&self, mail: &OutgoingMail) -> Result<(), Failure> {
-        let OutgoingMail { from, to, subject, html, text } = mail;
-        let about = format!("a message to {}", masked(to));
-        let input = json!({
-            "FromEmailAddress": from.as_str(),
-            "Destination": { "ToAddresses": [to.as_str()] },
-            "Content": { "Simple": {
-                "Subject": { "Data": subject, "Charset": "UTF-8" },
-                "Body": {
-                    "Html": { "Data": html, "Charset": "UTF-8" },
-                    "Text": { "Data": text, "Charset": "UTF-8" },
-                },
-            }},
-        });
-        self.actor.ask("ses:SendEmail", about, input).await.map(drop)
     }
 }

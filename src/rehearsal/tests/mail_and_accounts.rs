@@ -67,6 +67,34 @@ async fn the_state_of_the_account_decides_about_mail() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_goes_with_its_configuration_set_and_its_files() {
+    use aws_sdk_sesv2::types::{Attachment, AttachmentContentTransferEncoding};
+    let cloud = cloud();
+    let client = ses(&cloud);
+    let file = |name: &str| Attachment::builder().file_name(name).raw_content(Blob::new("user;key\nJörg;AKIA\n"));
+    let part = |text: &str| Content::builder().data(text).build().expect("data");
+    let with = |file: Attachment| {
+        let message = Message::builder().subject(part("Keys")).body(Body::builder().text(part("plain")).build());
+        let content = EmailContent::builder().simple(message.attachments(file).build()).build();
+        mail(&client, "a@example.com").content(content).configuration_set_name("notices").reply_to_addresses("b@c.de")
+    };
+    let base64 = AttachmentContentTransferEncoding::Base64;
+    let csv = || file("keys.csv").content_transfer_encoding(base64.clone()).build().expect("a file");
+    assert_eq!(code(with(csv()).send().await), "NotFoundException", "no such set");
+    cloud.switch(|it| it.configuration_sets = ["notices".to_owned()].into());
+    with(csv()).send().await.expect("sent");
+    for refused in [file("keys.csv"), file("keys.exe").content_transfer_encoding(base64.clone())] {
+        assert_eq!(code(with(refused.build().expect("a file")).send().await), "BadRequestException");
+    }
+    let [mail] = &cloud.mails()[..] else { panic!("{:?}", cloud.mails()) };
+    assert_eq!((mail.configuration_set.as_deref(), &mail.reply_to[..]), (Some("notices"), &["b@c.de".to_owned()][..]));
+    let [file] = &mail.attachments[..] else { panic!("{mail:?}") };
+    assert_eq!((file.file_name.as_str(), file.content.as_slice()), ("keys.csv", "user;key\nJörg;AKIA\n".as_bytes()));
+    let call = cloud.calls().into_iter().find(|call| call.ok).expect("logged");
+    assert_eq!(call.beside, ["arn:aws:ses:us-east-1:111122223333:configuration-set/notices"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn too_much_mail_a_second_is_retried_by_the_sdk_until_it_passes() {
     let cloud = cloud();
     cloud.switch(|it| it.mails_per_second = Some(1));

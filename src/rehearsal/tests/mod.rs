@@ -7,6 +7,7 @@ mod mail_and_accounts;
 mod rotation;
 mod secrets;
 mod served;
+mod topic;
 
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use chrono::{DateTime, Utc};

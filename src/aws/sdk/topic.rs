@@ -1,0 +1,63 @@
+//! Calls to SNS through the SDK.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_sns::config::Config;
+use aws_sdk_sns::types::{BatchResultErrorEntry, MessageAttributeValue, PublishBatchRequestEntry};
+use aws_smithy_types::error::operation::BuildError;
+
+use super::failure::OrFailure;
+use crate::aws::{EntryError, Failure, PUBLISH_BATCH, PUBLISH_LIMIT, TopicMessage, Topics, result_of};
+
+#[derive(Debug, Clone)]
+pub(super) struct SdkTopics {
+    client: aws_sdk_sns::Client,
+}
+
+impl SdkTopics {
+    pub(super) fn new(config: &SdkConfig) -> Self {
+        Self { client: aws_sdk_sns::Client::new(config) }
+    }
+}
+
+#[async_trait]
+impl Topics for SdkTopics {
+    async fn publish(&self, topic_arn: &str, messages: &[TopicMessage]) -> Result<Vec<Result<(), Failure>>, Failure> {
+        let entries = messages.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>();
+        let entries = entries.map_err(|_| Failure::incomplete(PUBLISH_BATCH, topic_arn, "entry"))?;
+        let limits = TimeoutConfig::builder().operation_timeout(PUBLISH_LIMIT).build();
+        let request = self.client.publish_batch().topic_arn(topic_arn).set_publish_batch_request_entries(Some(entries));
+        let request = request.customize().config_override(Config::builder().timeout_config(limits));
+        let answer = request.send().await.or_failure(PUBLISH_BATCH, topic_arn)?;
+        let taken: Vec<String> =
+            answer.successful.unwrap_or_default().into_iter().filter_map(|entry| entry.id).collect();
+        let refused = answer.failed.unwrap_or_default();
+        let result = |position: usize| {
+            let id = position.to_string();
+            let error = refused.iter().find(|entry| entry.id == id).map(said);
+            result_of(topic_arn, taken.contains(&id), error)
+        };
+        Ok((0..messages.len()).map(result).collect())
+    }
+}
+
+fn said(entry: &BatchResultErrorEntry) -> EntryError {
+    let BatchResultErrorEntry { code, message, sender_fault, .. } = entry.clone();
+    EntryError { code, message: message.unwrap_or_default(), is_senders_fault: sender_fault }
+}
+
+/// Ids count the entries of one call, and mean nothing beyond it.
+fn entry((position, message): (usize, &TopicMessage)) -> Result<PublishBatchRequestEntry, BuildError> {
+    let attributes = message.attributes.iter().map(|(name, value)| {
+        let value = MessageAttributeValue::builder().data_type("String").string_value(value).build()?;
+        Ok((String::from(*name), value))
+    });
+    PublishBatchRequestEntry::builder()
+        .id(position.to_string())
+        .message(&message.body)
+        .set_message_attributes(Some(attributes.collect::<Result<HashMap<_, _>, BuildError>>()?))
+        .build()
+}

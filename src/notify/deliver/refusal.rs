@@ -1,0 +1,125 @@
+//! What a message that was not sent means, and the way out. Pure.
+
+use crate::aws::{Failure, FailureKind};
+use crate::keys::EmailAddress;
+
+/// What the failure of one message says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// Every further message would fail in the same way.
+    pub(super) concerns_every_message: bool,
+    /// What it means for people, with the way out.
+    pub(super) words: &'static str,
+}
+
+impl Refusal {
+    /// What it means when SES answers so.
+    ///
+    /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html>
+    /// <https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html>
+    /// <https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html>
+    pub(super) fn of(failure: &Failure, sender: &EmailAddress) -> Self {
+        let all = |words| Self { concerns_every_message: true, words };
+        let one = |words| Self { concerns_every_message: false, words };
+        let message = failure.message().to_ascii_lowercase();
+        let is_unknown_set = message.contains("configuration set") && message.contains("does not exist");
+        match (failure.kind(), failure.code()) {
+            (FailureKind::Denied, _) => all(
+                "the sweeper's role lacks ses:SendEmail for the sender or for SES_CONFIGURATION_SET; deploy the template",
+            ),
+            (_, "SendingPausedException") => {
+                all("sending is paused, for the account or the configuration set; see SES's account dashboard")
+            }
+            (_, "AccountSuspendedException") => {
+                all("AWS has suspended sending for this account; answer its case in AWS Support")
+            }
+            (_, "MailFromDomainNotVerifiedException") => {
+                all("the sender's MAIL FROM domain is not verified; put its MX record right")
+            }
+            (FailureKind::NotFound, _) => all(UNKNOWN_SET),
+            (FailureKind::Refused, _) if is_unknown_set => all(UNKNOWN_SET),
+            (FailureKind::Throttled, _) if message.starts_with("daily message quota exceeded") => {
+                all("SES's quota of 24 hours is used up; they are due on the next run, and AWS grants a higher one")
+            }
+            (FailureKind::Throttled, _) => one("SES takes no more for the moment; tried again on the next run"),
+            (FailureKind::NoAnswer, _) => {
+                one("it is not known whether SES took it; sent again on the next run, so it may come twice")
+            }
+            (_, "MessageRejected") if message.contains("address is not verified") => {
+                if message.contains(&sender.as_str().to_ascii_lowercase()) {
+                    all("SES does not take SENDER_EMAIL for verified; verify it, or its domain, in this Region")
+                } else {
+                    one("SES is in its sandbox, where only verified addresses get mail; request production access, or \
+                         verify the recipient's")
+                }
+            }
+            (FailureKind::Conflict, _) => one("a limit of SES is reached; tried again on the next run"),
+            (FailureKind::Refused, _) => {
+                one("SES refuses the message; correct the address of the account or in the owner tag")
+            }
+        }
+    }
+}
+
+const UNKNOWN_SET: &str = "SES_CONFIGURATION_SET names no set of this account and Region; correct it";
+
+/// The text without that address, which SES repeats in some of its answers. Who it was stands masked in every
+/// [`Failure`] of the mailer.
+pub(super) fn without_address(text: &str, address: &EmailAddress, instead: &str) -> String {
+    let (lower, needle) = (text.to_ascii_lowercase(), address.as_str().to_ascii_lowercase());
+    let mut shown = String::new();
+    let mut end = 0;
+    for (start, found) in lower.match_indices(&needle) {
+        shown.push_str(&text[end..start]);
+        shown.push_str(instead);
+        end = start + found.len();
+    }
+    shown + &text[end..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::fixtures::email;
+
+    fn refusal(status: u16, code: &str, message: &str) -> Refusal {
+        let kind = FailureKind::of_answer(status, code);
+        let failure = Failure::new("ses:SendEmail", "a message", kind, (code.to_owned(), message.to_owned()), None);
+        Refusal::of(&failure, &email("keys@example.com"))
+    }
+
+    #[test]
+    fn what_is_refused_for_good_is_told_from_what_passes() {
+        let of_recipient = "Email address is not verified. The following identities failed the check in region \
+                            EU-WEST-1: jo@example.com";
+        let of_sender = "Email address is not verified. The following identities failed the check in region \
+                         EU-WEST-1: Keys@Example.com, jo@example.com";
+        for (status, code, message, is_general, words) in [
+            (400, "MessageRejected", of_recipient, false, "sandbox"),
+            (400, "MessageRejected", of_sender, true, "verify it, or its domain"),
+            (400, "MessageRejected", "Illegal content", false, "correct the address"),
+            (400, "BadRequestException", "Local address contains control or whitespace", false, "correct the address"),
+            (400, "BadRequestException", "Configuration set <x> does not exist.", true, "SES_CONFIGURATION_SET"),
+            (404, "NotFoundException", "Configuration set <x> does not exist.", true, "SES_CONFIGURATION_SET"),
+            (403, "AccessDeniedException", "not authorized", true, "role lacks ses:SendEmail"),
+            (400, "SendingPausedException", "paused", true, "dashboard"),
+            (400, "AccountSuspendedException", "suspended", true, "AWS Support"),
+            (400, "MailFromDomainNotVerifiedException", "no MX", true, "MX record"),
+            (400, "LimitExceededException", "limit", false, "next run"),
+            (429, "TooManyRequestsException", "Maximum sending rate exceeded.", false, "next run"),
+            (429, "TooManyRequestsException", "Daily message quota exceeded.", true, "next run"),
+            (500, "InternalFailure", "", false, "may come twice"),
+            (503, "ServiceUnavailable", "", false, "may come twice"),
+        ] {
+            let refusal = refusal(status, code, message);
+            assert_eq!(refusal.concerns_every_message, is_general, "{code} {message}");
+            assert!(refusal.words.contains(words), "{code} {message}: {}", refusal.words);
+        }
+    }
+
+    #[test]
+    fn an_address_is_taken_out_however_it_is_written() {
+        let shown = without_address("To: Jo@Example.com, jo@example.com.", &email("jo@example.com"), "(it)");
+        assert_eq!(shown, "To: (it), (it).");
+    }
+}
