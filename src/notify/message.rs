@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(file_name, "keywheel-notices-2026-11-22.csv");
         assert_eq!(csv.matches("\r\n").count(), 201);
         for part in [&html, &text] {
-            assert!(part.contains(&file_name) && part.contains("has 200 of them"));
+            assert!(part.contains(&file_name) && part.contains("has all 200 of them"));
         }
 
         let usual = message(Mode::Enforced, &vec![notice(rotation_ahead()); 12]);
