@@ -53,7 +53,7 @@ const WITHOUT_RESOURCE_LEVEL: [&str; 24] = [
 ];
 
 /// What is allowed and not seen in the rehearsal: the statement, the actions (empty: all of it), and why.
-const NOT_SEEN: [(&str, &[&str], &str); 15] = [
+const NOT_SEEN: [(&str, &[&str], &str); 13] = [
     ("WriteOwnLog", &[], "Lambda writes the log; the model has none"),
     ("KeepFailedEvents", &[], "Lambda sends events that failed to the queue"),
     ("KeepFailedStarts", &[], "the Scheduler sends starts that failed to the queue"),
@@ -65,8 +65,6 @@ const NOT_SEEN: [(&str, &[&str], &str); 15] = [
     ("DeliverLog", &[], "Step Functions delivers the state machine's log"),
     ("no Sid", &["sts:AssumeRole"], "Lambda, Step Functions and the Scheduler take their roles"),
     ("AdministerByThisAccount", &[], "CloudFormation and administrators manage the key"),
-    ("LookAtSendersIdentity", &[], "the rehearsal sends without asking"),
-    ("LookAtSandbox", &[], "the same"),
     (
         "ReadOwnSecret",
         &["secretsmanager:DescribeSecret"],
