@@ -1,6 +1,6 @@
 //! Who is told what: once, whole, without secrets, and whatever becomes of the mail service.
 
-use keywheel::rehearsal::{Clock, Cloud, Fault, FaultKind, KeyView, Transport};
+use keywheel::rehearsal::{Clock, Cloud, Fault, FaultKind, KeyView, Switches, Transport};
 use serde_json::json;
 
 use crate::harness::{MEMBER, OTHER, Stage, done, failures, refused, rehearse, start};
@@ -312,7 +312,7 @@ fn an_address_that_could_not_be_asked_for_is_not_taken_for_none() {
 }
 
 /// The mails of a stage on which the mail service is changed before the first sweep.
-async fn stage_with(settings: &[(&str, &str)], change: impl FnOnce(&mut keywheel::rehearsal::Switches)) -> Stage {
+fn stage_with(settings: &[(&str, &str)], change: impl FnOnce(&mut Switches)) -> Stage {
     let stage = Stage::with(settings);
     stage.add_user("ci-bot", &[85]);
     stage.cloud.switch(change);
@@ -325,8 +325,7 @@ fn in_the_sandbox_the_report_names_it_and_verified_addresses_get_their_mail() {
         let stage = stage_with(&[], |aws| {
             aws.mail_sandbox = true;
             aws.verified_identities = ["example.com".to_owned(), "verified@else.org".to_owned()].into();
-        })
-        .await;
+        });
         stage.add_user("other", &[85]);
         stage.cloud.tag_user(MEMBER, "ci-bot", "owner", "someone@else.org");
         stage.cloud.tag_user(MEMBER, "other", "owner", "verified@else.org");
@@ -340,25 +339,28 @@ fn in_the_sandbox_the_report_names_it_and_verified_addresses_get_their_mail() {
     });
 }
 
+/// What goes wrong with the mail service.
+type Change = fn(&mut Switches);
+
 #[test]
 fn where_nothing_can_be_sent_one_line_says_so_and_the_work_is_done() {
     rehearse(async {
-        let none_verified = |aws: &mut keywheel::rehearsal::Switches| {
+        let none_verified = |aws: &mut Switches| {
             aws.verified_identities = ["elsewhere.com".to_owned()].into();
         };
-        let changes: [(fn(&mut keywheel::rehearsal::Switches), &str); 3] = [
+        let changes: [(Change, &str); 3] = [
             (none_verified, "SENDER_EMAIL is not verified"),
             (|aws| aws.mail_paused = true, "sending is paused"),
             (|aws| aws.mail_enforcement = "SHUTDOWN", "SHUTDOWN"),
         ];
         for (change, reason) in changes {
-            let stage = stage_with(&[], change).await;
+            let stage = stage_with(&[], change);
             let answer = stage.sweep().await;
             assert_eq!((done(&answer, "provision"), stage.count("SendEmail")), (1, 0), "{answer}");
             assert_eq!(answer["failures"].as_array().map(Vec::len), Some(1), "{answer}");
             assert_eq!(answer["failures"][0]["action"], "mail");
             assert!(failures(&answer).contains(reason), "{answer}");
-            stage.cloud.switch(|aws| *aws = keywheel::rehearsal::Switches::default());
+            stage.cloud.switch(|aws| *aws = Switches::default());
             stage.sweep_well().await;
             assert_eq!(stage.mails_with(&["ci-bot", "will be rotated"]).len(), 1, "{reason}");
         }
@@ -368,7 +370,7 @@ fn where_nothing_can_be_sent_one_line_says_so_and_the_work_is_done() {
 #[test]
 fn a_role_of_before_that_may_not_ask_sends_slowly_and_says_so_once() {
     rehearse(async {
-        let stage = stage_with(&[], |_| ()).await;
+        let stage = stage_with(&[], |_| ());
         stage.cloud.tag_user(MEMBER, "ci-bot", "owner", "team-a@example.com team-b@example.com");
         for operation in ["GetAccount", "GetEmailIdentity"] {
             stage.cloud.faults().inject(Fault::on("ses", operation, FaultKind::AccessDenied).every());
@@ -448,7 +450,7 @@ fn a_run_that_is_nearly_out_of_time_leaves_mail_to_the_next_and_records_what_it_
 fn a_configuration_set_that_does_not_exist_stops_mail_with_one_line() {
     rehearse(async {
         let settings = [("SES_CONFIGURATION_SET", "notices"), ("REPLY_TO_EMAIL", "help@example.com")];
-        let stage = stage_with(&settings, |_| ()).await;
+        let stage = stage_with(&settings, |_| ());
         stage.cloud.tag_user(MEMBER, "ci-bot", "owner", "team-a@example.com team-b@example.com");
         let answer = stage.sweep().await;
         assert_eq!(answer["failures"].as_array().map(Vec::len), Some(1), "{answer}");

@@ -1,7 +1,7 @@
 //! How much one owner gets: over the ordinary life of a key, in a month of failures, and as one digest across accounts.
 
 use chrono::DateTime;
-use keywheel::rehearsal::{Fault, FaultKind, Mail};
+use keywheel::rehearsal::{Fault, FaultKind, Mail, PRIMARY_ACCOUNT};
 use serde_json::{Value, json};
 
 use crate::harness::{MEMBER, OTHER, Stage, failures, refused, rehearse, start, use_key};
@@ -303,5 +303,54 @@ fn an_account_whose_address_is_none_is_reported_and_its_notices_reach_the_recipi
             assert!(failures(&answer).contains("`test at example`"), "{answer}");
             assert_eq!(mails_to(&stage, "audit@example.com").len(), 1);
         }
+    });
+}
+
+/// What the topic got: users and phases.
+fn published(stage: &Stage, topic: &str) -> Vec<String> {
+    let messages = stage.cloud.topic_messages(topic);
+    messages.iter().map(|message| format!("{} {}", message.json()["user"], message.json()["phase"])).collect()
+}
+
+#[test]
+fn a_topic_gets_the_same_notices_and_neither_way_repeats_for_the_other() {
+    rehearse(async {
+        let topic = format!("arn:aws:sns:us-east-1:{PRIMARY_ACCOUNT}:notices");
+        let stage = Stage::with(&[("NOTICE_TOPIC_ARN", &topic)]);
+        assert_eq!(stage.cloud.add_topic(PRIMARY_ACCOUNT, "notices"), topic);
+        stage.add_user("ci-bot", &[85]);
+        stage.cloud.faults().inject(Fault::on("sns", "PublishBatch", refused("InternalError")));
+        let answer = stage.sweep().await;
+        assert!(failures(&answer).contains("\"topic\"") && answer["mails"] == 1, "the mail goes out: {answer}");
+        stage.cloud.faults().clear();
+        let answer = stage.sweep_well().await;
+        assert_eq!(
+            (&answer["mails"], published(&stage, &topic)),
+            (&json!(0), vec!["\"ci-bot\" \"rotate-ahead\"".to_owned()])
+        );
+
+        stage.cloud.switch(|aws| aws.mail_down = true);
+        stage.add_user("deployer", &[85]);
+        assert!(failures(&stage.sweep().await).contains("\"mail\""));
+        stage.cloud.switch(|aws| aws.mail_down = false);
+        assert_eq!(stage.sweep_well().await["mails"], 1);
+        assert_eq!(published(&stage, &topic).len(), 2, "published once, and mailed once");
+        assert_eq!(stage.sweep_well().await["mails"], 0);
+        assert_eq!(published(&stage, &topic).len(), 2);
+    });
+}
+
+#[test]
+fn with_a_topic_and_without_a_sender_the_topic_alone_is_told() {
+    rehearse(async {
+        let topic = format!("arn:aws:sns:us-east-1:{PRIMARY_ACCOUNT}:notices");
+        let stage = Stage::with(&[("NOTICE_TOPIC_ARN", &topic), ("SENDER_EMAIL", ""), ("SES_DOMAIN", "")]);
+        stage.cloud.add_topic(PRIMARY_ACCOUNT, "notices");
+        stage.add_user("ci-bot", &[90]);
+        for _ in 0..2 {
+            let answer = stage.live().await;
+            assert_eq!(failures(&answer), "[]");
+        }
+        assert_eq!(published(&stage, &topic), ["\"ci-bot\" \"rotated\""]);
     });
 }

@@ -14,11 +14,13 @@ mod tests;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use futures_util::future::join;
 use futures_util::stream::{self, StreamExt};
 
 use super::dispatch::{Dispatch, Envelope};
 use super::message::{Message, compose};
 use super::phrases::counted;
+use super::topic::{Publication, publish};
 use super::{Addressed, Delivery, MailFailure, Mode, Scope, Telling, Templates};
 use crate::aws::{Attachment, Aws, Failure, FailureKind, OutgoingMail};
 use crate::keys::EmailAddress;
@@ -44,22 +46,60 @@ const WAITS_WHEN_THROTTLED: [Duration; 3] = [Duration::from_secs(1), Duration::f
 /// An owner tag with several addresses counts as told once one of them took the message: otherwise a single dead
 /// address would have the others mailed on every run. The failure of the other one is reported.
 pub async fn deliver(aws: &Aws, telling: &Telling<'_>, templates: &Templates, addressed: &[Addressed<'_>]) -> Delivery {
-    let Telling { mode, scope, deadline, settings, now: _ } = *telling;
     let mut dispatch = Dispatch::of(telling, addressed);
-    let Some(sender) = settings.sender.as_ref() else {
-        let failures = match dispatch.due() {
-            0 => Vec::new(),
-            due => vec![general(format!("{} not mailed: SENDER_EMAIL is not set", counted(due, "notice")))],
-        };
-        return Delivery { told: dispatch.settle(&[], &[]), mails: 0, failures };
-    };
     dispatch.envelopes.sort_by_key(Envelope::urgency);
+    // Neither waits for the other, nor fails with it.
+    let (posted, published) =
+        join(post(aws, telling, templates, &dispatch), publish_due(aws, telling, templates, &dispatch)).await;
+    let mut failures = std::mem::take(&mut dispatch.failures);
+    failures.extend(posted.failures);
+    Delivery {
+        mails: posted.was_sent.iter().filter(|was_sent| **was_sent).count(),
+        told: dispatch.settle(&posted.was_sent, &published.positions),
+        failures,
+        unpublished: published.failures,
+    }
+}
+
+/// What became of the notices for the topic.
+#[derive(Default)]
+struct Published {
+    /// Of those that it took.
+    positions: Vec<usize>,
+    failures: Vec<MailFailure>,
+}
+
+async fn publish_due(aws: &Aws, telling: &Telling<'_>, templates: &Templates, dispatch: &Dispatch<'_>) -> Published {
+    let (positions, due): (Vec<usize>, Vec<&Addressed<'_>>) = dispatch.for_topic().into_iter().unzip();
+    let Some(topic_arn) = telling.settings.notices.topic_arn.as_ref().filter(|_| !due.is_empty()) else {
+        return Published::default();
+    };
+    let Publication { taken, failures } = publish(aws, telling, topic_arn, templates, &due).await;
+    let taken = positions.into_iter().zip(taken).filter_map(|(position, was_taken)| was_taken.then_some(position));
+    Published { positions: taken.collect(), failures }
+}
+
+/// What became of the messages.
+#[derive(Default)]
+struct Posted {
+    /// In the order of the envelopes; the last ones may be missing.
+    was_sent: Vec<bool>,
+    failures: Vec<MailFailure>,
+}
+
+async fn post(aws: &Aws, telling: &Telling<'_>, templates: &Templates, dispatch: &Dispatch<'_>) -> Posted {
+    let Telling { mode, scope, deadline, settings, now: _ } = *telling;
+    let Some(sender) = settings.sender.as_ref() else {
+        let unset = |due| general(format!("{} not mailed: SENDER_EMAIL is not set", counted(due, "notice")));
+        let failures = Some(dispatch.due_by_mail()).filter(|due| *due > 0).map(unset);
+        return Posted { failures: failures.into_iter().collect(), ..Posted::default() };
+    };
     let messages = dispatch.envelopes.len();
     let readiness = match scope {
         Scope::Run if messages > 0 => Readiness::ask(aws, sender).await,
         Scope::Run | Scope::Event => Readiness::unasked(),
     };
-    dispatch.failures.extend(readiness.reports.iter().cloned().map(general));
+    let mut failures: Vec<MailFailure> = readiness.reports.iter().cloned().map(general).collect();
     let last_start = last_start(deadline, dispatch.due(), settings.max_concurrency);
     let pace = Pace::new(aws, readiness.spacing, last_start);
     let halted = readiness.obstacle.map(OnceLock::from).unwrap_or_default();
@@ -69,30 +109,27 @@ pub async fn deliver(aws: &Aws, telling: &Telling<'_>, templates: &Templates, ad
     let sending: Vec<_> = dispatch.envelopes.iter().take(room).map(|envelope| post.send(envelope)).collect();
     // `buffered` keeps the order, by which outcomes are matched to envelopes.
     let outcomes: Vec<Outcome> = stream::iter(sending).buffered(CONCURRENT_MESSAGES).collect().await;
-    conclude(dispatch, outcomes, post.halted.into_inner(), readiness.room)
+    let was_sent = outcomes.iter().map(|outcome| matches!(outcome, Outcome::Sent)).collect();
+    failures.extend(unsent(messages, outcomes, post.halted.get(), &readiness.room));
+    Posted { was_sent, failures }
 }
 
-fn conclude(mut dispatch: Dispatch<'_>, outcomes: Vec<Outcome>, halted: Option<String>, room: Room) -> Delivery {
-    let was_sent: Vec<bool> = outcomes.iter().map(|outcome| matches!(outcome, Outcome::Sent)).collect();
-    let mut failures = std::mem::take(&mut dispatch.failures);
-    let mut unsent = |count: usize, reason: &str| {
-        if count > 0 {
-            failures.push(general(format!("{} not sent: {reason}", counted(count, "message"))));
-        }
-    };
+/// Why messages were not sent: each on its own, or many for one reason.
+fn unsent(messages: usize, outcomes: Vec<Outcome>, halted: Option<&String>, room: &Room) -> Vec<MailFailure> {
     let count = |is_so: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| is_so(outcome)).count();
-    unsent(count(|outcome| matches!(outcome, Outcome::Halted)), halted.as_deref().unwrap_or_default());
-    unsent(
-        count(|outcome| matches!(outcome, Outcome::Late)),
-        "the function's time is nearly over; they are due on the next run",
-    );
-    unsent(dispatch.envelopes.len() - outcomes.len(), &room.exceeded());
-    failures.extend(outcomes.into_iter().filter_map(|outcome| match outcome {
+    let late = "the function's time is nearly over; they are due on the next run".to_owned();
+    let together = [
+        (count(|outcome| matches!(outcome, Outcome::Halted)), halted.cloned().unwrap_or_default()),
+        (count(|outcome| matches!(outcome, Outcome::Late)), late),
+        (messages - outcomes.len(), room.exceeded()),
+    ];
+    let together = together.into_iter().filter(|(count, _)| *count > 0);
+    let together = together.map(|(count, why)| general(format!("{} not sent: {why}", counted(count, "message"))));
+    let singly = outcomes.into_iter().filter_map(|outcome| match outcome {
         Outcome::Failed(failure) => Some(failure),
         Outcome::Sent | Outcome::Halted | Outcome::Late => None,
-    }));
-    let mails = was_sent.iter().filter(|was_sent| **was_sent).count();
-    Delivery { told: dispatch.settle(&was_sent, &[]), mails, failures }
+    });
+    together.chain(singly).collect()
 }
 
 fn general(error: String) -> MailFailure {

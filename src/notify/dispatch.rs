@@ -88,6 +88,14 @@ impl<'a> Dispatch<'a> {
         self.standings.iter().filter(|standing| standing.is_due()).count()
     }
 
+    /// How many of them by mail.
+    pub(super) fn due_by_mail(&self) -> usize {
+        let by_mail = |standing: &&Standing| {
+            standing.is_due() && (standing.audiences.is_empty() || standing.untold().any(|it| it != Audience::Topic))
+        };
+        self.standings.iter().filter(by_mail).count()
+    }
+
     /// The notices that the topic is still to get, by their positions.
     pub(super) fn for_topic(&self) -> Vec<(usize, &'a Addressed<'a>)> {
         let is_for_topic = |standing: &Standing| standing.untold().any(|audience| audience == Audience::Topic);
@@ -147,8 +155,11 @@ impl<'a> Envelope<'a> {
 impl Standing {
     fn of(telling: &Telling<'_>, item: &Addressed<'_>, recipients: &Recipients) -> Self {
         let Telling { mode, now, settings, .. } = telling;
-        let mut audiences = recipients.audiences();
-        audiences.extend(settings.notices.topic_arn.as_ref().map(|_| Audience::Topic));
+        let topic = settings.notices.topic_arn.as_ref().map(|_| Audience::Topic);
+        // With a topic and without a sender, the topic alone is how people are told.
+        let by_mail = settings.sender.is_some() || topic.is_none();
+        let mut audiences = if by_mail { recipients.audiences() } else { Vec::new() };
+        audiences.extend(topic);
         let told = audiences.iter().copied();
         let kind = &item.notice.kind;
         Self {

@@ -30,7 +30,6 @@ pub use deliver::deliver;
 pub use marks::{Audience, Told, remember};
 pub use message::{Attachment, Message, compose};
 pub use template::{InvalidTemplate, Templates};
-pub use topic::{Publication, publish};
 
 use chrono::{DateTime, Utc};
 
@@ -110,8 +109,10 @@ pub struct Delivery {
     pub told: Vec<Told>,
     /// Messages that SES accepted.
     pub mails: usize,
-    /// What went wrong. Nothing here stops key work; what was not told is due again on the next run.
+    /// What went wrong with mail. Nothing here stops key work; what was not told is due again on the next run.
     pub failures: Vec<MailFailure>,
+    /// The same of the topic.
+    pub unpublished: Vec<MailFailure>,
 }
 
 /// Something about mail that went wrong.

@@ -49,8 +49,8 @@ fn cells(mode: Mode, now: DateTime<Utc>, item: &Addressed<'_>) -> [String; 6] {
         item.notice.user.name.to_string(),
         item.account.id.to_string(),
         briefly(&item.notice.kind, mode).to_owned(),
-        coming.map(day).unwrap_or_else(|| "-".to_owned()),
-        coming.map(|at| days_left(now, at).to_string()).unwrap_or_else(|| "-".to_owned()),
+        coming.map_or_else(|| "-".to_owned(), day),
+        coming.map_or_else(|| "-".to_owned(), |at| days_left(now, at).to_string()),
     ]
 }
 
@@ -179,7 +179,8 @@ mod tests {
     fn a_key_id_longer_than_any_of_today_is_not_cut() {
         let key = format!("AKIA{}", "A".repeat(124)).parse().unwrap();
         let long = Notice { key, ..notice(NoticeKind::Deleted) };
-        let table = with_items(&contact("", None), &[long.clone()], |items| aligned(Mode::Enforced, now(), items));
+        let table =
+            with_items(&contact("", None), std::slice::from_ref(&long), |items| aligned(Mode::Enforced, now(), items));
         assert!(table.lines().any(|line| line == long.key.as_str()), "{table}");
         assert!(table.lines().last().is_some_and(|line| line.contains("was deleted")), "{table}");
     }

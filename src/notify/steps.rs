@@ -77,7 +77,7 @@ impl About<'_> {
                     "Give whatever uses this key the user's other key, or the new one from the secret once that one \
                      is rotated.",
                 ),
-                self.last_used(&self.notice.key),
+                last_used(&self.notice.key),
                 self.exempt("To keep both keys, leave the user out of rotation."),
             ],
             NoticeKind::Retiring { disable_at: None, .. } => vec![
@@ -126,10 +126,10 @@ impl About<'_> {
     }
 
     fn before_rotation(&self) -> Vec<Step> {
-        let (will, days) = (self.mode.will(), self.days(self.periods.installation_grace));
+        let (will, period) = (self.mode.will(), days(self.periods.installation_grace));
         let mut steps = vec![Step::say(format!(
             "Nothing has to be done before that. The new key {will} be in the user's secret in Secrets Manager, and from \
-             then on there {will} be {days} to install it, until the old key is disabled."
+             then on there {will} be {period} to install it, until the old key is disabled."
         ))];
         if self.secret().is_some() {
             steps.push(self.fetch(
@@ -148,7 +148,7 @@ impl About<'_> {
             steps.push(Step::say("There is nothing to undo: no key was taken away.").undoing());
             return steps;
         };
-        steps.push(Step { text: "Then see that nothing uses the old key any more.".to_owned(), ..self.last_used(old) });
+        steps.push(Step { text: "Then see that nothing uses the old key any more.".to_owned(), ..last_used(old) });
         let undo = match (self.mode, disable_at) {
             (Mode::Enforced, Some(at)) => {
                 format!(
@@ -167,16 +167,16 @@ impl About<'_> {
     }
 
     fn before_disabling(&self, last_use: Option<&KeyUse>) -> Vec<Step> {
-        let days = self.days(self.periods.recovery_grace);
+        let period = days(self.periods.recovery_grace);
         let (can, has) = if self.mode == Mode::Enforced { ("can", "has") } else { ("could", "would have") };
         let mut steps = vec![match last_use {
             Some(last_use) => self.trail(last_use),
-            None => self.last_used(&self.notice.key),
+            None => last_used(&self.notice.key),
         }];
         steps.push(self.fetch("Give whatever still uses this key the user's current one."));
         steps.push(
             Step::say(format!(
-                "Disabling {can} be undone for {days}: the message about it {has} the command for that."
+                "Disabling {can} be undone for {period}: the message about it {has} the command for that."
             ))
             .undoing(),
         );
@@ -215,10 +215,6 @@ impl About<'_> {
         }
     }
 
-    fn days(&self, period: chrono::TimeDelta) -> String {
-        counted(usize::try_from(period.num_days()).unwrap_or_default(), "day")
-    }
-
     /// Where a command of IAM has to be run.
     fn place(&self) -> String {
         format!("in account {}", self.notice.user.account)
@@ -239,11 +235,10 @@ impl About<'_> {
 
     fn fetch(&self, text: &str) -> Step {
         let command = self.secret_command("get-secret-value", " --query SecretString --output text");
-        let text = match command.is_empty() {
-            true => format!("{text} It is in the user's secret in Secrets Manager."),
-            false => {
-                format!("{text} The output of the command is also what credential_process in ~/.aws/config takes.")
-            }
+        let text = if command.is_empty() {
+            format!("{text} It is in the user's secret in Secrets Manager.")
+        } else {
+            format!("{text} The output of the command is also what credential_process in ~/.aws/config takes.")
         };
         Step {
             snippet: self.secret().map(|(arn, region)| snippet(arn, region)).unwrap_or_default(),
@@ -270,18 +265,11 @@ impl About<'_> {
         .undoing()
     }
 
-    fn last_used(&self, key: &AccessKeyId) -> Step {
-        let command = format!("aws iam get-access-key-last-used --access-key-id {key}");
-        Step::run("See whether and where the key was used last.", command)
-    }
-
     /// CloudTrail's event history names the machine; it has 90 days of management events, Region by Region.
     /// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/view-cloudtrail-events.html>
     fn trail(&self, last_use: &KeyUse) -> Step {
-        let region = match is_arn_word(&last_use.region) {
-            true => format!(" --region {}", last_use.region),
-            false => String::new(),
-        };
+        let region =
+            if is_arn_word(&last_use.region) { format!(" --region {}", last_use.region) } else { String::new() };
         let key = &self.notice.key;
         Step::run(
             format!(
@@ -301,6 +289,15 @@ impl About<'_> {
         let command = format!("aws iam list-access-keys --user-name {}", self.notice.user.name);
         Step::run(format!("{text} The command is for an administrator {}.", self.place()), command)
     }
+}
+
+fn days(period: chrono::TimeDelta) -> String {
+    counted(usize::try_from(period.num_days()).unwrap_or_default(), "day")
+}
+
+fn last_used(key: &AccessKeyId) -> Step {
+    let command = format!("aws iam get-access-key-last-used --access-key-id {key}");
+    Step::run("See whether and where the key was used last.", command)
 }
 
 /// Reads a key and shows none of it.

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::phrases::{account_label, one_line};
-use super::steps::steps;
+use super::steps::{Step, steps};
 use super::words::{Tone, coming, headline, why};
 use super::{Addressed, Mode, Templates};
 use crate::aws::TopicMessage;
@@ -16,7 +16,7 @@ use crate::keys::{AccessKeyId, AccountId, KeyUse, UserName};
 use crate::lifecycle::{Notice, NoticeKind};
 use crate::state::format_time;
 
-pub use publish::{Publication, publish};
+pub(super) use publish::{Publication, publish};
 
 /// The version of the messages. A reader meets new members without a new version, and no other change.
 const SCHEMA: &str = "keywheel.notice/1";
@@ -62,6 +62,7 @@ struct LastUse {
 struct ToDo {
     text: String,
     command: Option<String>,
+    undo: bool,
 }
 
 /// The message of one notice.
@@ -82,7 +83,8 @@ pub(super) fn message(templates: &Templates, mode: Mode, now: DateTime<Utc>, ite
 impl<'a> Published<'a> {
     fn new(templates: &Templates, mode: Mode, now: DateTime<Utc>, item: &Addressed<'a>) -> Self {
         let Notice { user, key, created, kind, secret_arn, owner: _ } = item.notice;
-        let to_do = steps(item.notice, mode, templates.periods(), templates.exemption_group());
+        let terms = templates.terms();
+        let to_do = steps(item.notice, mode, &terms.periods, &terms.exemption_group);
         Self {
             schema: SCHEMA,
             id: id(mode, now, item.notice),
@@ -96,7 +98,7 @@ impl<'a> Published<'a> {
             created: created.map(format_time),
             at: coming(kind).map(format_time),
             last_use: last_use(kind).map(LastUse::of),
-            reason: why(item.notice, mode, templates.periods()),
+            reason: why(item.notice, mode, &terms.periods),
             replaces: match kind {
                 NoticeKind::Rotated { old_key, .. } => old_key.as_ref(),
                 _ => None,
@@ -110,7 +112,11 @@ impl<'a> Published<'a> {
             ),
             what_to_do: to_do
                 .into_iter()
-                .map(|step| ToDo { text: step.text, command: Some(step.command).filter(|command| !command.is_empty()) })
+                .map(|Step { text, command, undo, .. }| ToDo {
+                    text,
+                    command: Some(command).filter(|command| !command.is_empty()),
+                    undo,
+                })
                 .collect(),
         }
     }

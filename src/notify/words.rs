@@ -284,3 +284,42 @@ pub(super) fn by_urgency(
         .then_with(|| left.user.cmp(&right.user))
         .then_with(|| left.key.cmp(&right.key))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::fixtures::kinds;
+
+    /// <https://www.w3.org/TR/WCAG22/#dfn-relative-luminance>
+    fn luminance(color: &str) -> f64 {
+        let channel = |at: usize| {
+            let value = f64::from(u8::from_str_radix(&color[at..at + 2], 16).unwrap()) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
+    }
+
+    fn contrast(one: &str, other: &str) -> f64 {
+        let (one, other) = (luminance(one), luminance(other));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    #[test]
+    fn white_text_is_read_on_every_colour_and_every_colour_is_seen_on_both_grounds() {
+        for tone in [Tone::Alert, Tone::Done, Tone::Ahead] {
+            assert!(contrast(tone.color(), "#ffffff") >= 4.5, "{tone:?}");
+            assert!(contrast(tone.color(), "#1d2128") >= 3.0, "{tone:?}");
+        }
+    }
+
+    #[test]
+    fn a_dry_run_promises_nothing_in_brief() {
+        for (name, kind) in kinds() {
+            let (enforced, planned) = (briefly(&kind, Mode::Enforced), briefly(&kind, Mode::DryRun));
+            assert!(enforced.len() <= 27 && planned.len() <= 27, "{name}");
+            for promise in ["will", "was", "to be"] {
+                assert!(!planned.contains(promise), "{name}: {planned}");
+            }
+        }
+    }
+}

@@ -12,7 +12,7 @@ use super::report::{Failure, Report};
 use super::user::{Outcome, was_put_off};
 use crate::keys::{SecretName, UserRef};
 use crate::lifecycle::{Action, Notice};
-use crate::notify::{AccountContact, Addressed, Mode, Scope, Telling, Told, deliver, remember};
+use crate::notify::{AccountContact, Addressed, MailFailure, Mode, Scope, Telling, Told, deliver, remember};
 use crate::provision::Reach;
 use crate::state::{Notified, State, format_time, tag};
 
@@ -37,9 +37,14 @@ pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], scope: Scope, repor
     };
     let delivery = deliver(sweep.aws, &telling, sweep.templates, &now).await;
     report.mails += delivery.mails;
-    for failure in delivery.failures {
-        let crate::notify::MailFailure { account, user, error } = failure;
-        report.failures.push(Failure { account, user, action: "mail", error });
+    for (action, failures) in [("mail", delivery.failures), ("topic", delivery.unpublished)] {
+        let failures = failures.into_iter();
+        report.failures.extend(failures.map(|MailFailure { account, user, error }| Failure {
+            account,
+            user,
+            action,
+            error,
+        }));
     }
     let mut told: BTreeMap<&UserRef, Vec<(&Notice, &Told)>> = BTreeMap::new();
     let unknown = swept.iter().filter(|account| account.contact.is_none());

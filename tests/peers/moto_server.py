@@ -19,7 +19,7 @@ from moto.organizations.exceptions import AWSOrganizationsNotInUseException
 from moto.organizations.models import OrganizationsBackend
 from moto.secretsmanager.exceptions import InvalidRequestException, ResourceExistsException
 from moto.secretsmanager.models import SecretsManagerBackend
-from moto.ses.models import Message
+from moto.ses.models import EmailIdentity, Message
 from moto.sts.exceptions import STSClientError
 from moto.sts.models import STSBackend
 from werkzeug.serving import run_simple
@@ -145,6 +145,19 @@ def refuse_a_second_value_for_one_token() -> None:
     SecretsManagerBackend.put_secret_value = corrected
 
 
+def verify_every_identity() -> None:
+    """AWS verifies an identity once its owner has shown to have it. moto sends from any that was made, and calls none of
+    them verified.
+    """
+    make = EmailIdentity.__init__
+
+    def corrected(self: EmailIdentity, *arguments: Any, **named: Any) -> None:
+        make(self, *arguments, **named)
+        self.verified_for_sending_status = True
+
+    EmailIdentity.__init__ = corrected
+
+
 def inside() -> dict[str, Any]:
     """What no API tells: the mails that went out, and the secret half of every key there has been.
 
@@ -162,7 +175,9 @@ def inside() -> dict[str, Any]:
 
 
 def with_inside(application: Application, clock: time_machine.Traveller) -> Application:
-    """moto's application, with two more paths: its inside, and its clock, which is set to so many seconds ahead."""
+    """moto's application, with three more paths: its inside, its clock, which is set to so many seconds ahead, and what
+    SES says of the account, which moto does not have: that of an account in production.
+    """
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         body: Any = None
@@ -171,6 +186,13 @@ def with_inside(application: Application, clock: time_machine.Traveller) -> Appl
         elif environ["PATH_INFO"] == "/clock":
             seconds = int(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
             clock.move_to(time_machine.escape_hatch.time.time() + seconds)
+        elif environ["PATH_INFO"] == "/v2/email/account":
+            body = {
+                "ProductionAccessEnabled": True,
+                "SendingEnabled": True,
+                "EnforcementStatus": "HEALTHY",
+                "SendQuota": {"Max24HourSend": 50000.0, "MaxSendRate": 14.0, "SentLast24Hours": 0.0},
+            }
         else:
             return application(environ, start_response)
         start_response("200 OK", [("Content-Type", "application/json")])
@@ -185,6 +207,7 @@ def main() -> None:
     refuse_to_list_the_accounts_of_no_organization()
     refuse_a_second_value_for_one_token()
     rotate_secrets_as_documented()
+    verify_every_identity()
     with time_machine.travel(time.time(), tick=True) as clock:
         application = with_inside(DomainDispatcherApplication(create_backend_app), clock)
         run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=True, request_handler=MotoRequestHandler)

@@ -229,7 +229,10 @@ fn of_many_owners(count: usize) -> Vec<Notice> {
 async fn each_recipient_gets_one_message() {
     let world = World::new(|_, _| None);
     let delivery = world.deliver(Mode::Enforced, &of_many_owners(20)).await;
-    assert_eq!(delivery, Delivery { told: vec![Told::Fully; 20], mails: 21, failures: Vec::new() });
+    assert_eq!(
+        delivery,
+        Delivery { told: vec![Told::Fully; 20], mails: 21, failures: Vec::new(), unpublished: Vec::new() }
+    );
     let accepted = world.accepted();
     assert_eq!(accepted.len(), 21);
     assert_eq!(accepted[20].0, "prod@example.com");
@@ -338,7 +341,7 @@ async fn without_a_sender_nothing_is_sent_and_one_failure_says_so() {
     assert_eq!(failure.error, "2 notices not mailed: SENDER_EMAIL is not set");
     assert_eq!(world.ses.attempts.load(Ordering::SeqCst), 0);
     let nothing = world.deliver_as(&settings, Mode::Enforced, &account, &[]).await;
-    assert_eq!(nothing, Delivery { told: Vec::new(), mails: 0, failures: Vec::new() });
+    assert_eq!(nothing, Delivery { told: Vec::new(), mails: 0, failures: Vec::new(), unpublished: Vec::new() });
 }
 
 #[tokio::test]

@@ -2,17 +2,17 @@
 
 use super::super::deliver::last_start;
 use super::super::phrases::counted;
-use super::super::{Addressed, MailFailure, Occasion, Templates};
+use super::super::{Addressed, MailFailure, Telling, Templates};
 use super::message;
 use crate::aws::{Aws, Failure, FailureKind, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, TopicMessage};
 
 /// What became of the notices that were to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Publication {
+pub(in crate::notify) struct Publication {
     /// Whether SNS took each of them, in the order in which they came.
-    pub taken: Vec<bool>,
+    pub(in crate::notify) taken: Vec<bool>,
     /// What went wrong. What was not taken is to be published on the next run.
-    pub failures: Vec<MailFailure>,
+    pub(in crate::notify) failures: Vec<MailFailure>,
 }
 
 /// Publishes these notices to a topic. Safe to repeat: what is published twice on one day has the same `id`, by which its
@@ -20,16 +20,16 @@ pub struct Publication {
 ///
 /// Nothing is begun when there would be no time left to write down what was told. A topic that cannot be published to, or
 /// does not answer, is not asked again in the same run.
-pub async fn publish(
+pub(in crate::notify) async fn publish(
     aws: &Aws,
+    telling: &Telling<'_>,
     topic_arn: &str,
     templates: &Templates,
-    (occasion, concurrency): (Occasion, usize),
-    due: &[Addressed<'_>],
+    due: &[&Addressed<'_>],
 ) -> Publication {
-    let last_start = last_start(occasion.deadline, due.len(), concurrency);
+    let last_start = last_start(telling.deadline, due.len(), telling.settings.max_concurrency);
     let mut messages: Vec<TopicMessage> =
-        due.iter().map(|item| message(templates, occasion.mode, aws.now(), item)).collect();
+        due.iter().map(|item| message(templates, telling.mode, aws.now(), item)).collect();
     let mut taken = Vec::with_capacity(due.len());
     let mut refused = Refused::default();
     while !messages.is_empty() {
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
     use crate::aws::Access;
     use crate::lifecycle::{Notice, NoticeKind};
-    use crate::notify::fixtures::{contact, key, notice, now, templates};
+    use crate::notify::fixtures::{contact, key, notice, now, settings, templates};
     use crate::notify::{Mode, Scope};
     use crate::rehearsal::{Clock, Cloud, Fault, FaultKind};
     use crate::state::Notified;
@@ -141,7 +141,7 @@ mod tests {
             cloud.add_account(ACCOUNT, "security", None);
             let topic = cloud.add_topic(ACCOUNT, "notices");
             let access = Access {
-                primary_account: ACCOUNT.parse().unwrap(),
+                primary_account: ACCOUNT.parse().expect("twelve digits"),
                 member_role: "member".to_owned(),
                 session_name: "session".to_owned(),
                 org_list_role_arn: None,
@@ -156,8 +156,15 @@ mod tests {
                 (0..notices).map(|n| Notice { key: key(n), ..notice(NoticeKind::Deleted) }).collect();
             let due: Vec<Addressed<'_>> =
                 notices.iter().map(|notice| Addressed { notice, account: &account, notified: &notified }).collect();
-            let occasion = Occasion { mode: Mode::Enforced, scope: Scope::Run, deadline: self.aws.now() + self.time };
-            publish(&self.aws, &self.topic, &templates(), (occasion, 16), &due).await
+            let telling = Telling {
+                mode: Mode::Enforced,
+                scope: Scope::Run,
+                now: self.aws.now(),
+                deadline: self.aws.now() + self.time,
+                settings: &settings(&[]),
+            };
+            let due: Vec<&Addressed<'_>> = due.iter().collect();
+            publish(&self.aws, &telling, &self.topic, &templates(), &due).await
         }
 
         fn calls(&self) -> usize {

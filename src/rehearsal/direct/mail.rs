@@ -75,3 +75,66 @@ fn attachment(file: &Attachment) -> Value {
         "RawContent": STANDARD.encode(&file.content),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::aws::{Access, Attachment, Aws, OutgoingMail, Services as _};
+    use crate::rehearsal::{Clock, Cloud, Mail};
+
+    const ACCOUNT: &str = "999988887777";
+
+    fn cloud() -> Cloud {
+        let cloud = Cloud::new(Clock::starting_at("2026-11-22T09:00:00Z".parse().expect("a time")), 1);
+        cloud.add_account(ACCOUNT, "security", None);
+        cloud.switch(|aws| {
+            aws.configuration_sets = ["notices".to_owned()].into();
+            aws.verified_identities = ["example.com".to_owned()].into();
+            aws.mails_per_day = Some(7);
+        });
+        cloud
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn both_ways_send_the_same_and_are_told_the_same_of_the_account() {
+        let mail = OutgoingMail {
+            from: "keys@example.com".parse().expect("an address"),
+            to: "jo@example.com".parse().expect("an address"),
+            reply_to: Some("help@example.com".parse().expect("an address")),
+            configuration_set: Some("notices".to_owned()),
+            subject: "Keys".to_owned(),
+            html: "<p>Keys</p>".to_owned(),
+            text: "Keys".to_owned(),
+            attachments: vec![Attachment {
+                file_name: "keys.csv".to_owned(),
+                content_type: "text/csv; charset=utf-8",
+                content: "Jörg;AKIA\r\n".into(),
+            }],
+        };
+        let access = Access {
+            primary_account: ACCOUNT.parse().expect("twelve digits"),
+            member_role: "member".to_owned(),
+            session_name: "session".to_owned(),
+            org_list_role_arn: None,
+        };
+        let (by_sdk, directly) = (cloud(), cloud());
+        let sdk = Aws::new(by_sdk.sdk_config(ACCOUNT, "sweeper"), access);
+        let direct = directly.direct_services(ACCOUNT, "sweeper", directly.clock().clone());
+        for mailer in [sdk.mailer(), direct.mailer()] {
+            mailer.send(&mail).await.expect("sent");
+        }
+        let sent = |cloud: &Cloud| -> Vec<Mail> {
+            cloud.mails().into_iter().map(|mail| Mail { message_id: String::new(), ..mail }).collect()
+        };
+        assert_eq!(sent(&by_sdk), sent(&directly));
+        assert_eq!(by_sdk.mails()[0].attachments[0].content, mail.attachments[0].content);
+        assert_eq!(by_sdk.mails()[0].reply_to, ["help@example.com"]);
+        let accounts = (sdk.mailer().account().await.expect("told"), direct.mailer().account().await.expect("told"));
+        assert_eq!(accounts.0, accounts.1);
+        assert_eq!((accounts.0.quota.per_24_hours, accounts.0.quota.sent_in_24_hours), (7.0, 1.0));
+        for (identity, is_verified) in [("example.com", true), ("keys+x@example.com", false), ("other.com", false)] {
+            for mailer in [sdk.mailer(), direct.mailer()] {
+                assert_eq!(mailer.is_verified(identity).await.expect("told"), is_verified, "{identity}");
+            }
+        }
+    }
+}

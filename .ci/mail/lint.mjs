@@ -1,0 +1,108 @@
+// Lints mails: HTML and its accessibility (html-validate), what mail programs support (caniemail), size, and that
+// nothing is loaded from anywhere. Then plants an error of each sort into a mail, which has to be found.
+//
+// usage: node lint.mjs FOLDER...
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { caniemail } from "caniemail";
+import { HtmlValidate, StaticConfigLoader } from "html-validate";
+
+// Gmail hides what is beyond: https://developers.google.com/gmail/design/css
+const MOST_BYTES = 100_000;
+
+const validator = new HtmlValidate(
+  new StaticConfigLoader({
+    root: true,
+    extends: ["html-validate:recommended"],
+    rules: {
+      // What a page would do in a style sheet, a mail does in attributes: Outlook knows little else.
+      "no-inline-style": "off",
+      "no-deprecated-attr": "off",
+      "no-conditional-comment": "off",
+      // A title repeats the subject, which may be longer than a page's title.
+      "long-title": "off",
+      "prefer-tbody": "off",
+      "heading-level": "error",
+      "doctype-style": ["error", { style: "lowercase" }],
+    },
+  }),
+);
+
+const CLIENTS = ["gmail.*", "apple-mail.*", "outlook.*"];
+// What some of these leave out, and what a reader has then: a mail that is plainer and says the same.
+const MAY_BE_MISSING = new Set([
+  "color-scheme CSS property", // light in a dark program
+  "color-scheme meta tag",
+  "@media", // a phone shows the layout of a desktop, 100 % wide
+  "<style> element", // all that matters stands in attributes
+  "<body> element", // the table inside has the same ground
+  "display:none", // the preheader is a line at the top
+  "max-height property",
+  "overflow",
+  "table-layout", // widths go by content
+  "border-radius", // corners
+  "white-space", // a snippet on one line
+  "word-break", // a long ARN widens its box
+  "role attribute", // Windows Mail has been withdrawn
+]);
+
+async function problems(html) {
+  const found = [];
+  const report = await validator.validateString(html);
+  for (const message of report.results.flatMap((result) => result.messages)) {
+    found.push(`line ${message.line}: ${message.ruleId}: ${message.message}`);
+  }
+  const missing = new Map();
+  for (const [client, issues] of caniemail({ clients: CLIENTS, html }).issues.errors) {
+    for (const { title } of issues.filter((issue) => !MAY_BE_MISSING.has(issue.title))) {
+      missing.set(title, (missing.get(title) ?? new Set()).add(client));
+    }
+  }
+  for (const [title, clients] of missing) {
+    found.push(`caniemail: ${title} is not supported by ${[...clients].join(", ")}`);
+  }
+  const loaded = html.match(/\ssrc=|\sbackground=|<(link|img|script|iframe|object|form|base)\b|url\(|@import|@font-face/i);
+  if (loaded) found.push(`loads or runs something: ${loaded[0].trim()}`);
+  const bytes = Buffer.byteLength(html);
+  if (bytes >= MOST_BYTES) found.push(`${bytes} bytes, and ${MOST_BYTES} are too many`);
+  for (const wanted of ['<html lang="en">', "<title>", "<h1", "prefers-color-scheme: dark", 'role="presentation"']) {
+    if (!html.includes(wanted)) found.push(`lacks ${wanted}`);
+  }
+  return found;
+}
+
+const PLANTED = {
+  "a tag that is not closed": [(html) => html.replace("</h1>", ""), "close-order"],
+  "a heading that skips a level": [(html) => html.replaceAll("<h2", "<h4").replaceAll("</h2>", "</h4>"), "heading-level"],
+  "a layout table that says it is one of data": [(html) => html.replaceAll(' role="presentation"', ""), "lacks role"],
+  "an image from elsewhere": [(html) => html.replace("<h1", '<img alt="" src="https://example.com/a.png"><h1'), "loads"],
+  "a font from elsewhere": [(html) => html.replace("</style>", "@import url(a.css);</style>"), "loads"],
+  "a layout that Outlook does not know": [(html) => html.replace("<h1 ", '<h1 data-x="" ').replace("margin:0; font-size:24px", "display:grid; font-size:24px"), "caniemail: display:grid"],
+  "a mail that Gmail cuts": [(html) => html.replace("</h1>", `${"x".repeat(MOST_BYTES)}</h1>`), "too many"],
+  "no language": [(html) => html.replace(' lang="en"', ""), "lacks <html lang"],
+};
+
+let failed = 0;
+let linted = 0;
+let planted_in;
+for (const folder of process.argv.slice(2)) {
+  for (const file of readdirSync(folder).filter((name) => name.endsWith(".html") && name !== "index.html").sort()) {
+    const html = readFileSync(join(folder, file), "utf8");
+    planted_in ??= html;
+    for (const problem of await problems(html)) {
+      console.error(`${basename(folder)}/${file}: ${problem}`);
+      failed += 1;
+    }
+    linted += 1;
+  }
+}
+if (!planted_in) throw new Error("there is no mail to lint");
+for (const [what, [plant, wanted]] of Object.entries(PLANTED)) {
+  const found = await problems(plant(planted_in));
+  if (!found.some((problem) => problem.includes(wanted))) {
+    console.error(`${what}, planted, was not found: ${found.join("; ")}`);
+    failed += 1;
+  }
+}
+console.log(`${linted} mails linted, ${failed} problems; ${Object.keys(PLANTED).length} errors were planted`);
+process.exitCode = failed ? 1 : 0;
