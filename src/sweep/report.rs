@@ -107,6 +107,18 @@ impl Report {
         self.failures.extend(problems.iter().map(|problem| Failure::of_user(user, problem.action, &problem.error)));
     }
 
+    /// The part of it that is about telling.
+    pub(super) fn of_telling(&self) -> Self {
+        let is_telling = |failure: &&Failure| ["mail", "topic", "record", "digest"].contains(&failure.action);
+        Self {
+            mails: self.mails,
+            actions: self.actions.iter().filter(|_| !self.dry_run).map(|(name, count)| (*name, *count)).collect(),
+            failures: self.failures.iter().filter(is_telling).cloned().collect(),
+            dry_run: self.dry_run,
+            ..Self::default()
+        }
+    }
+
     /// Counts an action.
     pub(super) fn count(&mut self, action: &'static str) {
         *self.actions.entry(action).or_default() += 1;
@@ -164,6 +176,24 @@ mod tests {
         report.add_plan(&UserPlan { actions, ..UserPlan::nothing(&user(1)) });
         let listed: Vec<_> = report.plan.iter().map(|planned| planned.action).collect();
         assert_eq!(listed, ["disable", "delete", "delete-secret"]);
+    }
+
+    #[test]
+    fn what_a_digest_looks_at_again_is_not_counted_again() {
+        let failure = |action| Failure { account: None, user: None, action, error: String::new() };
+        let report = Report {
+            accounts: 3,
+            users: 20,
+            mails: 2,
+            oldest_active_key_days: Some(80),
+            actions: BTreeMap::from([("warn", 4)]),
+            failures: vec![failure("mail"), failure("sweep")],
+            ..Report::default()
+        };
+        let told = report.of_telling();
+        assert_eq!((told.accounts, told.users, told.mails, told.oldest_active_key_days), (0, 0, 2, None));
+        assert_eq!((told.failures, told.actions["warn"]), (vec![failure("mail")], 4));
+        assert!(Report { dry_run: true, ..report }.of_telling().actions.is_empty(), "planned, and counted, before");
     }
 
     #[test]
