@@ -1,6 +1,6 @@
 //! How much one owner gets: over the ordinary life of a key, in a month of failures, and as one digest across accounts.
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use keywheel::rehearsal::{Fault, FaultKind, Mail, PRIMARY_ACCOUNT};
 use serde_json::{Value, json};
 
@@ -75,8 +75,8 @@ fn an_owner_who_goes_on_with_the_old_key_hears_of_it_and_of_the_moment_it_stops_
         let old = stage.user("ci-bot").keys[0].clone();
         for _ in 0..120 {
             stage.pass_days(1).await;
-            // It fails once the key is disabled.
-            let _ = stage.cloud.use_key(MEMBER, "ci-bot", &old.id, "s3", stage.now());
+            // An hour before the sweep; it fails once the key is disabled.
+            let _ = stage.cloud.use_key(MEMBER, "ci-bot", &old.id, "s3", stage.now() - TimeDelta::hours(1));
             stage.live().await;
         }
         let subjects = told(&stage, OWNER);
