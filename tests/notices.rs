@@ -354,3 +354,66 @@ fn with_a_topic_and_without_a_sender_the_topic_alone_is_told() {
         assert_eq!(published(&stage, &topic), ["\"ci-bot\" \"rotated\""]);
     });
 }
+
+#[test]
+fn a_secret_whose_deletion_failed_after_its_notice_is_deleted_by_the_next_sweep_that_holds() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_user("ci-bot", &[10]);
+        stage.live().await;
+        stage.cloud.delete_user(MEMBER, "ci-bot");
+        sweep_and_hold(&stage, MEMBER).await;
+        stage
+            .cloud
+            .faults()
+            .inject(Fault::on("secretsmanager", "DeleteSecret", refused("InternalServiceError")).every());
+        assert!(failures(&digest(&stage).await).contains("DeleteSecret"));
+        stage.cloud.faults().clear();
+        assert!(stage.secret("ci-bot").deletion_date.is_none());
+        stage.pass_days(1).await;
+        let answer = sweep_and_hold(&stage, MEMBER).await;
+        assert_eq!(answer["actions"]["delete-secret"], 1, "there is nothing left to tell: {answer}");
+        assert!(stage.secret("ci-bot").deletion_date.is_some());
+        assert_eq!(stage.mails_with(&["ci-bot", "scheduled for deletion"]).len(), 1);
+    });
+}
+
+#[test]
+fn an_owner_hears_all_of_it_although_the_account_s_address_takes_nothing() {
+    rehearse(async {
+        let stage = owned_user(&[]);
+        stage.cloud.switch(|aws| {
+            aws.mail_sandbox = true;
+            let sender = stage.keywheel.settings().sender.clone().expect("a sender");
+            aws.verified_identities.extend([OWNER.to_owned(), sender.to_string()]);
+        });
+        let mut reported = String::new();
+        for _ in 0..112 {
+            stage.pass_days(1).await;
+            reported += &failures(&sweep_and_hold(&stage, MEMBER).await);
+            stage.cloud.run_rotations().await;
+            stage.cloud.fire_due_rotations().await;
+            stage.hand_over_events().await;
+            reported += &failures(&digest(&stage).await);
+        }
+        let subjects: Vec<String> = told(&stage, OWNER).into_iter().map(|(_, subject)| subject).collect();
+        assert_eq!(subjects.len(), 7, "each once: {subjects:#?}");
+        assert!(subjects.last().is_some_and(|subject| subject == "was deleted"), "{subjects:#?}");
+        assert!(mails_to(&stage, "prod@example.com").is_empty() && reported.contains("sandbox"));
+    });
+}
+
+#[test]
+fn a_rotation_that_is_told_late_promises_nothing_that_is_past() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.cloud.switch(|aws| aws.mail_down = true);
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.live_days(12).await;
+        stage.cloud.switch(|aws| aws.mail_down = false);
+        stage.live().await;
+        let rotated = stage.mails_with(&["was rotated"]).remove(0);
+        assert!(rotated.text.as_deref().is_some_and(|text| text.contains(&old.access_key_id)), "{rotated:?}");
+        assert!(!rotated.subject.contains("will be disabled"), "it is: {}", rotated.subject);
+    });
+}

@@ -63,7 +63,7 @@ fn settle_gone_key(planner: &mut Planner<'_>, key: &AccessKeyId) {
     if times_are_its && (state.disabled_at.is_some() || state.retiring.is_some()) {
         planner.act(Action::RecordDeleted { key: key.clone() });
     }
-    if planner.was_told(key, "delete-ahead") || planner.was_told(key, "disabled") {
+    if state.notified.announces_end(key) {
         planner.tell(key, NoticeKind::Deleted);
     }
 }
@@ -99,7 +99,7 @@ pub(super) enum Origin<'a> {
 impl<'a> Outgoing<'a> {
     /// The key that the last rotation replaced, if the key that replaced it is there and works. Otherwise the user's
     /// keys are any two keys.
-    fn replaced(planner: &Planner<'a>) -> Option<Self> {
+    pub(super) fn replaced(planner: &Planner<'a>) -> Option<Self> {
         let state = planner.state()?;
         let successor = planner.proven_current().filter(|key| key.is_active())?;
         let key = planner.key(state.previous_key.as_ref()?)?;
@@ -118,7 +118,7 @@ impl<'a> Outgoing<'a> {
         })
     }
 
-    fn disable_at(&self) -> DateTime<Utc> {
+    pub(super) fn disable_at(&self) -> DateTime<Utc> {
         self.since + self.grace
     }
 
@@ -215,7 +215,12 @@ impl<'a> Outgoing<'a> {
             };
             planner.tell(&self.key.id, kind);
         }
-        if let Some(last_use) = self.use_since_rotation() {
+        // A use that was told of is told of again once there is another.
+        let is_news = |last_use: &KeyUse| {
+            let notified = planner.state().map(|state| &state.notified);
+            !notified.is_some_and(|told| told.was_told_after(&self.key.id, "in-use", last_use.time))
+        };
+        if let Some(last_use) = self.use_since_rotation().filter(is_news) {
             planner.tell(&self.key.id, NoticeKind::StillInUse { last_use, disable_at });
         }
     }

@@ -5,7 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::action::{Action, CancelReason, Problem, RestoredFacts, UserPlan};
 use super::facts::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
 use super::notice::{Notice, NoticeKind};
-use super::{outgoing, second_key};
+use super::outgoing::{self, Outgoing};
+use super::second_key;
 use crate::keys::{AccessKeyId, LastUse, MAX_KEYS_PER_USER, UserRef, VersionId};
 use crate::settings::Periods;
 use crate::state::{State, format_time, tag};
@@ -157,9 +158,11 @@ impl<'a> Planner<'a> {
     }
 
     fn tell_of_rotation(&mut self, secret: &PresentSecret) {
-        let (Some(current), Some(rotated_at)) = (self.proven_current(), secret.state.rotated_at) else { return };
+        let Some(current) = self.proven_current() else { return };
         let old_key = secret.state.previous_key.clone().filter(|old| self.key(old).is_some());
-        let disable_at = old_key.as_ref().map(|_| rotated_at + self.periods.installation_grace);
+        // Told late, the old key may be disabled already, or have got another grace.
+        let outgoing = Outgoing::replaced(self).filter(|outgoing| outgoing.key.is_active());
+        let disable_at = outgoing.map(|outgoing| outgoing.disable_at()).filter(|at| self.now < *at);
         self.tell(&current.id, NoticeKind::Rotated { old_key, disable_at });
     }
 

@@ -74,8 +74,17 @@ const SIGNS: [(Cause, &[&str]); 14] = [
 ];
 
 impl Cause {
-    fn of(reason: &str) -> Self {
-        let reason = reason.to_ascii_lowercase();
+    /// The user's own name, where the reason quotes it, says nothing of the cause: people choose it.
+    fn of(reason: &str, user: &str) -> Self {
+        let (reason, user) = (reason.to_ascii_lowercase(), user.to_ascii_lowercase());
+        let quoted = [
+            format!("`{user}`"),
+            format!("'{user}'"),
+            format!("\"{user}\""),
+            format!("_user_{user}_"),
+            format!("/{user} "),
+        ];
+        let reason = quoted.iter().fold(reason, |reason, name| reason.replace(name, " "));
         let is_named = |signs: &[&str]| signs.iter().any(|sign| reason.contains(sign));
         SIGNS.iter().find(|(_, signs)| is_named(signs)).map_or(Self::Unknown, |(cause, _)| *cause)
     }
@@ -83,7 +92,7 @@ impl Cause {
 
 /// What to do about it, and that nothing is lost.
 pub(super) fn steps(about: &About<'_>, reason: &str) -> Vec<Step> {
-    let cause = Cause::of(reason);
+    let cause = Cause::of(reason, about.notice.user.name.as_str());
     let mut steps = match cause {
         Cause::NoFreeSlot => no_free_slot(about),
         Cause::Exempt => vec![Step::say(
@@ -248,7 +257,7 @@ mod tests {
     fn every_error_of_the_rotation_function_is_known_by_its_words_and_by_its_name() {
         for (error, cause) in errors() {
             for reason in [error.to_string(), format!("RotationFailed: {}", error.name())] {
-                assert_eq!(Cause::of(&reason), cause, "{reason}");
+                assert_eq!(Cause::of(&reason, "ci-bot"), cause, "{reason}");
             }
         }
     }
@@ -275,7 +284,7 @@ mod tests {
             ("something else", Cause::Unknown),
             ("", Cause::Unknown),
         ] {
-            assert_eq!(Cause::of(reason), cause, "{reason}");
+            assert_eq!(Cause::of(reason, "ci-bot"), cause, "{reason}");
         }
     }
 
@@ -295,5 +304,12 @@ mod tests {
         let slot = steps(&about, "NoFreeSlot");
         assert!(slot.iter().any(|step| step.command.ends_with("--tags Key=keywheel:force,Value=true")));
         assert!(slot.iter().any(|step| step.undo && step.command.ends_with("--tag-keys keywheel:force")));
+    }
+
+    #[test]
+    fn the_name_of_a_user_is_no_sign() {
+        let reason = "iam:CreateAccessKey for user `throttle-bot` failed: AccessDenied";
+        assert_eq!(Cause::of(reason, "throttle-bot"), Cause::Denied);
+        assert_eq!(Cause::of("Throttling for user `a`", "a"), Cause::Throttled);
     }
 }

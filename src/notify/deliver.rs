@@ -18,7 +18,7 @@ use futures_util::future::join;
 use futures_util::stream::{self, StreamExt};
 
 use super::dispatch::{Dispatch, Envelope};
-use super::message::{Message, compose};
+use super::message::{MAX_ROWS, Message, compose};
 use super::phrases::counted;
 use super::topic::{Publication, publish};
 use super::{Addressed, Delivery, MailFailure, Mode, Scope, Telling, Templates};
@@ -103,8 +103,7 @@ async fn post(aws: &Aws, telling: &Telling<'_>, templates: &Templates, dispatch:
         Scope::Run | Scope::Event => Readiness::unasked(),
     };
     let mut failures: Vec<MailFailure> = readiness.reports.iter().cloned().map(general).collect();
-    let last_start = last_start(deadline, dispatch.due(), settings.max_concurrency);
-    let pace = Pace::new(aws, readiness.spacing, last_start);
+    let pace = Pace::new(aws, readiness.spacing, deadline, settings.max_concurrency);
     let halted = readiness.obstacle.map(OnceLock::from).unwrap_or_default();
     let post = Post { aws, settings, templates, mode, sender, pace, halted };
     let room = readiness.room.of(messages);
@@ -170,7 +169,7 @@ impl Post<'_> {
             Ok(message) => message,
             Err(error) => return Outcome::Failed(envelope.failure(&error.to_string())),
         };
-        let failure = match self.hand_over(&self.mail(&envelope.to, message)).await {
+        let failure = match self.hand_over(&self.mail(&envelope.to, message), items.len().min(MAX_ROWS)).await {
             Ok(()) => return Outcome::Sent,
             Err(NotSent::Halted) => return Outcome::Halted,
             Err(NotSent::Late) => return Outcome::Late,
@@ -206,8 +205,8 @@ impl Post<'_> {
     }
 
     /// Repeats only what SES throttled, and so did not accept: after a timeout, a repetition might be a second mail.
-    async fn hand_over(&self, mail: &OutgoingMail) -> Result<(), NotSent> {
-        if !self.pace.turn().await {
+    async fn hand_over(&self, mail: &OutgoingMail, notices: usize) -> Result<(), NotSent> {
+        if !self.pace.turn(notices).await {
             return Err(NotSent::Late);
         }
         // Others may have found out meanwhile.
@@ -219,7 +218,7 @@ impl Post<'_> {
             match result {
                 Err(failure) if is_passing_throttle(&failure, self.sender) => {
                     self.aws.sleep(wait).await;
-                    if !self.pace.turn().await {
+                    if !self.pace.turn(0).await {
                         return Err(NotSent::Failed(failure));
                     }
                     result = self.aws.mailer().send(mail).await;

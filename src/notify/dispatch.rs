@@ -83,12 +83,7 @@ impl<'a> Dispatch<'a> {
         Self { envelopes, failures: refused.into_failures(), addressed, standings }
     }
 
-    /// How many notices somebody is still to be told of.
-    pub(super) fn due(&self) -> usize {
-        self.standings.iter().filter(|standing| standing.is_due()).count()
-    }
-
-    /// How many of them by mail.
+    /// How many notices somebody is still to be told of by mail.
     pub(super) fn due_by_mail(&self) -> usize {
         let by_mail = |standing: &&Standing| {
             standing.is_due() && (standing.audiences.is_empty() || standing.untold().any(|it| it != Audience::Topic))
@@ -168,7 +163,11 @@ impl Standing {
                 Mode::Enforced => !kind.is_for_dry_run_only(),
             },
             was_told_fully: kind.is_told(&item.notice.key, item.notified, settings.periods.repeat, *now),
-            told: told.filter(|audience| marks::was_told(item.notice, item.notified, *audience)).collect(),
+            told: told
+                .filter(|audience| {
+                    marks::was_told(item.notice, item.notified, *audience, settings.periods.repeat, *now)
+                })
+                .collect(),
             audiences,
         }
     }
@@ -197,6 +196,15 @@ impl Standing {
     }
 }
 
+/// A part of a text that is to be corrected, without what may be somebody's name before an `@`.
+fn excerpt(text: &str) -> String {
+    let line = one_line(text, MAX_TAG_EXCERPT_LENGTH);
+    match line.rsplit_once('@') {
+        Some((local, domain)) => format!("{}…@{domain}", local.chars().next().unwrap_or_default()),
+        None => line,
+    }
+}
+
 /// A dry run writes nothing down, so that its messages repeat by the calendar.
 fn is_audit_day(now: DateTime<Utc>, every_days: i64) -> bool {
     (now.timestamp().div_euclid(86_400)) % every_days.max(1) == 0
@@ -218,11 +226,11 @@ impl Refused {
         }
         let user = &item.notice.user;
         if let Some(malformed) = &item.account.malformed_email {
-            let excerpt = one_line(malformed, MAX_TAG_EXCERPT_LENGTH);
+            let excerpt = excerpt(malformed);
             self.malformed_accounts.insert(item.account.id.clone(), excerpt);
         }
         for part in &recipients.malformed {
-            let excerpt = one_line(part, MAX_TAG_EXCERPT_LENGTH);
+            let excerpt = excerpt(part);
             self.malformed.insert((user.account.clone(), user.name.clone(), excerpt));
         }
         if standing.is_due() && standing.audiences.is_empty() {

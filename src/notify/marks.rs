@@ -1,8 +1,7 @@
 //! What is remembered as told: the whole notice, or one audience of it while the other could not be reached. Pure.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::keys::AccessKeyId;
 use crate::lifecycle::Notice;
 use crate::state::Notified;
 
@@ -20,16 +19,13 @@ pub enum Audience {
 }
 
 impl Audience {
-    const ALL: [Self; 4] = [Self::Account, Self::Owner, Self::Copy, Self::Topic];
-
-    /// What the tag holds while this audience alone was told. It keeps to the characters of a tag's value, and away
-    /// from the space and the full stop that divide that tag.
-    fn mark(self, phase: &str) -> String {
+    /// The letter by which a tag knows it.
+    fn letter(self) -> char {
         match self {
-            Self::Account => format!("{phase}@account"),
-            Self::Owner => format!("{phase}@owner"),
-            Self::Copy => format!("{phase}@copy"),
-            Self::Topic => format!("{phase}@topic"),
+            Self::Account => 'a',
+            Self::Owner => 'o',
+            Self::Copy => 'c',
+            Self::Topic => 't',
         }
     }
 }
@@ -45,39 +41,31 @@ pub enum Told {
     Not,
 }
 
-/// Whether that audience was told of the notice before.
-pub(super) fn was_told(notice: &Notice, notified: &Notified, audience: Audience) -> bool {
-    notified.contains(&notice.key, &audience.mark(notice.kind.phase()))
+/// Whether that audience was told of the notice before, while another was not, and is not to be told again yet.
+pub(super) fn was_told(
+    notice: &Notice,
+    notified: &Notified,
+    audience: Audience,
+    repeat: Option<TimeDelta>,
+    now: DateTime<Utc>,
+) -> bool {
+    let after = repeat.filter(|_| notice.kind.lasts()).map(|period| now - period);
+    notified.was_told_to(&notice.key, notice.kind.phase(), audience.letter(), after)
 }
 
 /// Remembers who was told. Safe to repeat. Not for dry runs, which change nothing, tags included.
 pub fn remember(notified: &mut Notified, notice: &Notice, told: &Told, now: DateTime<Utc>) {
-    let phase = notice.kind.phase();
-    match told {
-        Told::Fully => {
-            *notified = without_partial_marks(notified, &notice.key, phase);
-            if notice.kind.lasts() {
-                notified.insert_on(&notice.key, phase, now);
-            } else {
-                notified.insert(&notice.key, phase);
-            }
+    let Notice { key, kind, .. } = notice;
+    let on = kind.lasts().then_some(now);
+    match (told, on) {
+        (Told::Fully, Some(now)) => notified.insert_on(key, kind.phase(), now),
+        (Told::Fully, None) => notified.insert(key, kind.phase()),
+        (Told::Partly(audiences), on) => {
+            let letters = audiences.iter().map(|audience| audience.letter()).collect();
+            notified.insert_for(key, kind.phase(), letters, on);
         }
-        Told::Partly(audiences) => {
-            for audience in audiences {
-                notified.insert(&notice.key, &audience.mark(phase));
-            }
-        }
-        Told::Not => {}
+        (Told::Not, _) => {}
     }
-}
-
-/// The same without what was remembered for single audiences.
-fn without_partial_marks(notified: &Notified, key: &AccessKeyId, phase: &str) -> Notified {
-    let mut kept = notified.clone();
-    for audience in Audience::ALL {
-        kept.remove(key, &audience.mark(phase));
-    }
-    kept
 }
 
 #[cfg(test)]
@@ -85,8 +73,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use chrono::TimeDelta;
-
     use crate::lifecycle::NoticeKind;
     use crate::notify::fixtures::{key, kinds, notice, now, rotation_ahead};
     use crate::state::{State, tag};
@@ -143,14 +129,15 @@ mod tests {
         notified.insert(&key(7), "deleted");
         remember(&mut notified, &notice, &Told::Partly(vec![Audience::Account]), now());
         assert!(!is_told(&notified));
-        assert!(was_told(&notice, &notified, Audience::Account));
+        let is_told_to = |audience, notified: &Notified| was_told(&notice, notified, audience, None, now());
+        assert!(is_told_to(Audience::Account, &notified));
         for other in [Audience::Owner, Audience::Copy, Audience::Topic] {
-            assert!(!was_told(&notice, &notified, other));
+            assert!(!is_told_to(other, &notified));
         }
 
         remember(&mut notified, &notice, &Told::Fully, now());
         assert!(is_told(&notified));
-        assert!(!was_told(&notice, &notified, Audience::Account), "the partial mark goes");
+        assert!(!is_told_to(Audience::Account, &notified), "the partial mark goes");
         assert!(notified.contains(&notice.key, "rotated") && notified.contains(&key(7), "deleted"));
     }
 
@@ -162,8 +149,20 @@ mod tests {
         let text = notified.to_tag();
         assert!(text.chars().all(|c| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c)), "{text}");
         let read = State::read(&BTreeMap::from([(tag::NOTIFIED.to_owned(), text)])).notified;
-        for (audience, told) in Audience::ALL.into_iter().zip([false, true, false, true]) {
-            assert_eq!(was_told(&notice, &read, audience), told, "{audience:?}");
+        for (audience, told) in
+            [(Audience::Account, false), (Audience::Owner, true), (Audience::Copy, false), (Audience::Topic, true)]
+        {
+            assert_eq!(was_told(&notice, &read, audience, None, now()), told, "{audience:?}");
         }
+    }
+
+    #[test]
+    fn those_who_were_told_of_a_trouble_are_told_again_although_somebody_never_is() {
+        let failed = notice(NoticeKind::RotationFailed { reason: String::new() });
+        let week = Some(TimeDelta::days(7));
+        let mut notified = Notified::default();
+        remember(&mut notified, &failed, &Told::Partly(vec![Audience::Owner]), now());
+        let is_told = |days| was_told(&failed, &notified, Audience::Owner, week, now() + TimeDelta::days(days));
+        assert!(is_told(0) && is_told(6) && !is_told(7));
     }
 }

@@ -36,6 +36,8 @@ impl Recipients {
 
     /// A slash is legal before the `@`, so it divides only what is no address as a whole.
     fn read_owner(&mut self, word: &str) {
+        // `Jo <jo@example.com>`: the name is none, and the address is.
+        let word = word.strip_prefix('<').and_then(|word| word.strip_suffix('>')).unwrap_or(word);
         match word.parse() {
             Ok(address) => self.add_owner(address),
             Err(_) => {
@@ -100,6 +102,7 @@ mod tests {
             ("a@x.org/nobody", &["a@x.org"], &["nobody"]),
             ("a@x.org A@X.ORG", &["a@x.org"], &[]),
             ("Jane Doe", &[], &["Jane", "Doe"]),
+            ("Jane <jane@x.org>", &["jane@x.org"], &["Jane"]),
             ("a@localhost", &[], &["a@localhost"]),
             ("", &[], &[]),
             (" / ", &[], &[]),

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::report::{Failure, Report};
 use super::tell::{Swept, tell as tell_swept};
 use super::user::Outcome;
@@ -22,7 +24,7 @@ const WAIT_BETWEEN_READS: Duration = Duration::from_secs(2);
 pub(super) async fn tell(sweep: &Sweep<'_>, secret: &SecretName, news: &News) -> Report {
     let mut report = sweep.empty_report();
     match look(sweep, secret, news).await {
-        // The notice stays due, and the next sweep tells it.
+        // A rotation stays due to be told, and the next sweep tells it; of a failed one it tells what it sees.
         Err(failure) => report.failures.push(Failure::of_user(secret.user(), "notify", &failure)),
         Ok(None) => {}
         Ok(Some(account)) => {
@@ -36,6 +38,7 @@ pub(super) async fn tell(sweep: &Sweep<'_>, secret: &SecretName, news: &News) ->
 async fn look(sweep: &Sweep<'_>, name: &SecretName, news: &News) -> Result<Option<Swept>, AwsFailure> {
     let user = name.user();
     let Some(secret) = settled(sweep, name).await? else { return Ok(None) };
+    let observed_at = sweep.aws.now();
     let Some((key, kind)) = notice(sweep, &secret, news) else { return Ok(None) };
     let iam = sweep.aws.iam(&user.account, sweep.partition()).await?;
     let Some(found) = iam.find_user(&user.name).await? else { return Ok(None) };
@@ -44,14 +47,15 @@ async fn look(sweep: &Sweep<'_>, name: &SecretName, news: &News) -> Result<Optio
     let outcome = outcome(
         user,
         &secret,
+        observed_at,
         Notice { user: user.clone(), owner, secret_arn: Some(secret.arn.clone()), key, created: None, kind },
     );
     Ok(Some(Swept { contact: Some(contact), outcomes: vec![outcome] }))
 }
 
-fn outcome(user: &UserRef, secret: &PresentSecret, notice: Notice) -> Outcome {
+fn outcome(user: &UserRef, secret: &PresentSecret, observed_at: DateTime<Utc>, notice: Notice) -> Outcome {
     let notified = secret.state.notified.clone();
-    Outcome { notices: vec![notice], notified, ..Outcome::new(UserPlan::nothing(user)) }
+    Outcome { notices: vec![notice], notified, observed_at: Some(observed_at), ..Outcome::new(UserPlan::nothing(user)) }
 }
 
 /// The secret once its tags describe the current version; as it is if that takes too long.
@@ -88,6 +92,7 @@ fn notice(sweep: &Sweep<'_>, secret: &PresentSecret, news: &News) -> Option<(Acc
             }
             let old_key = state.previous_key.clone();
             let disable_at = old_key.as_ref().map(|_| rotated_at + sweep.settings.periods.installation_grace);
+            let disable_at = disable_at.filter(|at| sweep.now < *at);
             NoticeKind::Rotated { old_key, disable_at }
         }
     };

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
@@ -15,6 +16,10 @@ use crate::lifecycle::{Action, Notice};
 use crate::notify::{AccountContact, Addressed, MailFailure, Mode, Scope, Telling, Told, deliver, remember};
 use crate::provision::Reach;
 use crate::state::{Notified, State, format_time, tag};
+
+/// How long what was read of a secret is taken for what is still there, where only an event is told: a second reading is a
+/// sixth of its calls.
+const STAYS_FRESH: TimeDelta = TimeDelta::seconds(2);
 
 /// One account with what came of its users.
 pub(super) struct Swept {
@@ -66,7 +71,7 @@ pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], scope: Scope, repor
         let settled = stream::iter(outcomes)
             .map(|outcome| {
                 let told = told.get(&outcome.plan.user).map(Vec::as_slice).unwrap_or_default();
-                settle(sweep, outcome, told, scope)
+                settle(sweep, outcome, told)
             })
             .buffer_unordered(sweep.settings.max_concurrency);
         for settled in settled.collect::<Vec<_>>().await {
@@ -93,32 +98,24 @@ fn addressed(account: &Swept) -> impl Iterator<Item = Addressed<'_>> {
 }
 
 /// Answers whether the user's secret was scheduled for deletion.
-async fn settle(
-    sweep: &Sweep<'_>,
-    outcome: &Outcome,
-    told: &[(&Notice, &Told)],
-    scope: Scope,
-) -> Result<bool, Failure> {
+async fn settle(sweep: &Sweep<'_>, outcome: &Outcome, told: &[(&Notice, &Told)]) -> Result<bool, Failure> {
     let settled = match &outcome.secret_to_delete {
-        // Its notice goes first, and the digest has it.
-        Some(_) if sweep.holds_notices => record(sweep, outcome, told, scope).await.map(|()| false),
+        // Its notice goes first, and the digest has it. What there is no word about waits for none.
+        Some(_) if sweep.holds_notices && told.iter().any(|(_, told)| **told == Told::Not) => {
+            record(sweep, outcome, told).await.map(|()| false)
+        }
         Some(_) => delete_secret(sweep, outcome, told).await,
-        None => record(sweep, outcome, told, scope).await.map(|()| false),
+        None => record(sweep, outcome, told).await.map(|()| false),
     };
     settled.map_err(|failure| Failure::of_user(&outcome.plan.user, "record", &failure))
 }
 
 /// Records what was told, and that something is left to be told by a digest. Safe to repeat.
-async fn record(
-    sweep: &Sweep<'_>,
-    outcome: &Outcome,
-    told: &[(&Notice, &Told)],
-    scope: Scope,
-) -> Result<(), crate::aws::Failure> {
+async fn record(sweep: &Sweep<'_>, outcome: &Outcome, told: &[(&Notice, &Told)]) -> Result<(), crate::aws::Failure> {
     let is_any_told = told.iter().any(|(_, told)| **told != Told::Not);
     let is_all_told = told.iter().all(|(_, told)| **told == Told::Fully);
     let leaves_to_digest = sweep.holds_notices && !is_all_told;
-    let settles_digest = outcome.held_since.is_some() && is_all_told;
+    let mut settles_digest = outcome.held_since.is_some() && is_all_told;
     if !is_any_told && !leaves_to_digest && !settles_digest {
         return Ok(());
     }
@@ -126,21 +123,25 @@ async fn record(
     let secrets = sweep.aws.secrets();
     let mut tags = BTreeMap::new();
     if is_any_told {
-        let mut notified = match scope {
-            // It was read a moment ago.
-            Scope::Event => outcome.notified.clone(),
+        let is_fresh = outcome.observed_at.is_some_and(|at| sweep.aws.now() < at + STAYS_FRESH);
+        let mut notified = if is_fresh {
+            outcome.notified.clone()
+        } else {
             // Somebody may have told and recorded something since the user was observed.
-            Scope::Run => match secrets.describe(&secret).await? {
-                Some(described) => State::read(&described.tags).notified,
-                None => return Ok(()),
-            },
+            let Some(described) = secrets.describe(&secret).await? else { return Ok(()) };
+            let State { notified, untold, .. } = State::read(&described.tags);
+            // Another sweep held something meanwhile.
+            settles_digest = settles_digest && untold == outcome.held_since;
+            notified
         };
         for (notice, told) in told {
             remember(&mut notified, notice, told, sweep.now);
         }
         tags.insert(tag::NOTIFIED.to_owned(), notified.to_tag());
     }
-    if leaves_to_digest && outcome.held_since.is_none() {
+    // A digest of an earlier run that is still at work leaves a later mark alone. How long a secret waits for its deletion
+    // is counted from the first.
+    if leaves_to_digest && (outcome.held_since.is_none() || outcome.secret_to_delete.is_none()) {
         tags.insert(tag::UNTOLD.to_owned(), format_time(sweep.now));
     }
     if !tags.is_empty() {
@@ -175,7 +176,7 @@ async fn delete_secret(
         Ok(_) => Ok(true),
         Err(failure) => {
             // It is still there, to be told of once and not on every run.
-            record(sweep, outcome, told, Scope::Run).await?;
+            record(sweep, outcome, told).await?;
             Err(failure)
         }
     }

@@ -26,6 +26,8 @@ pub(super) struct Outcome {
     pub(super) notices: Vec<Notice>,
     /// What was told before; the actions may have made some of it void.
     pub(super) notified: Notified,
+    /// When the secret was read, where nothing else was done since.
+    pub(super) observed_at: Option<DateTime<Utc>>,
     /// Since when the secret is marked for a digest: something was left to it.
     pub(super) held_since: Option<DateTime<Utc>>,
     /// The secret is to be scheduled for deletion once its notice is out.
@@ -41,6 +43,7 @@ impl Outcome {
             done: Vec::new(),
             notices: plan.notices.clone(),
             notified: Notified::default(),
+            observed_at: None,
             held_since: None,
             secret_to_delete: None,
             failures: Vec::new(),

@@ -29,34 +29,43 @@ pub(in crate::notify) fn last_start(deadline: DateTime<Utc>, notices: usize, con
 pub(super) struct Pace<'a> {
     aws: &'a Aws,
     spacing: TimeDelta,
-    last_start: DateTime<Utc>,
-    next: Mutex<DateTime<Utc>>,
+    deadline: DateTime<Utc>,
+    concurrency: usize,
+    turns: Mutex<Turns>,
+}
+
+struct Turns {
+    next: DateTime<Utc>,
+    /// What is to be written down for the messages that got a turn.
+    notices: usize,
 }
 
 impl<'a> Pace<'a> {
-    pub(super) fn new(aws: &'a Aws, spacing: Duration, last_start: DateTime<Utc>) -> Self {
+    /// The deadline is that of the function, the concurrency that of the records.
+    pub(super) fn new(aws: &'a Aws, spacing: Duration, deadline: DateTime<Utc>, concurrency: usize) -> Self {
         let spacing = TimeDelta::from_std(spacing).unwrap_or(TimeDelta::MAX);
-        Self { aws, spacing, last_start, next: Mutex::new(aws.now()) }
+        Self { aws, spacing, deadline, concurrency, turns: Mutex::new(Turns { next: aws.now(), notices: 0 }) }
     }
 
-    /// Waits for the next turn; false, at once, where that would come too late. Turns go in the order in which they are
-    /// asked for.
-    pub(super) async fn turn(&self) -> bool {
+    /// Waits for the next turn of a message of so many notices; false, at once, where that would come too late. Turns go
+    /// in the order in which they are asked for.
+    pub(super) async fn turn(&self, notices: usize) -> bool {
         let now = self.aws.now();
-        let Some(at) = self.reserve(now) else { return false };
+        let Some(at) = self.reserve(now, notices) else { return false };
         if let Some(wait) = (at - now).to_std().ok().filter(|wait| !wait.is_zero()) {
             self.aws.sleep(wait).await;
         }
         true
     }
 
-    fn reserve(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = now.max(*next);
-        if at > self.last_start {
+    fn reserve(&self, now: DateTime<Utc>, notices: usize) -> Option<DateTime<Utc>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = now.max(turns.next);
+        let notices = turns.notices.saturating_add(notices);
+        if at > last_start(self.deadline, notices, self.concurrency) {
             return None;
         }
-        *next = at.checked_add_signed(self.spacing).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        *turns = Turns { next: at.checked_add_signed(self.spacing).unwrap_or(DateTime::<Utc>::MAX_UTC), notices };
         Some(at)
     }
 }

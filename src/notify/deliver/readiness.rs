@@ -167,7 +167,8 @@ fn spacing(per_second: f64) -> Duration {
 fn not_known(failures: &[Failure], sender: &EmailAddress) -> Option<String> {
     let denied = failures.iter().any(|failure| failure.kind() == FailureKind::Denied);
     let way_out = if denied {
-        "; the sweeper's role needs ses:GetAccount and, for the sender, ses:GetEmailIdentity: deploy the template"
+        "; the sweeper's role needs ses:GetAccount and, for the sender and its domain, ses:GetEmailIdentity: deploy the \
+         template, with SesDomain where the verified domain is one above the sender's"
     } else {
         ""
     };

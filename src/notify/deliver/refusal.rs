@@ -24,6 +24,8 @@ impl Refusal {
         let message = failure.message().to_ascii_lowercase();
         let is_unknown_set = message.contains("configuration set") && message.contains("does not exist");
         match (failure.kind(), failure.code()) {
+            // In the sandbox SES asks for a permission on the recipient's identity, too.
+            (FailureKind::Denied, _) if names_another_identity(&message, sender) => one(IN_SANDBOX),
             (FailureKind::Denied, _) => all(
                 "the sweeper's role lacks ses:SendEmail for the sender or for SES_CONFIGURATION_SET; deploy the template",
             ),
@@ -46,11 +48,10 @@ impl Refusal {
                 one("it is not known whether SES took it; sent again on the next run, so it may come twice")
             }
             (_, "MessageRejected") if message.contains("address is not verified") => {
-                if message.contains(&sender.as_str().to_ascii_lowercase()) {
+                if addresses(&message).any(|address| address.eq_ignore_ascii_case(sender.as_str())) {
                     all("SES does not take SENDER_EMAIL for verified; verify it, or its domain, in this Region")
                 } else {
-                    one("SES is in its sandbox, where only verified addresses get mail; request production access, or \
-                         verify the recipient's")
+                    one(IN_SANDBOX)
                 }
             }
             (FailureKind::Conflict, _) => one("a limit of SES is reached; tried again on the next run"),
@@ -61,6 +62,26 @@ impl Refusal {
     }
 }
 
+/// The words of a message that may be addresses.
+fn addresses(message: &str) -> impl Iterator<Item = &str> {
+    message.split(|c: char| c.is_whitespace() || ",;<>".contains(c)).map(|word| word.trim_end_matches('.'))
+}
+
+/// Whether a permission is missing for an identity that is neither the sender's address nor a domain of its.
+fn names_another_identity(message: &str, sender: &EmailAddress) -> bool {
+    let sender = sender.as_str().to_ascii_lowercase();
+    let is_its = |identity: &str| {
+        let before = sender.strip_suffix(identity);
+        before.is_some_and(|before| before.is_empty() || before.ends_with(['@', '.']))
+    };
+    let named = message.split("identity/").skip(1);
+    let mut named =
+        named.map(|rest| rest.split(|c: char| c.is_whitespace() || "'`\",".contains(c)).next().unwrap_or_default());
+    named.next().is_some_and(|identity| !is_its(identity))
+}
+
+const IN_SANDBOX: &str = "SES is in its sandbox, where only verified addresses get mail; request production access, or verify \
+                          the recipient's";
 const UNKNOWN_SET: &str = "SES_CONFIGURATION_SET names no set of this account and Region; correct it";
 
 /// The text without that address, which SES repeats in some of its answers. Who it was stands masked in every
@@ -98,6 +119,29 @@ mod tests {
             (400, "MessageRejected", of_recipient, false, "sandbox"),
             (400, "MessageRejected", of_sender, true, "verify it, or its domain"),
             (400, "MessageRejected", "Illegal content", false, "correct the address"),
+            (400, "MessageRejected", "Email address is not verified. Failed: monkeys@example.com", false, "sandbox"),
+            (
+                403,
+                "AccessDeniedException",
+                "User `arn:aws:sts::1:x` is not authorized to perform `ses:SendEmail' on resource \
+              `arn:aws:ses:eu-west-1:999988887777:identity/jo@corp.example'",
+                false,
+                "sandbox",
+            ),
+            (
+                403,
+                "AccessDeniedException",
+                "not authorized on resource `arn:aws:ses:eu-west-1:999988887777:identity/example.com'",
+                true,
+                "role lacks ses:SendEmail",
+            ),
+            (
+                403,
+                "AccessDeniedException",
+                "not authorized on resource `arn:aws:ses:eu-west-1:999988887777:identity/ample.com'",
+                false,
+                "sandbox",
+            ),
             (400, "BadRequestException", "Local address contains control or whitespace", false, "correct the address"),
             (400, "BadRequestException", "Configuration set <x> does not exist.", true, "SES_CONFIGURATION_SET"),
             (404, "NotFoundException", "Configuration set <x> does not exist.", true, "SES_CONFIGURATION_SET"),

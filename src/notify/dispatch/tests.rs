@@ -105,7 +105,7 @@ fn an_audience_that_is_gone_is_not_waited_for() {
     remember(&mut notified, &notices[0], &Told::Partly(vec![Audience::Account]), now());
     let addressed = address(&account, &notified, &notices);
     let dispatch = dispatch_of(&addressed);
-    assert!(dispatch.due() == 0 && dispatch.envelopes.is_empty());
+    assert!(dispatch.due_by_mail() == 0 && dispatch.envelopes.is_empty());
     assert_eq!(dispatch.settle(&[], &[]), [Told::Fully]);
 }
 
@@ -157,7 +157,7 @@ fn what_is_for_dry_runs_only_is_left_out_of_others() {
     let notices = [Notice { owner: Some("nobody".to_owned()), ..notice(due) }];
     let addressed = address(&account, &notified, &notices);
     let enforced = dispatch_of(&addressed);
-    assert!(enforced.due() == 0 && enforced.envelopes.is_empty() && enforced.failures.is_empty());
+    assert!(enforced.due_by_mail() == 0 && enforced.envelopes.is_empty() && enforced.failures.is_empty());
     assert_eq!(enforced.settle(&[], &[]), [Told::Not]);
     assert_eq!(letters(&dispatch_as(&[], Mode::DryRun, &addressed)), [letter("prod@example.com", &["ci-bot"])]);
 }

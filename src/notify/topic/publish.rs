@@ -27,17 +27,17 @@ pub(in crate::notify) async fn publish(
     templates: &Templates,
     due: &[&Addressed<'_>],
 ) -> Publication {
-    let last_start = last_start(telling.deadline, due.len(), telling.settings.max_concurrency);
     let mut messages: Vec<TopicMessage> =
         due.iter().map(|item| message(templates, telling.mode, aws.now(), item)).collect();
     let mut taken = Vec::with_capacity(due.len());
     let mut refused = Refused::default();
     while !messages.is_empty() {
-        if aws.now() > last_start {
+        let size = first_batch(&messages);
+        if aws.now() > last_start(telling.deadline, taken.len() + size, telling.settings.max_concurrency) {
             refused.late = messages.len();
             break;
         }
-        let batch: Vec<TopicMessage> = messages.drain(..first_batch(&messages)).collect();
+        let batch: Vec<TopicMessage> = messages.drain(..size).collect();
         match aws.topics().publish(topic_arn, &batch).await {
             Ok(results) => {
                 for result in results {
@@ -46,7 +46,8 @@ pub(in crate::notify) async fn publish(
                 }
             }
             Err(failure) => {
-                let is_for_all = failure.kind() != FailureKind::Refused;
+                // What is wrong with a message keeps no other from being taken; what is wrong with the topic's key does.
+                let is_for_all = failure.kind() != FailureKind::Refused || failure.code().starts_with("KMS");
                 taken.resize(taken.len() + batch.len(), false);
                 refused.add(batch.len() + if is_for_all { messages.len() } else { 0 }, failure);
                 if is_for_all {
@@ -106,6 +107,9 @@ fn way_out(failure: &Failure) -> &'static str {
             "the sweeper's role lacks sns:Publish, or the topic's policy denies it; deploy the template"
         }
         FailureKind::NotFound => "there is no such topic in this Region; correct the setting",
+        _ if failure.code().starts_with("KMSThrottling") => {
+            "KMS takes no more for the moment; tried again on the next run"
+        }
         FailureKind::Refused if failure.code().starts_with("KMS") => {
             "the topic's KMS key does not serve the sweeper's role; allow kms:GenerateDataKey and kms:Decrypt"
         }
