@@ -26,6 +26,39 @@ const ROTATION_DAYS: std::ops::RangeInclusive<i64> = 1..=1000;
 const GRACE_DAYS: std::ops::RangeInclusive<i64> = 0..=1000;
 const CONCURRENCY: std::ops::RangeInclusive<i64> = 1..=256;
 
+/// Every variable that is read from the environment.
+pub const VARIABLES: [&str; 29] = [
+    "DRY_RUN_FLAG",
+    "PRIMARY_ACCOUNT_ID",
+    "AWS_ORG_ID",
+    "SENDER_EMAIL",
+    "RECIPIENT_EMAIL",
+    "SES_DOMAIN",
+    "ROTATION_PERIOD",
+    "INSTALLATION_GRACE_PERIOD",
+    "RECOVERY_GRACE_PERIOD",
+    "PENDING_ACTION_WARN_PERIOD",
+    "IAM_EXEMPTION_GROUP",
+    "IAM_ASSUMED_ROLE_NAME",
+    "EXECUTION_ROLE_NAME",
+    "ROLE_SESSION_NAME",
+    "EMAIL_TEMPLATE_ENFORCE",
+    "EMAIL_TEMPLATE_AUDIT",
+    "ROTATION_FUNCTION_ARN",
+    "SECRETS_KMS_KEY_ID",
+    "RESOURCE_OWNER_TAG",
+    "READER_GROUP",
+    "MAX_CONCURRENCY",
+    "ORG_LIST_ROLE_ARN",
+    "REPLY_TO_EMAIL",
+    "NOTICE_CONTACT",
+    "RECIPIENT_EMAIL_IN_COPY",
+    "SES_CONFIGURATION_SET",
+    "NOTICE_TOPIC_ARN",
+    "NOTICE_REPEAT_PERIOD",
+    "AUDIT_NOTICE_PERIOD",
+];
+
 /// Which executable is starting: some settings are needed by one of them only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {

@@ -226,14 +226,20 @@ fn a_user_that_cannot_be_looked_at_for_the_digest_keeps_nobody_from_it() {
     });
 }
 
+/// A user with a secret who was deleted, which a sweep has seen that holds what it could tell.
+async fn deleted_and_held() -> Stage {
+    let stage = Stage::new();
+    stage.add_user("ci-bot", &[10]);
+    stage.live().await;
+    stage.cloud.delete_user(MEMBER, "ci-bot");
+    sweep_and_hold(&stage, MEMBER).await;
+    stage
+}
+
 #[test]
 fn the_secret_of_a_deleted_user_waits_for_its_digest() {
     rehearse(async {
-        let stage = Stage::new();
-        stage.add_user("ci-bot", &[10]);
-        stage.live().await;
-        stage.cloud.delete_user(MEMBER, "ci-bot");
-        sweep_and_hold(&stage, MEMBER).await;
+        let stage = deleted_and_held().await;
         assert!(stage.secret("ci-bot").deletion_date.is_none(), "nothing can be written to it after that");
         let answer = digest(&stage).await;
         assert_eq!(answer["actions"]["delete-secret"], 1, "{answer}");
@@ -358,11 +364,7 @@ fn with_a_topic_and_without_a_sender_the_topic_alone_is_told() {
 #[test]
 fn a_secret_whose_deletion_failed_after_its_notice_is_deleted_by_the_next_sweep_that_holds() {
     rehearse(async {
-        let stage = Stage::new();
-        stage.add_user("ci-bot", &[10]);
-        stage.live().await;
-        stage.cloud.delete_user(MEMBER, "ci-bot");
-        sweep_and_hold(&stage, MEMBER).await;
+        let stage = deleted_and_held().await;
         stage
             .cloud
             .faults()

@@ -8,7 +8,7 @@ use keywheel::notify::Templates;
 use keywheel::rehearsal::scenario::{self, Entry, Script};
 use keywheel::rehearsal::{Fault, FaultKind, Leaks, PRIMARY_ACCOUNT, paused_runtime};
 use keywheel::rotation::event::{RotationEvent, RotationToken};
-use keywheel::settings::{Function, Settings};
+use keywheel::settings::{Function, Settings, VARIABLES};
 use keywheel::value::{StoredKey, StoredValue};
 use lambda_runtime::Diagnostic;
 use serde_json::{Value, json};
@@ -222,7 +222,7 @@ fn no_error_repeats_a_secret_in_an_event_or_a_setting() {
         }
     }
     for variable in VARIABLES {
-        let given = |name: &str| (name == *variable).then(|| secret.clone());
+        let given = |name: &str| (name == variable).then(|| secret.clone());
         if let Err(error) = Settings::read(Function::Sweeper, given) {
             leaks.scan_debug("settings", &error);
             scan_error(&leaks, "settings", error.into());
@@ -231,38 +231,6 @@ fn no_error_repeats_a_secret_in_an_event_or_a_setting() {
     assert!(leaks.texts() > 100);
     assert_eq!(leaks.found(), []);
 }
-
-const VARIABLES: &[&str] = &[
-    "DRY_RUN_FLAG",
-    "PRIMARY_ACCOUNT_ID",
-    "AWS_ORG_ID",
-    "SENDER_EMAIL",
-    "RECIPIENT_EMAIL",
-    "SES_DOMAIN",
-    "ROTATION_PERIOD",
-    "INSTALLATION_GRACE_PERIOD",
-    "RECOVERY_GRACE_PERIOD",
-    "PENDING_ACTION_WARN_PERIOD",
-    "IAM_EXEMPTION_GROUP",
-    "IAM_ASSUMED_ROLE_NAME",
-    "EXECUTION_ROLE_NAME",
-    "ROLE_SESSION_NAME",
-    "EMAIL_TEMPLATE_ENFORCE",
-    "EMAIL_TEMPLATE_AUDIT",
-    "ROTATION_FUNCTION_ARN",
-    "SECRETS_KMS_KEY_ID",
-    "RESOURCE_OWNER_TAG",
-    "READER_GROUP",
-    "MAX_CONCURRENCY",
-    "ORG_LIST_ROLE_ARN",
-    "REPLY_TO_EMAIL",
-    "NOTICE_CONTACT",
-    "RECIPIENT_EMAIL_IN_COPY",
-    "SES_CONFIGURATION_SET",
-    "NOTICE_TOPIC_ARN",
-    "NOTICE_REPEAT_PERIOD",
-    "AUDIT_NOTICE_PERIOD",
-];
 
 #[test]
 fn a_reason_that_an_event_reports_reaches_the_mail_without_a_secret() {

@@ -37,7 +37,7 @@ const CONCURRENT_MESSAGES: usize = 8;
 /// How long to wait before each further attempt at a message that SES throttled: another process sends, too.
 const WAITS_WHEN_THROTTLED: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// Sends the notices of a run: one message per recipient, the most urgent first. Those told before are left out, so it is
+/// Sends the notices of a run: at most two messages per recipient, the most urgent first. Those told before are left out, so it is
 /// safe to repeat once [`super::remember`] has been called for what is returned.
 ///
 /// No more messages are sent than SES takes in a second and in a day, and none is begun when there would be no time left

@@ -17,6 +17,20 @@ fn sweeper(extra: &[(&str, &str)]) -> Result<Settings, InvalidSettings> {
 }
 
 #[test]
+fn every_variable_that_is_read_is_in_the_list_and_explained_in_the_readme() {
+    let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    let _ = Settings::read(Function::Sweeper, |variable| {
+        asked.borrow_mut().insert(variable.to_owned());
+        None
+    });
+    assert_eq!(asked.into_inner(), VARIABLES.map(str::to_owned).into());
+    let readme = include_str!("../../README.md");
+    for variable in VARIABLES {
+        assert!(readme.contains(&format!("| `{variable}` |")), "{variable}");
+    }
+}
+
+#[test]
 fn upstream_defect_22_unset_optional_settings_have_defaults() {
     let settings = sweeper(&[]).unwrap();
     assert!(settings.dry_run, "a dry run is the default");
@@ -127,38 +141,6 @@ fn any_value() -> impl Strategy<Value = String> {
 fn variable() -> impl Strategy<Value = &'static str> {
     prop::sample::select(VARIABLES.to_vec())
 }
-
-const VARIABLES: [&str; 29] = [
-    "DRY_RUN_FLAG",
-    "PRIMARY_ACCOUNT_ID",
-    "AWS_ORG_ID",
-    "SENDER_EMAIL",
-    "RECIPIENT_EMAIL",
-    "SES_DOMAIN",
-    "ROTATION_PERIOD",
-    "INSTALLATION_GRACE_PERIOD",
-    "RECOVERY_GRACE_PERIOD",
-    "PENDING_ACTION_WARN_PERIOD",
-    "IAM_EXEMPTION_GROUP",
-    "IAM_ASSUMED_ROLE_NAME",
-    "EXECUTION_ROLE_NAME",
-    "ROLE_SESSION_NAME",
-    "EMAIL_TEMPLATE_ENFORCE",
-    "EMAIL_TEMPLATE_AUDIT",
-    "ROTATION_FUNCTION_ARN",
-    "SECRETS_KMS_KEY_ID",
-    "RESOURCE_OWNER_TAG",
-    "READER_GROUP",
-    "MAX_CONCURRENCY",
-    "ORG_LIST_ROLE_ARN",
-    "REPLY_TO_EMAIL",
-    "NOTICE_CONTACT",
-    "RECIPIENT_EMAIL_IN_COPY",
-    "SES_CONFIGURATION_SET",
-    "NOTICE_TOPIC_ARN",
-    "NOTICE_REPEAT_PERIOD",
-    "AUDIT_NOTICE_PERIOD",
-];
 
 /// What the settings hold for a variable, as text; `None` for nothing.
 fn held(settings: &Settings, variable: &str) -> Option<String> {

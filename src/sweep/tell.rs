@@ -28,7 +28,7 @@ pub(super) struct Swept {
     pub(super) outcomes: Vec<Outcome>,
 }
 
-/// Sends one message per recipient for all of these accounts, and records what was told. A mail that fails is reported
+/// Sends the messages of all of these accounts together, and records what was told. A mail that fails is reported
 /// and its notices come up again on the next run, as do those of an account whose contact is not known.
 pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], scope: Scope, report: &mut Report) {
     let (now, held): (Vec<Addressed<'_>>, Vec<_>) =

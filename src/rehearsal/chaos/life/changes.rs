@@ -1,0 +1,117 @@
+//! What acts change around keywheel: accounts and groups, AWS's habits, faults, clocks, settings.
+
+use chrono::TimeDelta;
+
+use super::super::acts::Act;
+use super::super::judge::Unreadable;
+use super::{Life, Planted};
+use crate::rehearsal::chaos;
+use crate::rehearsal::clock::delta;
+use crate::rehearsal::deployment::Clocks;
+use crate::rehearsal::faults::{Fault, FaultKind, Occurrence};
+use crate::rehearsal::state::AccountState;
+use crate::rehearsal::switches::Switches;
+
+impl Life {
+    pub(super) fn change_account(&mut self, act: &Act) -> bool {
+        let (cloud, settings) = (&self.cloud, self.keywheel.settings());
+        match act {
+            Act::RemoveRole { account, rotation } => {
+                let role = if *rotation { settings.rotation_member_role() } else { settings.member_role.clone() };
+                cloud.remove_role(account, &role);
+            }
+            Act::RestoreRoles { account } => {
+                if cloud.has_role(account, &settings.member_role)
+                    && cloud.has_role(account, &settings.rotation_member_role())
+                {
+                    return false;
+                }
+                self.keywheel.prepare_roles(account);
+            }
+            Act::Suspend { account } => cloud.set_account_state(account, AccountState::Suspended),
+            Act::Reopen { account } => {
+                let was_closed = cloud.world().accounts[account].state != AccountState::Active;
+                cloud.set_account_state(account, AccountState::Active);
+                return was_closed;
+            }
+            Act::DeleteGroup { account, readers: true } => match &settings.reader_group {
+                Some(group) => cloud.delete_group(account, group),
+                None => return false,
+            },
+            Act::DeleteGroup { account, readers: false } => {
+                let group = settings.exemption_group.clone();
+                // Whoever was in it is exempt no more.
+                self.touch_all();
+                self.cloud.delete_group(account, &group);
+            }
+            Act::MakeGroups { account } => return self.make_groups(account),
+            Act::Behave(switches) => self.behave(switches),
+            Act::MailDown => cloud.switch(|switches| switches.mail_down = true),
+            Act::MailUp => {
+                let was_down = cloud.world().switches.mail_down;
+                cloud.switch(|switches| switches.mail_down = false);
+                return was_down;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    pub(super) fn make_groups(&self, account: &str) -> bool {
+        let settings = self.keywheel.settings();
+        let wanted = settings.reader_group.iter().chain([&settings.exemption_group]);
+        let missing: Vec<&String> = wanted.filter(|group| !self.cloud.has_group(account, group)).collect();
+        for group in &missing {
+            self.cloud.add_group(account, group);
+            if settings.reader_group.as_ref() == Some(group) {
+                self.cloud.allow_reader_group(account, group);
+            }
+        }
+        !missing.is_empty()
+    }
+
+    pub(super) fn behave(&self, wanted: &Switches) {
+        self.cloud.switch(|switches| {
+            let (counts_only, mail_down) = (switches.counts_only, switches.mail_down);
+            *switches = Switches { counts_only, mail_down, ..wanted.clone() };
+        });
+        let mut judge = self.judge();
+        judge.lag = judge.lag.max(delta(wanted.list_access_keys_lag));
+    }
+
+    pub(super) fn touch_all(&self) {
+        let now = self.now();
+        for person in &self.people {
+            self.judge().touch((person.account.clone(), person.name.clone()), now);
+        }
+    }
+
+    pub(super) fn plant(&mut self, fault: Fault, lasts: TimeDelta) {
+        let (now, until) = (self.now(), self.now() + lasts);
+        let mut judge = self.judge();
+        judge.is_slow_until = judge.is_slow_until.max(Some(until));
+        let fails = matches!(fault.kind, FaultKind::AccessDenied | FaultKind::ErrorBefore { .. });
+        if fault.nth == Occurrence::Every && fails {
+            let (operation, account) = (fault.operation.clone(), fault.account.clone());
+            judge.unreadable.push(Unreadable { operation, account, since: now, until });
+        }
+        drop(judge);
+        let kind = fault.kind.name();
+        self.planted.push(Planted { until, kind, handle: self.cloud.faults().inject(fault) });
+    }
+
+    pub(super) fn set_clocks(&mut self, clocks: Clocks) {
+        self.clocks = clocks;
+        self.keywheel = self.keywheel.with_clocks(clocks);
+        let mut judge = self.judge();
+        judge.skew = judge.skew.max(clocks.sweeper.abs()).max(clocks.rotation.abs());
+    }
+
+    pub(super) fn deploy(&mut self, settings: &[(&'static str, String)]) {
+        let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let keywheel = chaos::deploy(&self.cloud, &settings).expect("the settings of a story are right");
+        self.keywheel = keywheel.with_clocks(self.clocks);
+        let now = self.now();
+        self.judge().deployed(self.keywheel.settings(), now);
+    }
+}
