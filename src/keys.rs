@@ -381,6 +381,13 @@ impl UserArn {
         &self.partition
     }
 
+    /// The user's path with both of its slashes; `/` without one.
+    pub fn path(&self) -> &str {
+        let resource = self.text.splitn(6, ':').nth(5).unwrap_or_default();
+        let path_and_name = resource.strip_prefix("user").unwrap_or_default();
+        path_and_name.strip_suffix(self.user.name.as_str()).unwrap_or("/")
+    }
+
     /// The user, path aside: names are unique in an account whatever the path.
     pub fn user(&self) -> &UserRef {
         &self.user

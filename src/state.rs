@@ -6,6 +6,7 @@
 
 mod intent;
 mod notified;
+mod seen;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use crate::keys::{AccessKeyId, KeyUse, VersionId};
 pub use intent::{CREATE_KEY_WITHIN, Intent};
 pub use notified::Notified;
+pub use seen::{KeyDates, Reader};
 
 /// The names of the tags.
 pub mod tag {
@@ -40,6 +42,10 @@ pub mod tag {
     pub const UNTOLD: &str = "keywheel:untold";
     /// `true`: the next rotation may retire the other key at once.
     pub const FORCE: &str = "keywheel:force";
+    /// When the user's keys were made, as last seen: `<time of the current key> <time>`.
+    pub const KEY_DATES: &str = "keywheel:key-dates";
+    /// Whom the resource policy was last seen to be for: `<unique id> <path>`.
+    pub const READER: &str = "keywheel:reader";
 }
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Tag.html>
@@ -100,6 +106,10 @@ pub struct State {
     pub untold: Option<DateTime<Utc>>,
     /// The next rotation may retire the other key at once.
     pub force: bool,
+    /// When the user's keys were made, as last seen.
+    pub key_dates: Option<KeyDates>,
+    /// Whom the resource policy was last seen to be for.
+    pub reader: Option<Reader>,
     /// Tags that cannot be read. While there are any, nothing destructive is done.
     pub malformed: Vec<MalformedTag>,
 }
@@ -108,7 +118,7 @@ impl State {
     /// Reads the tags of a secret. Tags of others are ignored.
     pub fn read(tags: &BTreeMap<String, String>) -> Self {
         let mut malformed = Vec::new();
-        let mut read = Reader { tags, malformed: &mut malformed };
+        let mut read = TagReader { tags, malformed: &mut malformed };
         let state = Self {
             managed: read.flag(tag::MANAGED, "1", "1"),
             version: read.parse(tag::VERSION, "a version id", |text| text.parse().ok()),
@@ -122,9 +132,12 @@ impl State {
             }),
             intent: read.parse(tag::INTENT, "a version id, a time and, perhaps, an access key id", Intent::read),
             // A digest looks at the user whatever the mark says; nothing else depends on it but for how long to wait.
-            untold: tags.get(tag::UNTOLD).map(|text| parse_time(text).unwrap_or_default()),
+            untold: read.text(tag::UNTOLD).map(|text| parse_time(text).unwrap_or_default()),
             notified: tags.get(tag::NOTIFIED).map(|text| Notified::read(text)).unwrap_or_default(),
             force: read.flag(tag::FORCE, "true", "true (or no tag)"),
+            // What was seen saves a look, and unreadable it saves none: nothing else depends on it.
+            key_dates: read.text(tag::KEY_DATES).and_then(KeyDates::read),
+            reader: read.text(tag::READER).and_then(Reader::read),
             malformed: Vec::new(),
         };
         Self { malformed, ..state }
@@ -145,17 +158,22 @@ impl State {
 
 const TIME: &str = "an RFC 3339 time in UTC, such as 2026-11-22T09:00:00Z";
 
-struct Reader<'a> {
+struct TagReader<'a> {
     tags: &'a BTreeMap<String, String>,
     malformed: &'a mut Vec<MalformedTag>,
 }
 
-impl Reader<'_> {
+impl<'a> TagReader<'a> {
+    /// A tag without a value says nothing, like one that is not there.
+    fn text(&self, name: &str) -> Option<&'a str> {
+        self.tags.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
     fn parse<T>(&mut self, name: &'static str, expected: &'static str, parse: fn(&str) -> Option<T>) -> Option<T> {
-        let value = self.tags.get(name).filter(|value| !value.is_empty())?;
+        let value = self.text(name)?;
         let parsed = parse(value);
         if parsed.is_none() {
-            self.malformed.push(MalformedTag { name, value: value.clone(), expected });
+            self.malformed.push(MalformedTag { name, value: value.to_owned(), expected });
         }
         parsed
     }
@@ -203,6 +221,18 @@ impl TagChange {
             Some(value) => self.set(name, value.to_string()),
             None => self.remove(name),
         }
+    }
+
+    /// The same change in one call, of a secret that has these tags now: beside something that is set, what is to go is
+    /// set to nothing, which says as much as no tag. So nobody who reads in between sees half of it.
+    #[must_use]
+    pub fn at_once(mut self, present: &BTreeMap<String, String>) -> Self {
+        self.remove.retain(|name| present.get(*name).is_some_and(|value| !value.is_empty()));
+        self.set.retain(|name, value| present.get(name) != Some(value));
+        if !self.set.is_empty() {
+            self.set.extend(self.remove.drain(..).map(|name| (name.to_owned(), String::new())));
+        }
+        self
     }
 
     /// Removes a tag.
@@ -272,6 +302,19 @@ mod tests {
     }
 
     #[test]
+    fn a_change_at_once_is_one_call_and_touches_nothing_else() {
+        let present: BTreeMap<String, String> = [(tag::MANAGED, "1"), (tag::FORCE, "true"), (tag::RETIRING, "")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let removes = |change: TagChange| change.remove(tag::FORCE).remove(tag::RETIRING).remove(tag::INTENT);
+        let both = removes(TagChange::default().set(tag::MANAGED, "1").set(tag::VERSION, "v")).at_once(&present);
+        let set = [(tag::FORCE, ""), (tag::VERSION, "v")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!((both.set, both.remove), (set.into(), vec![]));
+        let removals = removes(TagChange::default().set(tag::MANAGED, "1")).at_once(&present);
+        assert_eq!((removals.set, removals.remove), (BTreeMap::new(), vec![tag::FORCE]), "alone they are removals");
+    }
+
+    #[test]
     fn a_disable_before_the_grace_began_proves_nothing() {
         let state = State { disabled_at: Some(time("2026-01-01T00:00:00Z")), ..State::default() };
         assert_eq!(state.disabled_since(time("2026-01-01T00:00:01Z")), None);
@@ -314,6 +357,8 @@ mod tests {
                 notified: Notified::default(),
                 untold: None,
                 force: flags.1,
+                key_dates: None,
+                reader: None,
                 malformed: Vec::new(),
             };
             prop_assert_eq!(State::read(&change.set), expected);

@@ -34,7 +34,7 @@ pub struct SecretDescription {
     pub next_rotation: Option<DateTime<Utc>>,
     /// When it was scheduled for deletion to take place, or marked for it.
     pub deleted: Option<DateTime<Utc>>,
-    /// Tags by name.
+    /// Tags by name; those without a value, which say nothing, are left out.
     pub tags: BTreeMap<String, String>,
     /// Version ids with their staging labels.
     pub stages: BTreeMap<String, Vec<String>>,

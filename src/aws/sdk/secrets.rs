@@ -271,7 +271,7 @@ fn schedule(function: Option<String>, rules: Option<RotationRulesType>) -> Rotat
 
 fn tags(tags: Option<Vec<Tag>>) -> BTreeMap<String, String> {
     let pairs = tags.unwrap_or_default().into_iter();
-    pairs.filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default()))).collect()
+    pairs.filter_map(|tag| Some((tag.key?, tag.value.filter(|value| !value.is_empty())?))).collect()
 }
 
 fn as_tags(tags: &BTreeMap<String, String>) -> Vec<Tag> {

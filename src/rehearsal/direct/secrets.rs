@@ -203,7 +203,13 @@ fn description(entry: &Value, stages: &Value) -> Option<SecretDescription> {
         },
         next_rotation: time(&entry["NextRotationDate"]),
         deleted: time(&entry["DeletedDate"]),
-        tags: entry["Tags"].as_array().into_iter().flatten().filter_map(tag).collect(),
+        tags: entry["Tags"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(tag)
+            .filter(|(_, value)| !value.is_empty())
+            .collect(),
         stages: stages.map(|(version, stages)| (version.clone(), labels(stages))).collect(),
     })
 }
