@@ -19,6 +19,17 @@ pub enum Error {
     /// The settings are wrong.
     #[error(transparent)]
     InvalidSettings(#[from] InvalidSettings),
+    /// There are more accounts than one invocation of the sweeper can sweep in its time. None was.
+    #[error(
+        "{accounts} accounts are more than fit into one invocation, which are {fit}: none was swept. Sweep them one by one \
+         with the state machine that the template makes, or raise MAX_CONCURRENCY"
+    )]
+    TooManyAccounts {
+        /// How many there are.
+        accounts: usize,
+        /// How many fit.
+        fit: usize,
+    },
     /// A call to AWS failed.
     #[error(transparent)]
     Aws(#[from] Failure),
@@ -175,6 +186,7 @@ impl Error {
         match self {
             Self::InvalidEvent(_) => "InvalidEvent",
             Self::InvalidSettings(_) => "InvalidSettings",
+            Self::TooManyAccounts { .. } => "TooManyAccounts",
             Self::Aws(_) => "AwsCallFailed",
             Self::DryRun(_) => "DryRun",
             Self::ForeignStore { .. } => "ForeignStore",

@@ -25,9 +25,10 @@ const ROTATION_ROLE_SUFFIX: &str = "-rotation";
 const ROTATION_DAYS: std::ops::RangeInclusive<i64> = 1..=1000;
 const GRACE_DAYS: std::ops::RangeInclusive<i64> = 0..=1000;
 const CONCURRENCY: std::ops::RangeInclusive<i64> = 1..=256;
+const USERS: std::ops::RangeInclusive<i64> = 1..=64;
 
 /// Every variable that is read from the environment.
-pub const VARIABLES: [&str; 29] = [
+pub const VARIABLES: [&str; 30] = [
     "DRY_RUN_FLAG",
     "PRIMARY_ACCOUNT_ID",
     "AWS_ORG_ID",
@@ -49,6 +50,7 @@ pub const VARIABLES: [&str; 29] = [
     "RESOURCE_OWNER_TAG",
     "READER_GROUP",
     "MAX_CONCURRENCY",
+    "MAX_CONCURRENT_USERS",
     "ORG_LIST_ROLE_ARN",
     "REPLY_TO_EMAIL",
     "NOTICE_CONTACT",
@@ -122,8 +124,10 @@ pub struct Settings {
     pub owner_tag: Option<String>,
     /// `READER_GROUP`: group through which users of member accounts may read their own secret.
     pub reader_group: Option<String>,
-    /// `MAX_CONCURRENCY`: users and accounts worked on at the same time, 1–256.
+    /// `MAX_CONCURRENCY`: accounts worked on at the same time, 1–256.
     pub max_concurrency: usize,
+    /// `MAX_CONCURRENT_USERS`: users of each account worked on at the same time, 1–64. IAM is throttled per account.
+    pub max_concurrent_users: usize,
     /// `ORG_LIST_ROLE_ARN`: role to assume before asking Organizations.
     pub org_list_role_arn: Option<String>,
 }
@@ -172,6 +176,7 @@ impl Settings {
             ),
             reader_group: read.reader_group(),
             max_concurrency: usize::try_from(read.number("MAX_CONCURRENCY", 16, CONCURRENCY)).unwrap_or(1),
+            max_concurrent_users: usize::try_from(read.number("MAX_CONCURRENT_USERS", 8, USERS)).unwrap_or(1),
             org_list_role_arn: read.text(
                 "ORG_LIST_ROLE_ARN",
                 is_role_arn,

@@ -202,8 +202,6 @@ pub struct TagChange {
     pub set: BTreeMap<String, String>,
     /// To remove; missing ones are no error.
     pub remove: Vec<&'static str>,
-    /// What is removed is what a later run would see the change by: it goes after what is set.
-    pub removals_last: bool,
 }
 
 impl TagChange {
@@ -221,6 +219,28 @@ impl TagChange {
             Some(value) => self.set(name, value.to_string()),
             None => self.remove(name),
         }
+    }
+
+    /// This change, and then that one.
+    #[must_use]
+    pub fn then(mut self, later: Self) -> Self {
+        self.remove.retain(|name| !later.set.contains_key(*name) && !later.remove.contains(name));
+        self.set.retain(|name, _| !later.remove.iter().any(|removed| removed == name));
+        self.set.extend(later.set);
+        self.remove.extend(later.remove);
+        self
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.remove.is_empty()
+    }
+
+    /// What these tags are after the change.
+    pub fn apply_to(&self, tags: &mut BTreeMap<String, String>) {
+        tags.retain(|name, _| !self.remove.iter().any(|removed| removed == name));
+        tags.extend(self.set.clone());
+        tags.retain(|_, value| !value.is_empty());
     }
 
     /// The same change in one call, of a secret that has these tags now: beside something that is set, what is to go is

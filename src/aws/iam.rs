@@ -24,13 +24,24 @@ pub struct ListedUser {
     pub groups: BTreeSet<String>,
 }
 
-/// All users and groups of an account.
+/// One page of an account's users and groups.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AccountDetails {
-    /// Every user.
+    /// Users.
     pub users: Vec<ListedUser>,
-    /// The names of all groups.
+    /// Names of groups.
     pub groups: BTreeSet<String>,
+    /// Where the next page starts; `None` after the last one.
+    pub next: Option<String>,
+}
+
+/// A credential report as IAM keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportFile {
+    /// When it was made. It tells nothing of what happened after that.
+    pub made_at: DateTime<Utc>,
+    /// What is in it: [`super::CredentialReport::read`] reads it.
+    pub content: Vec<u8>,
 }
 
 /// Whether a group is among these. IAM does not tell groups apart by the capitals of their names, and a setting that
@@ -38,6 +49,12 @@ pub struct AccountDetails {
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 pub(crate) fn has_group(groups: &BTreeSet<String>, name: &str) -> bool {
     groups.iter().any(|group| group.eq_ignore_ascii_case(name))
+}
+
+/// Whether GetCredentialReport failed because there is no report that can be read, yet or any more.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetCredentialReport.html>
+pub(crate) fn has_no_report(failure: &Failure) -> bool {
+    ["ReportNotPresent", "ReportExpired", "ReportInProgress"].iter().any(|code| failure.code().contains(code))
 }
 
 /// A key as ListAccessKeys shows it.
@@ -75,11 +92,26 @@ pub trait Iam: fmt::Debug + Send + Sync {
     /// one. Never ahead of IAM's, and behind it by a second at most.
     fn now(&self) -> DateTime<Utc>;
 
-    /// All users with their tags and groups, and all groups, over all pages.
+    /// Users with their tags and groups, and groups: a page of up to 1,000 of them, from the start or from where the page
+    /// before ended. Whoever does not read on to the last page does not know of all.
     ///
     /// # Errors
-    /// Any page's failure: a part of the users is not an answer.
-    async fn account_details(&self) -> Result<AccountDetails, Failure>;
+    /// Any failure.
+    async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, Failure>;
+
+    /// Asks IAM for a credential report and answers whether there is one to read. IAM makes one at most every four hours,
+    /// within seconds; until then it is asked again. Safe to repeat.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html>
+    ///
+    /// # Errors
+    /// Any failure.
+    async fn request_report(&self) -> Result<bool, Failure>;
+
+    /// The credential report; `None` while there is none that IAM gives out.
+    ///
+    /// # Errors
+    /// Any failure but "not present", "expired" and "not ready".
+    async fn credential_report(&self) -> Result<Option<ReportFile>, Failure>;
 
     /// One user with its tags, without its groups; `None` if there is none of exactly that name.
     ///

@@ -24,15 +24,15 @@ use crate::keys::{AccessKeyId, AccountId, SecretKey};
 
 pub use credential_report::{CredentialReport, MalformedReport, ReportedKey, ReportedUser};
 pub use failure::{Failure, FailureKind};
-pub(crate) use iam::has_group;
-pub use iam::{AccountDetails, Iam, ListedKey, ListedUser, NewKey};
+pub use iam::{AccountDetails, Iam, ListedKey, ListedUser, NewKey, ReportFile};
+pub(crate) use iam::{has_group, has_no_report};
 pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount};
 pub(crate) use mail::{masked, masked_identity};
 pub use organizations::{AccountPage, ListedAccount, Organizations, Usability};
 pub(crate) use organizations::{may_not_list, read_email};
 pub use sdk::production_config;
 pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_rotation_unfinished};
-pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretStore};
+pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretPage, SecretStore};
 pub use services::{Caller, Identity, Services};
 pub(crate) use topic::{EntryError, PUBLISH_BATCH, PUBLISH_LIMIT, result_of};
 pub use topic::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, TopicMessage, Topics};

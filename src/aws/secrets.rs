@@ -58,6 +58,15 @@ impl SecretDescription {
     }
 }
 
+/// One page of a list of secrets. It may be empty and not the last one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SecretPage {
+    /// Secrets.
+    pub secrets: Vec<SecretDescription>,
+    /// Where the next page starts; `None` after the last one.
+    pub next: Option<String>,
+}
+
 /// How a secret is rotated.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RotationSchedule {
@@ -95,12 +104,13 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     /// Any failure but "no such secret".
     async fn describe(&self, id: &str) -> Result<Option<SecretDescription>, Failure>;
 
-    /// All secrets of one account's users, over all pages; those scheduled for deletion too. The list lags behind
-    /// writes by up to five minutes.
+    /// Secrets of one account's users, those scheduled for deletion too: a page, from the start or from where the page
+    /// before ended. Whoever does not read on to the last page does not know of all. The list lags behind writes by up to
+    /// five minutes.
     ///
     /// # Errors
-    /// Any page's failure: a part of the secrets is not an answer.
-    async fn of_account(&self, account: &AccountId) -> Result<Vec<SecretDescription>, Failure>;
+    /// Any failure.
+    async fn of_account(&self, account: &AccountId, from: Option<String>) -> Result<SecretPage, Failure>;
 
     /// All secrets of keywheel's that carry a tag of that name, over all pages, without those scheduled for deletion. The
     /// list lags behind writes by up to five minutes.

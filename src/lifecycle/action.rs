@@ -213,9 +213,6 @@ impl Action {
     }
 
     /// What the tags say once the action was carried out, at that time. `notified` is what was told before.
-    ///
-    /// Removals are to be written first, unless the change says otherwise: whoever stops in between must leave less
-    /// behind that is believed, not more.
     pub fn tag_change(&self, done_at: DateTime<Utc>, notified: &Notified) -> TagChange {
         self.with_void_forgotten(self.facts_change(done_at), notified)
     }
@@ -229,6 +226,34 @@ impl Action {
         );
         let change = self.with_void_forgotten(TagChange::default(), notified);
         Some(change).filter(|change| switches && *change != TagChange::default())
+    }
+
+    /// Whether its record may wait for the notices that tell of it, and be written with what was told: the key itself, or
+    /// the facts that are there already, let the next run come to the same, later and never earlier.
+    pub fn can_be_observed_again(&self) -> bool {
+        matches!(
+            self,
+            Self::Disable { .. }
+                | Self::Delete { .. }
+                | Self::RecordDisabled { .. }
+                | Self::Retire { .. }
+                | Self::RestartGrace { .. }
+        )
+    }
+
+    /// Whether it is a record and nothing else.
+    pub fn is_record(&self) -> bool {
+        matches!(
+            self,
+            Self::Adopt { .. }
+                | Self::RestoreFacts(_)
+                | Self::DropIntent
+                | Self::Retire { .. }
+                | Self::StopRetiring { .. }
+                | Self::RecordDisabled { .. }
+                | Self::RecordDeleted { .. }
+                | Self::RestartGrace { .. }
+        )
     }
 
     fn with_void_forgotten(&self, change: TagChange, notified: &Notified) -> TagChange {
@@ -293,10 +318,7 @@ impl Action {
                 change.set(tag::DISABLED_AT, format_time(done_at)).retiring(key, done_at)
             }
             Self::Retire { key, inactive: false } => change.remove(tag::DISABLED_AT).retiring(key, done_at),
-            // Without the times no later run would know that there is something to forget about the key.
-            Self::StopRetiring { .. } => {
-                TagChange { removals_last: true, ..change.remove(tag::RETIRING).remove(tag::DISABLED_AT) }
-            }
+            Self::StopRetiring { .. } => change.remove(tag::RETIRING).remove(tag::DISABLED_AT),
             Self::RecordDisabled { .. } | Self::Disable { .. } => change.set(tag::DISABLED_AT, format_time(done_at)),
             // The time of the disabling stays: it is before the new grace and proves nothing any more. Were it removed
             // and the new grace not yet written, the old one would be over and the key disabled again at once.

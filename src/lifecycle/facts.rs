@@ -1,6 +1,6 @@
 //! What is known about one user: the input of the plan.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, UserArn, UserRef, VersionId};
 use crate::state::State;
@@ -10,6 +10,8 @@ use crate::state::State;
 pub struct UserFacts {
     /// The user's ARN, path included.
     pub arn: UserArn,
+    /// The user's unique id, `AIDA…`.
+    pub id: String,
     /// The value of the tag that names the owner.
     pub owner: Option<String>,
     /// Whether the user is to be left alone.
@@ -101,6 +103,23 @@ impl PresentSecret {
     /// Whether the facts in the tags describe the version that readers get.
     pub fn facts_are_fresh(&self) -> bool {
         self.state.version.is_some() && self.state.version == self.current_version
+    }
+
+    /// The key that keywheel made, tested and put into the version that readers get, and when it became the current one.
+    /// Whether the user still has it, the user's keys tell.
+    ///
+    /// A rotation that is announced and not finished names the key that it found on the user as the current one, beside
+    /// the time of the rotation before: that key is the replaced one or younger than that time, and was not tested.
+    pub fn tested_key(&self) -> Option<(&AccessKeyId, DateTime<Utc>)> {
+        let state = Some(&self.state).filter(|state| state.managed && self.facts_are_fresh())?;
+        let current = state.current_key.as_ref().filter(|current| state.previous_key.as_ref() != Some(*current))?;
+        Some((current, state.rotated_at?))
+    }
+
+    /// Whether that is the tested key, by its id and its creation date.
+    pub fn is_tested(&self, id: &AccessKeyId, created: DateTime<Utc>) -> bool {
+        // Tags hold whole seconds.
+        self.tested_key().is_some_and(|(key, rotated_at)| key == id && created < rotated_at + TimeDelta::seconds(1))
     }
 }
 

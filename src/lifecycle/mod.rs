@@ -2,13 +2,14 @@
 //!
 //! `facts` are what was observed, `plan` decides, `outgoing` leads a key out, `second_key` says when a
 //! person's key has to, `action` and `notice` are the values that
-//! a plan consists of. Nothing here reads a clock or calls AWS: time is an argument.
+//! a plan consists of. `quiet` tells from lists alone that the plan for a user would be empty. Nothing here reads a clock or calls AWS: time is an argument.
 
 mod action;
 mod facts;
 mod notice;
 mod outgoing;
 mod plan;
+mod quiet;
 mod second_key;
 #[cfg(test)]
 mod tests;
@@ -18,3 +19,5 @@ pub use action::{Action, CancelReason, Problem, RestoredFacts, UserPlan};
 pub use facts::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
 pub use notice::{Notice, NoticeKind};
 pub use plan::{plan, plan_for_deleted_user};
+pub(crate) use quiet::is_reader;
+pub use quiet::{KeySighting, Listed, Sighting, is_quiet, key_dates};

@@ -338,15 +338,9 @@ impl<'a> Planner<'a> {
     }
 
     /// The key in the secret, if keywheel made and tested it and it is still there.
-    ///
-    /// A rotation that is announced and not finished names the key that it found on the user as the current one, beside
-    /// the time of the rotation before: that key is the replaced one or younger than that time, and was not tested.
     pub(super) fn proven_current(&self) -> Option<&'a KeyFacts> {
-        let state = self.state().filter(|_| self.secret().is_some_and(PresentSecret::facts_are_fresh))?;
-        let rotated_at = state.rotated_at?;
-        let current = state.current_key.as_ref().filter(|current| state.previous_key.as_ref() != Some(*current))?;
-        // Tags hold whole seconds.
-        self.key(current).filter(|key| key.created < rotated_at + TimeDelta::seconds(1))
+        let secret = self.secret()?;
+        self.facts.keys.iter().find(|key| secret.is_tested(&key.id, key.created))
     }
 
     /// A key that a rotation has made and not finished with, or left behind: the rotation function's, whatever becomes

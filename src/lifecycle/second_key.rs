@@ -11,21 +11,27 @@ use super::notice::NoticeKind;
 use super::outgoing::{Origin, Outgoing};
 use super::plan::Planner;
 use crate::keys::{KeyStatus, LastUse};
+use crate::settings::Periods;
 
 /// Disabling and deleting are done by the first run after their time, so that each may come a day late. Without that in
 /// hand, the native schedule would find the slot still taken.
 const LATENESS: TimeDelta = TimeDelta::days(2);
 
 /// How long a second key's owner is told ahead that it will be disabled.
-fn lead_time(planner: &Planner<'_>) -> TimeDelta {
-    planner.periods.installation_grace.max(planner.periods.warn)
+fn lead_time(periods: &Periods) -> TimeDelta {
+    periods.installation_grace.max(periods.warn)
+}
+
+/// From when on a second key has to give way to a rotation that is due at `due`.
+pub(super) fn slot_needed_from(due: DateTime<Utc>, periods: &Periods) -> DateTime<Utc> {
+    due - periods.recovery_grace - lead_time(periods) - LATENESS
 }
 
 /// Announces a second key whose slot is needed, or leads the announced one on.
 pub(super) fn retire(planner: &mut Planner<'_>) {
     let Some(due) = planner.reference_key().map(|key| key.created + planner.periods.rotation) else { return };
-    let grace = lead_time(planner);
-    let needed = planner.now >= due - planner.periods.recovery_grace - grace - LATENESS;
+    let grace = lead_time(planner.periods);
+    let needed = planner.now >= slot_needed_from(due, planner.periods);
     let chosen = choose(planner, needed);
     let retiring = planner.state().and_then(|state| state.retiring.as_ref());
     // Where nothing can be chosen, a key that was enabled again is heeded still: its old time must not count on.

@@ -6,7 +6,6 @@
 mod drift;
 pub mod policy;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
@@ -15,7 +14,7 @@ use crate::aws::{Aws, Failure, Iam, NewSecret, is_rotation_unfinished};
 use crate::keys::{AccessKeyId, SecretName, UserArn, VersionId};
 use crate::lifecycle::Drift;
 use crate::settings::Settings;
-use crate::state::tag;
+use crate::state::{KeyDates, Reader, TagChange, tag};
 use crate::value::KeyIdentity;
 
 pub use drift::{Reach, drift};
@@ -45,65 +44,82 @@ impl Wanted {
     }
 }
 
-/// Makes the secret with everything that belongs to it. Safe to repeat after a failure in between.
+/// A user that gets a secret.
+#[derive(Debug, Clone, Copy)]
+pub struct NewUser<'a> {
+    /// Its ARN.
+    pub arn: &'a UserArn,
+    /// Its unique id, `AIDA…`.
+    pub id: &'a str,
+    /// The key that the placeholder names.
+    pub key: &'a AccessKeyId,
+    /// When that key was made.
+    pub created: DateTime<Utc>,
+    /// When all of the user's keys were made.
+    pub dates: &'a KeyDates,
+    /// How it comes to read the secret.
+    pub reach: Reach,
+}
+
+/// Makes the secret with everything that belongs to it. What a failure in between leaves out, the next sweep sees as drift:
+/// the schedule comes after all that no list shows.
 ///
 /// `schedule` is false where a rotation that sets the schedule follows at once. Answers the failure that keeps the user
 /// from the reader group, if any: the next sweep finds that as drift.
 ///
 /// # Errors
-/// The first failure; what was made before it stays.
+/// The first failure; what was made before it stays. [`exists`] tells that there is such a secret.
 pub async fn provision(
     aws: &Aws,
     iam: &dyn Iam,
     wanted: &Wanted,
-    arn: &UserArn,
-    key: (&AccessKeyId, DateTime<Utc>),
-    reach: &Reach,
+    user: &NewUser<'_>,
     schedule: bool,
 ) -> Result<Option<Failure>, Failure> {
-    let name = SecretName::of(arn.user());
-    create(aws, wanted, arn, &name, key).await?;
+    let name = SecretName::of(user.arn.user());
+    create(aws, wanted, user, &name).await?;
     let id = name.to_string();
-    repair(aws, iam, wanted, &id, arn, Drift::Policy).await?;
+    repair(aws, iam, wanted, &id, user.arn, Drift::Policy).await?;
     if schedule {
-        repair(aws, iam, wanted, &id, arn, Drift::Schedule).await?;
+        repair(aws, iam, wanted, &id, user.arn, Drift::Schedule).await?;
     }
     // A user that cannot join, for example because it is in as many groups as IAM allows, is rotated all the same.
-    let joined = match reach {
-        Reach::JoinGroup => repair(aws, iam, wanted, &id, arn, Drift::ReaderGroup).await,
+    let joined = match user.reach {
+        Reach::JoinGroup => repair(aws, iam, wanted, &id, user.arn, Drift::ReaderGroup).await,
         Reach::Given => Ok(()),
     };
     Ok(joined.err())
 }
 
-async fn create(
-    aws: &Aws,
-    wanted: &Wanted,
-    arn: &UserArn,
-    name: &SecretName,
-    (key, created): (&AccessKeyId, DateTime<Utc>),
-) -> Result<(), Failure> {
+/// Whether a secret could not be made because there is one of that name: the list of secrets lagged.
+pub fn exists(failure: &Failure) -> bool {
+    failure.code() == "ResourceExistsException"
+}
+
+async fn create(aws: &Aws, wanted: &Wanted, user: &NewUser<'_>, name: &SecretName) -> Result<(), Failure> {
+    let NewUser { arn, id, key, created, dates, reach: _ } = *user;
     let identity = KeyIdentity { id: key.clone(), arn: arn.clone(), created };
     let version = new_version_id();
-    // With the secret itself, so that it never stands there without saying whose it is and what is in it.
-    let tags = BTreeMap::from([
-        (tag::MANAGED.to_owned(), "1".to_owned()),
-        (tag::VERSION.to_owned(), version.to_string()),
-        (tag::CURRENT_KEY.to_owned(), key.to_string()),
-    ]);
+    // With the secret itself, so that it never stands there without saying whose it is and what is in it. That its policy is
+    // for that user counts once the schedule is set, which comes after the policy.
+    let tags = TagChange::default()
+        .set(tag::MANAGED, "1")
+        .set(tag::VERSION, version.as_str())
+        .set(tag::CURRENT_KEY, key.as_str())
+        .set(tag::KEY_DATES, dates.to_string());
+    let tags = match Reader::of(id, arn) {
+        Some(reader) => tags.set(tag::READER, reader.to_string()),
+        None => tags,
+    };
     let secret = NewSecret {
         name,
         version: &version,
         description: format!("Access key of IAM {}, rotated by keywheel", arn.user()),
         kms_key: wanted.kms_key.as_deref(),
         placeholder: identity.placeholder_json(),
-        tags,
+        tags: tags.set,
     };
-    match aws.secrets().create(secret).await {
-        // The list lagged, or an earlier run stopped after this: the rest is put in place all the same.
-        Err(failure) if failure.code() == "ResourceExistsException" => Ok(()),
-        made => made,
-    }
+    aws.secrets().create(secret).await
 }
 
 /// Puts one part right. Safe to repeat.

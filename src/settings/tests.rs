@@ -166,6 +166,7 @@ fn held(settings: &Settings, variable: &str) -> Option<String> {
         "RESOURCE_OWNER_TAG" => settings.owner_tag.clone(),
         "READER_GROUP" => settings.reader_group.clone(),
         "MAX_CONCURRENCY" => Some(settings.max_concurrency.to_string()),
+        "MAX_CONCURRENT_USERS" => Some(settings.max_concurrent_users.to_string()),
         "ORG_LIST_ROLE_ARN" => settings.org_list_role_arn.clone(),
         "REPLY_TO_EMAIL" => settings.notices.reply_to.as_ref().map(ToString::to_string),
         "NOTICE_CONTACT" => settings.notices.contact.clone(),

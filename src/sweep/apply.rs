@@ -1,45 +1,109 @@
 //! Carries a plan out. Decides nothing.
 
+use std::collections::BTreeMap;
+
 use super::Sweep;
+use super::observe::{Member, Place};
 use crate::aws::{Failure, Iam};
 use crate::keys::{SecretName, UserArn};
-use crate::lifecycle::Action;
-use crate::provision::{self, Reach};
-use crate::state::Notified;
+use crate::lifecycle::{Action, UserFacts};
+use crate::provision::{self, NewUser, Reach};
+use crate::state::{KeyDates, Notified, TagChange};
+
+/// What the tags of a secret are to say and do not say yet.
+///
+/// A record that can be observed again waits for the notices of the same user, so that facts and what was told of them are
+/// written in one call.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Records {
+    /// The tags as they are.
+    pub(super) tags: BTreeMap<String, String>,
+    /// What is to be written.
+    pub(super) pending: TagChange,
+}
+
+impl Records {
+    pub(super) fn of(tags: BTreeMap<String, String>) -> Self {
+        Self { tags, pending: TagChange::default() }
+    }
+
+    pub(super) fn add(&mut self, change: TagChange) {
+        self.pending = std::mem::take(&mut self.pending).then(change);
+    }
+
+    /// Writes what is pending, in one call. Safe to repeat.
+    pub(super) async fn write(&mut self, sweep: &Sweep<'_>, secret: &str) -> Result<(), Failure> {
+        let change = self.pending.clone().at_once(&self.tags);
+        let store = sweep.aws.secrets();
+        if !change.remove.is_empty() {
+            store.untag(secret, &change.remove).await?;
+        }
+        store.tag(secret, &change.set).await?;
+        change.apply_to(&mut self.tags);
+        self.pending = TagChange::default();
+        Ok(())
+    }
+}
 
 /// What an action is carried out on.
 pub(super) struct Target<'a> {
     pub(super) sweep: &'a Sweep<'a>,
     pub(super) iam: &'a dyn Iam,
     pub(super) arn: &'a UserArn,
+    /// The user's unique id.
+    pub(super) id: &'a str,
+    /// The user's keys by the dates at which they were made.
+    pub(super) dates: KeyDates,
     pub(super) reach: Reach,
 }
 
-impl Target<'_> {
-    /// Carries one action out, then writes down the facts that it made. Safe to repeat after a failure in between.
+impl<'a> Target<'a> {
+    /// A user.
+    pub(super) fn user(place: &Place<'a>, member: &Member, facts: &'a UserFacts) -> Self {
+        // The key that a new secret names is the newest active one.
+        let named = facts.keys.iter().rfind(|key| key.is_active());
+        let others = facts.keys.iter().filter(|key| Some(&key.id) != named.map(|named| &named.id));
+        let dates = KeyDates { current: named.map(|key| key.created), others: others.map(|key| key.created).collect() };
+        Self { sweep: place.sweep, iam: place.iam, arn: &facts.arn, id: &facts.id, dates, reach: place.reach(member) }
+    }
+
+    /// A user that is gone: there is its secret alone.
+    pub(super) fn gone(sweep: &'a Sweep<'a>, iam: &'a dyn Iam, arn: &'a UserArn) -> Self {
+        Self { sweep, iam, arn, id: "", dates: KeyDates::default(), reach: Reach::Given }
+    }
+
+    /// By name: in the store's own account it is enough, and it is known before the secret is there.
+    pub(super) fn secret(&self) -> String {
+        SecretName::of(self.arn.user()).to_string()
+    }
+
+    /// Carries one action out and adds the facts that it made to the records. Safe to repeat after a failure in between.
     /// Answers what failed beside it without keeping anything from going on.
     ///
     /// `notified` is what was told before; what is void with the action is forgotten.
-    pub(super) async fn apply(&self, action: &Action, notified: &mut Notified) -> Result<Option<Failure>, Failure> {
-        // By name: in the store's own account it is enough, and it is known before the secret is there.
-        let secret = SecretName::of(self.arn.user()).to_string();
-        let store = self.sweep.aws.secrets();
+    pub(super) async fn apply(
+        &self,
+        action: &Action,
+        notified: &mut Notified,
+        records: &mut Records,
+    ) -> Result<Option<Failure>, Failure> {
+        let secret = self.secret();
         if let Some(change) = action.change_before(notified) {
-            store.untag(&secret, &change.remove).await?;
-            store.tag(&secret, &change.set).await?;
+            records.add(change);
             action.forget_void(notified);
+        }
+        // What follows may depend on what is recorded: a rotation reads the tags, and a schedule that is switched is itself
+        // what a record would be seen by.
+        if !action.is_record() && !action.can_be_observed_again() {
+            records.write(self.sweep, &secret).await?;
         }
         let beside = self.carry_out(action, &secret).await?;
         // Times count from the fact: they are taken after the call, not before.
         let change = action.tag_change(self.sweep.aws.now(), notified);
         action.forget_void(notified);
-        if change.removals_last {
-            store.tag(&secret, &change.set).await?;
-        }
-        // What is outdated goes first: beside a new fact it could be taken for belonging to it.
-        store.untag(&secret, &change.remove).await?;
-        if !change.removals_last {
-            store.tag(&secret, &change.set).await?;
+        records.add(change);
+        if !action.can_be_observed_again() {
+            records.write(self.sweep, &secret).await?;
         }
         Ok(beside)
     }
@@ -49,7 +113,8 @@ impl Target<'_> {
         let (aws, wanted, name) = (sweep.aws, &sweep.wanted, &arn.user().name);
         match action {
             Action::Provision { key, created, then_rotate } => {
-                return provision::provision(aws, iam, wanted, arn, (key, *created), &self.reach, !then_rotate).await;
+                let user = NewUser { arn, id: self.id, key, created: *created, dates: &self.dates, reach: self.reach };
+                return provision::provision(aws, iam, wanted, &user, !then_rotate).await;
             }
             Action::Repair(drift) => provision::repair(aws, iam, wanted, secret, arn, *drift).await,
             Action::AbandonRotation { version } => aws.secrets().remove_pending(secret, version).await,

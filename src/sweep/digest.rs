@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use super::report::{Failure, Report};
+use super::tally::Tally;
 use super::tell::{Swept, tell as tell_swept};
 use super::user::{self, Outcome};
 use super::{Sweep, inventory, observe};
@@ -26,21 +27,23 @@ pub(super) async fn tell(sweep: &Sweep<'_>) -> Result<Report, Error> {
     for secret in sweep.aws.secrets().with_tag(tag::UNTOLD).await? {
         by_account.entry(secret.name.user().account.clone()).or_default().push(secret);
     }
-    let mut report = sweep.empty_report();
-    let accounts = stream::iter(by_account)
+    let mut tally = Tally::new(sweep.dry_run);
+    let mut accounts = stream::iter(by_account)
         .map(|(id, secrets)| account(sweep, id, secrets))
         .buffer_unordered(sweep.settings.max_concurrency);
     let mut swept = Vec::new();
-    for account in accounts.collect::<Vec<_>>().await {
-        report.accounts += 1;
+    while let Some(account) = accounts.next().await {
+        tally.report.accounts += 1;
         match account {
-            Ok(account) => swept.push(account),
-            Err(failure) => report.failures.push(failure),
+            Ok(account) => {
+                account.outcomes.iter().for_each(|outcome| tally.add(outcome));
+                swept.push(account);
+            }
+            Err(failure) => tally.failures([failure]),
         }
     }
-    sweep.summarize(&swept, &mut report);
-    tell_swept(sweep, &swept, Scope::Run, &mut report).await;
-    report.log();
+    let mut report = tally.into_report(sweep.now);
+    tell_swept(sweep, &mut swept, Scope::Run, &mut report).await;
     Ok(report.finish())
 }
 
@@ -50,7 +53,7 @@ async fn account(sweep: &Sweep<'_>, id: AccountId, held: Vec<SecretDescription>)
     let iam = sweep.aws.iam(&id, sweep.partition()).await.map_err(|failure| failed(&failure))?;
     let outcomes = stream::iter(&held)
         .map(|secret| user(sweep, &*iam, secret))
-        .buffer_unordered(sweep.settings.max_concurrency)
+        .buffer_unordered(sweep.settings.max_concurrent_users)
         .collect()
         .await;
     Ok(Swept { contact: Some(contact), outcomes })
@@ -58,16 +61,14 @@ async fn account(sweep: &Sweep<'_>, id: AccountId, held: Vec<SecretDescription>)
 
 async fn user(sweep: &Sweep<'_>, iam: &dyn Iam, held: &SecretDescription) -> Outcome {
     let user = held.name.user();
-    let permit = sweep.permit().await;
+    let late = || Outcome::failed(user, "digest", user::OUT_OF_TIME);
     if sweep.is_out_of_time() {
-        return Outcome::failed(user, "digest", user::OUT_OF_TIME);
+        return late();
     }
-    let facts = observe::user_again(sweep, iam, None, &user.name).await;
-    drop(permit);
-    match facts {
+    match observe::user_alone(sweep, iam, &user.name).await {
         Ok(Some(facts)) => outcome(sweep, &facts),
         // The secret of a deleted user is scheduled for deletion once that is told.
-        Ok(None) => user::sweep_without_user(sweep, iam, held).await,
+        Ok(None) => user::sweep_without_user(sweep, iam, held).await.unwrap_or_else(late),
         Err(failure) => Outcome::failed(user, "digest", &failure),
     }
 }

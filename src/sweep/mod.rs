@@ -1,10 +1,11 @@
 //! The sweeper: provisions secrets and runs the later phases. Never reads a secret's value.
 //!
-//! `event` says what is asked for; `inventory` lists the accounts; `observe` reads; the [`crate::lifecycle`] plans;
-//! `user` takes one user through all of it; `apply` writes; `tell` sends the notices and records them; `report` says
-//! what was done. A dry run stops before `apply`. `news` tells what an event of Secrets Manager reports, `digest` what
+//! `event` says what is asked for; `inventory` lists the accounts; `account` lists one account's users and finds those
+//! that have to be looked at; `observe` reads; the [`crate::lifecycle`] plans; `user` takes one user through all of it;
+//! `apply` writes; `tell` sends the notices and records them; `tally` adds up, and `report` says what was done. A dry run stops before `apply`. `news` tells what an event of Secrets Manager reports, `digest` what
 //! the sweeps of single accounts held.
 
+mod account;
 mod apply;
 mod digest;
 mod event;
@@ -12,6 +13,7 @@ mod inventory;
 mod news;
 mod observe;
 mod report;
+mod tally;
 mod tell;
 mod user;
 
@@ -19,10 +21,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
-use crate::aws::{Aws, has_group};
+use crate::aws::Aws;
 use crate::error::Error;
 use crate::keys::AccountId;
 use crate::metrics;
@@ -30,6 +31,7 @@ use crate::notify::{AccountContact, Scope, Templates};
 use crate::provision::Wanted;
 use crate::settings::Settings;
 use event::{Request, SweepEvent};
+use tally::Tally;
 use tell::Swept;
 
 pub use event::SweepEvent as Event;
@@ -89,7 +91,6 @@ struct Sweep<'a> {
     /// One time for all decisions of the run, so that a plan that is made again is the same plan.
     now: DateTime<Utc>,
     deadline: DateTime<Utc>,
-    permits: Semaphore,
 }
 
 impl<'a> Sweep<'a> {
@@ -114,7 +115,6 @@ impl<'a> Sweep<'a> {
             holds_notices: false,
             now: aws.now(),
             deadline,
-            permits: Semaphore::new(settings.max_concurrency),
         })
     }
 
@@ -123,24 +123,31 @@ impl<'a> Sweep<'a> {
         self.wanted.function_arn.split(':').nth(1).unwrap_or("aws")
     }
 
-    /// Waits for its turn: at most `MAX_CONCURRENCY` users and accounts are worked on at a time.
-    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
-        self.permits.acquire().await.ok()
-    }
-
     fn is_out_of_time(&self) -> bool {
         self.aws.now() + TIME_TO_FINISH >= self.deadline
     }
 
     async fn all(&self) -> Result<Report, Error> {
         let inventory = inventory::all(self.aws, self.settings).await?;
-        let report = Report { skipped: inventory.skipped, failures: inventory.failures, ..self.empty_report() };
+        let fit = self.accounts_that_fit();
+        if inventory.accounts.len() > fit {
+            return Err(Error::TooManyAccounts { accounts: inventory.accounts.len(), fit });
+        }
+        let mut tally = Tally::new(self.dry_run);
+        tally.report.skipped = inventory.skipped;
+        tally.failures(inventory.failures);
         let accounts = inventory.accounts.into_iter().map(|contact| (contact.id.clone(), Some(contact)));
-        Ok(self.accounts(accounts.collect(), report).await)
+        Ok(self.accounts(accounts.collect(), tally).await)
+    }
+
+    /// How many accounts one invocation can sweep in the time that it has, if nothing is due in most of them.
+    fn accounts_that_fit(&self) -> usize {
+        let seconds = (self.deadline - TIME_TO_FINISH - self.aws.now()).num_seconds() / SECONDS_PER_ACCOUNT;
+        usize::try_from(seconds).unwrap_or_default().saturating_mul(self.settings.max_concurrency)
     }
 
     async fn one(&self, id: AccountId, name: Option<String>, email: Option<crate::keys::EmailAddress>) -> Report {
-        let mut report = self.empty_report();
+        let mut tally = Tally::new(self.dry_run);
         let known = match email {
             Some(email) => Ok(AccountContact {
                 name: name.unwrap_or_default(),
@@ -151,9 +158,8 @@ impl<'a> Sweep<'a> {
                 .await
                 .map(|known| AccountContact { name: name.unwrap_or(known.name), ..known }),
         };
-        let contact =
-            known.map_err(|failure| report.failures.push(Failure::of_account(&id, "inventory", &failure))).ok();
-        self.accounts(vec![(id, contact)], report).await
+        let contact = known.map_err(|failure| tally.failures([Failure::of_account(&id, "inventory", &failure)])).ok();
+        self.accounts(vec![(id, contact)], tally).await
     }
 
     fn empty_report(&self) -> Report {
@@ -161,94 +167,41 @@ impl<'a> Sweep<'a> {
     }
 
     /// An account without a contact is one whose address could not be asked for.
-    async fn accounts(&self, accounts: Vec<(AccountId, Option<AccountContact>)>, mut report: Report) -> Report {
-        let results: Vec<_> = stream::iter(accounts)
+    async fn accounts(&self, accounts: Vec<(AccountId, Option<AccountContact>)>, mut tally: Tally) -> Report {
+        let mut results = stream::iter(accounts)
             .map(|(id, contact)| self.account(id, contact))
-            .buffer_unordered(self.settings.max_concurrency)
-            .collect()
-            .await;
-        let mut swept = Vec::with_capacity(results.len());
-        for result in results {
-            match result {
-                Ok((account, failures)) => {
-                    report.accounts += 1;
-                    report.failures.extend(failures);
-                    swept.push(account);
-                }
-                Err((skipped, failure)) => {
-                    report.skipped.push(skipped);
-                    report.failures.push(failure);
-                }
-            }
+            .buffer_unordered(self.settings.max_concurrency);
+        let mut swept = Vec::new();
+        while let Some((account, of_account)) = results.next().await {
+            tally.merge(of_account);
+            swept.extend(account);
         }
-        self.summarize(&swept, &mut report);
-        tell::tell(self, &swept, Scope::Run, &mut report).await;
-        report.log();
+        let mut report = tally.into_report(self.now);
+        tell::tell(self, &mut swept, Scope::Run, &mut report).await;
         report.finish()
     }
 
-    /// One account; an error when its users could not be listed.
-    async fn account(
-        &self,
-        id: AccountId,
-        contact: Option<AccountContact>,
-    ) -> Result<(Swept, Vec<Failure>), (Skipped, Failure)> {
-        let not_swept = |reason: String| {
-            warn!(account = %id, %reason, "the account is not swept");
-            let skipped = Skipped { account: id.clone(), reason: reason.clone() };
-            (skipped, Failure::of_account(&id, "sweep", &reason))
+    /// One account, and what is left of it to settle when all are swept.
+    async fn account(&self, id: AccountId, contact: Option<AccountContact>) -> (Option<Swept>, Tally) {
+        let mut tally = Tally::new(self.dry_run);
+        let mut outcomes = Vec::new();
+        let swept = if self.is_out_of_time() {
+            Err(user::OUT_OF_TIME.to_owned())
+        } else {
+            let swept = account::sweep(self, &id, &mut tally, &mut outcomes).await;
+            swept.map_err(|failure| failure.to_string())
         };
-        if self.is_out_of_time() {
-            return Err(not_swept(user::OUT_OF_TIME.to_owned()));
-        }
-        let account = observe::account(self, &id).await.map_err(|failure| not_swept(failure.to_string()))?;
-        let failures = self.missing_groups(&id, &account);
-        let mut outcomes: Vec<_> = stream::iter(&account.users)
-            .map(|listed| user::sweep(self, &account, listed))
-            .buffer_unordered(self.settings.max_concurrency)
-            .collect()
-            .await;
-        let left_behind = account.secrets_without_user();
-        let left_behind = stream::iter(&left_behind)
-            .map(|secret| user::sweep_without_user(self, &*account.iam, secret))
-            .buffer_unordered(self.settings.max_concurrency);
-        outcomes.extend(left_behind.collect::<Vec<_>>().await);
-        Ok((Swept { contact, outcomes }, failures))
-    }
-
-    /// Groups that the settings name and the account does not have. Neither stops anything.
-    fn missing_groups(&self, id: &AccountId, account: &observe::Account) -> Vec<Failure> {
-        let mut failures = Vec::new();
-        let exemption = &self.settings.exemption_group;
-        if !has_group(&account.groups, exemption) {
-            let error = format!("group `{exemption}` (IAM_EXEMPTION_GROUP) does not exist, so nobody is exempt");
-            failures.push(Failure::of_account(id, "exemption-group", &error));
-        }
-        let needs_readers = id != self.aws.primary_account() && !account.users.is_empty();
-        if let Some(readers) = self.wanted.reader_group.as_ref().filter(|_| needs_readers)
-            && !has_group(&account.groups, readers)
-        {
-            let error = format!(
-                "group `{readers}` (READER_GROUP) does not exist, so users cannot read their secrets from this account; \
-                 deploy the member template, or set READER_GROUP to nothing"
-            );
-            failures.push(Failure::of_account(id, "reader-group", &error));
-        }
-        failures
-    }
-
-    fn summarize(&self, swept: &[Swept], report: &mut Report) {
-        let oldest = swept.iter().flat_map(|account| &account.outcomes).filter_map(|outcome| outcome.oldest_key).min();
-        report.oldest_active_key_days = oldest.map(|created| (self.now - created).num_days());
-        for outcome in swept.iter().flat_map(|account| &account.outcomes) {
-            report.users += 1;
-            report.add_plan(&outcome.plan);
-            report.failures.extend(outcome.failures.iter().cloned());
-            if self.dry_run {
-                outcome.plan.actions.iter().for_each(|action| report.count(action.name()));
-            } else {
-                outcome.done.iter().for_each(|action| report.count(action));
+        match swept {
+            Ok(()) => tally.report.accounts += 1,
+            Err(reason) => {
+                warn!(account = %id, %reason, "the account is not swept, or not to its end");
+                tally.skip(&id, &reason);
             }
         }
+        (Some(Swept { contact, outcomes }).filter(|swept| !swept.outcomes.is_empty()), tally)
     }
 }
+
+/// Most of it is the wait for IAM's credential report; the lists of an account with some dozens of users take about six
+/// calls.
+const SECONDS_PER_ACCOUNT: i64 = 5;

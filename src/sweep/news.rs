@@ -3,16 +3,18 @@
 //! What there is to tell stands in the secret's tags, so that an event costs a handful of calls: the secret, the role, the
 //! user with its owner, the account's address, the mail, and the record of it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::TimeDelta;
 
+use super::apply::Records;
 use super::report::{Failure, Report};
 use super::tell::{Swept, tell as tell_swept};
 use super::user::Outcome;
 use super::{Sweep, event::News, inventory, observe};
 use crate::aws::Failure as AwsFailure;
-use crate::keys::{AccessKeyId, SecretName, UserRef};
+use crate::keys::{AccessKeyId, SecretName};
 use crate::lifecycle::{Notice, NoticeKind, PresentSecret, UserPlan};
 use crate::notify::Scope;
 
@@ -20,16 +22,20 @@ use crate::notify::Scope;
 const READS: u32 = 5;
 const WAIT_BETWEEN_READS: Duration = Duration::from_secs(2);
 
+/// How long what was read of the secret is taken for what is still there: a second reading is a sixth of an event's calls,
+/// and two events of one secret come within seconds.
+const STAYS_FRESH: TimeDelta = TimeDelta::seconds(2);
+
 /// Tells what there is to tell of one secret. An event that comes twice or late tells nothing twice.
 pub(super) async fn tell(sweep: &Sweep<'_>, secret: &SecretName, news: &News) -> Report {
     let mut report = sweep.empty_report();
     match look(sweep, secret, news).await {
         // A rotation stays due to be told, and the next sweep tells it; of a failed one it tells what it sees.
-        Err(failure) => report.failures.push(Failure::of_user(secret.user(), "notify", &failure)),
+        Err(failure) => report.add_failure(Failure::of_user(secret.user(), "notify", &failure)),
         Ok(None) => {}
         Ok(Some(account)) => {
             report.users = 1;
-            tell_swept(sweep, &[account], Scope::Event, &mut report).await;
+            tell_swept(sweep, &mut [account], Scope::Event, &mut report).await;
         }
     }
     report.finish()
@@ -37,35 +43,35 @@ pub(super) async fn tell(sweep: &Sweep<'_>, secret: &SecretName, news: &News) ->
 
 async fn look(sweep: &Sweep<'_>, name: &SecretName, news: &News) -> Result<Option<Swept>, AwsFailure> {
     let user = name.user();
-    let Some(secret) = settled(sweep, name).await? else { return Ok(None) };
-    let observed_at = sweep.aws.now();
+    let Some((secret, tags)) = settled(sweep, name).await? else { return Ok(None) };
+    let fresh_until = Some(sweep.aws.now() + STAYS_FRESH);
     let Some((key, kind)) = notice(sweep, &secret, news) else { return Ok(None) };
     let iam = sweep.aws.iam(&user.account, sweep.partition()).await?;
     let Some(found) = iam.find_user(&user.name).await? else { return Ok(None) };
     let contact = inventory::contact(sweep.aws, &user.account).await?;
     let owner = observe::owner(sweep, &found);
-    let outcome = outcome(
-        user,
-        &secret,
-        observed_at,
-        Notice { user: user.clone(), owner, secret_arn: Some(secret.arn.clone()), key, created: None, kind },
-    );
+    let notice = Notice { user: user.clone(), owner, secret_arn: Some(secret.arn.clone()), key, created: None, kind };
+    let outcome = Outcome {
+        notices: vec![notice],
+        notified: secret.state.notified.clone(),
+        records: Records::of(tags),
+        fresh_until,
+        ..Outcome::new(UserPlan::nothing(user))
+    };
     Ok(Some(Swept { contact: Some(contact), outcomes: vec![outcome] }))
 }
 
-fn outcome(user: &UserRef, secret: &PresentSecret, observed_at: DateTime<Utc>, notice: Notice) -> Outcome {
-    let notified = secret.state.notified.clone();
-    Outcome { notices: vec![notice], notified, observed_at: Some(observed_at), ..Outcome::new(UserPlan::nothing(user)) }
-}
-
-/// The secret once its tags describe the current version; as it is if that takes too long.
-async fn settled(sweep: &Sweep<'_>, name: &SecretName) -> Result<Option<PresentSecret>, AwsFailure> {
+/// The secret and its tags once these describe the current version; as it is if that takes too long.
+async fn settled(
+    sweep: &Sweep<'_>,
+    name: &SecretName,
+) -> Result<Option<(PresentSecret, BTreeMap<String, String>)>, AwsFailure> {
     for read in 1..=READS {
         let described = sweep.aws.secrets().describe(&name.to_string()).await?;
-        let secret = described.filter(|secret| secret.deleted.is_none());
-        let Some(secret) = secret.map(|secret| observe::without_drift(&secret, Vec::new())) else { return Ok(None) };
+        let Some(described) = described.filter(|secret| secret.deleted.is_none()) else { return Ok(None) };
+        let secret = observe::without_drift(&described, Vec::new());
         if secret.facts_are_fresh() || read == READS {
-            return Ok(Some(secret));
+            return Ok(Some((secret, described.tags)));
         }
         sweep.aws.sleep(WAIT_BETWEEN_READS).await;
     }

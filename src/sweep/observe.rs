@@ -1,69 +1,221 @@
 //! Reads of AWS → facts about users. Changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Sweep;
-use crate::aws::{AccountDetails, CURRENT, Failure, Iam, ListedUser, SecretDescription, has_group};
-use crate::keys::{AccessKeyId, AccountId, MAX_KEYS_PER_USER, SecretName, UserName, UserRef};
-use crate::lifecycle::{Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, UserFacts};
-use crate::provision::{Reach, drift};
-use crate::state::{State, tag};
+use crate::aws::{CURRENT, Failure, Iam, ListedUser, SecretDescription, has_group};
+use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, SecretName, UserArn, UserName};
+use crate::lifecycle::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts, is_reader};
+use crate::provision::{Reach, drift, policy};
+use crate::state::State;
 
-/// What is there in one account, before its users are looked at one by one.
-pub(super) struct Account {
-    pub(super) iam: Arc<dyn Iam>,
-    pub(super) users: Vec<ListedUser>,
-    pub(super) groups: BTreeSet<String>,
-    /// Secrets by user name. The list may be minutes old.
-    pub(super) secrets: BTreeMap<UserName, SecretDescription>,
+/// What was listed of users so long ago is asked for again before anything is changed: a person may have made a user
+/// exempt meanwhile.
+const LIST_STAYS_FRESH: TimeDelta = TimeDelta::seconds(60);
+
+/// A user of the account's list, without what is not needed of it: there may be many.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    pub(super) arn: UserArn,
+    /// `AIDA…`
+    pub(super) id: String,
+    pub(super) owner: Option<String>,
+    pub(super) exemption: Exemption,
+    pub(super) is_reader: bool,
 }
 
-impl Account {
-    /// Secrets of users that are not there any more.
-    pub(super) fn secrets_without_user(&self) -> Vec<SecretDescription> {
-        let users: BTreeSet<&UserName> = self.users.iter().map(|user| &user.arn.user().name).collect();
-        let orphaned = self.secrets.iter().filter(|(name, secret)| !users.contains(name) && secret.deleted.is_none());
-        orphaned.map(|(_, secret)| secret.clone()).collect()
+impl Member {
+    pub(super) fn of(sweep: &Sweep<'_>, listed: ListedUser) -> Self {
+        let is_exempt = has_group(&listed.groups, &sweep.settings.exemption_group);
+        let readers = sweep.wanted.reader_group.as_ref();
+        Self {
+            owner: owner(sweep, &listed),
+            exemption: if is_exempt { Exemption::Exempt } else { Exemption::NotExempt },
+            is_reader: readers.is_some_and(|group| has_group(&listed.groups, group)),
+            arn: listed.arn,
+            id: listed.id,
+        }
+    }
+
+    pub(super) fn name(&self) -> &UserName {
+        &self.arn.user().name
     }
 }
 
-/// What an account's users and secrets are.
-///
-/// # Errors
-/// Any failure of a listing: the account is not swept then.
-pub(super) async fn account(sweep: &Sweep<'_>, id: &AccountId) -> Result<Account, Failure> {
-    let _permit = sweep.permit().await;
-    let iam = sweep.aws.iam(id, sweep.partition()).await?;
-    let AccountDetails { users, groups } = iam.account_details().await?;
-    let secrets = sweep.aws.secrets().of_account(id).await?;
-    let secrets = secrets.into_iter().map(|secret| (secret.name.user().name.clone(), secret)).collect();
-    Ok(Account { iam, users, groups, secrets })
+/// The account around a user.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) sweep: &'a Sweep<'a>,
+    pub(super) iam: &'a dyn Iam,
+    /// Whether the account has the group of the settings through which users read their secrets.
+    pub(super) has_readers: bool,
+    /// When its users were listed.
+    pub(super) listed_at: DateTime<Utc>,
 }
 
-/// The facts about one user, from the account's listings and the reads that only this user needs.
-///
-/// # Errors
-/// The failure of a read on which everything depends. A last use that cannot be read is a fact of its own.
-pub(super) async fn user(
-    sweep: &Sweep<'_>,
-    iam: &dyn Iam,
-    groups: Option<&BTreeSet<String>>,
-    listed: &ListedUser,
-    secret: Option<&SecretDescription>,
-) -> Result<UserFacts, Failure> {
-    let is_announced = secret.is_some_and(|secret| secret.tags.contains_key(tag::INTENT));
-    let keys = keys(iam, listed.arn.user(), is_announced).await?;
-    let is_exempt = has_group(&listed.groups, &sweep.settings.exemption_group);
-    let exemption = if is_exempt { Exemption::Exempt } else { Exemption::NotExempt };
-    // Nothing is repaired for users whose keys are not rotated.
-    let is_rotated = exemption == Exemption::NotExempt && keys.iter().any(KeyFacts::is_active);
-    let secret = match secret {
-        None => SecretFacts::Missing,
-        Some(secret) if secret.deleted.is_some() => SecretFacts::PendingDeletion,
-        Some(secret) => SecretFacts::Present(present(sweep, groups.filter(|_| is_rotated), listed, secret).await?),
-    };
-    Ok(UserFacts { arn: listed.arn.clone(), owner: owner(sweep, listed), exemption, keys, secret })
+/// What is known of a secret's resource policy, which no list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Policy {
+    /// It is read where the tags do not say whom it is for, and before a rotation.
+    ByTags,
+    /// It was read, and is not as it should be.
+    Differs,
+    /// No drift is looked for.
+    NotAsked,
+}
+
+impl Place<'_> {
+    /// The facts about one user, from the account's lists and the reads that only this user needs; `None` if the user is
+    /// not there any more.
+    ///
+    /// # Errors
+    /// The failure of a read on which everything depends. A last use that cannot be read is a fact of its own.
+    pub(super) async fn user(
+        &self,
+        member: &Member,
+        secret: Option<&SecretDescription>,
+        policy: Policy,
+    ) -> Result<Option<UserFacts>, Failure> {
+        let present = secret.filter(|secret| secret.deleted.is_none()).map(|secret| without_drift(secret, Vec::new()));
+        let keys = match self.keys(member, present.as_ref()).await {
+            Err(failure) if failure.is_not_found() => return Ok(None),
+            keys => keys?,
+        };
+        // Nothing is repaired for users whose keys are not rotated.
+        let is_rotated = member.exemption == Exemption::NotExempt && keys.iter().any(KeyFacts::is_active);
+        let secret = match (secret, present) {
+            (None, _) => SecretFacts::Missing,
+            (Some(_), None) => SecretFacts::PendingDeletion,
+            (Some(secret), Some(mut present)) => {
+                if is_rotated && policy != Policy::NotAsked {
+                    let policy_fits = self.policy_fits(member, &present, &keys, policy).await?;
+                    present.drift = self.drift(member, secret, policy_fits);
+                }
+                SecretFacts::Present(present)
+            }
+        };
+        Ok(Some(self.facts(member, keys, secret)))
+    }
+
+    fn facts(&self, member: &Member, keys: Vec<KeyFacts>, secret: SecretFacts) -> UserFacts {
+        let Member { arn, id, owner, exemption, is_reader: _ } = member.clone();
+        UserFacts { arn, id, owner, exemption, keys, secret }
+    }
+
+    /// The same facts with the secret and, if the list of users is not of this moment, the user read again: before
+    /// anything is changed. The keys were read a moment ago.
+    ///
+    /// # Errors
+    /// As [`Place::user`]; `None` if the user is not there any more.
+    pub(super) async fn again(
+        &self,
+        member: &Member,
+        facts: UserFacts,
+    ) -> Result<Option<(UserFacts, BTreeMap<String, String>)>, Failure> {
+        let mut member = member.clone();
+        if self.sweep.aws.now() >= self.listed_at + LIST_STAYS_FRESH {
+            match member_again(self.sweep, self.iam, member.name()).await? {
+                Some(again) => member = again,
+                None => return Ok(None),
+            }
+        }
+        let name = SecretName::of(facts.user()).to_string();
+        let described = match facts.secret {
+            // Making it finds out whether it is there.
+            SecretFacts::Missing => None,
+            SecretFacts::Present(_) | SecretFacts::PendingDeletion => self.sweep.aws.secrets().describe(&name).await?,
+        };
+        let Some(described) = described else {
+            let secret = SecretFacts::Missing;
+            return Ok(Some((self.facts(&member, facts.keys, secret), BTreeMap::new())));
+        };
+        let secret = if described.deleted.is_some() {
+            SecretFacts::PendingDeletion
+        } else {
+            let was_looked_for = facts.secret.present().map(|before| &before.drift);
+            let policy_fits = !was_looked_for.is_some_and(|drift| drift.contains(&Drift::Policy));
+            let is_rotated = member.exemption == Exemption::NotExempt && facts.keys.iter().any(KeyFacts::is_active);
+            let drift = if is_rotated { self.drift(&member, &described, policy_fits) } else { Vec::new() };
+            SecretFacts::Present(without_drift(&described, drift))
+        };
+        Ok(Some((self.facts(&member, facts.keys, secret), described.tags)))
+    }
+
+    async fn keys(&self, member: &Member, secret: Option<&PresentSecret>) -> Result<Vec<KeyFacts>, Failure> {
+        let listed = self.iam.access_keys(member.name()).await?;
+        // A lone key is never disabled or deleted, so nothing depends on its last use, unless it may be a rotation's that
+        // nobody has.
+        let is_announced = secret.is_some_and(|secret| secret.state.intent.is_some());
+        let is_asked = listed.len() >= MAX_KEYS_PER_USER || is_announced;
+        // Nothing depends on that of the tested key, either: it is the one that stays.
+        let stays =
+            |id: &AccessKeyId, created| !is_announced && secret.is_some_and(|secret| secret.is_tested(id, created));
+        let mut keys = Vec::with_capacity(listed.len());
+        for key in listed {
+            let is_spared = stays(&key.id, key.created) && key.status == KeyStatus::Active;
+            let last_use = if is_asked && !is_spared { self.last_use(&key.id).await } else { LastUse::NotAsked };
+            keys.push(KeyFacts { id: key.id, status: key.status, created: key.created, last_use });
+        }
+        Ok(keys)
+    }
+
+    async fn last_use(&self, id: &AccessKeyId) -> LastUse {
+        match self.iam.last_use(id).await {
+            Ok(Some(last_use)) => LastUse::At(last_use),
+            Ok(None) => LastUse::Never,
+            Err(failure) => LastUse::Unknown(failure.to_string()),
+        }
+    }
+
+    /// Reads the policy where the tags do not say whom it is for, and where a rotation comes near: without a policy, the
+    /// owner could not fetch the new key.
+    async fn policy_fits(
+        &self,
+        member: &Member,
+        secret: &PresentSecret,
+        keys: &[KeyFacts],
+        known: Policy,
+    ) -> Result<bool, Failure> {
+        if known == Policy::Differs {
+            return Ok(false);
+        }
+        let periods = &self.sweep.settings.periods;
+        let is_reference = |key: &&KeyFacts| secret.is_tested(&key.id, key.created);
+        let tested = keys.iter().find(is_reference).filter(|key| key.is_active());
+        let reference = tested.or_else(|| keys.iter().find(|key| key.is_active()));
+        let comes_near = reference.is_none_or(|key| self.sweep.now >= key.created + periods.rotation - periods.warn);
+        if !comes_near && is_reader(secret, &member.id, &member.arn) {
+            return Ok(true);
+        }
+        policy_fits(self.sweep, &secret.arn, &member.arn).await
+    }
+
+    fn drift(&self, member: &Member, secret: &SecretDescription, policy_fits: bool) -> Vec<Drift> {
+        drift(secret, policy_fits, &self.sweep.wanted, &self.reach(member))
+    }
+
+    /// How the user comes to its secret. In the store's own account the resource policy alone is enough.
+    pub(super) fn reach(&self, member: &Member) -> Reach {
+        let is_foreign = member.arn.user().account != *self.sweep.aws.primary_account();
+        if is_foreign && self.has_readers && !member.is_reader { Reach::JoinGroup } else { Reach::Given }
+    }
+
+    /// What the list of secrets tells of one, all but the policy.
+    pub(super) fn listed(&self, member: &Member, secret: Option<&SecretDescription>) -> SecretFacts {
+        match secret {
+            None => SecretFacts::Missing,
+            Some(secret) if secret.deleted.is_some() => SecretFacts::PendingDeletion,
+            Some(secret) => SecretFacts::Present(without_drift(secret, self.drift(member, secret, true))),
+        }
+    }
+}
+
+/// Whether the secret's resource policy is for that user, and for nobody else.
+pub(super) async fn policy_fits(sweep: &Sweep<'_>, secret: &str, arn: &UserArn) -> Result<bool, Failure> {
+    let found = sweep.aws.secrets().policy(secret).await?;
+    Ok(found.is_some_and(|found| policy::is_for_user(&found, arn)))
 }
 
 /// The value of the tag that names the owner.
@@ -71,68 +223,36 @@ pub(super) fn owner(sweep: &Sweep<'_>, listed: &ListedUser) -> Option<String> {
     sweep.settings.owner_tag.as_ref().and_then(|tag| listed.tags.get(tag).cloned())
 }
 
-/// The same facts read again, none of them from a list: before anything is changed. Without the account's groups the
-/// drift is not looked for, which costs one call less.
-///
-/// # Errors
-/// As [`user`]; `None` if the user is not there any more.
-pub(super) async fn user_again(
-    sweep: &Sweep<'_>,
-    iam: &dyn Iam,
-    groups: Option<&BTreeSet<String>>,
-    name: &UserName,
-) -> Result<Option<UserFacts>, Failure> {
+/// One user, asked for alone.
+async fn member_again(sweep: &Sweep<'_>, iam: &dyn Iam, name: &UserName) -> Result<Option<Member>, Failure> {
     let Some(mut found) = iam.find_user(name).await? else { return Ok(None) };
     let memberships = iam.groups_of(name).await;
     let unknown = memberships.as_ref().err().map(ToString::to_string);
     found.groups = memberships.unwrap_or_default();
-    let secret = sweep.aws.secrets().describe(&SecretName::of(found.arn.user()).to_string()).await?;
-    let mut facts = user(sweep, iam, groups, &found, secret.as_ref()).await?;
+    let mut member = Member::of(sweep, found);
     if let Some(why) = unknown {
-        facts.exemption = Exemption::Unknown(why);
+        member.exemption = Exemption::Unknown(why);
     }
-    Ok(Some(facts))
+    Ok(Some(member))
 }
 
-/// `is_announced`: a rotation announced a key and did not finish.
-async fn keys(iam: &dyn Iam, user: &UserRef, is_announced: bool) -> Result<Vec<KeyFacts>, Failure> {
-    let listed = iam.access_keys(&user.name).await?;
-    // A lone key is never disabled or deleted, so nothing depends on its last use, unless it may be a rotation's that
-    // nobody has.
-    let ask = listed.len() >= MAX_KEYS_PER_USER || is_announced;
-    let mut keys = Vec::with_capacity(listed.len());
-    for key in listed {
-        let last_use = if ask { last_use(iam, &key.id).await } else { LastUse::NotAsked };
-        keys.push(KeyFacts { id: key.id, status: key.status, created: key.created, last_use });
-    }
-    Ok(keys)
-}
-
-async fn last_use(iam: &dyn Iam, id: &AccessKeyId) -> LastUse {
-    match iam.last_use(id).await {
-        Ok(Some(last_use)) => LastUse::At(last_use),
-        Ok(None) => LastUse::Never,
-        Err(failure) => LastUse::Unknown(failure.to_string()),
-    }
-}
-
-async fn present(
+/// The facts about one user, none of them from a list and without the drift, which changes nothing here.
+///
+/// # Errors
+/// As [`Place::user`]; `None` if the user is not there any more.
+pub(super) async fn user_alone(
     sweep: &Sweep<'_>,
-    groups: Option<&BTreeSet<String>>,
-    user: &ListedUser,
-    secret: &SecretDescription,
-) -> Result<PresentSecret, Failure> {
-    let drift = if let Some(groups) = groups {
-        let policy = sweep.aws.secrets().policy(&secret.arn).await?;
-        drift(secret, policy.as_deref(), &sweep.wanted, &user.arn, &reach(sweep, groups, user))
-    } else {
-        Vec::new()
-    };
-    Ok(without_drift(secret, drift))
+    iam: &dyn Iam,
+    name: &UserName,
+) -> Result<Option<UserFacts>, Failure> {
+    let Some(member) = member_again(sweep, iam, name).await? else { return Ok(None) };
+    let secret = sweep.aws.secrets().describe(&SecretName::of(member.arn.user()).to_string()).await?;
+    let place = Place { sweep, iam, has_readers: false, listed_at: sweep.now };
+    place.user(&member, secret.as_ref(), Policy::NotAsked).await
 }
 
 /// The facts about a secret beside its drift.
-pub(super) fn without_drift(secret: &SecretDescription, drift: Vec<crate::lifecycle::Drift>) -> PresentSecret {
+pub(super) fn without_drift(secret: &SecretDescription, drift: Vec<Drift>) -> PresentSecret {
     PresentSecret {
         arn: secret.arn.clone(),
         rotation_enabled: secret.rotation_enabled,
@@ -140,14 +260,5 @@ pub(super) fn without_drift(secret: &SecretDescription, drift: Vec<crate::lifecy
         unfinished_version: secret.unfinished_version(),
         state: State::read(&secret.tags),
         drift,
-    }
-}
-
-/// How the user comes to its secret. In the store's own account the resource policy alone is enough.
-pub(super) fn reach(sweep: &Sweep<'_>, groups: &BTreeSet<String>, user: &ListedUser) -> Reach {
-    let needed = user.arn.user().account != *sweep.aws.primary_account();
-    match &sweep.wanted.reader_group {
-        Some(group) if needed && has_group(groups, group) && !has_group(&user.groups, group) => Reach::JoinGroup,
-        _ => Reach::Given,
     }
 }

@@ -21,6 +21,9 @@ pub struct Report {
     pub accounts: usize,
     /// Users that were seen.
     pub users: usize,
+    /// Users that the time did not reach. The next run comes to them sooner: for those who are done there is nothing to do.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left: usize,
     /// Actions by name: carried out, or planned in a dry run.
     pub actions: BTreeMap<&'static str, usize>,
     /// Mails that were sent.
@@ -97,14 +100,52 @@ pub struct Planned {
 }
 
 impl Report {
-    /// Adds what is planned for one user.
+    /// Adds what is planned for one user. The log has all of it; the answer as much as it holds.
     pub(super) fn add_plan(&mut self, plan: &UserPlan) {
         let UserPlan { user, actions, notices, problems } = plan;
-        let entry =
-            |action, detail: String| Planned { account: user.account.clone(), user: user.name.clone(), action, detail };
-        self.plan.extend(actions.iter().map(|action| entry(action.name(), action.to_string())));
-        self.plan.extend(notices.iter().map(|notice| entry("notify", notice.to_string())));
-        self.failures.extend(problems.iter().map(|problem| Failure::of_user(user, problem.action, &problem.error)));
+        let mut add = |action: &'static str, detail: String| {
+            let UserRef { account, name } = user;
+            info!(%account, user = %name, action, detail, dry_run = self.dry_run, "planned");
+            if self.plan.len() < MAX_LISTED {
+                self.plan.push(Planned { account: account.clone(), user: name.clone(), action, detail });
+            } else {
+                self.plan_omitted += 1;
+            }
+        };
+        actions.iter().for_each(|action| add(action.name(), action.to_string()));
+        notices.iter().for_each(|notice| add("notify", notice.to_string()));
+        problems.iter().for_each(|problem| self.add_failure(Failure::of_user(user, problem.action, &problem.error)));
+    }
+
+    /// Adds what went wrong. The log has all of it; the answer as much as it holds.
+    pub(super) fn add_failure(&mut self, mut failure: Failure) {
+        let Failure { account, user, action, error } = &failure;
+        let account = account.as_ref().map(ToString::to_string);
+        let user = user.as_ref().map(ToString::to_string);
+        warn!(account, user, action, error, "failed");
+        if self.failures.len() < MAX_LISTED {
+            cut(&mut failure.error);
+            self.failures.push(failure);
+        } else {
+            self.failures_omitted += 1;
+        }
+    }
+
+    /// Adds what came of other accounts.
+    pub(super) fn merge(&mut self, other: Self) {
+        let Self { accounts, users, left, actions, mails, oldest_active_key_days: _, dry_run: _, .. } = other;
+        self.accounts += accounts;
+        self.users += users;
+        self.left += left;
+        self.mails += mails;
+        for (action, count) in actions {
+            *self.actions.entry(action).or_default() += count;
+        }
+        self.skipped.extend(other.skipped);
+        self.failures.extend(other.failures);
+        self.plan.extend(other.plan);
+        self.failures_omitted += other.failures_omitted + cut_list(&mut self.failures);
+        self.plan_omitted += other.plan_omitted + cut_list(&mut self.plan);
     }
 
     /// The part of it that is about telling.
@@ -124,33 +165,21 @@ impl Report {
         *self.actions.entry(action).or_default() += 1;
     }
 
-    /// Writes every entry to the log: the answer holds only so many.
-    pub(super) fn log(&self) {
-        for Planned { account, user, action, detail } in &self.plan {
-            info!(%account, %user, action, detail, dry_run = self.dry_run, "planned");
-        }
-        for Failure { account, user, action, error } in &self.failures {
-            let account = account.as_ref().map(ToString::to_string);
-            let user = user.as_ref().map(ToString::to_string);
-            warn!(account, user, action, error, "failed");
-        }
-    }
-
-    /// Puts the entries in order and cuts what an answer cannot hold.
+    /// Puts the entries in order.
     pub(super) fn finish(mut self) -> Self {
         self.failures.sort_by(|a, b| (&a.account, &a.user, a.action).cmp(&(&b.account, &b.user, b.action)));
         self.skipped.sort_by(|a, b| a.account.cmp(&b.account));
         // Stable: the order of one user's actions is the order of the plan.
         self.plan.sort_by(|a, b| (&a.account, &a.user).cmp(&(&b.account, &b.user)));
-        self.failures_omitted = self.failures.len().saturating_sub(MAX_LISTED);
-        self.plan_omitted = self.plan.len().saturating_sub(MAX_LISTED);
-        self.failures.truncate(MAX_LISTED);
-        self.plan.truncate(MAX_LISTED);
-        for failure in &mut self.failures {
-            cut(&mut failure.error);
-        }
         self
     }
+}
+
+/// Cuts what an answer cannot hold, and answers how much that was.
+fn cut_list<T>(list: &mut Vec<T>) -> usize {
+    let omitted = list.len().saturating_sub(MAX_LISTED);
+    list.truncate(MAX_LISTED);
+    omitted
 }
 
 fn cut(text: &mut String) {

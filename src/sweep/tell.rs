@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
@@ -11,15 +10,10 @@ use super::Sweep;
 use super::apply::Target;
 use super::report::{Failure, Report};
 use super::user::{Outcome, was_put_off};
-use crate::keys::{SecretName, UserRef};
+use crate::keys::{SecretName, UserArn, UserRef};
 use crate::lifecycle::{Action, Notice};
 use crate::notify::{AccountContact, Addressed, MailFailure, Mode, Scope, Telling, Told, deliver, remember};
-use crate::provision::Reach;
-use crate::state::{Notified, State, format_time, tag};
-
-/// How long what was read of a secret is taken for what is still there, where only an event is told: a second reading is a
-/// sixth of its calls.
-const STAYS_FRESH: TimeDelta = TimeDelta::seconds(2);
+use crate::state::{Notified, State, TagChange, format_time, tag};
 
 /// One account with what came of its users.
 pub(super) struct Swept {
@@ -30,7 +24,7 @@ pub(super) struct Swept {
 
 /// Sends the messages of all of these accounts together, and records what was told. A mail that fails is reported
 /// and its notices come up again on the next run, as do those of an account whose contact is not known.
-pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], scope: Scope, report: &mut Report) {
+pub(super) async fn tell(sweep: &Sweep<'_>, swept: &mut [Swept], scope: Scope, report: &mut Report) {
     let (now, held): (Vec<Addressed<'_>>, Vec<_>) =
         swept.iter().flat_map(addressed).partition(|one| is_for_now(sweep, one));
     let telling = Telling {
@@ -43,43 +37,43 @@ pub(super) async fn tell(sweep: &Sweep<'_>, swept: &[Swept], scope: Scope, repor
     let delivery = deliver(sweep.aws, &telling, sweep.templates, &now).await;
     report.mails += delivery.mails;
     for (action, failures) in [("mail", delivery.failures), ("topic", delivery.unpublished)] {
-        let failures = failures.into_iter();
-        report.failures.extend(failures.map(|MailFailure { account, user, error }| Failure {
-            account,
-            user,
-            action,
-            error,
-        }));
+        for MailFailure { account, user, error } in failures {
+            report.add_failure(Failure { account, user, action, error });
+        }
     }
-    let mut told: BTreeMap<&UserRef, Vec<(&Notice, &Told)>> = BTreeMap::new();
-    let unknown = swept.iter().filter(|account| account.contact.is_none());
-    for notice in unknown.flat_map(|account| &account.outcomes).flat_map(|outcome| &outcome.notices) {
-        told.entry(&notice.user).or_default().push((notice, &Told::Not));
-    }
+    let mut told: BTreeMap<UserRef, Vec<(Notice, Told)>> = BTreeMap::new();
+    let mut add = |notice: &Notice, outcome: &Told| {
+        told.entry(notice.user.clone()).or_default().push((notice.clone(), outcome.clone()));
+    };
     for Addressed { notice, .. } in &held {
-        told.entry(&notice.user).or_default().push((notice, &Told::Not));
+        add(notice, &Told::Not);
     }
     for (Addressed { notice, .. }, outcome) in now.iter().zip(&delivery.told) {
         let warned = notice.kind.is_warning() && (sweep.dry_run || *outcome != Told::Not);
         if warned {
             report.count("warn");
         }
-        told.entry(&notice.user).or_default().push((notice, outcome));
+        add(notice, outcome);
     }
-    if !sweep.dry_run {
-        let outcomes = swept.iter().flat_map(|account| &account.outcomes);
-        let settled = stream::iter(outcomes)
-            .map(|outcome| {
-                let told = told.get(&outcome.plan.user).map(Vec::as_slice).unwrap_or_default();
-                settle(sweep, outcome, told)
-            })
-            .buffer_unordered(sweep.settings.max_concurrency);
-        for settled in settled.collect::<Vec<_>>().await {
-            match settled {
-                Ok(true) => report.count(Action::DeleteSecret.name()),
-                Ok(false) => {}
-                Err(failure) => report.failures.push(failure),
-            }
+    let unknown = swept.iter().filter(|account| account.contact.is_none());
+    for notice in unknown.flat_map(|account| &account.outcomes).flat_map(|outcome| &outcome.notices) {
+        add(notice, &Told::Not);
+    }
+    if sweep.dry_run {
+        return;
+    }
+    let outcomes = swept.iter_mut().flat_map(|account| &mut account.outcomes);
+    let settled = stream::iter(outcomes)
+        .map(|outcome| {
+            let told = told.get(&outcome.plan.user).map(Vec::as_slice).unwrap_or_default();
+            settle(sweep, outcome, told)
+        })
+        .buffer_unordered(sweep.settings.max_concurrency);
+    for settled in settled.collect::<Vec<_>>().await {
+        match settled {
+            Ok(true) => report.count(Action::DeleteSecret.name()),
+            Ok(false) => {}
+            Err(failure) => report.add_failure(failure),
         }
     }
 }
@@ -98,79 +92,75 @@ fn addressed(account: &Swept) -> impl Iterator<Item = Addressed<'_>> {
 }
 
 /// Answers whether the user's secret was scheduled for deletion.
-async fn settle(sweep: &Sweep<'_>, outcome: &Outcome, told: &[(&Notice, &Told)]) -> Result<bool, Failure> {
-    let settled = match &outcome.secret_to_delete {
+async fn settle(sweep: &Sweep<'_>, outcome: &mut Outcome, told: &[(Notice, Told)]) -> Result<bool, Failure> {
+    let settled = match outcome.secret_to_delete.clone() {
         // Its notice goes first, and the digest has it. What there is no word about waits for none.
-        Some(_) if sweep.holds_notices && told.iter().any(|(_, told)| **told == Told::Not) => {
+        Some(_) if sweep.holds_notices && told.iter().any(|(_, told)| *told == Told::Not) => {
             record(sweep, outcome, told).await.map(|()| false)
         }
-        Some(_) => delete_secret(sweep, outcome, told).await,
+        Some(arn) => delete_secret(sweep, outcome, &arn, told).await,
         None => record(sweep, outcome, told).await.map(|()| false),
     };
     settled.map_err(|failure| Failure::of_user(&outcome.plan.user, "record", &failure))
 }
 
-/// Records what was told, and that something is left to be told by a digest. Safe to repeat.
-async fn record(sweep: &Sweep<'_>, outcome: &Outcome, told: &[(&Notice, &Told)]) -> Result<(), crate::aws::Failure> {
-    let is_any_told = told.iter().any(|(_, told)| **told != Told::Not);
-    let is_all_told = told.iter().all(|(_, told)| **told == Told::Fully);
+/// Records what was told, that something is left to be told by a digest, and what waited to be recorded with it. Safe to
+/// repeat.
+async fn record(sweep: &Sweep<'_>, outcome: &mut Outcome, told: &[(Notice, Told)]) -> Result<(), crate::aws::Failure> {
+    let is_any_told = told.iter().any(|(_, told)| *told != Told::Not);
+    let is_all_told = told.iter().all(|(_, told)| *told == Told::Fully);
     let leaves_to_digest = sweep.holds_notices && !is_all_told;
     let mut settles_digest = outcome.held_since.is_some() && is_all_told;
-    if !is_any_told && !leaves_to_digest && !settles_digest {
-        return Ok(());
-    }
     let secret = SecretName::of(&outcome.plan.user).to_string();
-    let secrets = sweep.aws.secrets();
-    let mut tags = BTreeMap::new();
     if is_any_told {
-        let is_fresh = outcome.observed_at.is_some_and(|at| sweep.aws.now() < at + STAYS_FRESH);
-        let mut notified = if is_fresh {
-            outcome.notified.clone()
-        } else {
+        if outcome.fresh_until.is_none_or(|until| sweep.aws.now() >= until) {
             // Somebody may have told and recorded something since the user was observed.
-            let Some(described) = secrets.describe(&secret).await? else { return Ok(()) };
+            if !outcome.records.pending.is_empty() {
+                outcome.records.write(sweep, &secret).await?;
+            }
+            let Some(described) = sweep.aws.secrets().describe(&secret).await? else { return Ok(()) };
             let State { notified, untold, .. } = State::read(&described.tags);
             // Another sweep held something meanwhile.
             settles_digest = settles_digest && untold == outcome.held_since;
-            notified
-        };
-        for (notice, told) in told {
-            remember(&mut notified, notice, told, sweep.now);
+            outcome.notified = notified;
+            outcome.records.tags = described.tags;
         }
-        tags.insert(tag::NOTIFIED.to_owned(), notified.to_tag());
+        for (notice, told) in told {
+            remember(&mut outcome.notified, notice, told, sweep.now);
+        }
+        outcome.records.add(TagChange::default().set(tag::NOTIFIED, outcome.notified.to_tag()));
     }
     // A digest of an earlier run that is still at work leaves a later mark alone. How long a secret waits for its deletion
     // is counted from the first.
     if leaves_to_digest && (outcome.held_since.is_none() || outcome.secret_to_delete.is_none()) {
-        tags.insert(tag::UNTOLD.to_owned(), format_time(sweep.now));
+        outcome.records.add(TagChange::default().set(tag::UNTOLD, format_time(sweep.now)));
     }
-    if !tags.is_empty() {
-        secrets.tag(&secret, &tags).await?;
-    }
-    // Last: a mark that stays makes a digest look once more, one that is missing would make it miss what is untold.
-    if settles_digest { secrets.untag(&secret, &[tag::UNTOLD]).await } else { Ok(()) }
+    outcome.records.write(sweep, &secret).await?;
+    // Last, and removed for good: secrets are found by this tag. A mark that stays makes a digest look once more, one that
+    // is missing would make it miss what is untold.
+    if settles_digest { sweep.aws.secrets().untag(&secret, &[tag::UNTOLD]).await } else { Ok(()) }
 }
 
 /// Schedules the secret of a deleted user for deletion. Nothing can be written to it after that, so its notice goes
 /// first; a mail that fails holds this back for one run and no longer: the schedule was switched off by then.
 async fn delete_secret(
     sweep: &Sweep<'_>,
-    outcome: &Outcome,
-    told: &[(&Notice, &Told)],
+    outcome: &mut Outcome,
+    arn: &UserArn,
+    told: &[(Notice, Told)],
 ) -> Result<bool, crate::aws::Failure> {
-    let Some(arn) = &outcome.secret_to_delete else { return Ok(false) };
-    let untold = told.iter().any(|(_, told)| **told == Told::Not);
+    let untold = told.iter().any(|(_, told)| *told == Told::Not);
     if (untold && !was_put_off(outcome, sweep.now)) || !outcome.failures.is_empty() {
         return Ok(false);
     }
     let iam = sweep.aws.iam(&arn.user().account, sweep.partition()).await?;
-    let target = Target { sweep, iam: &*iam, arn, reach: Reach::Given };
+    let target = Target::gone(sweep, &*iam, arn);
     let deleted = async {
         if outcome.held_since.is_some() {
             // Afterwards it can only be restored first.
             sweep.aws.secrets().untag(&SecretName::of(arn.user()).to_string(), &[tag::UNTOLD]).await?;
         }
-        target.apply(&Action::DeleteSecret, &mut Notified::default()).await
+        target.apply(&Action::DeleteSecret, &mut Notified::default(), &mut outcome.records).await
     };
     match deleted.await {
         Ok(_) => Ok(true),

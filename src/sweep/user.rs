@@ -5,16 +5,18 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
-use super::apply::Target;
+use super::Sweep;
+use super::apply::{Records, Target};
+use super::observe::{self, Member, Place, Policy};
 use super::report::Failure;
-use super::{Sweep, observe};
-use crate::aws::{Iam, ListedUser, SecretDescription, is_rotation_unfinished};
+use crate::aws::{Iam, SecretDescription, is_rotation_unfinished};
 use crate::keys::{SecretName, UserArn, UserRef};
 use crate::lifecycle::{
-    Action, CancelReason, Drift, Exemption, Notice, NoticeKind, Problem, UserFacts, UserPlan, plan,
-    plan_for_deleted_user,
+    Action, CancelReason, Drift, Exemption, Notice, NoticeKind, Problem, UserFacts, UserPlan, is_reader, key_dates,
+    plan, plan_for_deleted_user,
 };
-use crate::state::{Notified, State};
+use crate::provision;
+use crate::state::{Notified, Reader, State, TagChange, tag};
 
 /// What came of one user.
 #[derive(Debug)]
@@ -26,8 +28,10 @@ pub(super) struct Outcome {
     pub(super) notices: Vec<Notice>,
     /// What was told before; the actions may have made some of it void.
     pub(super) notified: Notified,
-    /// When the secret was read, where nothing else was done since.
-    pub(super) observed_at: Option<DateTime<Utc>>,
+    /// The tags of the secret, and what is to be written into them.
+    pub(super) records: Records,
+    /// Until when what was read of the secret is taken for what is there.
+    pub(super) fresh_until: Option<DateTime<Utc>>,
     /// Since when the secret is marked for a digest: something was left to it.
     pub(super) held_since: Option<DateTime<Utc>>,
     /// The secret is to be scheduled for deletion once its notice is out.
@@ -43,7 +47,8 @@ impl Outcome {
             done: Vec::new(),
             notices: plan.notices.clone(),
             notified: Notified::default(),
-            observed_at: None,
+            records: Records::default(),
+            fresh_until: None,
             held_since: None,
             secret_to_delete: None,
             failures: Vec::new(),
@@ -63,29 +68,53 @@ impl Outcome {
         outcome.failures.push(Failure::of_user(user, action, error));
         outcome
     }
+
+    /// Whether something is left to do once all users were seen.
+    pub(super) fn is_unsettled(&self) -> bool {
+        !self.notices.is_empty()
+            || !self.records.pending.is_empty()
+            || self.secret_to_delete.is_some()
+            || self.held_since.is_some()
+    }
 }
 
-/// Sweeps one user.
-pub(super) async fn sweep(sweep: &Sweep<'_>, account: &observe::Account, listed: &ListedUser) -> Outcome {
-    let _permit = sweep.permit().await;
-    let user = listed.arn.user();
+/// For so long what was read of a secret just before it was changed is taken for what is there when the notices are
+/// recorded: reading it again is a call per user.
+const STAYS_FRESH: TimeDelta = TimeDelta::seconds(60);
+
+/// Sweeps one user; `None` if the time did not reach so far.
+pub(super) async fn sweep(
+    place: &Place<'_>,
+    member: &Member,
+    secret: Option<&SecretDescription>,
+    policy: Policy,
+) -> Option<Outcome> {
+    let sweep = place.sweep;
     if sweep.is_out_of_time() {
-        return Outcome::failed(user, "observe", OUT_OF_TIME);
+        return None;
     }
-    let secret = account.secrets.get(&user.name);
-    let facts = match observe::user(sweep, &*account.iam, Some(&account.groups), listed, secret).await {
-        Ok(facts) => facts,
-        Err(failure) => return Outcome::failed(user, "observe", &failure),
+    let user = member.arn.user();
+    let facts = match place.user(member, secret, policy).await {
+        Ok(Some(facts)) => facts,
+        Ok(None) => return Some(deleted_meanwhile(user)),
+        Err(failure) => return Some(Outcome::failed(user, "observe", &failure)),
     };
     let oldest_key = oldest_key(&facts);
     let planned = refuse_unreachable(sweep, plan(&facts, &sweep.settings.periods, sweep.now), secret);
-    if sweep.dry_run || (planned.actions.is_empty() && planned.notices.is_empty()) {
-        return Outcome { oldest_key, ..Outcome::new(planned) }.with_memory_of(&facts);
+    let is_idle = planned.actions.is_empty() && planned.notices.is_empty();
+    if sweep.dry_run || (is_idle && seen(&facts, &planned).is_empty()) {
+        return Some(Outcome { oldest_key, ..Outcome::new(planned) }.with_memory_of(&facts));
     }
-    match confirm(sweep, account, listed, planned).await {
-        Ok(outcome) => Outcome { oldest_key, ..outcome },
-        Err(failure) => Outcome { oldest_key, ..Outcome::failed(user, "confirm", &failure) },
-    }
+    let outcome = match confirm(place, member, facts, planned, secret).await {
+        Ok(outcome) => outcome,
+        Err(failure) => Outcome::failed(user, "confirm", &failure),
+    };
+    Some(Outcome { oldest_key, ..outcome })
+}
+
+fn deleted_meanwhile(user: &UserRef) -> Outcome {
+    info!(%user, "the user was deleted during the sweep");
+    Outcome::new(UserPlan::nothing(user))
 }
 
 /// Keys of exempt users are old on purpose.
@@ -94,16 +123,48 @@ fn oldest_key(facts: &UserFacts) -> Option<DateTime<Utc>> {
     facts.keys.iter().filter(|key| is_rotated && key.is_active()).map(|key| key.created).min()
 }
 
+/// What a look at the user has to leave in the tags, so that lists alone can tell later whether another is needed.
+fn seen(facts: &UserFacts, plan: &UserPlan) -> TagChange {
+    let change = TagChange::default();
+    let rotates = plan.actions.iter().any(|action| matches!(action, Action::Rotate { .. }));
+    let (Some(secret), Some(mut dates)) = (facts.secret.present().filter(|_| !rotates), key_dates(facts)) else {
+        return change;
+    };
+    for action in &plan.actions {
+        if let Action::Delete { key } = action {
+            let made_at = facts.keys.iter().find(|listed| listed.id == *key).map(|listed| listed.created);
+            dates.others.retain(|date| Some(*date) != made_at);
+        }
+    }
+    let change = if secret.state.key_dates.as_ref() == Some(&dates) {
+        change
+    } else {
+        change.set(tag::KEY_DATES, dates.to_string())
+    };
+    let is_rotated = facts.exemption == Exemption::NotExempt && facts.keys.iter().any(|key| key.is_active());
+    match Reader::of(&facts.id, &facts.arn) {
+        Some(reader) if is_rotated && !is_reader(secret, &facts.id, &facts.arn) && secret.rotation_enabled => {
+            change.set(tag::READER, reader.to_string())
+        }
+        _ => change,
+    }
+}
+
 pub(super) const OUT_OF_TIME: &str = "the function ran out of time before this was reached; it is on the next run's list. \
     Sweep accounts one by one through the state machine, or raise MAX_CONCURRENCY or the function's timeout";
 
 /// A secret of another account's user that is encrypted with the AWS managed key cannot be read by that user: none is
 /// made, and one that is there is not rotated, since the old key would be disabled and nobody could fetch the new one.
-fn refuse_unreachable(sweep: &Sweep<'_>, mut plan: UserPlan, secret: Option<&SecretDescription>) -> UserPlan {
-    let is_foreign = plan.user.account != *sweep.aws.primary_account();
-    let is_readable = sweep.wanted.kms_key.is_some() || secret.is_some_and(|secret| secret.kms_key.is_some());
+pub(super) fn refuse_unreachable(
+    sweep: &Sweep<'_>,
+    mut plan: UserPlan,
+    secret: Option<&SecretDescription>,
+) -> UserPlan {
+    if !is_unreachable(sweep, &plan.user, secret) {
+        return plan;
+    }
     let stops = |action: &Action| matches!(action, Action::CancelSchedule(_));
-    if is_foreign && !is_readable && !plan.actions.iter().all(stops) {
+    if !plan.actions.iter().all(stops) {
         plan.actions.retain(stops);
         plan.notices.clear();
         let error = "SECRETS_KMS_KEY_ID is not set, and a secret under the AWS managed key cannot be read from another \
@@ -113,21 +174,27 @@ fn refuse_unreachable(sweep: &Sweep<'_>, mut plan: UserPlan, secret: Option<&Sec
     plan
 }
 
-/// Reads everything again and applies what is in both plans: lists lag, and people work at the same time.
+fn is_unreachable(sweep: &Sweep<'_>, user: &UserRef, secret: Option<&SecretDescription>) -> bool {
+    let is_foreign = user.account != *sweep.aws.primary_account();
+    let is_readable = sweep.wanted.kms_key.is_some() || secret.is_some_and(|secret| secret.kms_key.is_some());
+    is_foreign && !is_readable
+}
+
+/// Reads the secret again, and the user where the list of users is not of this moment, and applies what is in both plans:
+/// lists lag, and people work at the same time.
 async fn confirm(
-    sweep: &Sweep<'_>,
-    account: &observe::Account,
-    listed: &ListedUser,
+    place: &Place<'_>,
+    member: &Member,
+    facts: UserFacts,
     planned: UserPlan,
+    listed: Option<&SecretDescription>,
 ) -> Result<Outcome, crate::aws::Failure> {
-    let name = &listed.arn.user().name;
-    let again = observe::user_again(sweep, &*account.iam, Some(&account.groups), name).await?;
-    let Some(facts) = again else {
-        info!(user = %planned.user, "the user was deleted during the sweep");
-        return Ok(Outcome::new(UserPlan::nothing(&planned.user)));
+    let sweep = place.sweep;
+    let Some((facts, tags)) = place.again(member, facts).await? else {
+        return Ok(deleted_meanwhile(&planned.user));
     };
-    let mut confirmed = plan(&facts, &sweep.settings.periods, sweep.now);
-    let reach = observe::reach(sweep, &account.groups, listed);
+    let fresh_until = Some(sweep.aws.now() + STAYS_FRESH);
+    let mut confirmed = refuse_unreachable(sweep, plan(&facts, &sweep.settings.periods, sweep.now), listed);
     // What comes after a dropped action may count on it. That a person enabled a key is heeded at first sight.
     let is_agreed =
         |action: &&Action| planned.actions.contains(action) || matches!(action, Action::RestartGrace { .. });
@@ -136,13 +203,30 @@ async fn confirm(
     for action in &dropped {
         info!(user = %planned.user, %action, "left to the next sweep: the facts changed meanwhile");
     }
-    let target = Target { sweep, iam: &*account.iam, arn: &facts.arn, reach };
-    let mut outcome = Outcome::new(confirmed).with_memory_of(&facts);
+    let target = Target::user(place, member, &facts);
+    let seen = seen(&facts, &confirmed);
+    let mut outcome =
+        Outcome { records: Records::of(tags), fresh_until, ..Outcome::new(confirmed).with_memory_of(&facts) };
     outcome.notices.retain(|notice| !notice.kind.is_for_dry_run_only());
     apply_all(&target, &mut outcome).await;
     let not_done = |notice: &Notice| dropped.iter().any(|action| follow_from(&notice.kind).contains(&action.name()));
     outcome.notices.retain(|notice| !not_done(notice));
+    if outcome.failures.is_empty() && dropped.is_empty() {
+        outcome.records.add(seen);
+    }
+    write_what_cannot_wait(&target, &mut outcome).await;
     Ok(outcome)
+}
+
+/// Without notices there is nothing that records would be written together with, and what went wrong may go on.
+async fn write_what_cannot_wait(target: &Target<'_>, outcome: &mut Outcome) {
+    let waits = !outcome.notices.is_empty() && outcome.failures.is_empty();
+    if waits || outcome.records.pending.is_empty() {
+        return;
+    }
+    if let Err(failure) = outcome.records.write(target.sweep, &target.secret()).await {
+        outcome.failures.push(Failure::of_user(&outcome.plan.user, "record", &failure));
+    }
 }
 
 /// Applies the actions in order; the first failure stops the rest and takes their notices back.
@@ -159,12 +243,16 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
             outcome.secret_to_delete = Some(target.arn.clone());
             continue;
         }
-        match target.apply(action, &mut outcome.notified).await {
+        match target.apply(action, &mut outcome.notified, &mut outcome.records).await {
             Ok(beside) => {
                 info!(user = %outcome.plan.user, %action, "done");
                 let user = &outcome.plan.user;
                 outcome.failures.extend(beside.map(|failure| Failure::of_user(user, "reader-group", &failure)));
                 outcome.done.push(action.name());
+            }
+            Err(failure) if matches!(action, Action::Provision { .. }) && provision::exists(&failure) => {
+                info!(user = %outcome.plan.user, "the secret is there already: the next sweep sees it in the list");
+                break;
             }
             Err(failure) => {
                 warn!(user = %outcome.plan.user, %action, error = %failure, "failed");
@@ -218,21 +306,22 @@ pub(super) fn follow_from(kind: &NoticeKind) -> &'static [&'static str] {
     }
 }
 
-/// Sweeps the secret of a user who is not in the list.
-pub(super) async fn sweep_without_user(sweep: &Sweep<'_>, iam: &dyn Iam, listed: &SecretDescription) -> Outcome {
-    let _permit = sweep.permit().await;
+/// Sweeps the secret of a user who is not in the list; `None` if the time did not reach so far.
+pub(super) async fn sweep_without_user(
+    sweep: &Sweep<'_>,
+    iam: &dyn Iam,
+    listed: &SecretDescription,
+) -> Option<Outcome> {
     let user = listed.name.user();
     if sweep.is_out_of_time() {
-        return Outcome::failed(user, "observe", OUT_OF_TIME);
+        return None;
     }
     let planned = plan_for_deleted_user(user, &observe::without_drift(listed, Vec::new()));
     if sweep.dry_run || planned.actions.is_empty() {
-        return Outcome::new(planned);
+        return Some(Outcome::new(planned));
     }
-    match confirm_gone(sweep, iam, listed, planned).await {
-        Ok(outcome) => outcome,
-        Err(failure) => Outcome::failed(user, "delete-secret", &failure),
-    }
+    let confirmed = confirm_gone(sweep, iam, listed, planned).await;
+    Some(confirmed.unwrap_or_else(|failure| Outcome::failed(user, "delete-secret", &failure)))
 }
 
 async fn confirm_gone(
@@ -252,10 +341,17 @@ async fn confirm_gone(
     // The ARN that the user had; its path does not matter here.
     let arn = format!("arn:{}:iam::{}:user/{}", sweep.partition(), user.account, user.name);
     let arn = arn.parse().expect("an ARN made of a checked account id and user name");
-    let target = Target { sweep, iam, arn: &arn, reach: crate::provision::Reach::Given };
+    let target = Target::gone(sweep, iam, &arn);
     let State { notified, untold, .. } = State::read(&secret.tags);
-    let mut outcome = Outcome { notified, held_since: untold, ..Outcome::new(confirmed) };
+    let mut outcome = Outcome {
+        notified,
+        held_since: untold,
+        records: Records::of(secret.tags),
+        fresh_until: Some(sweep.aws.now() + STAYS_FRESH),
+        ..Outcome::new(confirmed)
+    };
     apply_all(&target, &mut outcome).await;
+    write_what_cannot_wait(&target, &mut outcome).await;
     Ok(outcome)
 }
 

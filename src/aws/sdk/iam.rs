@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_sdk_iam::types::{EntityType, StatusType, Tag};
+use aws_sdk_iam::types::{EntityType, ReportStateType, StatusType, Tag};
 use chrono::{DateTime, Utc};
 
 use super::failure::OrFailure;
 use super::server_time::ServerTime;
 use super::utc;
-use crate::aws::{AccountDetails, Failure, Iam, ListedKey, ListedUser, NewKey};
+use crate::aws::{AccountDetails, Failure, Iam, ListedKey, ListedUser, NewKey, ReportFile, has_no_report};
 use crate::keys::{AccessKeyId, AccountId, InvalidName, KeyStatus, KeyUse, SecretKey, UserArn, UserName, UserRef};
 
 /// Items of one page: the most that IAM gives.
@@ -58,30 +58,54 @@ impl Iam for SdkIam {
         self.time.now()
     }
 
-    async fn account_details(&self) -> Result<AccountDetails, Failure> {
+    async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, Failure> {
         const OPERATION: &str = "iam:GetAccountAuthorizationDetails";
         let about = format!("account {}", self.account);
-        let mut pages = self
+        let page = self
             .client
             .get_account_authorization_details()
             .filter(EntityType::User)
             .filter(EntityType::Group)
             .max_items(PAGE_SIZE)
-            .into_paginator()
-            .send();
+            .set_marker(from)
+            .send()
+            .await
+            .or_failure(OPERATION, &about)?;
         let mut details = AccountDetails::default();
-        while let Some(page) = pages.next().await {
-            let page = page.or_failure(OPERATION, &about)?;
-            for user in page.user_detail_list() {
-                let groups = user.group_list().iter().cloned().collect();
-                let arn = parse(OPERATION, user.user_name(), user.arn())?;
-                self.check_account(OPERATION, &arn)?;
-                let id = user.user_id().unwrap_or_default().to_owned();
-                details.users.push(ListedUser { arn, id, tags: tags(user.tags()), groups });
-            }
-            details.groups.extend(page.group_detail_list().iter().filter_map(|group| group.group_name.clone()));
+        for user in page.user_detail_list() {
+            let groups = user.group_list().iter().cloned().collect();
+            let arn = parse(OPERATION, user.user_name(), user.arn())?;
+            self.check_account(OPERATION, &arn)?;
+            let id = user.user_id().unwrap_or_default().to_owned();
+            details.users.push(ListedUser { arn, id, tags: tags(user.tags()), groups });
         }
+        details.groups.extend(page.group_detail_list().iter().filter_map(|group| group.group_name.clone()));
+        details.next = match (page.is_truncated, page.marker) {
+            (true, None) => return Err(Failure::incomplete(OPERATION, about, "marker of the next page")),
+            (true, marker) => marker,
+            (false, _) => None,
+        };
         Ok(details)
+    }
+
+    async fn request_report(&self) -> Result<bool, Failure> {
+        let about = format!("account {}", self.account);
+        let answer = self.client.generate_credential_report().send().await;
+        let answer = answer.or_failure("iam:GenerateCredentialReport", about)?;
+        Ok(answer.state == Some(ReportStateType::Complete))
+    }
+
+    async fn credential_report(&self) -> Result<Option<ReportFile>, Failure> {
+        const OPERATION: &str = "iam:GetCredentialReport";
+        let about = format!("account {}", self.account);
+        let report = match self.client.get_credential_report().send().await.or_failure(OPERATION, &about) {
+            Err(failure) if has_no_report(&failure) => return Ok(None),
+            answer => answer?,
+        };
+        let made_at = report.generated_time.as_ref().and_then(utc);
+        let made_at = made_at.ok_or_else(|| Failure::incomplete(OPERATION, &about, "time of the report"))?;
+        let content = report.content.ok_or_else(|| Failure::incomplete(OPERATION, &about, "content"))?;
+        Ok(Some(ReportFile { made_at, content: content.into_inner() }))
     }
 
     async fn find_user(&self, name: &UserName) -> Result<Option<ListedUser>, Failure> {

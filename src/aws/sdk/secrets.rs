@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::failure::OrFailure;
 use super::utc;
-use crate::aws::{CURRENT, Failure, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretStore};
+use crate::aws::{CURRENT, Failure, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretPage, SecretStore};
 use crate::keys::{AccountId, SecretName, VersionId};
 
 /// Items of one page: the most that ListSecrets gives.
@@ -26,29 +26,27 @@ impl SdkSecretStore {
         Self { client: aws_sdk_secretsmanager::Client::new(config) }
     }
 
-    /// Secrets of keywheel's of which that begins so, over all pages.
-    async fn list(
+    /// A page of keywheel's secrets of which that begins so.
+    async fn page(
         &self,
-        what: FilterNameStringType,
-        prefix: &str,
+        (what, prefix): (FilterNameStringType, &str),
         deleted_too: bool,
-    ) -> Result<Vec<SecretDescription>, Failure> {
+        from: Option<String>,
+    ) -> Result<SecretPage, Failure> {
         let about = format!("{what}s starting with {prefix}");
         let filter = Filter::builder().key(what).values(prefix).build();
-        let mut pages = self
+        let page = self
             .client
             .list_secrets()
             .filters(filter)
             .include_planned_deletion(deleted_too)
             .max_results(PAGE_SIZE)
-            .into_paginator()
-            .send();
-        let mut secrets = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.or_failure("secretsmanager:ListSecrets", &about)?;
-            secrets.extend(page.secret_list.unwrap_or_default().into_iter().filter_map(listed));
-        }
-        Ok(secrets)
+            .set_next_token(from)
+            .send()
+            .await
+            .or_failure("secretsmanager:ListSecrets", &about)?;
+        let secrets = page.secret_list.unwrap_or_default().into_iter().filter_map(listed).collect();
+        Ok(SecretPage { secrets, next: page.next_token })
     }
 }
 
@@ -75,19 +73,26 @@ impl SecretStore for SdkSecretStore {
         }))
     }
 
-    async fn of_account(&self, account: &AccountId) -> Result<Vec<SecretDescription>, Failure> {
+    async fn of_account(&self, account: &AccountId, from: Option<String>) -> Result<SecretPage, Failure> {
         let prefix = SecretName::account_prefix(account);
-        let mut secrets = self.list(FilterNameStringType::Name, &prefix, true).await?;
+        let mut page = self.page((FilterNameStringType::Name, &prefix), true, from).await?;
         // A name that merely starts like one of ours belongs to somebody else.
-        secrets.retain(|secret| secret.name.user().account == *account);
-        Ok(secrets)
+        page.secrets.retain(|secret| secret.name.user().account == *account);
+        Ok(page)
     }
 
     async fn with_tag(&self, name: &str) -> Result<Vec<SecretDescription>, Failure> {
-        let mut secrets = self.list(FilterNameStringType::TagKey, name, false).await?;
-        // The filter takes longer names, too.
-        secrets.retain(|secret| secret.tags.contains_key(name));
-        Ok(secrets)
+        let mut secrets = Vec::new();
+        let mut from = None;
+        loop {
+            let page = self.page((FilterNameStringType::TagKey, name), false, from).await?;
+            // The filter takes longer names, too.
+            secrets.extend(page.secrets.into_iter().filter(|secret| secret.tags.contains_key(name)));
+            from = page.next;
+            if from.is_none() {
+                return Ok(secrets);
+            }
+        }
     }
 
     async fn value(

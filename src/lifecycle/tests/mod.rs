@@ -71,6 +71,7 @@ impl KeyFacts {
 fn user(keys: impl Into<Vec<KeyFacts>>) -> UserFacts {
     UserFacts {
         arn: "arn:aws:iam::111122223333:user/ci-bot".parse().expect("an ARN"),
+        id: "AIDACIBOT".to_owned(),
         owner: None,
         exemption: Exemption::NotExempt,
         keys: keys.into(),

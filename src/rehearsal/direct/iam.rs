@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SubsecRound as _, Utc};
 use serde_json::{Value, json};
 
 use super::Actor;
-use crate::aws::{AccountDetails, Failure, Iam, ListedKey, ListedUser, NewKey};
+use crate::aws::{AccountDetails, Failure, Iam, ListedKey, ListedUser, NewKey, ReportFile, has_no_report};
 use crate::keys::{AccessKeyId, AccountId, KeyStatus, KeyUse, SecretKey, UserName, UserRef};
 use crate::rehearsal::xml::Xml;
 
@@ -51,24 +53,47 @@ impl Iam for DirectIam {
         self.actor.cloud.clock().now().trunc_subsecs(0)
     }
 
-    async fn account_details(&self) -> Result<AccountDetails, Failure> {
+    async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, Failure> {
         const OPERATION: &str = "iam:GetAccountAuthorizationDetails";
         let about = format!("account {}", self.account);
-        let input = json!({"Filter": ["User", "Group"], "MaxItems": 1000});
-        let mut details = AccountDetails::default();
-        for page in self.pages(OPERATION, &about, input).await? {
-            for user in page.items("UserDetailList") {
-                let groups = user.texts_of("GroupList").iter().cloned().collect();
-                let user = listed(user, groups).ok_or_else(|| Failure::incomplete(OPERATION, &about, "user"))?;
-                if user.arn.user().account != self.account {
-                    return Err(Failure::incomplete(OPERATION, about, "user of that account"));
-                }
-                details.users.push(user);
-            }
-            let groups = page.items("GroupDetailList").iter();
-            details.groups.extend(groups.filter_map(|group| group.text_of("GroupName")).map(str::to_owned));
+        let mut input = json!({"Filter": ["User", "Group"], "MaxItems": 1000});
+        if let Some(from) = from {
+            input["Marker"] = json!(from);
         }
+        let page = self.actor.ask(OPERATION, &about, input).await?.xml()?;
+        let mut details = AccountDetails::default();
+        for user in page.items("UserDetailList") {
+            let groups = user.texts_of("GroupList").iter().cloned().collect();
+            let user = listed(user, groups).ok_or_else(|| Failure::incomplete(OPERATION, &about, "user"))?;
+            if user.arn.user().account != self.account {
+                return Err(Failure::incomplete(OPERATION, about, "user of that account"));
+            }
+            details.users.push(user);
+        }
+        let groups = page.items("GroupDetailList").iter();
+        details.groups.extend(groups.filter_map(|group| group.text_of("GroupName")).map(str::to_owned));
+        details.next = page.text_of("Marker").map(str::to_owned);
         Ok(details)
+    }
+
+    async fn request_report(&self) -> Result<bool, Failure> {
+        let about = format!("account {}", self.account);
+        let answer = self.actor.ask("iam:GenerateCredentialReport", about, json!({})).await?.xml()?;
+        Ok(answer.text_of("State") == Some("COMPLETE"))
+    }
+
+    async fn credential_report(&self) -> Result<Option<ReportFile>, Failure> {
+        const OPERATION: &str = "iam:GetCredentialReport";
+        let about = format!("account {}", self.account);
+        let answer = match self.actor.ask(OPERATION, &about, json!({})).await {
+            Err(failure) if has_no_report(&failure) => return Ok(None),
+            answer => answer?.xml()?,
+        };
+        let content = answer.text_of("Content").and_then(|content| STANDARD.decode(content).ok());
+        match (answer.time_of("GeneratedTime"), content) {
+            (Some(made_at), Some(content)) => Ok(Some(ReportFile { made_at, content })),
+            _ => Err(Failure::incomplete(OPERATION, about, "time and content")),
+        }
     }
 
     async fn find_user(&self, name: &UserName) -> Result<Option<ListedUser>, Failure> {

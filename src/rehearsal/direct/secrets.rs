@@ -8,31 +8,31 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::Actor;
-use crate::aws::{CURRENT, Failure, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretStore};
+use crate::aws::{CURRENT, Failure, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretPage, SecretStore};
 use crate::keys::{AccountId, SecretName, VersionId};
 
 #[derive(Debug)]
 pub(super) struct DirectSecrets(Actor);
 
 impl DirectSecrets {
-    /// Secrets of keywheel's of which that begins so, over all pages.
-    async fn list(&self, what: &str, prefix: &str, deleted_too: bool) -> Result<Vec<SecretDescription>, Failure> {
+    /// A page of the secrets of which that begins so.
+    async fn page(
+        &self,
+        (what, prefix): (&str, &str),
+        deleted_too: bool,
+        from: Option<String>,
+    ) -> Result<SecretPage, Failure> {
         let about = format!("{what}s starting with {prefix}");
-        let mut input = json!({
+        let input = json!({
             "Filters": [{"Key": what, "Values": [prefix]}],
             "IncludePlannedDeletion": deleted_too,
             "MaxResults": 100,
+            "NextToken": from,
         });
-        let mut secrets = Vec::new();
-        loop {
-            let page = self.0.ask("secretsmanager:ListSecrets", &about, input.clone()).await?.json();
-            let entries = page["SecretList"].as_array().into_iter().flatten();
-            secrets.extend(entries.filter_map(|entry| description(entry, &entry["SecretVersionsToStages"])));
-            match &page["NextToken"] {
-                Value::String(token) => input["NextToken"] = json!(token),
-                _ => return Ok(secrets),
-            }
-        }
+        let page = self.0.ask("secretsmanager:ListSecrets", &about, input).await?.json();
+        let entries = page["SecretList"].as_array().into_iter().flatten();
+        let secrets = entries.filter_map(|entry| description(entry, &entry["SecretVersionsToStages"])).collect();
+        Ok(SecretPage { secrets, next: page["NextToken"].as_str().map(str::to_owned) })
     }
 
     pub(super) fn new(actor: &Actor) -> Self {
@@ -57,17 +57,24 @@ impl SecretStore for DirectSecrets {
         described.map(Some).ok_or_else(|| Failure::incomplete(OPERATION, id, "ARN and name"))
     }
 
-    async fn of_account(&self, account: &AccountId) -> Result<Vec<SecretDescription>, Failure> {
+    async fn of_account(&self, account: &AccountId, from: Option<String>) -> Result<SecretPage, Failure> {
         let prefix = SecretName::account_prefix(account);
-        let mut secrets = self.list("name", &prefix, true).await?;
-        secrets.retain(|secret| secret.name.user().account == *account);
-        Ok(secrets)
+        let mut page = self.page(("name", &prefix), true, from).await?;
+        page.secrets.retain(|secret| secret.name.user().account == *account);
+        Ok(page)
     }
 
     async fn with_tag(&self, name: &str) -> Result<Vec<SecretDescription>, Failure> {
-        let mut secrets = self.list("tag-key", name, false).await?;
-        secrets.retain(|secret| secret.tags.contains_key(name));
-        Ok(secrets)
+        let mut secrets = Vec::new();
+        let mut from = None;
+        loop {
+            let page = self.page(("tag-key", name), false, from).await?;
+            secrets.extend(page.secrets.into_iter().filter(|secret| secret.tags.contains_key(name)));
+            from = page.next;
+            if from.is_none() {
+                return Ok(secrets);
+            }
+        }
     }
 
     async fn value(

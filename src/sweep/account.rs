@@ -1,0 +1,325 @@
+//! One account: its lists → the users that have to be looked at → what came of them.
+//!
+//! Lists cost a call for a hundred or a thousand users, a look costs calls for each. Who is quiet by the lists is not
+//! looked at (`lifecycle::is_quiet`). Secrets come page by page and are dropped with their page: what is kept of a user
+//! who is not looked at is a line of the list of users and one of the credential report.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use tracing::{info, warn};
+
+use super::Sweep;
+use super::observe::{self, Member, Place, Policy};
+use super::report::Failure;
+use super::tally::Tally;
+use super::user::{self, OUT_OF_TIME, Outcome};
+use crate::aws::{CredentialReport, Failure as AwsFailure, Iam, SecretDescription, has_group};
+use crate::keys::{AccountId, UserName};
+use crate::lifecycle::{Exemption, KeySighting, Listed, SecretFacts, Sighting, is_quiet};
+
+/// So many users are looked at for the price of the credential report, and a look sees what is not hours old.
+const USERS_WORTH_A_REPORT: usize = 3;
+
+/// No list shows a secret's resource policy. Of users who are not looked at, so many policies are read in each run, of
+/// others each time; all are read before a rotation.
+const POLICIES_A_RUN: usize = 3;
+
+/// IAM makes a report within seconds.
+const WAIT_FOR_REPORT: Duration = Duration::from_secs(4);
+/// After so many waits the users are looked at without one.
+const WAITS_FOR_REPORT: usize = 8;
+
+/// What is there in one account, before its secrets are.
+struct Account {
+    iam: Arc<dyn Iam>,
+    groups: BTreeSet<String>,
+    /// Users who were not come to yet.
+    users: BTreeMap<UserName, Member>,
+    /// What the credential report says of each user; `None` without a report.
+    sightings: Option<HashMap<UserName, Sighting>>,
+    listed_at: DateTime<Utc>,
+}
+
+/// A user, or a secret without one, that is looked at.
+enum Look {
+    User(Member, Option<SecretDescription>, Policy),
+    Gone(SecretDescription),
+}
+
+/// Sweeps one account. What goes wrong with its users is in the tally; `unsettled` gets what is left to settle once all
+/// accounts are swept.
+///
+/// # Errors
+/// The failure of a list: a part of the users or secrets would look like all of them. What was done before is done.
+pub(super) async fn sweep(
+    sweep: &Sweep<'_>,
+    id: &AccountId,
+    tally: &mut Tally,
+    unsettled: &mut Vec<Outcome>,
+) -> Result<(), AwsFailure> {
+    let mut account = Account::list(sweep, id, tally).await?;
+    tally.failures(account.missing_groups(sweep, id));
+    let has_readers = sweep.wanted.reader_group.as_ref().is_some_and(|group| has_group(&account.groups, group));
+    let iam = Arc::clone(&account.iam);
+    let place = Place { sweep, iam: &*iam, has_readers, listed_at: account.listed_at };
+    let mut sample = Sample::new(sweep.now);
+    let mut from = None;
+    loop {
+        let page = sweep.aws.secrets().of_account(id, from).await?;
+        let looks = page.secrets.into_iter().filter_map(|secret| account.triage(&place, secret, &mut sample, tally));
+        unsettled.extend(take(&place, looks.collect(), tally).await);
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+        if sweep.is_out_of_time() {
+            tally.leave(account.users.len());
+            account.users.clear();
+            break;
+        }
+    }
+    let without_secret = account.users_without_secret(&place, tally);
+    unsettled.extend(take(&place, without_secret, tally).await);
+    let with_other_policy = check_policies(&place, sample, tally).await;
+    unsettled.extend(take(&place, with_other_policy, tally).await);
+    tally.report_left(id, OUT_OF_TIME);
+    write_old_records(sweep, unsettled, tally).await;
+    Ok(())
+}
+
+/// Takes the looks, a bounded number at a time; answers what is left to settle when all users were seen.
+async fn take(place: &Place<'_>, looks: Vec<Look>, tally: &mut Tally) -> Vec<Outcome> {
+    let sweep = place.sweep;
+    let mut taken = stream::iter(looks)
+        .map(|look| async move {
+            match look {
+                Look::User(member, secret, policy) => user::sweep(place, &member, secret.as_ref(), policy).await,
+                Look::Gone(secret) => user::sweep_without_user(sweep, place.iam, &secret).await,
+            }
+        })
+        .buffer_unordered(sweep.settings.max_concurrent_users);
+    let mut unsettled = Vec::new();
+    while let Some(outcome) = taken.next().await {
+        match outcome {
+            Some(outcome) => {
+                tally.add(&outcome);
+                if outcome.is_unsettled() {
+                    unsettled.push(outcome);
+                }
+            }
+            None => tally.leave(1),
+        }
+    }
+    unsettled
+}
+
+impl Account {
+    /// The users, the groups and the credential report.
+    async fn list(sweep: &Sweep<'_>, id: &AccountId, tally: &mut Tally) -> Result<Self, AwsFailure> {
+        let iam = sweep.aws.iam(id, sweep.partition()).await?;
+        let (mut users, mut groups, mut from) = (BTreeMap::new(), BTreeSet::new(), None);
+        let mut report = None;
+        let listed_at = sweep.aws.now();
+        loop {
+            let page = iam.account_details(from).await?;
+            for listed in page.users {
+                let member = Member::of(sweep, listed);
+                users.insert(member.name().clone(), member);
+            }
+            groups.extend(page.groups);
+            from = page.next;
+            if users.len() > USERS_WORTH_A_REPORT && report.is_none() {
+                // While the rest is listed, IAM makes it.
+                report = Some(iam.request_report().await);
+            }
+            if from.is_none() {
+                break;
+            }
+        }
+        let sightings = match report {
+            Some(requested) => match read_report(sweep, &*iam, requested).await {
+                Ok(sightings) => sightings,
+                Err(failure) => {
+                    let error = format!("{failure}; every user is looked at instead, which takes a call for each");
+                    tally.failures([Failure::of_account(id, "credential-report", &error)]);
+                    None
+                }
+            },
+            None => None,
+        };
+        Ok(Self { iam, groups, users, sightings, listed_at })
+    }
+
+    /// Whether the user of that secret has to be looked at.
+    fn triage(
+        &mut self,
+        place: &Place<'_>,
+        secret: SecretDescription,
+        sample: &mut Sample,
+        tally: &mut Tally,
+    ) -> Option<Look> {
+        let Some(member) = self.users.remove(&secret.name.user().name) else {
+            return secret.deleted.is_none().then_some(Look::Gone(secret));
+        };
+        let facts = place.listed(&member, Some(&secret));
+        if !self.is_quiet(place.sweep, &member, facts) {
+            return Some(Look::User(member, Some(secret), Policy::ByTags));
+        }
+        tally.add_quiet(&member, self.sighting(&member));
+        if member.exemption == Exemption::NotExempt && secret.deleted.is_none() && secret.rotation_enabled {
+            sample.offer(member, secret);
+        }
+        None
+    }
+
+    /// The looks at users whose secret was in no page.
+    fn users_without_secret(&mut self, place: &Place<'_>, tally: &mut Tally) -> Vec<Look> {
+        let mut looks = Vec::new();
+        for member in std::mem::take(&mut self.users).into_values() {
+            if self.is_quiet(place.sweep, &member, SecretFacts::Missing) {
+                tally.add_quiet(&member, self.sighting(&member));
+            } else {
+                looks.push(Look::User(member, None, Policy::ByTags));
+            }
+        }
+        looks
+    }
+
+    fn sighting(&self, member: &Member) -> Option<&Sighting> {
+        self.sightings.as_ref()?.get(member.name())
+    }
+
+    fn is_quiet(&self, sweep: &Sweep<'_>, member: &Member, secret: SecretFacts) -> bool {
+        let Member { arn, id, exemption, .. } = member;
+        let listed = Listed { arn, id, exemption: exemption.clone(), sighting: self.sighting(member), secret };
+        is_quiet(&listed, &sweep.settings.periods, sweep.now)
+    }
+
+    /// Groups that the settings name and the account does not have. Neither stops anything.
+    fn missing_groups(&self, sweep: &Sweep<'_>, id: &AccountId) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        let exemption = &sweep.settings.exemption_group;
+        if !has_group(&self.groups, exemption) {
+            let error = format!("group `{exemption}` (IAM_EXEMPTION_GROUP) does not exist, so nobody is exempt");
+            failures.push(Failure::of_account(id, "exemption-group", &error));
+        }
+        let needs_readers = id != sweep.aws.primary_account() && !self.users.is_empty();
+        if let Some(readers) = sweep.wanted.reader_group.as_ref().filter(|_| needs_readers)
+            && !has_group(&self.groups, readers)
+        {
+            let error = format!(
+                "group `{readers}` (READER_GROUP) does not exist, so users cannot read their secrets from this account; \
+                 deploy the member template, or set READER_GROUP to nothing"
+            );
+            failures.push(Failure::of_account(id, "reader-group", &error));
+        }
+        failures
+    }
+}
+
+/// What the credential report says of each user; `None` if IAM did not make one in time.
+async fn read_report(
+    sweep: &Sweep<'_>,
+    iam: &dyn Iam,
+    requested: Result<bool, AwsFailure>,
+) -> Result<Option<HashMap<UserName, Sighting>>, String> {
+    let mut is_made = requested.map_err(|failure| failure.to_string())?;
+    for _ in 0..=WAITS_FOR_REPORT {
+        if sweep.is_out_of_time() {
+            break;
+        }
+        if !is_made {
+            sweep.aws.sleep(WAIT_FOR_REPORT).await;
+        }
+        if let Some(file) = iam.credential_report().await.map_err(|failure| failure.to_string())? {
+            let report = CredentialReport::read(&file.content).map_err(|malformed| malformed.to_string())?;
+            return Ok(Some(sightings(report, file.made_at)));
+        }
+        // One that was there may have expired since: then it is made anew.
+        is_made = iam.request_report().await.map_err(|failure| failure.to_string())?;
+    }
+    warn!(account = %iam.account(), "IAM did not make a credential report in time: every user is looked at");
+    Ok(None)
+}
+
+fn sightings(report: CredentialReport, at: DateTime<Utc>) -> HashMap<UserName, Sighting> {
+    let sighting = |user: crate::aws::ReportedUser| {
+        let active = user
+            .keys
+            .into_iter()
+            .filter_map(|key| Some(KeySighting { since: key.active_since?, last_use: key.last_use }));
+        (user.arn.user().name.clone(), Sighting { at, active: active.collect() })
+    };
+    report.users.into_iter().map(sighting).collect()
+}
+
+/// Some of the users who are not looked at, others in each run.
+struct Sample {
+    seed: i64,
+    chosen: Vec<(u64, Member, SecretDescription)>,
+}
+
+impl Sample {
+    fn new(now: DateTime<Utc>) -> Self {
+        Self { seed: now.timestamp(), chosen: Vec::new() }
+    }
+
+    fn offer(&mut self, member: Member, secret: SecretDescription) {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, member.name()).hash(&mut hasher);
+        let draw = hasher.finish();
+        let at = self.chosen.partition_point(|(drawn, ..)| *drawn < draw);
+        if at < POLICIES_A_RUN {
+            self.chosen.insert(at, (draw, member, secret));
+            self.chosen.truncate(POLICIES_A_RUN);
+        }
+    }
+}
+
+/// The looks at the users of the sample whose secret has another policy than it should. One that cannot be read is left to
+/// another run: nothing is due for these users.
+async fn check_policies(place: &Place<'_>, sample: Sample, tally: &mut Tally) -> Vec<Look> {
+    let mut looks = Vec::new();
+    for (_, member, secret) in sample.chosen {
+        if place.sweep.is_out_of_time() {
+            break;
+        }
+        match observe::policy_fits(place.sweep, &secret.arn, &member.arn).await {
+            Ok(true) => {}
+            Ok(false) => {
+                info!(user = %member.arn.user(), "the resource policy is not as it should be");
+                tally.take_back_quiet();
+                looks.push(Look::User(member, Some(secret), Policy::Differs));
+            }
+            Err(failure) => {
+                tally.failures([Failure::of_user(member.arn.user(), "observe", &failure)]);
+            }
+        }
+    }
+    looks
+}
+
+/// Records wait for the notices of the run, but not for long: a function that ends before them would take them along.
+async fn write_old_records(sweep: &Sweep<'_>, unsettled: &mut [Outcome], tally: &mut Tally) {
+    let now = sweep.aws.now();
+    let is_old = |outcome: &&mut Outcome| {
+        !outcome.records.pending.is_empty() && outcome.fresh_until.is_none_or(|until| now >= until)
+    };
+    let old: Vec<_> = unsettled.iter_mut().filter(is_old).collect();
+    let mut written = stream::iter(old)
+        .map(|outcome| async move {
+            let secret = crate::keys::SecretName::of(&outcome.plan.user).to_string();
+            let written = outcome.records.write(sweep, &secret).await;
+            written.map_err(|failure| Failure::of_user(&outcome.plan.user, "record", &failure))
+        })
+        .buffer_unordered(sweep.settings.max_concurrent_users);
+    while let Some(written) = written.next().await {
+        tally.failures(written.err());
+    }
+}
