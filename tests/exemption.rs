@@ -79,12 +79,19 @@ fn upstream_defect_41_an_account_whose_groups_cannot_be_read_is_not_swept_and_is
 #[test]
 fn upstream_defect_41_a_membership_that_cannot_be_confirmed_stops_everything_for_that_user() {
     rehearse(async {
-        let stage = Stage::new();
+        let mut stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.add_user("other", &[90]);
         stage.pass_days(10).await;
+        // The SDK would give a slow call up.
+        stage.leave_the_sdk();
         let fault = Fault::on("iam", "ListGroupsForUser", FaultKind::AccessDenied).about("ci-bot").every();
         stage.cloud.faults().inject(fault);
+        // Until then the list of users is not of this moment any more.
+        let slow = FaultKind::Latency(std::time::Duration::from_secs(25));
+        stage.cloud.faults().inject(Fault::on("iam", "ListAccessKeys", slow.clone()).about("ci-bot").every());
+        stage.cloud.faults().inject(Fault::on("iam", "GetAccessKeyLastUsed", slow.clone()).every());
+        stage.cloud.faults().inject(Fault::on("secretsmanager", "ListSecrets", slow).every());
         let answer = stage.sweep().await;
         assert_eq!(stage.status("ci-bot", &old), "Active");
         assert!(failures(&answer).contains("ci-bot") && failures(&answer).contains("exempt"), "{answer}");

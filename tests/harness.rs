@@ -148,7 +148,9 @@ impl Stage {
 
     /// A tag of the secret of a user of the member account.
     pub(crate) fn tag(&self, user: &str, name: &str) -> Option<String> {
-        self.secret(user).tags.get(&format!("keywheel:{name}")).cloned()
+        let tag = self.secret(user).tags.get(&format!("keywheel:{name}")).cloned();
+        // One without a value says nothing.
+        tag.filter(|value| !value.is_empty())
     }
 
     /// Sweeps all accounts.

@@ -28,7 +28,7 @@ fn a_sweep_stopped_while_it_disables_is_completed_and_the_recovery_period_is_who
     rehearse(async {
         for (service, operation) in [
             ("iam", "ListAccessKeys"),
-            ("iam", "GetUser"),
+            ("secretsmanager", "DescribeSecret"),
             ("iam", "UpdateAccessKey"),
             ("secretsmanager", "TagResource"),
             ("ses", "SendEmail"),
@@ -57,7 +57,7 @@ fn a_sweep_stopped_while_it_disables_is_completed_and_the_recovery_period_is_who
 fn a_sweep_stopped_while_it_deletes_is_completed_and_told() {
     rehearse(async {
         for (service, operation) in
-            [("iam", "DeleteAccessKey"), ("secretsmanager", "UntagResource"), ("ses", "SendEmail")]
+            [("iam", "DeleteAccessKey"), ("secretsmanager", "TagResource"), ("ses", "SendEmail")]
         {
             for kind in [FaultKind::Stop, FaultKind::StopAfter] {
                 let context = format!("{kind:?} at {operation}");

@@ -65,6 +65,7 @@
 //! number of calls is tested here; the queue, the alarms and the concurrency are the templates' business.
 
 mod bad_input;
+mod call_counts;
 mod chaos;
 mod events;
 mod exemption;

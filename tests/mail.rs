@@ -416,7 +416,8 @@ fn more_messages_than_the_rate_and_the_quota_allow_go_out_over_several_runs() {
 fn a_run_that_is_nearly_out_of_time_leaves_mail_to_the_next_and_records_what_it_sent() {
     rehearse(async {
         let cloud = Cloud::new(Clock::starting_at(start()), 1);
-        let stage = Stage::through(Transport::Direct, cloud, &[("MAX_CONCURRENCY", "1")]);
+        let stage =
+            Stage::through(Transport::Direct, cloud, &[("MAX_CONCURRENCY", "1"), ("MAX_CONCURRENT_USERS", "1")]);
         for n in 0..30 {
             let name = format!("bot-{n}");
             stage.add_user(&name, &[85]);

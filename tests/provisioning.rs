@@ -184,7 +184,7 @@ fn upstream_defect_30_not_found_from_another_call_is_not_taken_for_no_secret() {
     rehearse(async {
         let stage = Stage::new();
         let (old, new) = stage.add_rotated_user("ci-bot").await;
-        stage.pass_days(10).await;
+        stage.pass_days(1).await;
         stage.cloud.forget_calls();
         let fault = Fault::on("secretsmanager", "GetResourcePolicy", refused("ResourceNotFoundException")).every();
         stage.cloud.faults().inject(fault);

@@ -17,7 +17,7 @@ async fn story(transport: Transport) -> Story {
     let cloud = Cloud::new(Clock::starting_at(start()), 1);
     cloud.switch(|switches| switches.short_iam_pages = true);
     // One after the other: what runs at the same time interleaves as the waits fall.
-    let stage = Stage::through(transport, cloud, &[("MAX_CONCURRENCY", "1")]);
+    let stage = Stage::through(transport, cloud, &[("MAX_CONCURRENCY", "1"), ("MAX_CONCURRENT_USERS", "1")]);
     stage.add_member(OTHER, "test");
     stage.add_user("ci-bot", &[85]);
     stage.add_user("two,keys", &[95, 50]);

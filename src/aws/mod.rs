@@ -30,7 +30,7 @@ pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount};
 pub(crate) use mail::{masked, masked_identity};
 pub use organizations::{AccountPage, ListedAccount, Organizations, Usability};
 pub(crate) use organizations::{may_not_list, read_email};
-pub use sdk::production_config;
+pub use sdk::{ATTEMPTS, production_config};
 pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_rotation_unfinished};
 pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretPage, SecretStore};
 pub use services::{Caller, Identity, Services};

@@ -291,13 +291,15 @@ impl Action {
     fn facts_change(&self, done_at: DateTime<Utc>) -> TagChange {
         let change = TagChange::default();
         match self {
-            Self::Adopt { version, key } => [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING]
-                .into_iter()
-                // Left over from an earlier life of the secret, they would pass that key off as tested.
-                .fold(change, TagChange::remove)
-                .set(tag::MANAGED, "1")
-                .set(tag::VERSION, version.as_str())
-                .set(tag::CURRENT_KEY, key.as_str()),
+            Self::Adopt { version, key } => {
+                [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING, tag::KEY_DATES]
+                    .into_iter()
+                    // Left over from an earlier life of the secret, they would pass that key off as tested.
+                    .fold(change, TagChange::remove)
+                    .set(tag::MANAGED, "1")
+                    .set(tag::VERSION, version.as_str())
+                    .set(tag::CURRENT_KEY, key.as_str())
+            }
             Self::RestoreFacts(RestoredFacts { version, current_key, created, previous_key }) => {
                 let change = match current_key {
                     // An order for an incident was for the rotation that made this key.
@@ -313,6 +315,7 @@ impl Action {
                     .set_or_remove(tag::ROTATED_AT, created.map(|created| format_time(done_at.max(created))))
                     .remove(tag::DISABLED_AT)
                     .remove(tag::RETIRING)
+                    .remove(tag::KEY_DATES)
             }
             Self::Retire { key, inactive: true } => {
                 change.set(tag::DISABLED_AT, format_time(done_at)).retiring(key, done_at)

@@ -15,7 +15,7 @@ use crate::state::{State, format_time, tag};
 const UNFINISHED_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(1);
 
 /// IAM's lists show a change within minutes; so far the clocks of two functions may be apart, too.
-const KEYS_ARE_LISTED_WITHIN: TimeDelta = TimeDelta::hours(1);
+pub(super) const KEYS_ARE_LISTED_WITHIN: TimeDelta = TimeDelta::hours(1);
 
 /// Decides what is to be done for one user and what is to be told.
 pub fn plan(facts: &UserFacts, periods: &Periods, now: DateTime<Utc>) -> UserPlan {

@@ -14,7 +14,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::facts::{Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
-use super::plan::plan;
+use super::plan::{KEYS_ARE_LISTED_WITHIN, plan};
 use super::second_key;
 use crate::keys::{AccessKeyId, KeyStatus, KeyUse, LastUse, UserArn};
 use crate::settings::Periods;
@@ -173,8 +173,9 @@ pub(crate) fn is_reader(secret: &PresentSecret, id: &str, arn: &UserArn) -> bool
 }
 
 /// What is to be remembered of the user's keys after a close look; `None` while a rotation is on its way, which remembers
-/// by itself, or the tags tell of another version than readers get.
-pub fn key_dates(facts: &UserFacts) -> Option<KeyDates> {
+/// by itself, the tags tell of another version than readers get, or the key that is current since a moment ago is not
+/// listed yet.
+pub fn key_dates(facts: &UserFacts, now: DateTime<Utc>) -> Option<KeyDates> {
     let secret = facts.secret.present()?;
     let state = &secret.state;
     let is_settled = state.managed && secret.facts_are_fresh() && state.malformed.is_empty();
@@ -186,6 +187,10 @@ pub fn key_dates(facts: &UserFacts) -> Option<KeyDates> {
     }
     let (current, others): (Vec<_>, Vec<_>) =
         facts.keys.iter().partition(|key| state.current_key.as_ref() == Some(&key.id));
+    let was_rotated_lately = state.rotated_at.is_some_and(|rotated_at| now < rotated_at + KEYS_ARE_LISTED_WITHIN);
+    if state.current_key.is_some() && current.is_empty() && was_rotated_lately {
+        return None;
+    }
     Some(KeyDates {
         current: current.first().map(|key| key.created),
         others: others.iter().map(|key| key.created).collect(),

@@ -228,14 +228,18 @@ impl Cloud {
             .connect_timeout(Duration::from_secs(3))
             .read_timeout(Duration::from_secs(10))
             .build();
+        let (region, attempts) = {
+            let world = self.world();
+            (world.region.clone(), world.switches.sdk_attempts)
+        };
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(self.world().region.clone()))
+            .region(Region::new(region))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(Connector::new(self.clone()))
             .time_source(self.clock().time_source())
             .sleep_impl(self.clock().sleep())
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .retry_config(RetryConfig::standard().with_max_attempts(attempts))
             .timeout_config(timeouts)
             .build()
     }

@@ -75,6 +75,8 @@ pub enum Occurrence {
     Nth(u64),
     /// Every one.
     Every,
+    /// So many in a hundred, without a pattern.
+    Percent(u8),
     /// The n-th one, and those after it that send the very same again, so many in all: one call with its retries.
     Repeated {
         /// Which one is the first (1 is the next).
@@ -135,6 +137,13 @@ impl Fault {
         self
     }
 
+    /// So many calls in a hundred instead of the next.
+    #[must_use]
+    pub fn percent(mut self, share: u8) -> Self {
+        self.nth = Occurrence::Percent(share);
+        self
+    }
+
     /// Only calls acting in this account.
     #[must_use]
     pub fn in_account(mut self, account: &str) -> Self {
@@ -186,6 +195,7 @@ impl Planted {
         self.seen += 1;
         let hit = match (self.fault.nth, &self.fault.kind) {
             (Occurrence::Every, _) => true,
+            (Occurrence::Percent(share), _) => scattered(self.seen) % 100 < u64::from(share),
             (Occurrence::Repeated { nth, times }, _) => self.repeats(nth, times, call),
             (Occurrence::Nth(n), FaultKind::Throttle { times }) => (n..n.saturating_add(*times)).contains(&self.seen),
             (Occurrence::Nth(n), _) => self.seen == n,
@@ -206,6 +216,14 @@ impl Planted {
         let hit_so_far = self.fired.load(Ordering::Relaxed);
         (1..times).contains(&hit_so_far) && self.hit_content == Some((call.content)())
     }
+}
+
+/// The n-th of numbers without a pattern, the same in every run (`SplitMix64`).
+fn scattered(n: u64) -> u64 {
+    let mut z = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
 }
 
 #[derive(Debug, Default)]

@@ -7,6 +7,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, in any combination")]
 pub struct Switches {
+    /// Attempts that the SDK makes of one call; fewer than in production, so that a fault that lasts is soon over.
+    pub sdk_attempts: u32,
     /// Calls are counted and not kept, and changes of keys are not kept: for runs of years.
     pub counts_only: bool,
     /// How long a new access key is refused everywhere (10 to 15 seconds are reported).
@@ -58,6 +60,7 @@ pub struct Switches {
 impl Default for Switches {
     fn default() -> Self {
         Self {
+            sdk_attempts: 3,
             counts_only: false,
             key_propagation: Duration::from_secs(12),
             short_iam_pages: false,

@@ -24,11 +24,11 @@ use crate::keys::{AccountId, UserName};
 use crate::lifecycle::{Exemption, KeySighting, Listed, SecretFacts, Sighting, is_quiet};
 
 /// So many users are looked at for the price of the credential report, and a look sees what is not hours old.
-const USERS_WORTH_A_REPORT: usize = 3;
+const USERS_WORTH_A_REPORT: usize = 2;
 
-/// No list shows a secret's resource policy. Of users who are not looked at, so many policies are read in each run, of
-/// others each time; all are read before a rotation.
-const POLICIES_A_RUN: usize = 3;
+/// No list shows a secret's resource policy. Of users for whom there is nothing to do, so many policies are read in each
+/// run, of others each time; all are read before a rotation.
+const POLICIES_A_RUN: usize = 2;
 
 /// IAM makes a report within seconds.
 const WAIT_FOR_REPORT: Duration = Duration::from_secs(4);
@@ -73,7 +73,8 @@ pub(super) async fn sweep(
     loop {
         let page = sweep.aws.secrets().of_account(id, from).await?;
         let looks = page.secrets.into_iter().filter_map(|secret| account.triage(&place, secret, &mut sample, tally));
-        unsettled.extend(take(&place, looks.collect(), tally).await);
+        let looks = looks.collect();
+        unsettled.extend(take(&place, looks, Some(&mut sample), tally).await);
         from = page.next;
         if from.is_none() {
             break;
@@ -85,35 +86,42 @@ pub(super) async fn sweep(
         }
     }
     let without_secret = account.users_without_secret(&place, tally);
-    unsettled.extend(take(&place, without_secret, tally).await);
+    unsettled.extend(take(&place, without_secret, None, tally).await);
     let with_other_policy = check_policies(&place, sample, tally).await;
-    unsettled.extend(take(&place, with_other_policy, tally).await);
+    unsettled.extend(take(&place, with_other_policy, None, tally).await);
     tally.report_left(id, OUT_OF_TIME);
     write_old_records(sweep, unsettled, tally).await;
     Ok(())
 }
 
-/// Takes the looks, a bounded number at a time; answers what is left to settle when all users were seen.
-async fn take(place: &Place<'_>, looks: Vec<Look>, tally: &mut Tally) -> Vec<Outcome> {
+/// Takes the looks, a bounded number at a time; answers what is left to settle when all users were seen. Users for whom
+/// there was nothing to do are offered to the sample.
+async fn take(place: &Place<'_>, looks: Vec<Look>, mut sample: Option<&mut Sample>, tally: &mut Tally) -> Vec<Outcome> {
     let sweep = place.sweep;
     let mut taken = stream::iter(looks)
         .map(|look| async move {
             match look {
-                Look::User(member, secret, policy) => user::sweep(place, &member, secret.as_ref(), policy).await,
-                Look::Gone(secret) => user::sweep_without_user(sweep, place.iam, &secret).await,
+                Look::User(member, secret, policy) => {
+                    let outcome = user::sweep(place, &member, secret.as_ref(), policy).await;
+                    (outcome, secret.map(|secret| (member, secret)))
+                }
+                Look::Gone(secret) => (user::sweep_without_user(sweep, place.iam, &secret).await, None),
             }
         })
         .buffer_unordered(sweep.settings.max_concurrent_users);
     let mut unsettled = Vec::new();
-    while let Some(outcome) = taken.next().await {
-        match outcome {
-            Some(outcome) => {
-                tally.add(&outcome);
-                if outcome.is_unsettled() {
-                    unsettled.push(outcome);
-                }
-            }
-            None => tally.leave(1),
+    while let Some((outcome, user)) = taken.next().await {
+        let Some(outcome) = outcome else {
+            tally.leave(1);
+            continue;
+        };
+        tally.add(&outcome);
+        let is_idle = outcome.plan.is_empty() && outcome.failures.is_empty();
+        if let (Some(sample), Some((member, secret)), true) = (sample.as_deref_mut(), user, is_idle) {
+            sample.offer(member, secret);
+        }
+        if outcome.is_unsettled() {
+            unsettled.push(outcome);
         }
     }
     unsettled
@@ -172,9 +180,7 @@ impl Account {
             return Some(Look::User(member, Some(secret), Policy::ByTags));
         }
         tally.add_quiet(&member, self.sighting(&member));
-        if member.exemption == Exemption::NotExempt && secret.deleted.is_none() && secret.rotation_enabled {
-            sample.offer(member, secret);
-        }
+        sample.offer(member, secret);
         None
     }
 
@@ -259,7 +265,7 @@ fn sightings(report: CredentialReport, at: DateTime<Utc>) -> HashMap<UserName, S
     report.users.into_iter().map(sighting).collect()
 }
 
-/// Some of the users who are not looked at, others in each run.
+/// Some of the users for whom there is nothing to do, others in each run.
 struct Sample {
     seed: i64,
     chosen: Vec<(u64, Member, SecretDescription)>,
@@ -270,7 +276,11 @@ impl Sample {
         Self { seed: now.timestamp(), chosen: Vec::new() }
     }
 
+    /// Takes a user into the sample, or not. Users who are not rotated need no policy.
     fn offer(&mut self, member: Member, secret: SecretDescription) {
+        if member.exemption != Exemption::NotExempt || secret.deleted.is_some() || !secret.rotation_enabled {
+            return;
+        }
         let mut hasher = DefaultHasher::new();
         (self.seed, member.name()).hash(&mut hasher);
         let draw = hasher.finish();
@@ -294,7 +304,7 @@ async fn check_policies(place: &Place<'_>, sample: Sample, tally: &mut Tally) ->
             Ok(true) => {}
             Ok(false) => {
                 info!(user = %member.arn.user(), "the resource policy is not as it should be");
-                tally.take_back_quiet();
+                tally.take_back_user();
                 looks.push(Look::User(member, Some(secret), Policy::Differs));
             }
             Err(failure) => {

@@ -90,8 +90,10 @@ impl Place<'_> {
             (Some(_), None) => SecretFacts::PendingDeletion,
             (Some(secret), Some(mut present)) => {
                 if is_rotated && policy != Policy::NotAsked {
-                    let policy_fits = self.policy_fits(member, &present, &keys, policy).await?;
-                    present.drift = self.drift(member, secret, policy_fits);
+                    present.drift = self.drift(member, secret, true);
+                    if !self.policy_fits(member, &present, &keys, policy).await? {
+                        present.drift = self.drift(member, secret, false);
+                    }
                 }
                 SecretFacts::Present(present)
             }
@@ -169,8 +171,8 @@ impl Place<'_> {
         }
     }
 
-    /// Reads the policy where the tags do not say whom it is for, and where a rotation comes near: without a policy, the
-    /// owner could not fetch the new key.
+    /// Reads the policy where the tags do not say whom it is for, where somebody changed the secret, and where a rotation
+    /// comes near: without a policy, the owner could not fetch the new key.
     async fn policy_fits(
         &self,
         member: &Member,
@@ -186,7 +188,7 @@ impl Place<'_> {
         let tested = keys.iter().find(is_reference).filter(|key| key.is_active());
         let reference = tested.or_else(|| keys.iter().find(|key| key.is_active()));
         let comes_near = reference.is_none_or(|key| self.sweep.now >= key.created + periods.rotation - periods.warn);
-        if !comes_near && is_reader(secret, &member.id, &member.arn) {
+        if !comes_near && secret.drift.is_empty() && is_reader(secret, &member.id, &member.arn) {
             return Ok(true);
         }
         policy_fits(self.sweep, &secret.arn, &member.arn).await

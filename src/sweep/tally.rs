@@ -43,8 +43,8 @@ impl Tally {
         self.age(active.map(|key| key.since).min());
     }
 
-    /// A user who was taken for quiet is looked at after all, and counted then.
-    pub(super) fn take_back_quiet(&mut self) {
+    /// A user is looked at once more, and counted then.
+    pub(super) fn take_back_user(&mut self) {
         self.report.users -= 1;
     }
 

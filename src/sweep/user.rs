@@ -102,7 +102,7 @@ pub(super) async fn sweep(
     let oldest_key = oldest_key(&facts);
     let planned = refuse_unreachable(sweep, plan(&facts, &sweep.settings.periods, sweep.now), secret);
     let is_idle = planned.actions.is_empty() && planned.notices.is_empty();
-    if sweep.dry_run || (is_idle && seen(&facts, &planned).is_empty()) {
+    if sweep.dry_run || (is_idle && seen(&facts, &planned, sweep.now).is_empty()) {
         return Some(Outcome { oldest_key, ..Outcome::new(planned) }.with_memory_of(&facts));
     }
     let outcome = match confirm(place, member, facts, planned, secret).await {
@@ -124,10 +124,10 @@ fn oldest_key(facts: &UserFacts) -> Option<DateTime<Utc>> {
 }
 
 /// What a look at the user has to leave in the tags, so that lists alone can tell later whether another is needed.
-fn seen(facts: &UserFacts, plan: &UserPlan) -> TagChange {
+fn seen(facts: &UserFacts, plan: &UserPlan, now: DateTime<Utc>) -> TagChange {
     let change = TagChange::default();
     let rotates = plan.actions.iter().any(|action| matches!(action, Action::Rotate { .. }));
-    let (Some(secret), Some(mut dates)) = (facts.secret.present().filter(|_| !rotates), key_dates(facts)) else {
+    let (Some(secret), Some(mut dates)) = (facts.secret.present().filter(|_| !rotates), key_dates(facts, now)) else {
         return change;
     };
     for action in &plan.actions {
@@ -204,7 +204,7 @@ async fn confirm(
         info!(user = %planned.user, %action, "left to the next sweep: the facts changed meanwhile");
     }
     let target = Target::user(place, member, &facts);
-    let seen = seen(&facts, &confirmed);
+    let seen = seen(&facts, &confirmed, sweep.now);
     let mut outcome =
         Outcome { records: Records::of(tags), fresh_until, ..Outcome::new(confirmed).with_memory_of(&facts) };
     outcome.notices.retain(|notice| !notice.kind.is_for_dry_run_only());

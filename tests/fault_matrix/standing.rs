@@ -54,7 +54,8 @@ fn lines_of_secret(secret: &SecretView, names: &BTreeMap<String, String>, there:
             lines.push(format!("{name} {stage} holds {holds}"));
         }
     }
-    for (tag, text) in &secret.tags {
+    // A tag without a value is none.
+    for (tag, text) in secret.tags.iter().filter(|(_, text)| !text.is_empty()) {
         lines.push(format!("{name} tag {tag} = {}", tag_value(tag, text, secret, names, there)));
     }
     let schedule = if secret.rotation_enabled { "on" } else { "off" };
@@ -90,6 +91,8 @@ fn tag_value(
         }
         "keywheel:current-key" | "keywheel:previous-key" => named(text, names),
         "keywheel:rotated-at" | "keywheel:disabled-at" => "a time".to_owned(),
+        "keywheel:key-dates" => format!("{} keys", text.split(' ').filter(|date| *date != "-").count()),
+        "keywheel:reader" => "the user".to_owned(),
         "keywheel:retiring" => named(text.split(' ').next().unwrap_or_default(), names),
         "keywheel:notified" if secret.deletion_date.is_some() => "of no account any more".to_owned(),
         "keywheel:notified" => notified(text, names, there),

@@ -11,6 +11,7 @@ use aws_sdk_iam::types::{EntityType, ReportStateType, StatusType, Tag};
 use chrono::{DateTime, Utc};
 
 use super::failure::OrFailure;
+use super::patience::own_allowance;
 use super::server_time::ServerTime;
 use super::utc;
 use crate::aws::{AccountDetails, Failure, Iam, ListedKey, ListedUser, NewKey, ReportFile, has_no_report};
@@ -30,7 +31,9 @@ pub(super) struct SdkIam {
 impl SdkIam {
     pub(super) fn new(config: &SdkConfig, account: AccountId) -> Self {
         let time = ServerTime::new(config.time_source().unwrap_or_default());
-        let listening = aws_sdk_iam::config::Builder::from(config).interceptor(time.clone()).build();
+        let allowance = own_allowance(format!("iam-{account}"));
+        let config = aws_sdk_iam::config::Builder::from(config).retry_partition(allowance);
+        let listening = config.interceptor(time.clone()).build();
         Self { client: aws_sdk_iam::Client::from_conf(listening), account, time }
     }
 

@@ -15,6 +15,7 @@ mod failure;
 mod iam;
 mod mail;
 mod organizations;
+mod patience;
 mod secrets;
 mod server_time;
 mod topic;
@@ -24,7 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
@@ -36,6 +36,7 @@ use chrono::{DateTime, Utc};
 use super::{Caller, Failure, Iam, Identity, Mailer, Organizations, SecretStore, Services, Topics};
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 use failure::OrFailure as _;
+pub use patience::ATTEMPTS;
 
 /// Role chaining is limited to one hour, and a function's own role is a role.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining>
@@ -161,8 +162,8 @@ impl Identity for SdkIdentity {
 /// The configuration of a Lambda function: endpoints, Region and credentials from the standard AWS configuration,
 /// retries and timeouts set on purpose.
 ///
-/// A single attempt that takes 10 s will not succeed any more; five attempts with the SDK's exponential backoff ride
-/// out throttling; 30 s in all leave time to act on the failure within a function's limit.
+/// A single attempt that takes 10 s will not succeed any more; the attempts with their growing waits sit throttling out;
+/// 30 s in all leave time to act on the failure within a function's limit.
 pub async fn production_config() -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
@@ -170,7 +171,7 @@ pub async fn production_config() -> SdkConfig {
         .operation_timeout(Duration::from_secs(30))
         .build();
     aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .retry_config(RetryConfig::standard().with_max_attempts(5))
+        .retry_config(patience::retries())
         .timeout_config(timeouts)
         .load()
         .await

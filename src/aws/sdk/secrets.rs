@@ -8,6 +8,7 @@ use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType, RotationRulesT
 use zeroize::Zeroizing;
 
 use super::failure::OrFailure;
+use super::patience::own_allowance;
 use super::utc;
 use crate::aws::{CURRENT, Failure, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretPage, SecretStore};
 use crate::keys::{AccountId, SecretName, VersionId};
@@ -23,7 +24,9 @@ pub(super) struct SdkSecretStore {
 
 impl SdkSecretStore {
     pub(super) fn new(config: &SdkConfig) -> Self {
-        Self { client: aws_sdk_secretsmanager::Client::new(config) }
+        let allowance = own_allowance("secrets".to_owned());
+        let config = aws_sdk_secretsmanager::config::Builder::from(config).retry_partition(allowance);
+        Self { client: aws_sdk_secretsmanager::Client::from_conf(config.build()) }
     }
 
     /// A page of keywheel's secrets of which that begins so.

@@ -4,13 +4,14 @@
 //! effect is modelled with the places at which it can stop. What keywheel must never do is asserted where it would be
 //! done.
 
+mod lists;
 mod rotation;
 
 use std::collections::BTreeMap;
 
 use super::checks::check_plan;
 use super::*;
-use crate::lifecycle::{Action, Notice};
+use crate::lifecycle::{Action, Notice, Sighting};
 use crate::state::{TagChange, tag};
 
 /// A key as IAM has it, and what the model knows about it.
@@ -28,6 +29,15 @@ pub(super) struct SimKey {
     usable: bool,
     /// When an undisturbed sweep last saw it active.
     seen_active: DateTime<Utc>,
+    /// When it was last disabled or enabled.
+    changed: Option<DateTime<Utc>>,
+}
+
+impl SimKey {
+    fn set_active(&mut self, active: bool, now: DateTime<Utc>) {
+        self.active = active;
+        self.changed = Some(now);
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -137,6 +147,10 @@ pub(super) struct World {
     pub(super) sent: Vec<Sent>,
     pub(super) done: Vec<Done>,
     pub(super) problems: Vec<(DateTime<Utc>, String)>,
+    /// The credential report that IAM answers.
+    report: Option<Sighting>,
+    /// Sweeps that did not look at the user.
+    pub(super) left_out: usize,
 }
 
 impl World {
@@ -152,6 +166,8 @@ impl World {
             sent: Vec::new(),
             done: Vec::new(),
             problems: Vec::new(),
+            report: None,
+            left_out: 0,
         }
     }
 
@@ -167,6 +183,7 @@ impl World {
             tested: false,
             usable: true,
             seen_active: created,
+            changed: None,
         };
         self.keys.push(new);
         assert!(self.keys.len() <= 2, "IAM gives a user two keys");
@@ -240,6 +257,9 @@ impl World {
             }
             return;
         }
+        if self.is_left_out() {
+            return;
+        }
         let facts = self.observe(run.unknown);
         let planned = plan(&facts, &self.periods, self.now);
         check_plan(&facts, &planned, &self.periods, self.now);
@@ -267,6 +287,9 @@ impl World {
         if !run.mail_lost {
             let told: Vec<Notice> = confirmed.notices.iter().filter(kept).cloned().collect();
             self.tell(&told);
+        }
+        if !stopped && !dropped {
+            self.remember();
         }
     }
 
@@ -374,7 +397,8 @@ impl World {
                 assert!(works || other.tested, "what stays is known to work");
             }
         }
-        self.keys.iter_mut().find(|key| key.id == *id).expect("the key is there").active = false;
+        let now = self.now;
+        self.keys.iter_mut().find(|key| key.id == *id).expect("the key is there").set_active(false, now);
     }
 
     fn delete(&mut self, id: &AccessKeyId, facts: &UserFacts) {
@@ -415,8 +439,8 @@ impl World {
                 self.keys[n].last_use = Some(now);
             }
             Person::PutInService(n) if n < there => self.keys[n].in_service = true,
-            Person::Disable(n) if n < there => self.keys[n].active = false,
-            Person::Enable(n) if n < there => self.keys[n].active = true,
+            Person::Disable(n) if n < there => self.keys[n].set_active(false, self.now),
+            Person::Enable(n) if n < there => self.keys[n].set_active(true, self.now),
             Person::Delete(n) if n < there => {
                 self.keys.remove(n);
             }

@@ -422,12 +422,11 @@ impl Judge {
 
     /// The read that this decision rests on and that cannot have succeeded.
     fn unreadable(&self, event: &KeyEvent, by: &str) -> Option<String> {
-        const OF_BOTH: [&str; 5] =
-            ["GetUser", "ListGroupsForUser", "ListAccessKeys", "DescribeSecret", "GetAccessKeyLastUsed"];
+        const OF_BOTH: [&str; 3] = ["ListAccessKeys", "DescribeSecret", "GetAccessKeyLastUsed"];
+        const OF_ROTATION: [&str; 1] = ["ListGroupsForUser"];
         const OF_SWEEPER: [&str; 2] = ["GetAccountAuthorizationDetails", "ListSecrets"];
-        let by_rotation = by.contains("-rotation/");
-        let is_needed =
-            |operation: &str| OF_BOTH.contains(&operation) || (!by_rotation && OF_SWEEPER.contains(&operation));
+        let of_this: &[&str] = if by.contains("-rotation/") { &OF_ROTATION } else { &OF_SWEEPER };
+        let is_needed = |operation: &str| OF_BOTH.contains(&operation) || of_this.contains(&operation);
         let window = self.window(event.at);
         let hits = |it: &&Unreadable| {
             is_needed(&it.operation)

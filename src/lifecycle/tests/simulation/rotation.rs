@@ -1,7 +1,7 @@
 //! The rotation function's effect, with the places at which it can stop.
 
 use super::*;
-use crate::state::format_time;
+use crate::state::{KeyDates, format_time};
 
 impl World {
     /// What `rotation` does, up to that point; answers why it refused.
@@ -43,7 +43,10 @@ impl World {
         self.keys.retain(|key| Some(&key.id) != orphan.as_ref());
         let left = self.keys[0].id.to_string();
         let at = format_time(self.now);
-        let change = TagChange::default().set(tag::INTENT, format!("{target} {at}")).set(tag::CURRENT_KEY, left);
+        let change = TagChange::default()
+            .set(tag::INTENT, format!("{target} {at}"))
+            .set(tag::CURRENT_KEY, left)
+            .remove(tag::KEY_DATES);
         self.write(&change, true);
         if end == RotationEnd::BeforeKey {
             return None;
@@ -56,6 +59,13 @@ impl World {
         }
         self.present().versions.insert(target.clone(), Some(made));
         None
+    }
+
+    /// When that key, which is the current one now, and the others were made.
+    fn dates_beside(&self, current: &AccessKeyId) -> String {
+        let (current, others): (Vec<_>, Vec<_>) = self.keys.iter().partition(|key| key.id == *current);
+        let current = current.first().map(|key| key.created);
+        KeyDates { current, others: others.iter().map(|key| key.created).collect() }.to_string()
     }
 
     fn orphan(&self, state: &State) -> Option<AccessKeyId> {
@@ -105,7 +115,8 @@ impl World {
             .set(tag::VERSION, target.as_str())
             .set(tag::CURRENT_KEY, made.as_str())
             .set(tag::ROTATED_AT, format_time(now))
-            .set_or_remove(tag::PREVIOUS_KEY, old);
+            .set_or_remove(tag::PREVIOUS_KEY, old)
+            .set(tag::KEY_DATES, self.dates_beside(&made));
         self.write(&record, true);
         if end == RotationEnd::RecordedNotUntagged {
             return;

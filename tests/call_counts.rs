@@ -1,0 +1,205 @@
+//! What a sweep costs, counted in calls: with nothing due for anybody, and for each user who is acted upon.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use keywheel::aws::ATTEMPTS;
+use keywheel::rehearsal::{Call, Clock, Cloud, Fault, FaultKind, PRIMARY_ACCOUNT, Transport};
+use serde_json::Value;
+
+use crate::harness::{MEMBER, Stage, done, failures, rehearse, start};
+
+/// For an account of 1,000 users, the account of the stack and the list of accounts included.
+const CALLS_WITHOUT_ANYTHING_DUE: usize = 20;
+const CALLS_FOR_A_USER_ACTED_UPON: usize = 5;
+/// Resource policies that are read of users for whom nothing is due.
+const SAMPLED_POLICIES: usize = 2;
+
+fn stage(settings: &[(&str, &str)]) -> Stage {
+    Stage::through(Transport::Direct, Cloud::new(Clock::starting_at(start()), 1), settings)
+}
+
+fn add_users(stage: &Stage, users: usize, key_age: i64) {
+    for n in 0..users {
+        stage.add_user(&format!("user-{n:04}"), &[key_age]);
+    }
+}
+
+/// The calls of one sweep.
+async fn sweep(stage: &Stage) -> (Value, Vec<Call>) {
+    let before = stage.cloud.calls().len();
+    let answer = stage.sweep_well().await;
+    (answer, stage.cloud.calls().split_off(before))
+}
+
+fn by_operation(calls: &[Call]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for call in calls {
+        *counts.entry(call.operation.as_str()).or_default() += 1;
+    }
+    counts
+}
+
+/// Calls that are made for single users, of the sweeper's.
+fn of_users(calls: &[Call]) -> usize {
+    const OF_ACCOUNTS: [&str; 13] = [
+        "AssumeRole",
+        "GenerateCredentialReport",
+        "GetAccount",
+        "GetAccountAuthorizationDetails",
+        "GetCredentialReport",
+        "GetEmailIdentity",
+        "ListAccounts",
+        "ListSecrets",
+        "SendEmail",
+        "DescribeAccount",
+        "DescribeOrganization",
+        "GetCallerIdentity",
+        "Publish",
+    ];
+    calls.iter().filter(|call| !OF_ACCOUNTS.contains(&call.operation.as_str())).count()
+}
+
+#[test]
+fn with_nothing_due_a_sweep_asks_for_no_user() {
+    rehearse(async {
+        let mut policies = Vec::new();
+        for users in [10, 1_000] {
+            let stage = stage(&[]);
+            add_users(&stage, users, 20);
+            let (answer, _) = sweep(&stage).await;
+            assert_eq!(done(&answer, "provision"), u64::try_from(users).unwrap_or_default());
+            stage.pass_days(1).await;
+            let (answer, calls) = sweep(&stage).await;
+            assert_eq!(answer["users"], users, "quiet users are counted");
+            assert_eq!(answer["plan"], serde_json::json!([]));
+            let counts = by_operation(&calls);
+            assert!(calls.len() <= CALLS_WITHOUT_ANYTHING_DUE, "{} calls: {counts:#?}", calls.len());
+            assert_eq!(of_users(&calls), SAMPLED_POLICIES, "{counts:#?}");
+            let pages = users.div_ceil(100) + 1;
+            assert_eq!(counts["ListSecrets"], pages, "of the member account and of the stack's own");
+            policies.extend(counts.get("GetResourcePolicy").copied());
+        }
+        assert_eq!(policies, [SAMPLED_POLICIES, SAMPLED_POLICIES], "the sample does not grow with the account");
+    });
+}
+
+#[test]
+fn users_who_need_nothing_of_keywheel_cost_nothing() {
+    rehearse(async {
+        let stage = stage(&[]);
+        for n in 0..50 {
+            let name = format!("person-{n:02}");
+            stage.add_user(&name, &[]);
+            let exempt = format!("exempt-{n:02}");
+            stage.add_user(&exempt, &[400]);
+            stage.cloud.add_to_group(MEMBER, "ASAIAMExemptionsGroup", &exempt);
+        }
+        let (answer, calls) = sweep(&stage).await;
+        assert_eq!((answer["users"].as_u64(), of_users(&calls)), (Some(100), 0), "{:#?}", by_operation(&calls));
+    });
+}
+
+/// Twenty users live through the whole life of their keys.
+#[test]
+fn a_user_who_is_acted_upon_costs_five_calls_in_a_run() {
+    rehearse(async {
+        let users = 20;
+        let stage = stage(&[]);
+        add_users(&stage, users, 0);
+        let mut acted_upon = BTreeSet::new();
+        let mut looked_at_for_nothing = 0;
+        let mut days = Vec::new();
+        for day in 0..220 {
+            let (answer, calls) = sweep(&stage).await;
+            let planned = answer["plan"].as_array().into_iter().flatten();
+            let planned: Vec<_> =
+                planned.map(|entry| (entry["user"].to_string(), entry["action"].to_string())).collect();
+            let acted: BTreeSet<_> = planned.iter().map(|(user, _)| user).collect();
+            acted_upon.extend(planned.iter().map(|(_, action)| action.trim_matches('"').to_owned()));
+            let calls_of_users = of_users(&calls);
+            let limit = acted.len() * CALLS_FOR_A_USER_ACTED_UPON + SAMPLED_POLICIES;
+            if acted.is_empty() && calls_of_users > SAMPLED_POLICIES {
+                looked_at_for_nothing += calls_of_users - SAMPLED_POLICIES;
+                days.push((
+                    day,
+                    by_operation(&calls).into_iter().map(|(name, count)| (name.to_owned(), count)).collect::<Vec<_>>(),
+                ));
+            } else {
+                let counts = by_operation(&calls);
+                assert!(calls_of_users <= limit, "day {day}: {calls_of_users} calls: {planned:?} {counts:#?}");
+            }
+            stage.cloud.run_rotations().await;
+            stage.hand_over_events().await;
+            stage.pass_days(1).await;
+        }
+        let expected = ["provision", "notify", "disable", "delete"].map(str::to_owned);
+        assert!(expected.iter().all(|action| acted_upon.contains(action)), "{acted_upon:?}");
+        // A second key that is inactive is in no list: it is looked for on three days before each rotation.
+        let looks = looked_at_for_nothing / users;
+        assert!(looks <= 8, "{looks} looks at each user in 220 days found nothing to do: {days:#?}");
+    });
+}
+
+#[test]
+fn a_user_whose_key_is_due_at_first_sight_costs_five_calls() {
+    rehearse(async {
+        let stage = stage(&[]);
+        add_users(&stage, 20, 200);
+        let (answer, calls) = sweep(&stage).await;
+        assert_eq!((done(&answer, "provision"), done(&answer, "rotate")), (20, 20));
+        assert!(of_users(&calls) <= 20 * CALLS_FOR_A_USER_ACTED_UPON, "{:#?}", by_operation(&calls));
+    });
+}
+
+/// Three calls in ten are refused for their rate, whatever they ask for.
+#[test]
+fn throttling_costs_time_and_nothing_else() {
+    rehearse(async {
+        let stage = Stage::with(&[]);
+        stage.cloud.switch(|aws| {
+            aws.sdk_attempts = ATTEMPTS;
+            aws.key_propagation = Duration::ZERO;
+        });
+        let keywheel = stage.keywheel.redeployed(&[]).expect("the same settings");
+        let stage = Stage { keywheel, cloud: stage.cloud.clone() };
+        add_users(&stage, 150, 85);
+        let throttled = async || {
+            let throttle =
+                stage.cloud.faults().inject(Fault::on("*", "*", FaultKind::Throttle { times: 1 }).percent(30));
+            let answer = stage.sweep().await;
+            assert!(throttle.fired() > 3, "{}", throttle.fired());
+            throttle.remove();
+            assert_eq!(failures(&answer), "[]");
+            answer
+        };
+        assert_eq!(done(&throttled().await, "provision"), 150);
+        assert_eq!(throttled().await["users"], 150);
+        stage.live_days(14).await;
+        stage.pass_days(1).await;
+        assert_eq!(done(&throttled().await, "disable"), 150);
+        for n in 0..150 {
+            assert_eq!(stage.user(&format!("user-{n:04}")).active_keys(), 1);
+        }
+    });
+}
+
+#[test]
+fn more_accounts_than_fit_are_refused_before_anything_is_done() {
+    rehearse(async {
+        let stage = stage(&[("MAX_CONCURRENCY", "1")]);
+        for n in 0..200_u64 {
+            let account = format!("{}", 300_000_000_000 + n);
+            stage.cloud.add_account(&account, "many", None);
+        }
+        let before = stage.cloud.calls().len();
+        let refused = stage.keywheel.sweep(serde_json::json!({})).await.expect_err("202 accounts one after another");
+        assert_eq!(refused.name(), "TooManyAccounts");
+        let text = refused.to_string();
+        assert!(text.contains("202 accounts") && text.contains("state machine"), "{text}");
+        let asked: BTreeSet<_> = stage.cloud.calls().split_off(before).into_iter().map(|call| call.operation).collect();
+        assert_eq!(asked, BTreeSet::from(["ListAccounts".to_owned()]));
+        let one = stage.keywheel.sweep(serde_json::json!({"account": PRIMARY_ACCOUNT})).await.expect("one by one");
+        assert_eq!(one["accounts"], 1);
+    });
+}
