@@ -20,7 +20,7 @@ use proof::PROOF;
 ///
 /// All but those with a source of their own: the actions' resource types in
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>.
-const WITHOUT_RESOURCE_LEVEL: [&str; 24] = [
+const WITHOUT_RESOURCE_LEVEL: [&str; 26] = [
     // Lambda refuses a role that names interfaces: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -31,7 +31,9 @@ const WITHOUT_RESOURCE_LEVEL: [&str; 24] = [
     "ec2:DescribeVpcs",
     "ec2:UnassignPrivateIpAddresses",
     // No resource types.
+    "iam:GenerateCredentialReport",
     "iam:GetAccountAuthorizationDetails",
+    "iam:GetCredentialReport",
     // Step Functions asks for these on "*": https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",

@@ -57,5 +57,5 @@ def failed_items(client: Any, execution: str) -> dict[str, str]:
         children = client.list_executions(mapRunArn=run["mapRunArn"], statusFilter="FAILED")["executions"]
         for child in children:
             described = client.describe_execution(executionArn=child["executionArn"])
-            failed[json.loads(described["input"])["account"]] = f"{described.get('error')}: {described.get('cause')}"
+            failed[json.loads(described["input"])["event"]["account"]] = f"{described.get('error')}: {described.get('cause')}"
     return failed

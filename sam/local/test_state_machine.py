@@ -4,6 +4,7 @@
 """
 
 import json
+import tempfile
 from typing import Any
 
 import pytest
@@ -13,15 +14,25 @@ from deployment import Deployment, zipped
 from organization import Organization
 from phases import Sweep
 
-# Answers as the sweeper does; fails for what the environment names: accounts, a page by its token, the digest.
+# Answers as the sweeper does; fails for what the environment names: accounts, a page by its token, the digest. Of accounts
+# it names as well how many sweeps have not enough time for all users; sweeps are counted in a folder.
 STAND_IN = """
 import json
 import os
+from pathlib import Path
 
 ACCOUNTS = [f"{number:012}" for number in range(1, 46)]
 
 
 FAILING = os.environ["FAILING"].split(",")
+LEAVING = json.loads(os.environ["LEAVING"])
+
+
+def sweeps_so_far(account):
+    counted = Path(os.environ["FOLDER"], account)
+    before = len(counted.read_text()) if counted.exists() else 0
+    counted.write_text("." * (before + 1))
+    return before
 
 
 def handle(event, context):
@@ -41,12 +52,13 @@ def handle(event, context):
         following = str(start + 20) if start + 20 < len(ACCOUNTS) else None
         return {"accounts": page, "next_token": following, "skipped": []}
     account = event["account"]
-    assert event["notices"] == "later", event
+    assert set(event) == {"account", "name", "email", "dry_run", "notices"} and event["notices"] == "later", event
     if account in FAILING:
         raise ValueError(f"account {account} fails")
-    return {
-        "accounts": 1, "users": 2, "actions": {"provision": 2}, "mails": 1, "failures": [], "skipped": [],
-        "dry_run": event["dry_run"],
+    is_out_of_time = sweeps_so_far(account) < LEAVING.get(account, 0)
+    left = {"left": 5, "failures": [{"action": "sweep"}]} if is_out_of_time else {"failures": []}
+    return left | {
+        "accounts": 1, "users": 2, "actions": {"provision": 2}, "mails": 1, "skipped": [], "dry_run": event["dry_run"],
         "plan": [{"account": account, "user": "u", "action": "provision", "detail": "x" * 1000}],
     }
 """
@@ -70,7 +82,7 @@ class StandIn:
             Handler="index.handle",
             Role=sweeper["Role"],
             Code={"ZipFile": zipped("index.py", STAND_IN)},
-            Environment={"Variables": {"FAILING": ""}},
+            Environment={"Variables": {"FAILING": "", "LEAVING": "{}", "FOLDER": "/nowhere"}},
         )
         role = account.role_of_state_machines("stand-in")
         self._machine = self._states.create_state_machine(
@@ -79,11 +91,13 @@ class StandIn:
             roleArn=role,
         )["stateMachineArn"]
 
-    def run(self, failing: list[str], **event: Any) -> dict[str, Any]:
-        self._lambda.update_function_configuration(
-            FunctionName="stand-in", Environment={"Variables": {"FAILING": ",".join(failing)}}
-        )
-        described = state_machine.run(self._states, self._machine, event)
+    def run(self, failing: list[str], leaving: dict[str, int] | None = None, **event: Any) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as folder:
+            variables = {"FAILING": ",".join(failing), "LEAVING": json.dumps(leaving or {}), "FOLDER": folder}
+            self._lambda.update_function_configuration(
+                FunctionName="stand-in", Environment={"Variables": variables}
+            )
+            described = state_machine.run(self._states, self._machine, event)
         self.failed = state_machine.failed_items(self._states, described["executionArn"])
         self.map_runs = state_machine.map_runs(self._states, described["executionArn"])
         return described
@@ -154,6 +168,19 @@ def test_an_execution_can_be_asked_for_a_dry_run(stand_in: StandIn) -> None:
     output = state_machine.output(stand_in.run([], dry_run=True))
     assert output["dry_run"] is True
     assert (output["mails"], output["failures"]) == (45 + 3, 2)
+
+
+def test_an_account_with_users_left_is_swept_again_but_not_for_ever(stand_in: StandIn) -> None:
+    output = state_machine.output(stand_in.run([], {"000000000003": 1, "000000000004": 9}))
+    assert (output["accounts"], output["accounts_not_swept"], output["users"]) == (45, 0, 90), "each once"
+    assert (output["users_left"], output["complete"]) == (5, False), "those of the last sweep"
+    assert output["actions"] == 43 * 2 + 2 * 2 + 4 * 2, "of all sweeps"
+    assert (output["mails"], output["failures"]) == (43 + 2 + 4 + 3, 1 + 4 + 2)
+
+
+def test_a_dry_run_comes_no_further_by_sweeping_again(stand_in: StandIn) -> None:
+    output = state_machine.output(stand_in.run([], {"000000000004": 9}, dry_run=True))
+    assert (output["actions"], output["users_left"]) == (45 * 2, 5)
 
 
 def test_the_digest_waits_until_the_list_of_secrets_has_caught_up(stand_in: StandIn) -> None:

@@ -154,7 +154,10 @@ impl Account {
             Some(requested) => match read_report(sweep, &*iam, requested).await {
                 Ok(sightings) => sightings,
                 Err(failure) => {
-                    let error = format!("{failure}; every user is looked at instead, which takes a call for each");
+                    let error = format!(
+                        "every user is looked at instead, which takes a call for each (if the right is missing, deploy \
+                         sam/member-account.yaml again): {failure}"
+                    );
                     tally.failures([Failure::of_account(id, "credential-report", &error)]);
                     None
                 }

@@ -2,13 +2,13 @@
 
 use keywheel::keys::UserArn;
 use keywheel::provision::policy;
-use keywheel::rehearsal::PRIMARY_ACCOUNT;
+use keywheel::rehearsal::{Fault, FaultKind, PRIMARY_ACCOUNT};
 use serde_json::{Value, json};
 
 use super::estate::{Estate, FUNCTION, KMS_KEY, ORGANIZATION, REGION};
 use super::judge::{Asker, Question};
 use super::proof::through_secrets_manager;
-use crate::harness::{MEMBER, OTHER, secret_name};
+use crate::harness::{MEMBER, OTHER, Stage, done, rehearse, secret_name};
 
 const FOREIGN: &str = "o-foreign00001";
 const MEMBER_ROLE: &str = "aws-iam-access-key-auto-rotation-lambda-assumed-role";
@@ -103,6 +103,51 @@ fn the_sweeper_reads_no_value_and_makes_no_key() {
     let (member_role, target) = (role(MEMBER, MEMBER_ROLE), user(MEMBER, "ci-bot"));
     allowed(&ask(&member_role, "iam:DeleteAccessKey", &target), None);
     not_given(&ask(&member_role, "iam:CreateAccessKey", &target), None);
+}
+
+#[test]
+fn the_sweeper_alone_asks_for_the_credential_report() {
+    for action in ["iam:GenerateCredentialReport", "iam:GetCredentialReport"] {
+        for sweeper in [sweeper(), role(MEMBER, MEMBER_ROLE)] {
+            allowed(&ask(&sweeper, action, "*"), None);
+        }
+        for rotation in [rotation(), role(MEMBER, &format!("{MEMBER_ROLE}-rotation"))] {
+            not_given(&ask(&rotation, action, "*"), None);
+        }
+    }
+}
+
+/// As in an account whose member template is of a time before the sweeper asked for the report.
+#[test]
+fn without_the_right_to_the_credential_report_every_user_is_looked_at() {
+    rehearse(async {
+        for operation in ["GenerateCredentialReport", "GetCredentialReport"] {
+            let stage = Stage::new();
+            for user in ["backup", "ci-bot", "deploy", "siem"] {
+                stage.add_user(user, &[10]);
+            }
+            stage.live_days(2).await;
+            stage.pass_days(1).await;
+            let looks = stage.count("ListAccessKeys");
+            stage.sweep_well().await;
+            assert_eq!(stage.count("ListAccessKeys"), looks, "nothing is due, as the report shows");
+            let denied = Fault::on("iam", operation, FaultKind::AccessDenied).in_account(MEMBER).every();
+            let denied = stage.cloud.faults().inject(denied);
+            stage.pass_days(1).await;
+            stage.add_user("late", &[90]);
+            let answer = stage.sweep().await;
+            assert_eq!(stage.count("ListAccessKeys"), looks + 5, "{operation}: every user is looked at");
+            assert_eq!((done(&answer, "rotate"), &answer["accounts"]), (1, &json!(2)), "{operation}: {answer}");
+            let failures = answer["failures"].as_array().expect("a list");
+            let [failure] = &failures[..] else { panic!("{operation}: {answer}") };
+            assert_eq!((&failure["account"], &failure["action"]), (&json!(MEMBER), &json!("credential-report")));
+            let error = failure["error"].as_str().expect("a text");
+            assert!(error.contains(operation) && error.contains("sam/member-account.yaml"), "{error}");
+            denied.remove();
+            stage.cloud.run_rotations().await;
+            stage.sweep_well().await;
+        }
+    });
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use keywheel::rehearsal::scenario::{self, Script};
 use keywheel::rehearsal::{Call, Cloud, Fault, FaultKind, PRIMARY_ACCOUNT, SecretView};
+use serde_json::json;
 
 use super::estate::{Estate, FUNCTION, KMS_KEY, ORGANIZATION, REGION, SENDER};
 use super::judge::{Asker, Grant, Question};
@@ -38,6 +39,8 @@ impl Proof {
             proof.judge_all(&estate, &repairs().await.cloud);
             proof.judge_all(&estate, &orphans().await.cloud);
             proof.judge_all(&estate, &interrupted().await.cloud);
+            proof.judge_all(&estate, &reported().await.cloud);
+            proof.judge_all(&estate, &held().await.cloud);
         });
         proof
     }
@@ -191,6 +194,37 @@ async fn interrupted() -> Stage {
     stage.cloud.remove_from_group(MEMBER, group, "ci-bot");
     stage.live_days(1).await;
     assert_eq!(stage.secret("ci-bot").last_rotation, Some(Ok(())));
+    stage
+}
+
+/// In each account so many users that the credential report is asked for.
+async fn reported() -> Stage {
+    let stage = Stage::new();
+    for account in [MEMBER, PRIMARY_ACCOUNT] {
+        for user in ["backup", "ci-bot", "deploy", "siem"] {
+            stage.add_user_in(account, user, &[10]);
+        }
+    }
+    stage.live().await;
+    assert!(stage.count("GetCredentialReport") >= 2, "one in each account");
+    stage
+}
+
+/// In each account a notice that is left to a digest, which asks for the user alone.
+async fn held() -> Stage {
+    let stage = Stage::new();
+    for account in [MEMBER, PRIMARY_ACCOUNT] {
+        stage.add_user_in(account, "ci-bot", &[81]);
+    }
+    stage.live().await;
+    stage.pass_days(3).await;
+    let looks = stage.count("ListGroupsForUser");
+    for account in [MEMBER, PRIMARY_ACCOUNT] {
+        let event = json!({"account": account, "notices": "later"});
+        stage.keywheel.sweep(event).await.expect("the sweep answers");
+    }
+    stage.keywheel.sweep(json!({"digest": {}})).await.expect("the digest answers");
+    assert_eq!(stage.count("ListGroupsForUser"), looks + 2, "a rotation is announced in each account");
     stage
 }
 
