@@ -4,8 +4,6 @@
 //! and both slots are taken, the second key that somebody made (`second_key` says which). An active key is never
 //! deleted; nothing happens to a key while something about it is unknown; and there is always another key that works.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action::Action;
@@ -24,7 +22,7 @@ const LAST_CALL_BEFORE: TimeDelta = TimeDelta::hours(25);
 
 pub(super) fn lead_out(planner: &mut Planner<'_>) {
     for key in gone_keys(planner) {
-        settle_gone_key(planner, &key);
+        settle_gone_key(planner, key);
     }
     if planner.key_in_flight().is_some() {
         return;
@@ -40,12 +38,14 @@ pub(super) fn lead_out(planner: &mut Planner<'_>) {
 
 /// Keys that the tags name as on their way out and that are not on the user any more. One whose slot a rotation needed
 /// is named by what was told of it alone.
-fn gone_keys(planner: &Planner<'_>) -> Vec<AccessKeyId> {
+fn gone_keys<'a>(planner: &Planner<'a>) -> Vec<&'a AccessKeyId> {
     let Some(state) = planner.state() else { return Vec::new() };
     let retiring = state.retiring.as_ref().map(|retiring| &retiring.key);
     let named = state.previous_key.as_ref().into_iter().chain(retiring).chain(state.notified.keys());
-    let gone: BTreeSet<&AccessKeyId> = named.filter(|id| planner.key(id).is_none()).collect();
-    gone.into_iter().cloned().collect()
+    let mut gone: Vec<&AccessKeyId> = named.filter(|id| planner.key(id).is_none()).collect();
+    gone.sort_unstable();
+    gone.dedup();
+    gone
 }
 
 /// A mail that failed is made up for: the deletion itself cannot be observed twice. A key that its owner deleted in its

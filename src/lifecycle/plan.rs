@@ -158,7 +158,9 @@ impl<'a> Planner<'a> {
     }
 
     fn tell_of_rotation(&mut self, secret: &PresentSecret) {
-        let Some(current) = self.proven_current() else { return };
+        let Some(current) = self.proven_current().filter(|current| !self.was_told(&current.id, "rotated")) else {
+            return;
+        };
         let old_key = secret.state.previous_key.clone().filter(|old| self.key(old).is_some());
         // Told late, the old key may be disabled already, or have got another grace.
         let outgoing = Outgoing::replaced(self).filter(|outgoing| outgoing.key.is_active());

@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import time_machine
+from moto.core.responses import ActionResult
+from moto.core.utils import utcnow
 from moto.iam.models import AccessKey, iam_backends
+from moto.iam.responses import IamResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.organizations.exceptions import AWSOrganizationsNotInUseException
 from moto.organizations.models import OrganizationsBackend
@@ -158,6 +161,21 @@ def verify_every_identity() -> None:
     EmailIdentity.__init__ = corrected
 
 
+def date_credential_reports() -> None:
+    """https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetCredentialReport.html
+
+    AWS makes a report at most every four hours and says when. moto makes it anew whenever it is fetched, and dates all of
+    them 2 February 2015.
+    """
+    get_credential_report = IamResponse.get_credential_report
+
+    def corrected(self: IamResponse) -> ActionResult:
+        report = get_credential_report(self).result
+        return ActionResult({**report, "GeneratedTime": utcnow()})
+
+    IamResponse.get_credential_report = corrected
+
+
 def inside() -> dict[str, Any]:
     """What no API tells: the mails that went out, and the secret half of every key there has been.
 
@@ -208,6 +226,7 @@ def main() -> None:
     refuse_a_second_value_for_one_token()
     rotate_secrets_as_documented()
     verify_every_identity()
+    date_credential_reports()
     with time_machine.travel(time.time(), tick=True) as clock:
         application = with_inside(DomainDispatcherApplication(create_backend_app), clock)
         run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=True, request_handler=MotoRequestHandler)

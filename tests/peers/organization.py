@@ -36,9 +36,9 @@ Credentials = dict[str, str]
 
 
 class Moto:
-    """moto in a process of its own, which lives in the time of the clock."""
+    """moto in a process of its own, which lives in the time of the clock. `server` is the program that starts it."""
 
-    def __init__(self, clock: Clock, log: Path) -> None:
+    def __init__(self, clock: Clock, log: Path, server: Path = Path(__file__).with_name("moto_server.py")) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -47,7 +47,7 @@ class Moto:
         self._clock = clock
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, Path(__file__).with_name("moto_server.py"), str(port)],
+                [sys.executable, server, str(port)],
                 env={"PATH": "/usr/bin:/bin"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -27,18 +27,20 @@ pub(in crate::notify) async fn publish(
     templates: &Templates,
     due: &[&Addressed<'_>],
 ) -> Publication {
-    let mut messages: Vec<TopicMessage> =
+    let messages: Vec<TopicMessage> =
         due.iter().map(|item| message(templates, telling.mode, aws.now(), item)).collect();
     let mut taken = Vec::with_capacity(due.len());
     let mut refused = Refused::default();
-    while !messages.is_empty() {
-        let size = first_batch(&messages);
+    let mut left = &messages[..];
+    while !left.is_empty() {
+        let size = first_batch(left);
         if aws.now() > last_start(telling.deadline, taken.len() + size, telling.settings.max_concurrency) {
-            refused.late = messages.len();
+            refused.late = left.len();
             break;
         }
-        let batch: Vec<TopicMessage> = messages.drain(..size).collect();
-        match aws.topics().publish(topic_arn, &batch).await {
+        let (batch, rest) = left.split_at(size);
+        left = rest;
+        match aws.topics().publish(topic_arn, batch).await {
             Ok(results) => {
                 for result in results {
                     taken.push(result.is_ok());
@@ -49,7 +51,7 @@ pub(in crate::notify) async fn publish(
                 // What is wrong with a message keeps no other from being taken; what is wrong with the topic's key does.
                 let is_for_all = failure.kind() != FailureKind::Refused || failure.code().starts_with("KMS");
                 taken.resize(taken.len() + batch.len(), false);
-                refused.add(batch.len() + if is_for_all { messages.len() } else { 0 }, failure);
+                refused.add(batch.len() + if is_for_all { left.len() } else { 0 }, failure);
                 if is_for_all {
                     break;
                 }

@@ -1,0 +1,219 @@
+//! Plans: what is decided about one user, by the state that the user is in, and about a fleet of them.
+
+use std::hint::black_box;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use criterion::{Criterion, Throughput};
+
+use keywheel::keys::{AccessKeyId, KeyStatus, KeyUse, LastUse, SecretName, UserArn, VersionId};
+use keywheel::lifecycle::{Action, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts, plan};
+use keywheel::settings::Periods;
+use keywheel::state::{KeyDates, Reader, State};
+
+const FLEET: u32 = 100_000;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    by_state(&mut criterion);
+    fleet(&mut criterion);
+    criterion.final_summary();
+}
+
+/// One user in each state.
+fn by_state(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("plan");
+    group.throughput(Throughput::Elements(1));
+    for case in CASES {
+        let facts = (case.facts)(1);
+        case.check(&facts);
+        group.bench_function(case.name, |bencher| bencher.iter(|| plan(black_box(&facts), &periods(), now())));
+    }
+    group.finish();
+}
+
+/// Many users in the states in which a fleet is on an ordinary day. Nearly all of them are to be left alone.
+fn fleet(criterion: &mut Criterion) {
+    let shares: Vec<&Case> = CASES.iter().flat_map(|case| std::iter::repeat_n(case, case.in_a_hundred)).collect();
+    assert_eq!(shares.len(), 100);
+    // 37 and 100 have no factor in common: neighbours differ, and every share is kept.
+    let facts: Vec<UserFacts> = (0..FLEET).map(|n| (shares[n as usize * 37 % 100].facts)(n)).collect();
+    let mut group = criterion.benchmark_group("fleet");
+    group.throughput(Throughput::Elements(FLEET.into())).sample_size(20);
+    group.bench_function("100,000 users", |bencher| {
+        bencher.iter(|| facts.iter().filter(|facts| plan(black_box(facts), &periods(), now()).is_empty()).count());
+    });
+    group.finish();
+}
+
+/// A state of a user.
+struct Case {
+    name: &'static str,
+    /// How many of a hundred users are in it.
+    in_a_hundred: usize,
+    /// The n-th user, in it.
+    facts: fn(u32) -> UserFacts,
+    /// The names of the actions that follow from it: what is measured is what it says.
+    actions: &'static [&'static str],
+    /// How many notices follow from it.
+    notices: usize,
+}
+
+const CASES: [Case; 8] = [
+    Case { name: "idle", in_a_hundred: 70, facts: idle, actions: &[], notices: 0 },
+    Case { name: "before its first rotation", in_a_hundred: 10, facts: unrotated, actions: &[], notices: 0 },
+    Case { name: "installation grace", in_a_hundred: 7, facts: in_grace, actions: &[], notices: 0 },
+    Case { name: "recovery", in_a_hundred: 7, facts: in_recovery, actions: &[], notices: 0 },
+    Case { name: "to be disabled", in_a_hundred: 1, facts: to_be_disabled, actions: &["disable"], notices: 1 },
+    Case { name: "due", in_a_hundred: 1, facts: due, actions: &["rotate"], notices: 1 },
+    Case { name: "two keys of a person's", in_a_hundred: 2, facts: two_keys, actions: &[], notices: 0 },
+    Case { name: "exempt", in_a_hundred: 2, facts: exempt, actions: &[], notices: 0 },
+];
+
+impl Case {
+    fn check(&self, facts: &UserFacts) {
+        let plan = plan(facts, &periods(), now());
+        let actions: Vec<&str> = plan.actions.iter().map(Action::name).collect();
+        let found = (&actions[..], plan.notices.len(), plan.problems.len());
+        assert_eq!(found, (self.actions, self.notices, 0), "{}: {plan}", self.name);
+    }
+}
+
+const OLD: u32 = 0;
+const NEW: u32 = 1;
+
+fn idle(n: u32) -> UserFacts {
+    user(n, vec![key(n, NEW, 30)], after_recovery(n, 30))
+}
+
+fn unrotated(n: u32) -> UserFacts {
+    user(n, vec![key(n, OLD, 40)], provisioned(n, OLD))
+}
+
+fn in_grace(n: u32) -> UserFacts {
+    let secret = told(rotated(n, 5), &id(n, OLD), &["disable-ahead"]);
+    user(n, vec![used(key(n, OLD, 95), 6), key(n, NEW, 5)], secret)
+}
+
+fn in_recovery(n: u32) -> UserFacts {
+    let mut secret = told(rotated(n, 14), &id(n, OLD), &["disable-ahead", "disabled"]);
+    secret.state.disabled_at = Some(now() - days(2));
+    let old = KeyFacts { status: KeyStatus::Inactive, ..used(key(n, OLD, 104), 15) };
+    user(n, vec![old, key(n, NEW, 14)], secret)
+}
+
+fn to_be_disabled(n: u32) -> UserFacts {
+    let secret = told(rotated(n, 10), &id(n, OLD), &["disable-ahead"]);
+    user(n, vec![used(key(n, OLD, 100), 11), key(n, NEW, 10)], secret)
+}
+
+fn due(n: u32) -> UserFacts {
+    user(n, vec![key(n, NEW, 90)], told(after_recovery(n, 90), &id(n, NEW), &["rotate-ahead"]))
+}
+
+fn two_keys(n: u32) -> UserFacts {
+    user(n, vec![used(key(n, OLD, 50), 1), used(key(n, NEW, 20), 1)], provisioned(n, NEW))
+}
+
+fn exempt(n: u32) -> UserFacts {
+    let secret = told(provisioned(n, OLD), &id(n, OLD), &["cancelled"]);
+    let secret = PresentSecret { rotation_enabled: false, ..secret };
+    UserFacts { exemption: Exemption::Exempt, ..user(n, vec![key(n, OLD, 400)], secret) }
+}
+
+fn user(n: u32, keys: Vec<KeyFacts>, secret: PresentSecret) -> UserFacts {
+    UserFacts {
+        arn: arn(n),
+        owner: Some("team@example.com".to_owned()),
+        exemption: Exemption::NotExempt,
+        keys,
+        secret: SecretFacts::Present(secret),
+    }
+}
+
+/// An active key that was not asked about, as the only key of a user is not, or was never used.
+fn key(n: u32, which: u32, age: i64) -> KeyFacts {
+    KeyFacts {
+        id: id(n, which),
+        status: KeyStatus::Active,
+        created: now() - days(age),
+        last_use: if which == OLD { LastUse::NotAsked } else { LastUse::Never },
+    }
+}
+
+fn used(key: KeyFacts, ago: i64) -> KeyFacts {
+    let last_use = KeyUse { time: now() - days(ago), service: "s3".to_owned(), region: "eu-west-1".to_owned() };
+    KeyFacts { last_use: LastUse::At(last_use), ..key }
+}
+
+/// With a placeholder that names that key.
+fn provisioned(n: u32, which: u32) -> PresentSecret {
+    let version = version(n);
+    let state = State {
+        managed: true,
+        version: Some(version.clone()),
+        current_key: Some(id(n, which)),
+        reader: Reader::of(&format!("AIDA{n:016}"), &arn(n)),
+        ..State::default()
+    };
+    PresentSecret {
+        arn: format!("arn:aws:secretsmanager:eu-west-1:999988887777:secret:{}-a1B2c3", SecretName::of(arn(n).user())),
+        rotation_enabled: true,
+        current_version: Some(version),
+        unfinished_version: None,
+        state,
+        drift: Vec::new(),
+    }
+}
+
+/// With the new key, which replaced the old one that long ago.
+fn rotated(n: u32, ago: i64) -> PresentSecret {
+    let mut secret = provisioned(n, NEW);
+    secret.state.previous_key = Some(id(n, OLD));
+    secret.state.rotated_at = Some(now() - days(ago));
+    secret.state.key_dates = Some(KeyDates { current: Some(now() - days(ago)), others: Vec::new() });
+    told(secret, &id(n, NEW), &["rotated"])
+}
+
+/// With the new key, where the old one has gone all its way.
+fn after_recovery(n: u32, rotated_ago: i64) -> PresentSecret {
+    let phases = ["disable-ahead", "disabled", "delete-ahead", "last-call", "deleted"];
+    told(rotated(n, rotated_ago), &id(n, OLD), &phases)
+}
+
+fn told(mut secret: PresentSecret, key: &AccessKeyId, phases: &[&str]) -> PresentSecret {
+    for phase in phases {
+        secret.state.notified.insert(key, phase);
+    }
+    secret
+}
+
+fn arn(n: u32) -> UserArn {
+    format!("arn:aws:iam::111122223333:user/ci/deploy-bot-{n:06}").parse().expect("an ARN")
+}
+
+fn id(n: u32, which: u32) -> AccessKeyId {
+    format!("AKIA{n:015}{which}").parse().expect("a key id")
+}
+
+fn version(n: u32) -> VersionId {
+    format!("{n:032x}").parse().expect("a version id")
+}
+
+fn periods() -> Periods {
+    Periods {
+        rotation: days(90),
+        installation_grace: days(10),
+        recovery_grace: days(10),
+        warn: days(7),
+        repeat: Some(days(7)),
+    }
+}
+
+fn days(days: i64) -> TimeDelta {
+    TimeDelta::days(days)
+}
+
+/// 2026-11-22T09:00:00Z
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_795_338_000, 0).expect("a time")
+}
