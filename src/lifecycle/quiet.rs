@@ -191,8 +191,5 @@ pub fn key_dates(facts: &UserFacts, now: DateTime<Utc>) -> Option<KeyDates> {
     if state.current_key.is_some() && current.is_empty() && was_rotated_lately {
         return None;
     }
-    Some(KeyDates {
-        current: current.first().map(|key| key.created),
-        others: others.iter().map(|key| key.created).collect(),
-    })
+    Some(KeyDates::new(current.first().map(|key| key.created), others.iter().map(|key| key.created)))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 
 use super::{format_time, parse_time};
 use crate::keys::{MAX_KEYS_PER_USER, UserArn};
@@ -23,6 +23,12 @@ pub struct KeyDates {
 const NO_KEY: &str = "-";
 
 impl KeyDates {
+    /// Those dates, to the second: that is what a tag and the report hold.
+    pub fn new(current: Option<DateTime<Utc>>, others: impl IntoIterator<Item = DateTime<Utc>>) -> Self {
+        let whole = |time: DateTime<Utc>| time.trunc_subsecs(0);
+        Self { current: current.map(whole), others: others.into_iter().map(whole).collect() }
+    }
+
     pub(super) fn read(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let current = match words.next()? {

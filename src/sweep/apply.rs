@@ -63,7 +63,7 @@ impl<'a> Target<'a> {
         // The key that a new secret names is the newest active one.
         let named = facts.keys.iter().rfind(|key| key.is_active());
         let others = facts.keys.iter().filter(|key| Some(&key.id) != named.map(|named| &named.id));
-        let dates = KeyDates { current: named.map(|key| key.created), others: others.map(|key| key.created).collect() };
+        let dates = KeyDates::new(named.map(|key| key.created), others.map(|key| key.created));
         Self { sweep: place.sweep, iam: place.iam, arn: &facts.arn, id: &facts.id, dates, reach: place.reach(member) }
     }
 

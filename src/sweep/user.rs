@@ -16,7 +16,7 @@ use crate::lifecycle::{
     plan, plan_for_deleted_user,
 };
 use crate::provision;
-use crate::state::{Notified, Reader, State, TagChange, tag};
+use crate::state::{KeyDates, Notified, Reader, State, TagChange, tag};
 
 /// What came of one user.
 #[derive(Debug)]
@@ -132,8 +132,11 @@ fn seen(facts: &UserFacts, plan: &UserPlan, now: DateTime<Utc>) -> TagChange {
     };
     for action in &plan.actions {
         if let Action::Delete { key } = action {
-            let made_at = facts.keys.iter().find(|listed| listed.id == *key).map(|listed| listed.created);
-            dates.others.retain(|date| Some(*date) != made_at);
+            let left = facts
+                .keys
+                .iter()
+                .filter(|listed| listed.id != *key && Some(&listed.id) != secret.state.current_key.as_ref());
+            dates = KeyDates::new(dates.current, left.map(|listed| listed.created));
         }
     }
     let change = if secret.state.key_dates.as_ref() == Some(&dates) {

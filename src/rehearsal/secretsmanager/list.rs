@@ -1,5 +1,8 @@
 //! `ListSecrets`: filters, pages, and the lag behind writes.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::secrets::{as_listed, details, role_only, stages};
@@ -7,6 +10,7 @@ use super::{Secret, invalid_parameter};
 use crate::rehearsal::answer::{Outcome, Refusal, Reply};
 use crate::rehearsal::dispatch::Exchange;
 use crate::rehearsal::request::Members;
+use crate::rehearsal::state::Account;
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
 const PAGE: usize = 100;
@@ -37,6 +41,14 @@ impl Filter {
         Ok(Self { key, values })
     }
 
+    /// The one beginning that a name must have.
+    fn only_name_prefix(&self) -> Option<&str> {
+        match (self.key, &self.values[..]) {
+            (Key::Name, [prefix]) if !prefix.starts_with('!') => Some(prefix),
+            _ => None,
+        }
+    }
+
     /// A prefix of the name, of a tag's key or value, with its case; a leading `!` excludes.
     fn passes(&self, secret: &Secret) -> bool {
         let texts: Vec<&str> = match self.key {
@@ -50,6 +62,12 @@ impl Filter {
         let hidden = excluded.iter().any(|value| starts(value.trim_start_matches('!')));
         !hidden && (wanted.is_empty() || wanted.iter().any(|value| starts(value)))
     }
+}
+
+/// The secrets whose names start so, in the order in which they were made: a store may hold those of many accounts.
+fn by_serial<'w>(account: &'w Account, prefix: &str) -> Cow<'w, BTreeMap<u64, String>> {
+    let named = account.secrets.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
+    Cow::Owned(named.map(|(name, secret)| (secret.serial, name.clone())).collect())
 }
 
 pub(super) fn list(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
@@ -68,12 +86,16 @@ pub(super) fn list(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
         let shown = deleted_too || secret.deletion_date.is_none();
         (shown && filters.iter().all(|it| it.passes(secret))).then_some(secret)
     };
-    let order = account.secret_order.values();
+    let named = filters.iter().find_map(Filter::only_name_prefix);
+    let order = match named {
+        Some(prefix) => by_serial(account, prefix),
+        None => Cow::Borrowed(&account.secret_order),
+    };
     let order: Box<dyn Iterator<Item = &String>> = match (ascending, after) {
-        (true, None) => Box::new(order),
-        (true, Some(last)) => Box::new(account.secret_order.range(last + 1..).map(|(_, name)| name)),
-        (false, None) => Box::new(order.rev()),
-        (false, Some(last)) => Box::new(account.secret_order.range(..last).rev().map(|(_, name)| name)),
+        (true, None) => Box::new(order.values()),
+        (true, Some(last)) => Box::new(order.range(last + 1..).map(|(_, name)| name)),
+        (false, None) => Box::new(order.values().rev()),
+        (false, Some(last)) => Box::new(order.range(..last).rev().map(|(_, name)| name)),
     };
     let found: Vec<&Secret> = order.filter_map(wanted).take(size + 1).collect();
     let page = &found[..found.len().min(size)];

@@ -64,8 +64,7 @@ impl World {
     /// When that key, which is the current one now, and the others were made.
     fn dates_beside(&self, current: &AccessKeyId) -> String {
         let (current, others): (Vec<_>, Vec<_>) = self.keys.iter().partition(|key| key.id == *current);
-        let current = current.first().map(|key| key.created);
-        KeyDates { current, others: others.iter().map(|key| key.created).collect() }.to_string()
+        KeyDates::new(current.first().map(|key| key.created), others.iter().map(|key| key.created)).to_string()
     }
 
     fn orphan(&self, state: &State) -> Option<AccessKeyId> {

@@ -1,0 +1,188 @@
+//! Sweeps of large accounts and of a large organization on the embedded AWS: calls, time on its clock at 40 ms a call, and
+//! memory. Nothing here measures the machine but the last column.
+//!
+//! `cargo bench --bench fleet` runs the sizes of one account; `-- organization` the organization, which takes minutes.
+
+use std::env;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use keywheel::rehearsal::{Clock, Cloud, Deployment, Fault, FaultKind, PRIMARY_ACCOUNT, Transport, paused_runtime};
+use peak_alloc::PeakAlloc;
+use serde_json::{Value, json};
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+const LATENCY: Duration = Duration::from_millis(40);
+const MEMBER: &str = "111122223333";
+/// The state machine sweeps so many accounts at a time.
+const ACCOUNTS_AT_ONCE: usize = 50;
+const ACCOUNTS_A_PAGE: usize = 1_000;
+
+fn main() {
+    let asked: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let wants = |what: &str| asked.is_empty() || asked.iter().any(|argument| argument == what);
+    let runtime = paused_runtime().expect("a runtime");
+    if wants("account") {
+        print_heading("One account, on a day on which nothing is due");
+        for users in [1_000, 10_000, 100_000] {
+            runtime.block_on(account(users));
+        }
+    }
+    if asked.iter().any(|argument| argument == "organization") {
+        print_heading("10,000 accounts with 20 users each, 50 accounts at a time, as the state machine sweeps them");
+        runtime.block_on(organization(10_000, 20));
+    } else if asked.is_empty() {
+        print_heading("200 accounts with 20 users each, 50 accounts at a time (all 10,000: -- organization)");
+        runtime.block_on(organization(200, 20));
+    }
+}
+
+fn print_heading(text: &str) {
+    print(&format!(
+        "\n{text}\n{:<34} {:>9} {:>9} {:>11} {:>14} {:>12} {:>11}",
+        "run", "users", "calls", "calls/user", "time at 40 ms", "peak memory", "real time"
+    ));
+}
+
+#[expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
+fn print(line: &str) {
+    println!("{line}");
+}
+
+/// What a run costs.
+struct Cost {
+    calls: usize,
+    time: TimeDelta,
+    peak_bytes: usize,
+    real: Duration,
+}
+
+impl Cost {
+    fn print(&self, run: &str, users: usize) {
+        let per_user = ratio(self.calls, users);
+        let (seconds, megabytes) = (self.time.num_milliseconds(), self.peak_bytes / 100_000);
+        print(&format!(
+            "{run:<34} {users:>9} {:>9} {per_user:>11.3} {:>12}.{} s {:>9}.{} MB {:>9.1} s",
+            self.calls,
+            seconds / 1000,
+            seconds % 1000 / 100,
+            megabytes / 10,
+            megabytes % 10,
+            self.real.as_secs_f64(),
+        ));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of calls and users are far below 2^52")]
+fn ratio(calls: usize, users: usize) -> f64 {
+    calls as f64 / users as f64
+}
+
+/// Runs it and measures; what the model itself holds is there before, and not counted.
+async fn measured(cloud: &Cloud, run: impl Future<Output = ()>) -> Cost {
+    let (calls, began, real) = (cloud.call_count(), cloud.clock().now(), Instant::now());
+    let held = HEAP.current_usage();
+    HEAP.reset_peak_usage();
+    run.await;
+    Cost {
+        calls: cloud.call_count() - calls,
+        time: cloud.clock().now() - began,
+        peak_bytes: HEAP.peak_usage().saturating_sub(held),
+        real: real.elapsed(),
+    }
+}
+
+fn deployed(start: &str) -> (Cloud, Deployment) {
+    let start: DateTime<Utc> = start.parse().expect("a time");
+    let cloud = Cloud::new(Clock::starting_at(start), 1);
+    cloud.switch(|aws| {
+        aws.counts_only = true;
+        aws.key_propagation = Duration::ZERO;
+    });
+    cloud.add_account(PRIMARY_ACCOUNT, "security", Some("security@example.com"));
+    cloud.set_management_account(PRIMARY_ACCOUNT);
+    let keywheel = Deployment::through(Transport::Direct, &cloud, &[]).expect("settings that are right");
+    keywheel.prepare_groups(PRIMARY_ACCOUNT);
+    (cloud, keywheel)
+}
+
+/// An account whose users have keys of 0 to 59 days.
+fn add_account(cloud: &Cloud, keywheel: &Deployment, account: &str, users: usize) {
+    cloud.add_account(account, "member", Some("member@example.com"));
+    keywheel.prepare_member(account);
+    for (n, age) in (0..users).zip((0..60).cycle()) {
+        let name = format!("user-{n:06}");
+        cloud.add_user(account, &name, "/");
+        cloud.add_access_key(account, &name, cloud.clock().now() - TimeDelta::days(age));
+    }
+}
+
+async fn account(users: usize) {
+    let (cloud, keywheel) = deployed("2026-01-01T06:00:00Z");
+    add_account(&cloud, &keywheel, MEMBER, users);
+    let event = json!({"account": MEMBER, "name": "member", "email": "member@example.com"});
+    // More users than fit into one run are provisioned by several.
+    let mut provisioned = 0;
+    while provisioned < u64::try_from(users).expect("a number of users") {
+        provisioned += sweep(&keywheel, event.clone()).await["actions"]["provision"].as_u64().unwrap_or_default();
+    }
+    cloud.clock().advance(Duration::from_hours(24)).await;
+    let slow = cloud.faults().inject(Fault::on("*", "*", FaultKind::Latency(LATENCY)).every());
+    let mut answer = Value::Null;
+    let cost = measured(&cloud, async { answer = sweep(&keywheel, event.clone()).await }).await;
+    assert_eq!((answer["users"].as_u64(), &answer["plan"]), (u64::try_from(users).ok(), &json!([])), "{answer:#}");
+    cost.print("nothing due", users);
+    slow.remove();
+}
+
+async fn sweep(keywheel: &Deployment, event: Value) -> Value {
+    let answer = keywheel.sweep(event).await.expect("the sweeper answers");
+    assert_eq!(answer["failures"], json!([]), "{answer:#}");
+    answer
+}
+
+async fn organization(accounts: usize, users: usize) {
+    let (cloud, keywheel) = deployed("2026-01-01T06:00:00Z");
+    for n in 0..accounts {
+        add_account(&cloud, &keywheel, &format!("{}", 100_000_000_000 + n), users);
+    }
+    let slow = cloud.faults().inject(Fault::on("*", "*", FaultKind::Latency(LATENCY)).every());
+    let all = accounts * users;
+    measured(&cloud, run_state_machine(&keywheel)).await.print("all users get their secrets", all);
+    cloud.clock().advance(Duration::from_hours(24)).await;
+    measured(&cloud, run_state_machine(&keywheel)).await.print("nothing due", all);
+    // The first of these days makes up for the month before it; the second is one of many.
+    cloud.clock().advance(Duration::from_hours(28 * 24)).await;
+    measured(&cloud, run_state_machine(&keywheel)).await.print("first sweep after four weeks", all);
+    cloud.clock().advance(Duration::from_hours(24)).await;
+    measured(&cloud, run_state_machine(&keywheel)).await.print("an ordinary day", all);
+    slow.remove();
+}
+
+/// Pages of accounts, each account in an invocation of its own, and the digest at the end.
+async fn run_state_machine(keywheel: &Deployment) {
+    let mut next_token = Value::Null;
+    loop {
+        let asked = json!({"inventory": {"next_token": next_token, "limit": ACCOUNTS_A_PAGE}});
+        let page = keywheel.sweep(asked).await.expect("a page of accounts");
+        let listed = page["accounts"].as_array().cloned().unwrap_or_default();
+        let mut swept = stream::iter(listed)
+            .map(async |mut event: Value| {
+                event["notices"] = json!("later");
+                sweep(keywheel, event).await
+            })
+            .buffer_unordered(ACCOUNTS_AT_ONCE);
+        while swept.next().await.is_some() {}
+        next_token = page["next_token"].clone();
+        if next_token.is_null() {
+            break;
+        }
+    }
+    // Lists of secrets lag behind marks.
+    keywheel.cloud().clock().advance(Duration::from_secs(300)).await;
+    sweep(keywheel, json!({"digest": {}})).await;
+}
