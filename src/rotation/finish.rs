@@ -86,11 +86,7 @@ async fn settle(job: &Job<'_>, new_key: Option<&KeyIdentity>, keys: Option<Vec<L
 
 /// All in one call: until the record stands, the intent is what it can be restored from. `listed` are the user's keys, if
 /// they were listed before.
-async fn write_down(
-    job: &Job<'_>,
-    new_key: Option<&KeyIdentity>,
-    listed: Option<&[ListedKey]>,
-) -> Result<(), Error> {
+async fn write_down(job: &Job<'_>, new_key: Option<&KeyIdentity>, listed: Option<&[ListedKey]>) -> Result<(), Error> {
     let mut change = TagChange::default();
     if job.state.version.as_ref() != Some(&job.event.version) {
         let new_key = new_key.ok_or_else(|| job.not_written_by_us())?;

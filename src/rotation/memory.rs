@@ -109,3 +109,113 @@ impl Memory {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::aws::RotationSchedule;
+    use crate::keys::SecretKey;
+
+    const SECRET_HALF: &str = "not/a+real=secret";
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-22T09:00:00Z".parse().unwrap()
+    }
+
+    fn event(step: &str, user: &str, version: u8) -> RotationEvent {
+        let arn = format!(
+            "arn:aws:secretsmanager:us-east-1:999988887777:secret:Account_111122223333_User_{user}_AccessKey-a1B2c3"
+        );
+        let version = format!("{version:032}");
+        RotationEvent::read(json!({"Step": step, "SecretId": arn, "ClientRequestToken": version})).unwrap()
+    }
+
+    fn begun(user: &str) -> Rotation {
+        let event = event("createSecret", user, 1);
+        let identity = KeyIdentity {
+            id: "AKIAIOSFODNN7EXAMPLE".parse().unwrap(),
+            arn: format!("arn:aws:iam::111122223333:user/{user}").parse().unwrap(),
+            created: now(),
+        };
+        let description = SecretDescription {
+            arn: event.secret.as_str().to_owned(),
+            name: event.secret.name().clone(),
+            kms_key: None,
+            rotation_enabled: true,
+            schedule: RotationSchedule::default(),
+            next_rotation: None,
+            deleted: None,
+            tags: BTreeMap::new(),
+            stages: BTreeMap::new(),
+        };
+        Rotation::new(
+            &event,
+            now(),
+            description,
+            StoredKey { identity, secret: SecretKey::new(SECRET_HALF.to_owned()) },
+        )
+    }
+
+    fn of(rotation: Rotation) -> Memory {
+        let memory = Memory::default();
+        memory.keep(rotation);
+        memory
+    }
+
+    fn is_empty(memory: &Memory) -> bool {
+        memory.held().is_none()
+    }
+
+    #[test]
+    fn the_next_step_of_the_very_rotation_gets_it_once() {
+        let memory = of(begun("ci-bot"));
+        let taken = memory.take(&event("setSecret", "ci-bot", 1)).expect("remembered");
+        assert!(matches!(&taken.progress, Progress::Created(key) if key.secret.expose() == SECRET_HALF));
+        assert!(is_empty(&memory), "a step that fails leaves nothing behind");
+        let Progress::Created(key) = taken.progress else { panic!("another step") };
+        memory.keep(Rotation { progress: Progress::Set(key, Vec::new()), ..begun("ci-bot") });
+        let taken = memory.take(&event("testSecret", "ci-bot", 1)).expect("remembered");
+        let Progress::Set(key, keys) = taken.progress else { panic!("another step") };
+        memory.keep(Rotation { progress: Progress::Tested(key.identity, keys), ..begun("ci-bot") });
+        assert!(memory.take(&event("finishSecret", "ci-bot", 1)).is_some());
+    }
+
+    #[test]
+    fn any_other_step_of_that_secret_wipes_it_and_so_does_the_beginning_of_any_rotation() {
+        for (step, user, version) in [
+            ("createSecret", "ci-bot", 1),
+            ("createSecret", "ci-bot", 2),
+            ("createSecret", "another", 1),
+            ("testSecret", "ci-bot", 1),
+            ("finishSecret", "ci-bot", 1),
+            ("setSecret", "ci-bot", 2),
+        ] {
+            let memory = of(begun("ci-bot"));
+            assert!(memory.take(&event(step, user, version)).is_none(), "{step} {user} {version}");
+            assert!(is_empty(&memory), "{step} {user} {version}");
+        }
+        let memory = of(begun("ci-bot"));
+        assert!(memory.take(&event("setSecret", "another", 1)).is_none());
+        assert!(!is_empty(&memory), "another's steps in between change nothing");
+        memory.keep(begun("another"));
+        assert!(memory.take(&event("setSecret", "ci-bot", 1)).is_none(), "one at a time");
+    }
+
+    #[test]
+    fn it_is_wiped_after_two_minutes_and_when_the_clock_is_set_back() {
+        for (seconds, wiped) in [(-1, true), (0, false), (120, false), (121, true), (86_400, true)] {
+            let memory = of(begun("ci-bot"));
+            memory.forget_old(now() + TimeDelta::seconds(seconds));
+            assert_eq!(is_empty(&memory), wiped, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_it_is_shown() {
+        assert_eq!(format!("{:?}", of(begun("ci-bot"))), "Memory(redacted)");
+    }
+}

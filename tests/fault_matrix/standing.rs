@@ -56,7 +56,9 @@ fn lines_of_secret(secret: &SecretView, names: &BTreeMap<String, String>, there:
             lines.push(format!("{name} {stage} holds {holds}"));
         }
     }
-    for (tag, text) in secret.tags.iter().filter(|(tag, text)| !text.is_empty() && !SAVES_A_LOOK.contains(&tag.as_str())) {
+    for (tag, text) in
+        secret.tags.iter().filter(|(tag, text)| !text.is_empty() && !SAVES_A_LOOK.contains(&tag.as_str()))
+    {
         lines.push(format!("{name} tag {tag} = {}", tag_value(tag, text, secret, names, there)));
     }
     let schedule = if secret.rotation_enabled { "on" } else { "off" };
