@@ -38,6 +38,7 @@ impl Proof {
             proof.judge_all(&estate, &repairs().await.cloud);
             proof.judge_all(&estate, &orphans().await.cloud);
             proof.judge_all(&estate, &interrupted().await.cloud);
+            proof.judge_all(&estate, &withdrawn().await.cloud);
         });
         proof
     }
@@ -190,6 +191,17 @@ async fn interrupted() -> Stage {
     stage.live_days(1).await;
     stage.cloud.remove_from_group(MEMBER, group, "ci-bot");
     stage.live_days(1).await;
+    assert_eq!(stage.secret("ci-bot").last_rotation, Some(Ok(())));
+    stage
+}
+
+/// A key that IAM refuses to make once: its announcement is taken back.
+async fn withdrawn() -> Stage {
+    let stage = Stage::new();
+    stage.add_user("ci-bot", &[90]);
+    stage.sweep_well().await;
+    stage.cloud.faults().inject(Fault::on("iam", "CreateAccessKey", FaultKind::AccessDenied));
+    stage.cloud.run_rotations().await;
     assert_eq!(stage.secret("ci-bot").last_rotation, Some(Ok(())));
     stage
 }
