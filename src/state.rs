@@ -46,6 +46,8 @@ pub mod tag {
     pub const KEY_DATES: &str = "keywheel:key-dates";
     /// Whom the resource policy was last seen to be for: `<unique id> <path>`.
     pub const READER: &str = "keywheel:reader";
+    /// The version that the secret was made with, whose value is keywheel's placeholder.
+    pub const PLACEHOLDER: &str = "keywheel:placeholder";
 }
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Tag.html>
@@ -110,6 +112,8 @@ pub struct State {
     pub key_dates: Option<KeyDates>,
     /// Whom the resource policy was last seen to be for.
     pub reader: Option<Reader>,
+    /// The version whose value is keywheel's placeholder. No version's value can be changed.
+    pub placeholder: Option<VersionId>,
     /// Tags that cannot be read. While there are any, nothing destructive is done.
     pub malformed: Vec<MalformedTag>,
 }
@@ -138,6 +142,7 @@ impl State {
             // What was seen saves a look, and unreadable it saves none: nothing else depends on it.
             key_dates: read.text(tag::KEY_DATES).and_then(KeyDates::read),
             reader: read.text(tag::READER).and_then(Reader::read),
+            placeholder: read.text(tag::PLACEHOLDER).and_then(|text| text.parse().ok()),
             malformed: Vec::new(),
         };
         Self { malformed, ..state }
@@ -379,6 +384,7 @@ mod tests {
                 force: flags.1,
                 key_dates: None,
                 reader: None,
+                placeholder: None,
                 malformed: Vec::new(),
             };
             prop_assert_eq!(State::read(&change.set), expected);

@@ -146,11 +146,9 @@ impl Stage {
         self.cloud.secret(&secret_name(MEMBER, user))
     }
 
-    /// A tag of the secret of a user of the member account.
+    /// A tag of the secret of a user of the member account. One without a value says as much as none.
     pub(crate) fn tag(&self, user: &str, name: &str) -> Option<String> {
-        let tag = self.secret(user).tags.get(&format!("keywheel:{name}")).cloned();
-        // One without a value says nothing.
-        tag.filter(|value| !value.is_empty())
+        self.secret(user).tags.get(&format!("keywheel:{name}")).filter(|value| !value.is_empty()).cloned()
     }
 
     /// Sweeps all accounts.

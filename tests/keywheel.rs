@@ -82,6 +82,7 @@ mod people;
 mod provisioning;
 mod refusals;
 mod rotation_contract;
+mod rotation_memory;
 mod secrecy;
 mod sweep_inventory;
 mod transports;

@@ -80,6 +80,12 @@ impl Failure {
         self
     }
 
+    /// An answer that tells of a user who is written otherwise, so that there is none of the name that was asked for.
+    pub(crate) fn other_user(operation: &'static str, about: impl fmt::Display, found: &str) -> Self {
+        let error = ("NoSuchEntity".to_owned(), format!("the answer is about the user `{found}`"));
+        Self::new(operation, about, FailureKind::NotFound, error, None)
+    }
+
     /// An answer that arrived but lacks what it must hold.
     pub(crate) fn incomplete(operation: &'static str, about: impl fmt::Display, missing: &str) -> Self {
         Self {

@@ -129,7 +129,10 @@ pub trait Iam: fmt::Debug + Send + Sync {
     /// Any failure, "no such user" included.
     async fn groups_of(&self, name: &UserName) -> Result<BTreeSet<String>, Failure>;
 
-    /// The user's keys, oldest first.
+    /// The keys of the user of exactly that name, oldest first.
+    ///
+    /// Keys of a user who is written otherwise are another's, as [`Iam::find_user`] says. Where there is no key, nothing
+    /// tells the spelling.
     ///
     /// # Errors
     /// Any failure, "no such user" included.

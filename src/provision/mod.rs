@@ -106,6 +106,7 @@ async fn create(aws: &Aws, wanted: &Wanted, user: &NewUser<'_>, name: &SecretNam
         .set(tag::MANAGED, "1")
         .set(tag::VERSION, version.as_str())
         .set(tag::CURRENT_KEY, key.as_str())
+        .set(tag::PLACEHOLDER, version.as_str())
         .set(tag::KEY_DATES, dates.to_string());
     let tags = match Reader::of(id, arn) {
         Some(reader) => tags.set(tag::READER, reader.to_string()),

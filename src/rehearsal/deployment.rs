@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt as _;
@@ -15,6 +15,7 @@ use super::rotation::RotationFunction;
 use crate::aws::Aws;
 use crate::error::Error;
 use crate::notify::Templates;
+use crate::rotation::Memory;
 use crate::settings::{Function, Settings};
 use crate::{process, rotation, sweep};
 
@@ -99,11 +100,15 @@ impl Deployment {
         clocks: Clocks,
     ) -> Self {
         let sweeper = aws(transport, cloud, Function::Sweeper, &settings, clocks.sweeper);
-        let rotation = Arc::new(DeployedRotation {
-            aws: aws(transport, cloud, Function::Rotation, &settings, clocks.rotation),
+        let rotation = DeployedRotation {
+            cloud: cloud.clone(),
+            transport,
             settings: settings.clone(),
             ahead: clocks.rotation,
-        });
+            idle: Mutex::default(),
+        };
+        rotation.idle().push(rotation.start());
+        let rotation = Arc::new(rotation);
         let arn = settings.rotation_function_arn.as_deref().unwrap_or(FUNCTION_ARN);
         // Not the function itself: it holds the cloud, and neither would ever be dropped.
         cloud.set_rotation_function(arn, Arc::new(Registered(Arc::downgrade(&rotation))));
@@ -188,13 +193,13 @@ impl Deployment {
         answer
     }
 
-    /// Invokes the rotation function by hand, as Secrets Manager does.
+    /// Invokes the rotation function by hand, as Secrets Manager does, in a process that has just started.
     ///
     /// # Errors
     /// The error that the function answers.
     pub async fn rotate_step(&self, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
         let aws = aws(self.transport, &self.cloud, Function::Rotation, &self.settings, self.clocks.rotation);
-        let done = rotation::handle(&aws, &self.settings, event, deadline).await;
+        let done = rotation::handle(&aws, &self.settings, &Memory::default(), event, deadline).await;
         leaks::show("answer of the rotation function", &done);
         done
     }
@@ -234,27 +239,55 @@ struct Registered(Weak<DeployedRotation>);
 impl RotationFunction for Registered {
     fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>> {
         match self.0.upgrade() {
-            Some(function) => function.invoke(event, deadline),
+            Some(function) => function.invoke(event, deadline).boxed(),
             None => async { Err("the function was deleted".to_owned()) }.boxed(),
         }
     }
 }
 
+/// The rotation function and its processes. Lambda hands an invocation to an idle process, and starts one where there is
+/// none; each handles one at a time.
 struct DeployedRotation {
-    aws: Aws,
+    cloud: Cloud,
+    transport: Transport,
     settings: Arc<Settings>,
     ahead: TimeDelta,
+    /// The last one was idle last, and gets the next invocation.
+    idle: Mutex<Vec<Process>>,
 }
 
-impl RotationFunction for DeployedRotation {
-    fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>> {
-        let (aws, settings) = (self.aws.clone(), self.settings.clone());
+/// What a process holds from one invocation to the next.
+struct Process {
+    aws: Aws,
+    memory: Memory,
+}
+
+impl DeployedRotation {
+    /// An invocation that is dropped, because its time is over or a fault stops it, takes its process with it.
+    async fn invoke(self: Arc<Self>, event: Value, deadline: DateTime<Utc>) -> Result<(), String> {
+        let process = self.process();
         let deadline = deadline + self.ahead;
-        async move {
-            let done = rotation::handle(&aws, &settings, event, deadline).await;
-            leaks::show("answer of the rotation function", &done);
-            done.map_err(|error| error.to_string())
+        let done = rotation::handle(&process.aws, &self.settings, &process.memory, event, deadline).await;
+        leaks::show("answer of the rotation function", &done);
+        leaks::show("memory of the rotation function", &Ok(&process.memory));
+        self.idle().push(process);
+        done.map_err(|error| error.to_string())
+    }
+
+    fn process(&self) -> Process {
+        if self.cloud.world().is_cold_start() {
+            self.idle().clear();
         }
-        .boxed()
+        let idle = self.idle().pop();
+        idle.unwrap_or_else(|| self.start())
+    }
+
+    fn start(&self) -> Process {
+        let aws = aws(self.transport, &self.cloud, Function::Rotation, &self.settings, self.ahead);
+        Process { aws, memory: Memory::default() }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Process>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -255,6 +255,12 @@ impl World {
         copy
     }
 
+    /// Whether the next invocation of the rotation function starts a process.
+    pub(crate) fn is_cold_start(&mut self) -> bool {
+        let of_a_hundred = self.switches.cold_starts;
+        of_a_hundred > 0 && self.rng.u32(..100) < of_a_hundred
+    }
+
     pub(crate) fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial

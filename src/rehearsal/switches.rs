@@ -37,6 +37,8 @@ pub struct Switches {
     pub rotation_step_limit: Duration,
     /// How many rotations run at once.
     pub rotations_at_once: usize,
+    /// Of a hundred invocations of the rotation function, how many start it anew, as after a deployment or a long pause.
+    pub cold_starts: u32,
     /// Only verified addresses and domains receive mail.
     pub mail_sandbox: bool,
     /// The account's sending is paused.
@@ -75,6 +77,7 @@ impl Default for Switches {
             rotation_retry_wait: Duration::from_mins(2),
             rotation_step_limit: Duration::from_mins(2),
             rotations_at_once: 32,
+            cold_starts: 0,
             mail_sandbox: false,
             mail_paused: false,
             mail_down: false,

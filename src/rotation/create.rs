@@ -3,6 +3,7 @@
 //! The order is what keeps keys from being lost: announce, make, put. What fails in between is cleared up at once where
 //! that can be done (`orphan`); otherwise the next attempt finds either the value or the orphan.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -19,19 +20,26 @@ use crate::value::{KeyIdentity, StoredKey, StoredValue};
 const READS_OF_A_RETRIED_VERSION: u32 = 3;
 const WAIT_BETWEEN_READS: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
+/// A key that is in its version, as the service has confirmed.
+pub(super) struct Made {
+    pub(super) key: StoredKey,
+    /// The secret's tags, with the announcement.
+    pub(super) tags: BTreeMap<String, String>,
+}
+
+/// Answers nothing where the key was made before, or is in its version without the service's having said so.
+pub(super) async fn run(job: &Job<'_>) -> Result<Option<Made>, Error> {
     if job.settings.dry_run {
         return Err(Error::DryRun(job.user().clone()));
     }
     if pending_value_settled(job).await?.is_some() {
         info!("the pending version has its value already");
-        return Ok(());
+        return Ok(None);
     }
-    let current = job.current_value().await?;
     let iam = job.iam().await?;
     let arn = user_to_rotate(job, &*iam).await?;
-    let left = room::make(job, &*iam, current.as_ref()).await?;
-    let intent = announce(job, &*iam, left.first()).await?;
+    let left = room::make(job, &*iam).await?;
+    let (intent, tags) = announce(job, &*iam, left.first()).await?;
     let sent = iam.now();
     let key = match iam.create_access_key(&job.user().name, CREATE_KEY_WITHIN).await {
         Ok(key) => key,
@@ -41,7 +49,8 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
         }
     };
     info!(key = %key.id, "made an access key");
-    put(job, &*iam, arn, key, &intent).await
+    let key = put(job, &*iam, arn, key, &intent).await?;
+    Ok(key.map(|key| Made { key, tags }))
 }
 
 /// The pending value; asked for several times if an earlier attempt of this very rotation got as far as its intent.
@@ -58,16 +67,28 @@ async fn pending_value_settled(job: &Job<'_>) -> Result<Option<StoredValue>, Err
     Ok(None)
 }
 
-/// The user's ARN, if the user is there and not exempt. Asked at this moment: a sweep may be a day old.
+/// The user's ARN, if the user is there and not exempt. Asked at this moment: a sweep may be a day old. With a record of the
+/// ARN, that the user is there is left to what is asked next: the list of its keys tells how it is written.
 async fn user_to_rotate(job: &Job<'_>, iam: &dyn Iam) -> Result<UserArn, Error> {
     let user = job.user();
-    let found = iam.find_user(&user.name).await?.ok_or_else(|| Error::UserGone(user.clone()))?;
+    let arn = match recorded_arn(job) {
+        Some(arn) => arn,
+        None => iam.find_user(&user.name).await?.ok_or_else(|| Error::UserGone(user.clone()))?.arn,
+    };
     let groups = iam.groups_of(&user.name).await.map_err(|failure| user_gone(user, failure))?;
     let group = &job.settings.exemption_group;
     if has_group(&groups, group) {
         return Err(Error::UserExempt { user: user.clone(), group: group.clone() });
     }
-    Ok(found.arn)
+    Ok(arn)
+}
+
+/// The user's ARN as the last sweep found it. The path is all of it that can change, and nothing depends on that: users are
+/// told apart by account and name.
+fn recorded_arn(job: &Job<'_>) -> Option<UserArn> {
+    let (user, path) = (job.user(), &job.state.reader.as_ref()?.path);
+    let text = format!("arn:{}:iam::{}:user{path}{}", job.event.secret.partition(), user.account, user.name);
+    text.parse().ok().filter(|arn: &UserArn| arn.user() == user && arn.path() == path)
 }
 
 /// Announcements that came too late before the rotation is given up. Each takes more than [`Intent::is_fresh`] allows.
@@ -75,18 +96,22 @@ const ANNOUNCEMENTS: u32 = 3;
 
 /// Writes the intent down. Were the function to stop after making the key and before putting it, nothing else would
 /// tell our orphan from a person's key. It holds for seconds only: a key that is made later must be announced again.
-async fn announce(job: &Job<'_>, iam: &dyn Iam, kept: Option<&AccessKeyId>) -> Result<Intent, Error> {
+/// Answers it, and the tags that the secret has from then on.
+async fn announce(
+    job: &Job<'_>,
+    iam: &dyn Iam,
+    kept: Option<&AccessKeyId>,
+) -> Result<(Intent, BTreeMap<String, String>), Error> {
     let mut change = TagChange::default();
     if let Some(kept) = kept.filter(|kept| job.state.current_key.as_ref() != Some(kept)) {
         // The key that this rotation replaces is not the one that the other facts tell of; with them beside it, it would
         // pass for one that was tested.
         change = OF_ANOTHER_KEY.into_iter().fold(change, TagChange::remove).set(tag::CURRENT_KEY, kept.as_str());
     }
-    job.aws.secrets().untag(job.secret(), &change.remove).await?;
     for _ in 0..ANNOUNCEMENTS {
         let intent = Intent::new(&job.event.version, iam.now());
-        let written = job.aws.secrets().tag(job.secret(), &change.clone().intent(&intent).set).await;
-        if let Err(failure) = written {
+        let change = change.clone().intent(&intent);
+        if let Err(failure) = job.change_tags(change.clone()).await {
             // Nothing is made. If the tag is there all the same, a person's key must not pass for what it announces.
             if failure.kind() == FailureKind::NoAnswer {
                 orphan::withdraw(job).await;
@@ -94,7 +119,10 @@ async fn announce(job: &Job<'_>, iam: &dyn Iam, kept: Option<&AccessKeyId>) -> R
             return Err(failure.into());
         }
         if intent.is_fresh(iam.now()) {
-            return Ok(intent);
+            let mut tags = job.description.tags.clone();
+            tags.retain(|name, _| !change.remove.contains(&name.as_str()));
+            tags.extend(change.set);
+            return Ok((intent, tags));
         }
         warn!("writing the intent down took too long: announcing again");
     }
@@ -102,19 +130,28 @@ async fn announce(job: &Job<'_>, iam: &dyn Iam, kept: Option<&AccessKeyId>) -> R
     Err(Error::AnnouncementTooSlow(job.secret().to_owned()))
 }
 
-const OF_ANOTHER_KEY: [&str; 4] = [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING];
+const OF_ANOTHER_KEY: [&str; 5] =
+    [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING, tag::KEY_DATES];
 
-async fn put(job: &Job<'_>, iam: &dyn Iam, arn: UserArn, key: NewKey, intent: &Intent) -> Result<(), Error> {
+/// Answers the key, if the service has confirmed it.
+async fn put(
+    job: &Job<'_>,
+    iam: &dyn Iam,
+    arn: UserArn,
+    key: NewKey,
+    intent: &Intent,
+) -> Result<Option<StoredKey>, Error> {
     let identity = KeyIdentity { id: key.id, arn, created: key.created.unwrap_or_else(|| iam.now()) };
     let stored = StoredKey { identity, secret: key.secret };
     let token = job.event.rotation_token.as_ref().map(super::event::RotationToken::expose);
     let version = &job.event.version;
     match job.aws.secrets().put_pending(job.secret(), version, &stored.to_json(), token).await {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(Some(stored)),
         Err(failure) => {
             // A service that refuses a value may quote it.
             let carried: Vec<&str> = [stored.secret.expose()].into_iter().chain(token).collect();
-            orphan::after_no_put(job, iam, &stored.identity.id, intent, failure.without(&carried)).await
+            orphan::after_no_put(job, iam, &stored.identity.id, intent, failure.without(&carried)).await?;
+            Ok(None)
         }
     }
 }

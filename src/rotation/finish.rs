@@ -9,35 +9,58 @@ use super::{Job, user_gone};
 use crate::aws::{CURRENT, ListedKey, PREVIOUS};
 use crate::error::Error;
 use crate::keys::AccessKeyId;
-use crate::state::{TagChange, format_time, tag};
+use crate::state::{KeyDates, TagChange, format_time, tag};
 use crate::value::{KeyIdentity, StoredValue};
 
-/// What tells of the key before, and an order that was for this rotation.
-const OUTDATED: [&str; 3] = [tag::DISABLED_AT, tag::RETIRING, tag::FORCE];
+/// What tells of the key before, or of the value before, and an order that was for this rotation.
+const OUTDATED: [&str; 4] = [tag::DISABLED_AT, tag::RETIRING, tag::FORCE, tag::PLACEHOLDER];
 
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
-    if job.settings.dry_run {
-        return Err(Error::DryRun(job.user().clone()));
-    }
+    check_dry_run(job)?;
     let pending = job.pending_value().await?.ok_or_else(|| job.no_pending_value())?;
-    let version = &job.event.version;
-    let recorded = job.state.version.as_ref() == Some(version);
-    let current = job.description.version_at(CURRENT);
+    let recorded = job.state.version.as_ref() == Some(&job.event.version);
     if !recorded && is_copy(job, &pending).await? {
         return finish_copy(job).await;
     }
-    if !recorded && !matches!(pending, StoredValue::Key(_)) {
-        return Err(job.not_written_by_us());
-    }
-    if current.as_ref() == Some(version) {
+    let new_key = match &pending {
+        StoredValue::Key(key) => Some(&key.identity),
+        _ if recorded => None,
+        _ => return Err(job.not_written_by_us()),
+    };
+    if job.description.is_staged(&job.event.version, CURRENT) {
         // An earlier attempt moved the label.
-        settle(job, &pending, None).await;
+        settle(job, new_key, None).await;
         return Ok(());
     }
     let keys = keys(job).await?;
+    make_current(job, new_key, keys).await
+}
+
+/// The same for a key that this process made and tested a moment ago, on a user with these keys.
+pub(super) async fn run_tested(mut job: Job<'_>, new_key: &KeyIdentity, keys: Vec<ListedKey>) -> Result<(), Error> {
+    check_dry_run(&job)?;
+    if owed(&job, &keys).is_some() {
+        // What is still to be told is written down again: a sweep may have told it since.
+        let (aws, settings, event, deadline) = (job.aws, job.settings, job.event, job.deadline);
+        let checked = Job::check(aws, settings, event, deadline).await?;
+        job = checked.unwrap_or(job);
+        if job.description.is_staged(&event.version, CURRENT) {
+            return run(&job).await;
+        }
+    }
+    make_current(&job, Some(new_key), keys).await
+}
+
+fn check_dry_run(job: &Job<'_>) -> Result<(), Error> {
+    if job.settings.dry_run { Err(Error::DryRun(job.user().clone())) } else { Ok(()) }
+}
+
+/// The new version becomes the current one; from then on the rotation is done.
+async fn make_current(job: &Job<'_>, new_key: Option<&KeyIdentity>, keys: Vec<ListedKey>) -> Result<(), Error> {
+    let (version, current) = (&job.event.version, job.description.version_at(CURRENT));
     job.aws.secrets().move_current(job.secret(), current.as_ref(), version).await?;
-    info!(%version, key = %pending.key_id(), "the new access key is current");
-    settle(job, &pending, Some(keys)).await;
+    info!(%version, key = new_key.map(|key| key.id.as_str()), "the new access key is current");
+    settle(job, new_key, Some(keys)).await;
     Ok(())
 }
 
@@ -48,32 +71,35 @@ const TIME_FOR_AN_ATTEMPT: TimeDelta = TimeDelta::seconds(40);
 
 /// Writes down what is a fact since the label moved. The rotation is over whether that succeeds or not: were it reported
 /// as failed, the service would start another one, which finds both slots taken. The next sweep restores the facts.
-async fn settle(job: &Job<'_>, value: &StoredValue, keys: Option<Vec<ListedKey>>) {
+async fn settle(job: &Job<'_>, new_key: Option<&KeyIdentity>, keys: Option<Vec<ListedKey>>) {
     let mut waits = WAITS.into_iter();
-    while let Err(failure) = write_down(job, value, keys.as_deref()).await {
+    while let Err(failure) = write_down(job, new_key, keys.as_deref()).await {
         match waits.next() {
             Some(wait) if job.aws.now() + wait + TIME_FOR_AN_ATTEMPT < job.deadline => job.aws.sleep(wait).await,
             _ => {
-                let key = value.key_id();
-                return error!(%key, error = %failure, "the facts are not written down: the next sweep restores them");
+                let version = &job.event.version;
+                return error!(%version, error = %failure, "the facts are not written down: the next sweep restores them");
             }
         }
     }
 }
 
-/// `listed` are the user's keys, if they were listed before.
-async fn write_down(job: &Job<'_>, value: &StoredValue, listed: Option<&[ListedKey]>) -> Result<(), Error> {
+/// All in one call: until the record stands, the intent is what it can be restored from. `listed` are the user's keys, if
+/// they were listed before.
+async fn write_down(job: &Job<'_>, new_key: Option<&KeyIdentity>, listed: Option<&[ListedKey]>) -> Result<(), Error> {
+    let mut change = TagChange::default();
     if job.state.version.as_ref() != Some(&job.event.version) {
-        let StoredValue::Key(key) = value else {
-            return Err(job.not_written_by_us());
+        let new_key = new_key.ok_or_else(|| job.not_written_by_us())?;
+        change = match listed {
+            Some(listed) => record(job, new_key, listed),
+            None => record(job, new_key, &keys(job).await?),
         };
-        match listed {
-            Some(listed) => record(job, &key.identity, listed).await?,
-            None => record(job, &key.identity, &keys(job).await?).await?,
-        }
     }
-    // Last: until the record stands, the intent is what it can be restored from.
-    settle_intent(job).await
+    // The announced key is in the secret. The announcement of another version's is left: its key may be lost.
+    if job.state.intent.is_none() || job.is_announced() {
+        change = change.remove(tag::INTENT);
+    }
+    Ok(job.change_tags(change).await?)
 }
 
 async fn keys(job: &Job<'_>) -> Result<Vec<ListedKey>, Error> {
@@ -81,20 +107,10 @@ async fn keys(job: &Job<'_>) -> Result<Vec<ListedKey>, Error> {
     job.iam().await?.access_keys(&user.name).await.map_err(|failure| user_gone(user, failure))
 }
 
-/// The announced key is in the secret. The announcement of another version's is left: its key may be lost.
-async fn settle_intent(job: &Job<'_>) -> Result<(), Error> {
-    let is_anothers = job.state.intent.as_ref().is_some_and(|intent| intent.version != job.event.version);
-    if is_anothers || !job.description.tags.contains_key(tag::INTENT) {
-        return Ok(());
-    }
-    Ok(job.aws.secrets().untag(job.secret(), &[tag::INTENT]).await?)
-}
-
 /// Whether the pending version is a copy of the current value: Secrets Manager's test of the configuration, for which no
 /// key was announced. It calls testSecret alone; a copy that stays behind is run through all steps.
 async fn is_copy(job: &Job<'_>, pending: &StoredValue) -> Result<bool, Error> {
-    let announced = job.state.intent.as_ref().is_some_and(|intent| intent.version == job.event.version);
-    if announced {
+    if job.is_announced() {
         return Ok(false);
     }
     if job.description.is_staged(&job.event.version, CURRENT) {
@@ -123,27 +139,31 @@ async fn finish_copy(job: &Job<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// What was told of keys that are gone, where their owner is still owed the word that they are.
+fn owed(job: &Job<'_>, keys: &[ListedKey]) -> Option<String> {
+    let owed = job.state.notified.owed(|id| keys.iter().any(|key| key.id == *id)).to_tag();
+    Some(owed).filter(|owed| !owed.is_empty())
+}
+
 /// The old key's grace counts from now. If an earlier attempt moved the label and stopped, that is later than the
 /// fact: the old key lives longer, never shorter.
 ///
 /// By IAM's clock the new key is older than that, as it was tested: a clock of ours that is behind must not say otherwise.
-async fn record(job: &Job<'_>, new_key: &KeyIdentity, keys: &[ListedKey]) -> Result<(), Error> {
+fn record(job: &Job<'_>, new_key: &KeyIdentity, keys: &[ListedKey]) -> TagChange {
     let is_there = |id: &AccessKeyId| keys.iter().any(|key| key.id == *id);
     // The key that the new one replaces: the one that createSecret saw and left in place, if it is still there.
     let old_key = job.state.current_key.as_ref().filter(|old| **old != new_key.id && is_there(old));
-    // A key whose slot was needed went before the sweeper could tell of it.
-    let owed = Some(job.state.notified.owed(is_there).to_tag()).filter(|owed| !owed.is_empty());
     let rotated_at = job.aws.now().max(new_key.created);
-    let change = OUTDATED
+    let others = keys.iter().filter(|key| key.id != new_key.id).map(|key| key.created).collect();
+    OUTDATED
         .into_iter()
         .fold(TagChange::default(), TagChange::remove)
         .set(tag::MANAGED, "1")
         .set(tag::VERSION, job.event.version.as_str())
         .set(tag::CURRENT_KEY, new_key.id.as_str())
         .set(tag::ROTATED_AT, format_time(rotated_at))
+        .set(tag::KEY_DATES, KeyDates { current: Some(new_key.created), others }.to_string())
         .set_or_remove(tag::PREVIOUS_KEY, old_key)
-        .set_or_remove(tag::NOTIFIED, owed);
-    // Removals go first: beside the new version, what is left over would be taken for this one's.
-    job.aws.secrets().untag(job.secret(), &change.remove).await?;
-    Ok(job.aws.secrets().tag(job.secret(), &change.set).await?)
+        // A key whose slot was needed went before the sweeper could tell of it.
+        .set_or_remove(tag::NOTIFIED, owed(job, keys))
 }

@@ -4,31 +4,33 @@
 use chrono::TimeDelta;
 use tracing::warn;
 
+use super::record::{CurrentValue, Holds};
 use super::slots::{self, Decision, Slots, UserKey};
-use super::{Job, user_gone};
+use super::{Job, record, user_gone};
 use crate::aws::{CURRENT, Failure, Iam, ListedKey};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, UserName, VersionId};
-use crate::value::{StoredKey, StoredValue};
+use crate::value::StoredValue;
 
 /// IAM's list shows a new key within this time.
 const KEYS_ARE_LISTED_WITHIN: TimeDelta = TimeDelta::minutes(10);
 
 /// Makes room for a key where that loses nothing. Answers the user's keys that are left, of which the new one will
 /// replace the first.
-pub(super) async fn make(
-    job: &Job<'_>,
-    iam: &dyn Iam,
-    current: Option<&StoredValue>,
-) -> Result<Vec<AccessKeyId>, Error> {
+pub(super) async fn make(job: &Job<'_>, iam: &dyn Iam) -> Result<Vec<AccessKeyId>, Error> {
     let user = job.user();
-    let keys = iam.access_keys(&user.name).await.map_err(|failure| user_gone(user, failure))?;
-    check_current_is_listed(job, iam, current, &keys)?;
+    let listed = iam.access_keys(&user.name).await.map_err(|failure| user_gone(user, failure))?;
+    let recorded = record::of_current_among(job, &listed);
     let mut keys: Vec<UserKey> =
-        keys.into_iter().map(|listed| UserKey { listed, last_use: LastUse::NotAsked }).collect();
+        listed.into_iter().map(|listed| UserKey { listed, last_use: LastUse::NotAsked }).collect();
     let current_version = job.description.version_at(CURRENT);
-    let mut in_versions: Vec<AccessKeyId> = current.map(StoredValue::key_id).cloned().into_iter().collect();
-    let in_value = current.filter(|value| !value.is_placeholder()).map(StoredValue::key_id);
+    let current = match recorded {
+        Some(recorded) if !is_value_needed(job, &keys, current_version.as_ref()) => Some(recorded),
+        _ => job.current_value().await?.as_ref().map(CurrentValue::from),
+    };
+    check_current_is_listed(job, iam, current.as_ref(), &keys)?;
+    let mut in_versions: Vec<AccessKeyId> = current.iter().map(|value| value.key.clone()).collect();
+    let in_value = current.as_ref().and_then(CurrentValue::key_of_readers);
     let candidates: Vec<AccessKeyId> = {
         let known = Slots { in_versions: &in_versions, ..slots_of(job, &keys, current_version.as_ref(), in_value) };
         known.orphan_candidates().into_iter().cloned().collect()
@@ -58,23 +60,28 @@ pub(super) async fn make(
     Ok(keys.into_iter().map(|key| key.listed.id).filter(|id| !removed.contains(id)).collect())
 }
 
+/// Whether a key may have to go whatever its owner does with it. Which one readers get is then not left to tags.
+fn is_value_needed(job: &Job<'_>, keys: &[UserKey], current_version: Option<&VersionId>) -> bool {
+    job.state.force || !slots_of(job, keys, current_version, None).orphan_candidates().is_empty()
+}
+
 /// A list that lacks the key that readers have just got is one from before the last rotation. The key that was replaced
 /// then would pass for the current one, and its way out be forgotten.
 fn check_current_is_listed(
     job: &Job<'_>,
     iam: &dyn Iam,
-    current: Option<&StoredValue>,
-    listed: &[ListedKey],
+    current: Option<&CurrentValue>,
+    keys: &[UserKey],
 ) -> Result<(), Error> {
-    let Some(StoredValue::Key(StoredKey { identity: current, .. })) = current else { return Ok(()) };
-    let is_new = iam.now() < current.created + KEYS_ARE_LISTED_WITHIN;
-    if is_new && !listed.iter().any(|key| key.id == current.id) {
-        return Err(Error::CurrentKeyNotListed { user: job.user().clone(), key: current.id.clone() });
+    let Some(CurrentValue { key: current, holds: Holds::KeyOf(made) }) = current else { return Ok(()) };
+    let is_new = iam.now() < *made + KEYS_ARE_LISTED_WITHIN;
+    if is_new && !keys.iter().any(|key| key.listed.id == *current) {
+        return Err(Error::CurrentKeyNotListed { user: job.user().clone(), key: current.clone() });
     }
     Ok(())
 }
 
-/// What is known before any value but the current one is read.
+/// What is known before any value is read.
 fn slots_of<'a>(
     job: &'a Job<'_>,
     keys: &'a [UserKey],
@@ -105,7 +112,7 @@ async fn ask_for_uses(iam: &dyn Iam, keys: &mut [UserKey], candidates: &[AccessK
     Ok(())
 }
 
-/// The keys in all values with a label but the current one, which is read already, and the one that is being made. A value
+/// The keys in all values with a label but the current one, which is known already, and the one that is being made. A value
 /// that cannot be read names no key of ours.
 async fn labelled_keys(job: &Job<'_>, current: Option<&VersionId>) -> Result<Vec<AccessKeyId>, Error> {
     let mut keys = Vec::new();

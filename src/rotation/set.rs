@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Job, user_gone};
+use super::{Job, record, user_gone};
 use crate::aws::{Iam, ListedKey};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus};
@@ -14,40 +14,47 @@ const WAIT_BETWEEN_LISTINGS: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     let pending = job.pending_value().await?.ok_or_else(|| job.no_pending_value())?;
+    let is_key = matches!(pending, StoredValue::Key(_));
     // Refuses a value of somebody else's; the new key must not replace it.
-    let current = job.current_value().await?;
+    let current = if is_key && record::of_current(job).is_some() { None } else { job.current_value().await? };
     let pending = match pending {
         StoredValue::Key(pending) => pending,
         // A test of the configuration, run with all steps: there is no new key that could be missing.
         copy if current.as_ref() == Some(&copy) => return Ok(()),
         _ => return Err(job.not_written_by_us()),
     };
-    let key = pending.identity.id;
+    check(job, &pending.identity.id).await.map(drop)
+}
+
+/// Whether the key is on the user and active. Answers all of the user's keys.
+pub(super) async fn check(job: &Job<'_>, key: &AccessKeyId) -> Result<Vec<ListedKey>, Error> {
     let iam = job.iam().await?;
-    match find(job, &*iam, &key).await? {
-        Some(found) if found.status == KeyStatus::Active => Ok(()),
+    let keys = list_with(job, &*iam, key).await?;
+    match keys.iter().find(|listed| listed.id == *key).map(|found| &found.status) {
+        Some(KeyStatus::Active) => Ok(keys),
         Some(_) => Err(unusable(job, key, "not active")),
         None => Err(unusable(job, key, "missing")),
     }
 }
 
-async fn find(job: &Job<'_>, iam: &dyn Iam, key: &AccessKeyId) -> Result<Option<ListedKey>, Error> {
-    for listing in 1..=LISTINGS {
-        let keys = iam.access_keys(&job.user().name).await.map_err(|failure| user_gone(job.user(), failure))?;
-        let found = keys.into_iter().find(|listed| listed.id == *key);
-        if found.is_some() || listing == LISTINGS {
-            return Ok(found);
+/// The user's keys, asked for until that one is among them.
+async fn list_with(job: &Job<'_>, iam: &dyn Iam, key: &AccessKeyId) -> Result<Vec<ListedKey>, Error> {
+    let list = || async { iam.access_keys(&job.user().name).await.map_err(|failure| user_gone(job.user(), failure)) };
+    for _ in 1..LISTINGS {
+        let keys = list().await?;
+        if keys.iter().any(|listed| listed.id == *key) {
+            return Ok(keys);
         }
         job.aws.sleep(WAIT_BETWEEN_LISTINGS).await;
     }
-    Ok(None)
+    list().await
 }
 
-fn unusable(job: &Job<'_>, key: AccessKeyId, found: &str) -> Error {
+fn unusable(job: &Job<'_>, key: &AccessKeyId, found: &str) -> Error {
     Error::PendingKeyUnusable {
         secret: job.secret().to_owned(),
         version: job.event.version.clone(),
-        key,
+        key: key.clone(),
         user: job.user().clone(),
         found: found.to_owned(),
     }

@@ -11,6 +11,8 @@ use crate::harness::Stage;
 /// Told of a rotation that failed or does not end: news of the fault itself, which a clean run has not.
 const OF_THE_FAULT: [&str; 2] = ["failed", "unfinished"];
 const HEADLINES_OF_THE_FAULT: [&str; 2] = ["Could not be rotated", "Is due since"];
+/// What was seen, and need not be known.
+const SAVES_A_LOOK: [&str; 2] = ["keywheel:key-dates", "keywheel:placeholder"];
 /// Hears what concerns an account whose address cannot be asked for.
 const FALLBACK: &str = "platform@example.com";
 
@@ -54,8 +56,9 @@ fn lines_of_secret(secret: &SecretView, names: &BTreeMap<String, String>, there:
             lines.push(format!("{name} {stage} holds {holds}"));
         }
     }
-    // A tag without a value is none.
-    for (tag, text) in secret.tags.iter().filter(|(_, text)| !text.is_empty()) {
+    for (tag, text) in
+        secret.tags.iter().filter(|(tag, text)| !text.is_empty() && !SAVES_A_LOOK.contains(&tag.as_str()))
+    {
         lines.push(format!("{name} tag {tag} = {}", tag_value(tag, text, secret, names, there)));
     }
     let schedule = if secret.rotation_enabled { "on" } else { "off" };

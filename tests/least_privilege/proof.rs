@@ -41,6 +41,7 @@ impl Proof {
             proof.judge_all(&estate, &interrupted().await.cloud);
             proof.judge_all(&estate, &reported().await.cloud);
             proof.judge_all(&estate, &held().await.cloud);
+            proof.judge_all(&estate, &withdrawn().await.cloud);
         });
         proof
     }
@@ -225,6 +226,17 @@ async fn held() -> Stage {
     }
     stage.keywheel.sweep(json!({"digest": {}})).await.expect("the digest answers");
     assert_eq!(stage.count("ListGroupsForUser"), looks + 2, "a rotation is announced in each account");
+    stage
+}
+
+/// A key that IAM refuses to make once: its announcement is taken back.
+async fn withdrawn() -> Stage {
+    let stage = Stage::new();
+    stage.add_user("ci-bot", &[90]);
+    stage.sweep_well().await;
+    stage.cloud.faults().inject(Fault::on("iam", "CreateAccessKey", FaultKind::AccessDenied));
+    stage.cloud.run_rotations().await;
+    assert_eq!(stage.secret("ci-bot").last_rotation, Some(Ok(())));
     stage
 }
 

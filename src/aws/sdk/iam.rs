@@ -155,6 +155,10 @@ impl Iam for SdkIam {
         while let Some(key) = pages.next().await {
             let key = key.or_failure(OPERATION, self.user(name))?;
             let incomplete = |missing| Failure::incomplete(OPERATION, self.user(name), missing);
+            let owner = key.user_name.as_deref().ok_or_else(|| incomplete("user name"))?;
+            if owner != name.as_str() {
+                return Err(Failure::other_user(OPERATION, self.user(name), owner));
+            }
             let id = key.access_key_id.as_deref().and_then(|id| id.parse().ok());
             let created = key.create_date.as_ref().and_then(utc);
             keys.push(ListedKey {

@@ -360,7 +360,9 @@ impl Scene {
         let secret = secret_of(world, &event.account, &event.user);
         let by = event.by.clone().unwrap_or_default();
         let made = judge.made.contains_key(&event.key);
-        let tag = |name: &str| secret.and_then(|secret| secret.tags.get(name)).map(String::as_str);
+        // A tag without a value says as much as none.
+        let text = |name: &str| secret.and_then(|secret| secret.tags.get(name)).map(String::as_str);
+        let tag = |name: &str| text(name).filter(|text| !text.is_empty());
         let is_orphan = made && !secret.is_some_and(|secret| was_readers(secret, &event.key));
         let current = secret.and_then(current_key);
         Self {

@@ -139,7 +139,7 @@ impl Hand<'_> {
     /// The first tag from that one on that the secret has.
     fn tag_of(&self, which: usize) -> Option<&'static str> {
         let tags = self.secret()?.tags;
-        (which..which + 9).map(tag_name).find(|name| tags.contains_key(*name))
+        (which..which + 9).map(tag_name).find(|name| tags.get(*name).is_some_and(|value| !value.is_empty()))
     }
 
     fn remove_spoiled_tags(&self) -> Option<()> {

@@ -105,6 +105,7 @@ pub(super) fn blindness(rng: &mut Rng) -> Act {
 /// How AWS behaves from now on.
 pub(super) fn behaviour(rng: &mut Rng) -> Switches {
     let lag_of_keys = rng.choice(&[5, 20, 300]).unwrap_or(&5);
+    let cold_starts = rng.choice(&[0, 30, 100]).copied().unwrap_or(0);
     let mut seldom = |most: u64| if rng.u32(..3) == 0 { up_to(rng, most) } else { Duration::ZERO };
     let (list_secrets_lag, list_access_keys_lag, pending_read_lag) = (seldom(300), seldom(*lag_of_keys), seldom(6));
     Switches {
@@ -118,6 +119,7 @@ pub(super) fn behaviour(rng: &mut Rng) -> Switches {
         omit_account_status: rng.bool(),
         mails_per_second: (rng.u32(..6) == 0).then_some(2),
         rotation_attempts: rng.u32(1..4),
+        cold_starts,
         ..Switches::default()
     }
 }

@@ -119,7 +119,12 @@ impl Iam for DirectIam {
         const OPERATION: &str = "iam:ListAccessKeys";
         let about = self.user(name).to_string();
         let pages = self.pages(OPERATION, &about, json!({"UserName": name.as_str()})).await?;
-        let keys = pages.iter().flat_map(|page| page.items("AccessKeyMetadata")).map(listed_key);
+        let items = || pages.iter().flat_map(|page| page.items("AccessKeyMetadata"));
+        let mut owners = items().map(|key| key.text_of("UserName").unwrap_or_default());
+        if let Some(owner) = owners.find(|owner| *owner != name.as_str()) {
+            return Err(Failure::other_user(OPERATION, about, owner));
+        }
+        let keys = items().map(listed_key);
         let mut keys =
             keys.collect::<Option<Vec<_>>>().ok_or_else(|| Failure::incomplete(OPERATION, about, "access key"))?;
         keys.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
