@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
-use crate::aws::{Aws, has_group};
+use crate::aws::{SweeperAws, has_group};
 use crate::error::Error;
 use crate::keys::AccountId;
 use crate::metrics;
@@ -47,7 +47,7 @@ const TIME_TO_FINISH: TimeDelta = TimeDelta::seconds(60);
 /// [`Error::InvalidEvent`]; [`Error::Aws`] when the accounts could not be listed. What goes wrong with one account or
 /// user is in the report.
 pub async fn handle(
-    aws: &Aws,
+    aws: &SweeperAws,
     settings: &Settings,
     templates: &Templates,
     event: Value,
@@ -79,7 +79,7 @@ pub async fn handle(
 
 /// One run.
 struct Sweep<'a> {
-    aws: &'a Aws,
+    aws: &'a SweeperAws,
     settings: &'a Settings,
     templates: &'a Templates,
     wanted: Wanted,
@@ -94,7 +94,7 @@ struct Sweep<'a> {
 
 impl<'a> Sweep<'a> {
     fn new(
-        aws: &'a Aws,
+        aws: &'a SweeperAws,
         settings: &'a Settings,
         templates: &'a Templates,
         dry_run: bool,

@@ -19,8 +19,7 @@ mod secrets;
 mod server_time;
 mod topic;
 
-use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,7 +32,7 @@ use aws_smithy_async::rt::sleep::{AsyncSleep as _, SharedAsyncSleep, TokioSleep}
 use aws_smithy_async::time::SharedTimeSource;
 use chrono::{DateTime, Utc};
 
-use super::{Caller, Failure, Iam, Identity, Mailer, Organizations, SecretStore, Services, Topics};
+use super::{Caller, Failure, Iam, Mailer, Organizations, Role, SecretStore, Services, SweeperServices, Topics};
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 use failure::OrFailure as _;
 
@@ -46,8 +45,8 @@ const SESSION_SECONDS: i32 = 3600;
 pub(super) struct SdkServices {
     config: SdkConfig,
     secrets: secrets::SdkSecretStore,
-    mailer: mail::SdkMailer,
-    topics: topic::SdkTopics,
+    mailer: OnceLock<mail::SdkMailer>,
+    topics: OnceLock<topic::SdkTopics>,
     sts: aws_sdk_sts::Client,
     time: SharedTimeSource,
     sleep: SharedAsyncSleep,
@@ -57,8 +56,8 @@ impl SdkServices {
     pub(super) fn new(config: SdkConfig) -> Self {
         Self {
             secrets: secrets::SdkSecretStore::new(&config),
-            mailer: mail::SdkMailer::new(&config),
-            topics: topic::SdkTopics::new(&config),
+            mailer: OnceLock::new(),
+            topics: OnceLock::new(),
             sts: aws_sdk_sts::Client::new(&config),
             time: config.time_source().unwrap_or_default(),
             sleep: config.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new())),
@@ -72,6 +71,32 @@ impl SdkServices {
         config.set_identity_cache(None);
         config.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials)));
         config.build()
+    }
+
+    /// A configuration that acts as that role, and when its session ends.
+    async fn assume(&self, role: Role<'_>) -> Result<(SdkConfig, DateTime<Utc>), Failure> {
+        const OPERATION: &str = "sts:AssumeRole";
+        let answer = self
+            .sts
+            .assume_role()
+            .role_arn(role.arn)
+            .role_session_name(role.session_name)
+            .duration_seconds(SESSION_SECONDS)
+            .send()
+            .await
+            .or_failure(OPERATION, role.arn)?;
+        let session = answer.credentials.ok_or_else(|| Failure::incomplete(OPERATION, role.arn, "credentials"))?;
+        let expires = utc(&session.expiration);
+        // First, so that the secrets are wiped whatever is wrong with the rest.
+        let credentials = Credentials::new(
+            session.access_key_id,
+            session.secret_access_key,
+            Some(session.session_token),
+            expires.map(Into::into),
+            "AssumeRole",
+        );
+        let expires = expires.ok_or_else(|| Failure::incomplete(OPERATION, role.arn, "expiration"))?;
+        Ok((self.acting_as(credentials), expires))
     }
 }
 
@@ -89,41 +114,13 @@ impl Services for SdkServices {
         &self.secrets
     }
 
-    fn mailer(&self) -> &dyn Mailer {
-        &self.mailer
+    fn own_iam(&self, account: &AccountId) -> Arc<dyn Iam> {
+        Arc::new(iam::SdkIam::new(&self.config, account.clone()))
     }
 
-    fn topics(&self) -> &dyn Topics {
-        &self.topics
-    }
-
-    fn own_identity(&self) -> Box<dyn Identity> {
-        Box::new(SdkIdentity(self.config.clone()))
-    }
-
-    async fn assume(&self, role_arn: &str, session_name: &str) -> Result<(Box<dyn Identity>, DateTime<Utc>), Failure> {
-        const OPERATION: &str = "sts:AssumeRole";
-        let answer = self
-            .sts
-            .assume_role()
-            .role_arn(role_arn)
-            .role_session_name(session_name)
-            .duration_seconds(SESSION_SECONDS)
-            .send()
-            .await
-            .or_failure(OPERATION, role_arn)?;
-        let session = answer.credentials.ok_or_else(|| Failure::incomplete(OPERATION, role_arn, "credentials"))?;
-        let expires = utc(&session.expiration);
-        // First, so that the secrets are wiped whatever is wrong with the rest.
-        let credentials = Credentials::new(
-            session.access_key_id,
-            session.secret_access_key,
-            Some(session.session_token),
-            expires.map(Into::into),
-            "AssumeRole",
-        );
-        let expires = expires.ok_or_else(|| Failure::incomplete(OPERATION, role_arn, "expiration"))?;
-        Ok((Box::new(SdkIdentity(self.acting_as(credentials))), expires))
+    async fn iam_as(&self, role: Role<'_>, account: &AccountId) -> Result<(Arc<dyn Iam>, DateTime<Utc>), Failure> {
+        let (config, expires) = self.assume(role).await?;
+        Ok((Arc::new(iam::SdkIam::new(&config, account.clone())), expires))
     }
 
     async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, Failure> {
@@ -139,22 +136,22 @@ impl Services for SdkServices {
     }
 }
 
-/// Credentials, as part of a configuration.
-struct SdkIdentity(SdkConfig);
-
-impl fmt::Debug for SdkIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SdkIdentity")
-    }
-}
-
-impl Identity for SdkIdentity {
-    fn iam(&self, account: &AccountId) -> Arc<dyn Iam> {
-        Arc::new(iam::SdkIam::new(&self.0, account.clone()))
+#[async_trait]
+impl SweeperServices for SdkServices {
+    fn mailer(&self) -> &dyn Mailer {
+        self.mailer.get_or_init(|| mail::SdkMailer::new(&self.config))
     }
 
-    fn organizations(&self) -> Box<dyn Organizations> {
-        Box::new(organizations::SdkOrganizations::new(&self.0))
+    fn topics(&self) -> &dyn Topics {
+        self.topics.get_or_init(|| topic::SdkTopics::new(&self.config))
+    }
+
+    fn own_organization(&self) -> Box<dyn Organizations> {
+        Box::new(organizations::SdkOrganizations::new(&self.config))
+    }
+
+    async fn organization_as(&self, role: Role<'_>) -> Result<Box<dyn Organizations>, Failure> {
+        Ok(Box::new(organizations::SdkOrganizations::new(&self.assume(role).await?.0)))
     }
 }
 
