@@ -1,7 +1,8 @@
 //! AWS through its SDK: what runs in production.
 //!
-//! All clients are made from one [`SdkConfig`], so that they share its HTTP client, clock, sleep, retries and timeouts; a
-//! test or the rehearsal replaces any of these there.
+//! All clients are made from one [`SdkConfig`], so that they share its HTTP client with its connections and its one TLS
+//! configuration, clock, sleep, retries and timeouts, whatever role they act as; a test or the rehearsal replaces any of
+//! these there. A client is made when it is first asked: a start waits for none.
 //!
 //! # Secrets in memory
 //!
@@ -15,26 +16,33 @@ mod failure;
 mod iam;
 mod mail;
 mod organizations;
+mod production;
 mod secrets;
 mod server_time;
+#[cfg(all(test, feature = "rehearsal"))]
+mod tests;
 mod topic;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::rt::sleep::{AsyncSleep as _, SharedAsyncSleep, TokioSleep};
 use aws_smithy_async::time::SharedTimeSource;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
 use chrono::{DateTime, Utc};
 
 use super::{Caller, Failure, Iam, Mailer, Organizations, Role, SecretStore, Services, SweeperServices, Topics};
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 use failure::OrFailure as _;
+pub use production::production_config;
 
 /// Role chaining is limited to one hour, and a function's own role is a role.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining>
@@ -44,10 +52,10 @@ const SESSION_SECONDS: i32 = 3600;
 #[derive(Debug)]
 pub(super) struct SdkServices {
     config: SdkConfig,
-    secrets: secrets::SdkSecretStore,
+    secrets: OnceLock<secrets::SdkSecretStore>,
     mailer: OnceLock<mail::SdkMailer>,
     topics: OnceLock<topic::SdkTopics>,
-    sts: aws_sdk_sts::Client,
+    sts: OnceLock<aws_sdk_sts::Client>,
     time: SharedTimeSource,
     sleep: SharedAsyncSleep,
 }
@@ -55,10 +63,10 @@ pub(super) struct SdkServices {
 impl SdkServices {
     pub(super) fn new(config: SdkConfig) -> Self {
         Self {
-            secrets: secrets::SdkSecretStore::new(&config),
+            secrets: OnceLock::new(),
             mailer: OnceLock::new(),
             topics: OnceLock::new(),
-            sts: aws_sdk_sts::Client::new(&config),
+            sts: OnceLock::new(),
             time: config.time_source().unwrap_or_default(),
             sleep: config.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new())),
             config,
@@ -76,8 +84,8 @@ impl SdkServices {
     /// A configuration that acts as that role, and when its session ends.
     async fn assume(&self, role: Role<'_>) -> Result<(SdkConfig, DateTime<Utc>), Failure> {
         const OPERATION: &str = "sts:AssumeRole";
-        let answer = self
-            .sts
+        let sts = self.sts.get_or_init(|| aws_sdk_sts::Client::new(&self.config));
+        let answer = sts
             .assume_role()
             .role_arn(role.arn)
             .role_session_name(role.session_name)
@@ -111,7 +119,7 @@ impl Services for SdkServices {
     }
 
     fn secrets(&self) -> &dyn SecretStore {
-        &self.secrets
+        self.secrets.get_or_init(|| secrets::SdkSecretStore::new(&self.config))
     }
 
     fn own_iam(&self, account: &AccountId) -> Arc<dyn Iam> {
@@ -128,7 +136,8 @@ impl Services for SdkServices {
         let credentials = Credentials::new(id.as_str(), secret.expose(), None, None, "KeyUnderTest");
         let sts = aws_sdk_sts::Client::new(&self.acting_as(credentials));
         let about = format_args!("access key {id}").to_string();
-        let answer = sts.get_caller_identity().send().await.or_failure(OPERATION, &about)?;
+        let request = sts.get_caller_identity().customize().interceptor(LastOnConnection);
+        let answer = request.send().await.or_failure(OPERATION, &about)?;
         match (answer.arn, answer.account) {
             (Some(arn), Some(account)) => Ok(Caller { arn, account }),
             _ => Err(Failure::incomplete(OPERATION, about, "ARN and account")),
@@ -155,22 +164,28 @@ impl SweeperServices for SdkServices {
     }
 }
 
-/// The configuration of a Lambda function: endpoints, Region and credentials from the standard AWS configuration,
-/// retries and timeouts set on purpose.
+/// Has the connection closed after the answer.
 ///
-/// A single attempt that takes 10 s will not succeed any more; five attempts with the SDK's exponential backoff ride
-/// out throttling; 30 s in all leave time to act on the failure within a function's limit.
-pub async fn production_config() -> SdkConfig {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(3))
-        .operation_attempt_timeout(Duration::from_secs(10))
-        .operation_timeout(Duration::from_secs(30))
-        .build();
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .retry_config(RetryConfig::standard().with_max_attempts(5))
-        .timeout_config(timeouts)
-        .load()
-        .await
+/// IAM spreads a new key, and a connection leads to one place: calls on the same one would ask the same place whether it
+/// has heard of the key.
+#[derive(Debug)]
+struct LastOnConnection;
+
+impl Intercept for LastOnConnection {
+    fn name(&self) -> &'static str {
+        "LastOnConnection"
+    }
+
+    // After signing: this header is between neighbours, and a proxy may drop it.
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        context.request_mut().headers_mut().insert("connection", "close");
+        Ok(())
+    }
 }
 
 /// The SDK's time as chrono's; `None` for a time that chrono cannot hold.
