@@ -93,13 +93,13 @@ pub fn template(name: &str) -> Option<String> {
 }
 
 /// The rotation function's way to AWS.
-pub async fn rotation_aws(settings: &Settings) -> Aws {
-    Aws::new(production_config().await, access(Function::Rotation, settings))
+pub fn rotation_aws(settings: &Settings) -> Aws {
+    Aws::new(production_config(environment), access(Function::Rotation, settings))
 }
 
 /// The sweeper's way to AWS.
-pub async fn sweeper_aws(settings: &Settings) -> SweeperAws {
-    SweeperAws::new(production_config().await, access(Function::Sweeper, settings))
+pub fn sweeper_aws(settings: &Settings) -> SweeperAws {
+    SweeperAws::new(production_config(environment), access(Function::Sweeper, settings))
 }
 
 /// Which roles that function assumes.

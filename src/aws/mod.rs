@@ -31,7 +31,7 @@ pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount};
 pub(crate) use mail::{masked, masked_identity};
 pub use organizations::{AccountPage, ListedAccount, Organizations, Usability};
 pub(crate) use organizations::{may_not_list, read_email};
-pub use sdk::production_config;
+pub use sdk::{Lookup, production_config};
 pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_rotation_unfinished};
 pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretStore};
 pub use services::{Caller, Role, Services, SweeperServices};

@@ -42,7 +42,7 @@ use chrono::{DateTime, Utc};
 use super::{Caller, Failure, Iam, Mailer, Organizations, Role, SecretStore, Services, SweeperServices, Topics};
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 use failure::OrFailure as _;
-pub use production::production_config;
+pub use production::{Lookup, production_config};
 
 /// Role chaining is limited to one hour, and a function's own role is a role.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining>

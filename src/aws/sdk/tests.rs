@@ -103,7 +103,7 @@ async fn every_trial_of_a_key_comes_on_a_connection_of_its_own() {
     let iam = aws.iam(&account, "aws").await.expect("STS answers");
     let bot: UserName = "bot".parse().expect("a user name");
     let key = iam.create_access_key(&bot, Duration::from_secs(5)).await.expect("made");
-    cloud.clock().advance(Duration::from_secs(60)).await;
+    cloud.clock().advance(Duration::from_mins(1)).await;
     let before = door.connections();
     for trial in 0..3 {
         aws.caller_of(&key.id, &key.secret).await.expect("the key works");
