@@ -123,6 +123,7 @@ fn exempt(n: u32) -> UserFacts {
 fn user(n: u32, keys: Vec<KeyFacts>, secret: PresentSecret) -> UserFacts {
     UserFacts {
         arn: arn(n),
+        id: "AIDAEXAMPLE".to_owned(),
         owner: Some("team@example.com".to_owned()),
         exemption: Exemption::NotExempt,
         keys,

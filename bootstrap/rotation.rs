@@ -9,7 +9,7 @@ use serde_json::Value;
 async fn main() -> Result<(), lambda_runtime::Error> {
     process::start_log();
     let settings = process::settings(Function::Rotation).inspect_err(|error| tracing::error!(%error, "not started"))?;
-    let aws = process::aws(Function::Rotation, &settings).await;
+    let aws = process::rotation_aws(&settings);
     let memory = rotation::Memory::default();
     let (aws, settings, memory) = (&aws, &settings, &memory);
     lambda_runtime::run(service_fn(move |LambdaEvent { payload, context }: LambdaEvent<Value>| async move {

@@ -12,7 +12,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = process::settings(Function::Sweeper).inspect_err(|error| tracing::error!(%error, "not started"))?;
     let templates =
         Templates::load(&settings, process::template).inspect_err(|error| tracing::error!(%error, "not started"))?;
-    let aws = process::aws(Function::Sweeper, &settings).await;
+    let aws = process::sweeper_aws(&settings);
     let (aws, settings, templates) = (&aws, &settings, &templates);
     lambda_runtime::run(service_fn(move |LambdaEvent { payload, context }: LambdaEvent<Value>| async move {
         sweep::handle(aws, settings, templates, payload, process::deadline(context.deadline)).await

@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::aws::{Access, Aws, production_config};
+use crate::aws::{Access, Aws, SweeperAws, production_config};
 use crate::metrics;
 use crate::settings::{Function, InvalidSettings, Settings};
 
@@ -92,9 +92,14 @@ pub fn template(name: &str) -> Option<String> {
     folders.map(|folder| folder.join(name)).find_map(|path| fs::read_to_string(path).ok())
 }
 
-/// The clients of that function, in the role that it has in member accounts.
-pub async fn aws(function: Function, settings: &Settings) -> Aws {
-    Aws::new(production_config().await, access(function, settings))
+/// The rotation function's way to AWS.
+pub fn rotation_aws(settings: &Settings) -> Aws {
+    Aws::new(production_config(environment), access(Function::Rotation, settings))
+}
+
+/// The sweeper's way to AWS.
+pub fn sweeper_aws(settings: &Settings) -> SweeperAws {
+    SweeperAws::new(production_config(environment), access(Function::Sweeper, settings))
 }
 
 /// Which roles that function assumes.

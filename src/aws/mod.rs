@@ -14,6 +14,7 @@ mod services;
 mod session;
 mod topic;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,10 +31,10 @@ pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount};
 pub(crate) use mail::{masked, masked_identity};
 pub use organizations::{AccountPage, ListedAccount, Organizations, Usability};
 pub(crate) use organizations::{may_not_list, read_email};
-pub use sdk::{ATTEMPTS, production_config};
+pub use sdk::{ATTEMPTS, Lookup, production_config};
 pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_rotation_unfinished};
 pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretPage, SecretStore};
-pub use services::{Caller, Identity, Services};
+pub use services::{Caller, Role, Services, SweeperServices};
 pub(crate) use topic::{EntryError, PUBLISH_BATCH, PUBLISH_LIMIT, result_of};
 pub use topic::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, TopicMessage, Topics};
 
@@ -50,7 +51,7 @@ pub struct Access {
     pub org_list_role_arn: Option<String>,
 }
 
-/// Everything that keywheel asks AWS for. Cheap to clone; one per process.
+/// Everything that both functions ask AWS for, and all that the rotation function does. Cheap to clone; one per process.
 #[derive(Debug, Clone)]
 pub struct Aws {
     services: Arc<dyn Services>,
@@ -89,6 +90,42 @@ impl Aws {
         self.services.secrets()
     }
 
+    /// Who the given key is: [`Services::caller_of`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, Failure> {
+        self.services.caller_of(id, secret).await
+    }
+}
+
+/// Everything that the sweeper asks AWS for: what an [`Aws`] is asked, and besides ways to tell people and the list of
+/// accounts. Cheap to clone; one per process.
+#[derive(Debug, Clone)]
+pub struct SweeperAws {
+    aws: Aws,
+    services: Arc<dyn SweeperServices>,
+}
+
+impl Deref for SweeperAws {
+    type Target = Aws;
+
+    fn deref(&self) -> &Aws {
+        &self.aws
+    }
+}
+
+impl SweeperAws {
+    /// As [`Aws::new`].
+    pub fn new(config: SdkConfig, access: Access) -> Self {
+        Self::through(Arc::new(sdk::SdkServices::new(config)), access)
+    }
+
+    /// Through services of another kind.
+    pub fn through<S: Services + SweeperServices + 'static>(services: Arc<S>, access: Access) -> Self {
+        Self { aws: Aws::through(services.clone(), access), services }
+    }
+
     /// Outgoing mail.
     pub fn mailer(&self) -> &dyn Mailer {
         self.services.mailer()
@@ -97,13 +134,5 @@ impl Aws {
     /// Topics that notices are published to.
     pub fn topics(&self) -> &dyn Topics {
         self.services.topics()
-    }
-
-    /// Who the given key is: [`Services::caller_of`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, Failure> {
-        self.services.caller_of(id, secret).await
     }
 }

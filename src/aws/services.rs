@@ -19,7 +19,16 @@ pub struct Caller {
     pub account: String,
 }
 
-/// AWS as a function's own role reaches it.
+/// A role to assume, and the name of its session.
+#[derive(Debug, Clone, Copy)]
+pub struct Role<'a> {
+    /// The role.
+    pub arn: &'a str,
+    /// What trails show the session as.
+    pub session_name: &'a str,
+}
+
+/// What both functions ask of AWS, as their own role reaches it.
 ///
 /// # Design
 /// In production the SDK stands behind it. The seam is here, above the SDK, because a simulation of millions of calls
@@ -36,20 +45,14 @@ pub trait Services: fmt::Debug + Send + Sync {
     /// The central store of secrets.
     fn secrets(&self) -> &dyn SecretStore;
 
-    /// Outgoing mail.
-    fn mailer(&self) -> &dyn Mailer;
+    /// IAM of the account that the function's own role is in.
+    fn own_iam(&self, account: &AccountId) -> Arc<dyn Iam>;
 
-    /// Topics that notices are published to.
-    fn topics(&self) -> &dyn Topics;
-
-    /// The function's own role.
-    fn own_identity(&self) -> Box<dyn Identity>;
-
-    /// A session of another role, and when it ends.
+    /// IAM of the account that another role is in, in a session of that role, and when the session ends.
     ///
     /// # Errors
     /// The failure of `sts:AssumeRole`, which names the role.
-    async fn assume(&self, role_arn: &str, session_name: &str) -> Result<(Box<dyn Identity>, DateTime<Utc>), Failure>;
+    async fn iam_as(&self, role: Role<'_>, account: &AccountId) -> Result<(Arc<dyn Iam>, DateTime<Utc>), Failure>;
 
     /// Asks STS who the given key is. Needs no permission, so it tells whether the key itself works.
     ///
@@ -58,11 +61,25 @@ pub trait Services: fmt::Debug + Send + Sync {
     async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, Failure>;
 }
 
-/// A role that acts. `Debug` shows no credentials.
-pub trait Identity: fmt::Debug + Send + Sync {
-    /// IAM of the account that the role is in.
-    fn iam(&self, account: &AccountId) -> Arc<dyn Iam>;
+/// What the sweeper alone asks of AWS.
+///
+/// # Design
+/// A trait of its own, so that the rotation function cannot do what it has no permission to, and so that its executable,
+/// which makes no such object, is linked without these clients.
+#[async_trait]
+pub trait SweeperServices: fmt::Debug + Send + Sync {
+    /// Outgoing mail.
+    fn mailer(&self) -> &dyn Mailer;
 
-    /// The organization.
-    fn organizations(&self) -> Box<dyn Organizations>;
+    /// Topics that notices are published to.
+    fn topics(&self) -> &dyn Topics;
+
+    /// The organization, as the function's own role sees it.
+    fn own_organization(&self) -> Box<dyn Organizations>;
+
+    /// The organization, in a session of another role.
+    ///
+    /// # Errors
+    /// The failure of `sts:AssumeRole`, which names the role.
+    async fn organization_as(&self, role: Role<'_>) -> Result<Box<dyn Organizations>, Failure>;
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 
-use super::{Aws, Failure, Iam, Organizations};
+use super::{Access, Aws, Failure, Iam, Organizations, Role, SweeperAws};
 use crate::keys::AccountId;
 
 /// A session is renewed while this much of it is left, so that none expires during an invocation, which takes 15 minutes
@@ -36,7 +36,7 @@ impl Aws {
     /// The failure of `sts:AssumeRole`, which names the role.
     pub async fn iam(&self, account: &AccountId, partition: &str) -> Result<Arc<dyn Iam>, Failure> {
         if account == self.primary_account() {
-            return Ok(self.services.own_identity().iam(account));
+            return Ok(self.services.own_iam(account));
         }
         if let Some(session) = self.sessions.0.lock().await.get(account)
             && session.expires - RENEW_BEFORE_EXPIRY > self.now()
@@ -44,23 +44,26 @@ impl Aws {
             return Ok(Arc::clone(&session.iam));
         }
         let role = format!("arn:{partition}:iam::{account}:role/{}", self.access.member_role);
-        let (identity, expires) = self.services.assume(&role, &self.access.session_name).await?;
-        let iam = identity.iam(account);
+        let role = Role { arn: &role, session_name: &self.access.session_name };
+        let (iam, expires) = self.services.iam_as(role, account).await?;
         let mut sessions = self.sessions.0.lock().await;
         let now = self.now();
         sessions.retain(|_, session| session.expires > now);
         sessions.insert(account.clone(), Session { iam: Arc::clone(&iam), expires });
         Ok(iam)
     }
+}
 
+impl SweeperAws {
     /// Organizations: directly, or as the role that the settings name.
     ///
     /// # Errors
     /// The failure of `sts:AssumeRole`.
     pub async fn organizations(&self) -> Result<Box<dyn Organizations>, Failure> {
-        match &self.access.org_list_role_arn {
-            None => Ok(self.services.own_identity().organizations()),
-            Some(role) => Ok(self.services.assume(role, &self.access.session_name).await?.0.organizations()),
+        let Access { org_list_role_arn, session_name, .. } = &*self.aws.access;
+        match org_list_role_arn {
+            None => Ok(self.services.own_organization()),
+            Some(arn) => self.services.organization_as(Role { arn, session_name }).await,
         }
     }
 }

@@ -22,7 +22,7 @@ use super::message::{MAX_ROWS, Message, compose};
 use super::phrases::counted;
 use super::topic::{Publication, publish};
 use super::{Addressed, Delivery, MailFailure, Mode, Scope, Telling, Templates};
-use crate::aws::{Attachment, Aws, Failure, FailureKind, OutgoingMail};
+use crate::aws::{Attachment, Failure, FailureKind, OutgoingMail, SweeperAws};
 use crate::keys::EmailAddress;
 use crate::settings::Settings;
 use pace::Pace;
@@ -45,7 +45,12 @@ const WAITS_WHEN_THROTTLED: [Duration; 3] = [Duration::from_secs(1), Duration::f
 ///
 /// An owner tag with several addresses counts as told once one of them took the message: otherwise a single dead
 /// address would have the others mailed on every run. The failure of the other one is reported.
-pub async fn deliver(aws: &Aws, telling: &Telling<'_>, templates: &Templates, addressed: &[Addressed<'_>]) -> Delivery {
+pub async fn deliver(
+    aws: &SweeperAws,
+    telling: &Telling<'_>,
+    templates: &Templates,
+    addressed: &[Addressed<'_>],
+) -> Delivery {
     let mut dispatch = Dispatch::of(telling, addressed);
     dispatch.envelopes.sort_by_key(Envelope::urgency);
     // Neither waits for the other, nor fails with it.
@@ -72,7 +77,12 @@ struct Published {
     failures: Vec<MailFailure>,
 }
 
-async fn publish_due(aws: &Aws, telling: &Telling<'_>, templates: &Templates, dispatch: &Dispatch<'_>) -> Published {
+async fn publish_due(
+    aws: &SweeperAws,
+    telling: &Telling<'_>,
+    templates: &Templates,
+    dispatch: &Dispatch<'_>,
+) -> Published {
     let (positions, due): (Vec<usize>, Vec<&Addressed<'_>>) = dispatch.for_topic().into_iter().unzip();
     let Some(topic_arn) = telling.settings.notices.topic_arn.as_ref().filter(|_| !due.is_empty()) else {
         return Published::default();
@@ -90,7 +100,7 @@ struct Posted {
     failures: Vec<MailFailure>,
 }
 
-async fn post(aws: &Aws, telling: &Telling<'_>, templates: &Templates, dispatch: &Dispatch<'_>) -> Posted {
+async fn post(aws: &SweeperAws, telling: &Telling<'_>, templates: &Templates, dispatch: &Dispatch<'_>) -> Posted {
     let Telling { mode, scope, deadline, settings, now: _ } = *telling;
     let Some(sender) = settings.sender.as_ref() else {
         let unset = |due| general(format!("{} not mailed: SENDER_EMAIL is not set", counted(due, "notice")));
@@ -149,7 +159,7 @@ enum Outcome {
 }
 
 struct Post<'a> {
-    aws: &'a Aws,
+    aws: &'a SweeperAws,
     settings: &'a Settings,
     templates: &'a Templates,
     mode: Mode,

@@ -47,8 +47,8 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// Finds the templates that the settings name, and tries them on samples of every notice. `read` answers the text
-    /// of a file in `templates/` by its name.
+    /// Finds the templates that the settings name, and tries them on samples of every notice, unless they are the built-in
+    /// ones, whose tests have done that. `read` answers the text of a file in `templates/` by its name.
     ///
     /// The names of the built-in templates and of their layout are served by these where there is no such file. The text
     /// part of `NAME.html` is `NAME.txt`, or that of the default.
@@ -62,7 +62,9 @@ impl Templates {
             dry_run: Template::find(&settings.template_audit, "EMAIL_TEMPLATE_AUDIT", &read)?,
             terms: Terms::of(settings),
         };
-        templates.try_on_samples()?;
+        if !templates.are_built_in() {
+            templates.try_on_samples()?;
+        }
         Ok(templates)
     }
 
@@ -75,6 +77,12 @@ impl Templates {
 
     pub(super) fn terms(&self) -> &Terms {
         &self.terms
+    }
+
+    /// Both are among those that came with the function. To try them takes longer than all else that a start does.
+    fn are_built_in(&self) -> bool {
+        let Self { enforced, dry_run, terms: _ } = self;
+        [enforced, dry_run].iter().all(|template| template.is_built_in())
     }
 
     /// Every notice in both modes, alone and together, whole and cut short, with and without somebody to ask: both ways
@@ -136,6 +144,11 @@ impl Template {
         })
     }
 
+    /// It came with the function, word for word, and so did its layout.
+    fn is_built_in(&self) -> bool {
+        Self::find(&self.html.message.file, "", |_| None).is_ok_and(|built_in| built_in == *self)
+    }
+
     /// The HTML and the text part.
     pub(super) fn render(&self, context: &impl Serialize) -> Result<(String, String), InvalidTemplate> {
         let mut escaping = TinyTemplate::new();
@@ -180,6 +193,25 @@ mod tests {
         let audit = load(&[("EMAIL_TEMPLATE_AUDIT", BUILT_IN[1].0)], &[]).unwrap();
         assert_eq!(content(&audit.dry_run.html), BUILT_IN[1].1.trim_end());
         assert_eq!(content(&audit.dry_run.text), BUILT_IN[1].2.trim_end());
+    }
+
+    /// A start takes this as read.
+    #[test]
+    fn the_built_in_templates_render_all_that_others_are_tried_on() {
+        for (name, ..) in BUILT_IN {
+            let templates = load(&[("EMAIL_TEMPLATE_ENFORCE", name), ("EMAIL_TEMPLATE_AUDIT", name)], &[]).unwrap();
+            assert!(templates.are_built_in(), "{name}");
+            assert_eq!(templates.try_on_samples(), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_template_of_which_any_file_was_changed_is_not_built_in() {
+        for file in [BUILT_IN[0].0, "iam-auto-key-rotation-enforcement.txt", "layout.html", "layout.txt"] {
+            assert!(!load(&[], &[(file, "own")]).unwrap().are_built_in(), "{file}");
+        }
+        let only_audit = load(&[("EMAIL_TEMPLATE_AUDIT", "own.html")], &[("own.html", "own")]).unwrap();
+        assert!(!only_audit.are_built_in());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::cloud::Cloud;
 use super::leaks;
 use super::rotation::RotationFunction;
-use crate::aws::Aws;
+use crate::aws::{Aws, SweeperAws};
 use crate::error::Error;
 use crate::notify::Templates;
 use crate::rotation::Memory;
@@ -43,7 +43,7 @@ pub struct Deployment {
     settings: Arc<Settings>,
     templates: Arc<Templates>,
     transport: Transport,
-    sweeper: Aws,
+    sweeper: SweeperAws,
     /// Deployed as long as this is.
     _rotation: Arc<DeployedRotation>,
     clocks: Clocks,
@@ -217,7 +217,8 @@ const DEFAULTS: [(&str, &str); 9] = [
     ("RESOURCE_OWNER_TAG", "owner"),
 ];
 
-fn aws(transport: Transport, cloud: &Cloud, function: Function, settings: &Settings, ahead: TimeDelta) -> Aws {
+/// That function's way to the model. What the rotation function is given of it is the [`Aws`] that is part of it.
+fn aws(transport: Transport, cloud: &Cloud, function: Function, settings: &Settings, ahead: TimeDelta) -> SweeperAws {
     let role = match function {
         Function::Rotation => settings.rotation_execution_role(),
         Function::Sweeper => settings.execution_role.clone(),
@@ -227,9 +228,9 @@ fn aws(transport: Transport, cloud: &Cloud, function: Function, settings: &Setti
     match transport {
         Transport::Sdk => {
             let config = cloud.sdk_config(account, &role).into_builder().time_source(clock.time_source()).build();
-            Aws::new(config, access)
+            SweeperAws::new(config, access)
         }
-        Transport::Direct => Aws::through(Arc::new(cloud.direct_services(account, &role, clock)), access),
+        Transport::Direct => SweeperAws::through(Arc::new(cloud.direct_services(account, &role, clock)), access),
     }
 }
 
@@ -284,6 +285,7 @@ impl DeployedRotation {
 
     fn start(&self) -> Process {
         let aws = aws(self.transport, &self.cloud, Function::Rotation, &self.settings, self.ahead);
+        let aws = (*aws).clone();
         Process { aws, memory: Memory::default() }
     }
 

@@ -130,8 +130,7 @@ async fn announce(
     Err(Error::AnnouncementTooSlow(job.secret().to_owned()))
 }
 
-const OF_ANOTHER_KEY: [&str; 5] =
-    [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING, tag::KEY_DATES];
+const OF_ANOTHER_KEY: [&str; 5] = [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING, tag::KEY_DATES];
 
 /// Answers the key, if the service has confirmed it.
 async fn put(

@@ -154,7 +154,7 @@ fn record(job: &Job<'_>, new_key: &KeyIdentity, keys: &[ListedKey]) -> TagChange
     // The key that the new one replaces: the one that createSecret saw and left in place, if it is still there.
     let old_key = job.state.current_key.as_ref().filter(|old| **old != new_key.id && is_there(old));
     let rotated_at = job.aws.now().max(new_key.created);
-    let others = keys.iter().filter(|key| key.id != new_key.id).map(|key| key.created).collect();
+    let others = keys.iter().filter(|key| key.id != new_key.id).map(|key| key.created);
     OUTDATED
         .into_iter()
         .fold(TagChange::default(), TagChange::remove)
@@ -162,7 +162,7 @@ fn record(job: &Job<'_>, new_key: &KeyIdentity, keys: &[ListedKey]) -> TagChange
         .set(tag::VERSION, job.event.version.as_str())
         .set(tag::CURRENT_KEY, new_key.id.as_str())
         .set(tag::ROTATED_AT, format_time(rotated_at))
-        .set(tag::KEY_DATES, KeyDates { current: Some(new_key.created), others }.to_string())
+        .set(tag::KEY_DATES, KeyDates::new(Some(new_key.created), others).to_string())
         .set_or_remove(tag::PREVIOUS_KEY, old_key)
         // A key whose slot was needed went before the sweeper could tell of it.
         .set_or_remove(tag::NOTIFIED, owed(job, keys))

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::report::{Failure, Skipped};
-use crate::aws::{AccountPage, Aws, Failure as AwsFailure, ListedAccount, Usability, may_not_list};
+use crate::aws::{AccountPage, Failure as AwsFailure, ListedAccount, SweeperAws, Usability, may_not_list};
 use crate::error::Error;
 use crate::keys::AccountId;
 use crate::notify::AccountContact;
@@ -33,7 +33,7 @@ impl Inventory {
 ///
 /// # Errors
 /// Any other failure, on any page: a part of the accounts would look like all of them.
-pub(super) async fn all(aws: &Aws, settings: &Settings) -> Result<Inventory, Error> {
+pub(super) async fn all(aws: &SweeperAws, settings: &Settings) -> Result<Inventory, Error> {
     let mut inventory = Inventory::default();
     let mut next_token = None;
     loop {
@@ -54,7 +54,7 @@ pub(super) async fn all(aws: &Aws, settings: &Settings) -> Result<Inventory, Err
 /// # Errors
 /// As [`all`].
 pub(super) async fn one_page(
-    aws: &Aws,
+    aws: &SweeperAws,
     settings: &Settings,
     mut next_token: Option<String>,
     limit: usize,
@@ -92,7 +92,7 @@ pub(super) async fn one_page(
 ///
 /// # Errors
 /// Any other failure: not knowing the address is not having none.
-pub(super) async fn contact(aws: &Aws, id: &AccountId) -> Result<AccountContact, AwsFailure> {
+pub(super) async fn contact(aws: &SweeperAws, id: &AccountId) -> Result<AccountContact, AwsFailure> {
     let unknown = AccountContact::without_address(id);
     match aws.organizations().await?.account(id).await {
         Ok(ListedAccount { id, name, email, malformed_email, usability: _ }) => {
@@ -110,7 +110,7 @@ enum Page {
     NotPermitted(AwsFailure),
 }
 
-async fn page(aws: &Aws, next_token: Option<String>, at_most: usize) -> Result<Page, Error> {
+async fn page(aws: &SweeperAws, next_token: Option<String>, at_most: usize) -> Result<Page, Error> {
     match aws.organizations().await?.accounts(next_token, at_most).await {
         Err(failure) if may_not_list(&failure) => Ok(Page::NotPermitted(failure)),
         page => Ok(Page::Listed(page?)),
@@ -119,7 +119,7 @@ async fn page(aws: &Aws, next_token: Option<String>, at_most: usize) -> Result<P
 
 /// Without an organization in the settings this is how keywheel is meant to run. With one, a permission is missing, and
 /// that is said on every run: one account must not look like all of them.
-fn own_account_alone(aws: &Aws, settings: &Settings, why: &AwsFailure) -> Inventory {
+fn own_account_alone(aws: &SweeperAws, settings: &Settings, why: &AwsFailure) -> Inventory {
     let own = AccountContact::without_address(aws.primary_account());
     let failures = settings.organization_id.iter().map(|organization| {
         let error = format!("only this account is swept, not organization {organization} (AWS_ORG_ID): {why}");

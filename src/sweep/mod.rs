@@ -23,7 +23,7 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use crate::aws::Aws;
+use crate::aws::SweeperAws;
 use crate::error::Error;
 use crate::keys::AccountId;
 use crate::metrics;
@@ -49,7 +49,7 @@ const TIME_TO_FINISH: TimeDelta = TimeDelta::seconds(60);
 /// [`Error::InvalidEvent`]; [`Error::Aws`] when the accounts could not be listed. What goes wrong with one account or
 /// user is in the report.
 pub async fn handle(
-    aws: &Aws,
+    aws: &SweeperAws,
     settings: &Settings,
     templates: &Templates,
     event: Value,
@@ -81,7 +81,7 @@ pub async fn handle(
 
 /// One run.
 struct Sweep<'a> {
-    aws: &'a Aws,
+    aws: &'a SweeperAws,
     settings: &'a Settings,
     templates: &'a Templates,
     wanted: Wanted,
@@ -95,7 +95,7 @@ struct Sweep<'a> {
 
 impl<'a> Sweep<'a> {
     fn new(
-        aws: &'a Aws,
+        aws: &'a SweeperAws,
         settings: &'a Settings,
         templates: &'a Templates,
         dry_run: bool,

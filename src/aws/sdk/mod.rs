@@ -1,7 +1,8 @@
 //! AWS through its SDK: what runs in production.
 //!
-//! All clients are made from one [`SdkConfig`], so that they share its HTTP client, clock, sleep, retries and timeouts; a
-//! test or the rehearsal replaces any of these there.
+//! All clients are made from one [`SdkConfig`], so that they share its HTTP client with its connections and its one TLS
+//! configuration, clock, sleep, retries and timeouts, whatever role they act as; a test or the rehearsal replaces any of
+//! these there. A client is made when it is first asked: a start waits for none.
 //!
 //! # Secrets in memory
 //!
@@ -16,27 +17,34 @@ mod iam;
 mod mail;
 mod organizations;
 mod patience;
+mod production;
 mod secrets;
 mod server_time;
+#[cfg(all(test, feature = "rehearsal"))]
+mod tests;
 mod topic;
 
-use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::rt::sleep::{AsyncSleep as _, SharedAsyncSleep, TokioSleep};
 use aws_smithy_async::time::SharedTimeSource;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
 use chrono::{DateTime, Utc};
 
-use super::{Caller, Failure, Iam, Identity, Mailer, Organizations, SecretStore, Services, Topics};
+use super::{Caller, Failure, Iam, Mailer, Organizations, Role, SecretStore, Services, SweeperServices, Topics};
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 use failure::OrFailure as _;
 pub use patience::ATTEMPTS;
+pub use production::{Lookup, production_config};
 
 /// Role chaining is limited to one hour, and a function's own role is a role.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining>
@@ -46,10 +54,10 @@ const SESSION_SECONDS: i32 = 3600;
 #[derive(Debug)]
 pub(super) struct SdkServices {
     config: SdkConfig,
-    secrets: secrets::SdkSecretStore,
-    mailer: mail::SdkMailer,
-    topics: topic::SdkTopics,
-    sts: aws_sdk_sts::Client,
+    secrets: OnceLock<secrets::SdkSecretStore>,
+    mailer: OnceLock<mail::SdkMailer>,
+    topics: OnceLock<topic::SdkTopics>,
+    sts: OnceLock<aws_sdk_sts::Client>,
     time: SharedTimeSource,
     sleep: SharedAsyncSleep,
 }
@@ -57,10 +65,10 @@ pub(super) struct SdkServices {
 impl SdkServices {
     pub(super) fn new(config: SdkConfig) -> Self {
         Self {
-            secrets: secrets::SdkSecretStore::new(&config),
-            mailer: mail::SdkMailer::new(&config),
-            topics: topic::SdkTopics::new(&config),
-            sts: aws_sdk_sts::Client::new(&config),
+            secrets: OnceLock::new(),
+            mailer: OnceLock::new(),
+            topics: OnceLock::new(),
+            sts: OnceLock::new(),
             time: config.time_source().unwrap_or_default(),
             sleep: config.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new())),
             config,
@@ -73,6 +81,32 @@ impl SdkServices {
         config.set_identity_cache(None);
         config.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials)));
         config.build()
+    }
+
+    /// A configuration that acts as that role, and when its session ends.
+    async fn assume(&self, role: Role<'_>) -> Result<(SdkConfig, DateTime<Utc>), Failure> {
+        const OPERATION: &str = "sts:AssumeRole";
+        let sts = self.sts.get_or_init(|| aws_sdk_sts::Client::new(&self.config));
+        let answer = sts
+            .assume_role()
+            .role_arn(role.arn)
+            .role_session_name(role.session_name)
+            .duration_seconds(SESSION_SECONDS)
+            .send()
+            .await
+            .or_failure(OPERATION, role.arn)?;
+        let session = answer.credentials.ok_or_else(|| Failure::incomplete(OPERATION, role.arn, "credentials"))?;
+        let expires = utc(&session.expiration);
+        // First, so that the secrets are wiped whatever is wrong with the rest.
+        let credentials = Credentials::new(
+            session.access_key_id,
+            session.secret_access_key,
+            Some(session.session_token),
+            expires.map(Into::into),
+            "AssumeRole",
+        );
+        let expires = expires.ok_or_else(|| Failure::incomplete(OPERATION, role.arn, "expiration"))?;
+        Ok((self.acting_as(credentials), expires))
     }
 }
 
@@ -87,44 +121,16 @@ impl Services for SdkServices {
     }
 
     fn secrets(&self) -> &dyn SecretStore {
-        &self.secrets
+        self.secrets.get_or_init(|| secrets::SdkSecretStore::new(&self.config))
     }
 
-    fn mailer(&self) -> &dyn Mailer {
-        &self.mailer
+    fn own_iam(&self, account: &AccountId) -> Arc<dyn Iam> {
+        Arc::new(iam::SdkIam::new(&self.config, account.clone()))
     }
 
-    fn topics(&self) -> &dyn Topics {
-        &self.topics
-    }
-
-    fn own_identity(&self) -> Box<dyn Identity> {
-        Box::new(SdkIdentity(self.config.clone()))
-    }
-
-    async fn assume(&self, role_arn: &str, session_name: &str) -> Result<(Box<dyn Identity>, DateTime<Utc>), Failure> {
-        const OPERATION: &str = "sts:AssumeRole";
-        let answer = self
-            .sts
-            .assume_role()
-            .role_arn(role_arn)
-            .role_session_name(session_name)
-            .duration_seconds(SESSION_SECONDS)
-            .send()
-            .await
-            .or_failure(OPERATION, role_arn)?;
-        let session = answer.credentials.ok_or_else(|| Failure::incomplete(OPERATION, role_arn, "credentials"))?;
-        let expires = utc(&session.expiration);
-        // First, so that the secrets are wiped whatever is wrong with the rest.
-        let credentials = Credentials::new(
-            session.access_key_id,
-            session.secret_access_key,
-            Some(session.session_token),
-            expires.map(Into::into),
-            "AssumeRole",
-        );
-        let expires = expires.ok_or_else(|| Failure::incomplete(OPERATION, role_arn, "expiration"))?;
-        Ok((Box::new(SdkIdentity(self.acting_as(credentials))), expires))
+    async fn iam_as(&self, role: Role<'_>, account: &AccountId) -> Result<(Arc<dyn Iam>, DateTime<Utc>), Failure> {
+        let (config, expires) = self.assume(role).await?;
+        Ok((Arc::new(iam::SdkIam::new(&config, account.clone())), expires))
     }
 
     async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, Failure> {
@@ -132,7 +138,8 @@ impl Services for SdkServices {
         let credentials = Credentials::new(id.as_str(), secret.expose(), None, None, "KeyUnderTest");
         let sts = aws_sdk_sts::Client::new(&self.acting_as(credentials));
         let about = format_args!("access key {id}").to_string();
-        let answer = sts.get_caller_identity().send().await.or_failure(OPERATION, &about)?;
+        let request = sts.get_caller_identity().customize().interceptor(LastOnConnection);
+        let answer = request.send().await.or_failure(OPERATION, &about)?;
         match (answer.arn, answer.account) {
             (Some(arn), Some(account)) => Ok(Caller { arn, account }),
             _ => Err(Failure::incomplete(OPERATION, about, "ARN and account")),
@@ -140,41 +147,47 @@ impl Services for SdkServices {
     }
 }
 
-/// Credentials, as part of a configuration.
-struct SdkIdentity(SdkConfig);
+#[async_trait]
+impl SweeperServices for SdkServices {
+    fn mailer(&self) -> &dyn Mailer {
+        self.mailer.get_or_init(|| mail::SdkMailer::new(&self.config))
+    }
 
-impl fmt::Debug for SdkIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SdkIdentity")
+    fn topics(&self) -> &dyn Topics {
+        self.topics.get_or_init(|| topic::SdkTopics::new(&self.config))
+    }
+
+    fn own_organization(&self) -> Box<dyn Organizations> {
+        Box::new(organizations::SdkOrganizations::new(&self.config))
+    }
+
+    async fn organization_as(&self, role: Role<'_>) -> Result<Box<dyn Organizations>, Failure> {
+        Ok(Box::new(organizations::SdkOrganizations::new(&self.assume(role).await?.0)))
     }
 }
 
-impl Identity for SdkIdentity {
-    fn iam(&self, account: &AccountId) -> Arc<dyn Iam> {
-        Arc::new(iam::SdkIam::new(&self.0, account.clone()))
-    }
-
-    fn organizations(&self) -> Box<dyn Organizations> {
-        Box::new(organizations::SdkOrganizations::new(&self.0))
-    }
-}
-
-/// The configuration of a Lambda function: endpoints, Region and credentials from the standard AWS configuration,
-/// retries and timeouts set on purpose.
+/// Has the connection closed after the answer.
 ///
-/// A single attempt that takes 10 s will not succeed any more; the attempts with their growing waits sit throttling out;
-/// 30 s in all leave time to act on the failure within a function's limit.
-pub async fn production_config() -> SdkConfig {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(3))
-        .operation_attempt_timeout(Duration::from_secs(10))
-        .operation_timeout(Duration::from_secs(30))
-        .build();
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .retry_config(patience::retries())
-        .timeout_config(timeouts)
-        .load()
-        .await
+/// IAM spreads a new key, and a connection leads to one place: calls on the same one would ask the same place whether it
+/// has heard of the key.
+#[derive(Debug)]
+struct LastOnConnection;
+
+impl Intercept for LastOnConnection {
+    fn name(&self) -> &'static str {
+        "LastOnConnection"
+    }
+
+    // After signing: this header is between neighbours, and a proxy may drop it.
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        context.request_mut().headers_mut().insert("connection", "close");
+        Ok(())
+    }
 }
 
 /// The SDK's time as chrono's; `None` for a time that chrono cannot hold.

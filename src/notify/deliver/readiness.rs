@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::refusal::without_address;
-use crate::aws::{Aws, Failure, FailureKind, SendQuota, SendingAccount};
+use crate::aws::{Failure, FailureKind, SendQuota, SendingAccount, SweeperAws};
 use crate::keys::EmailAddress;
 
 /// The pace where SES does not say how much it takes: that of the sandbox.
@@ -64,7 +64,7 @@ impl Readiness {
     }
 
     /// Asks SES. What it does not answer is unknown, and keeps nothing from being sent.
-    pub(super) async fn ask(aws: &Aws, sender: &EmailAddress) -> Self {
+    pub(super) async fn ask(aws: &SweeperAws, sender: &EmailAddress) -> Self {
         let account = aws.mailer().account().await;
         if let Some(obstacle) = account.as_ref().ok().and_then(obstacle) {
             return Self { obstacle: Some(obstacle), ..Self::unasked() };
@@ -101,7 +101,7 @@ impl Readiness {
 
 /// The address itself, its domain, or one above that: a verified domain speaks for all below it.
 /// <https://docs.aws.amazon.com/ses/latest/dg/creating-identities.html>
-async fn standing(aws: &Aws, sender: &EmailAddress) -> Sender {
+async fn standing(aws: &SweeperAws, sender: &EmailAddress) -> Sender {
     let mut unknown = None;
     for identity in identities(sender.as_str()) {
         match aws.mailer().is_verified(identity).await {

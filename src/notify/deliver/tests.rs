@@ -131,7 +131,7 @@ struct World {
     time: TimeDelta,
     ses: Ses,
     naps: Naps,
-    aws: Aws,
+    aws: SweeperAws,
 }
 
 impl World {
@@ -171,7 +171,7 @@ impl World {
             session_name: "session".to_owned(),
             org_list_role_arn: None,
         };
-        Self { scope: Scope::Run, time: TimeDelta::minutes(10), ses, naps, aws: Aws::new(config, access) }
+        Self { scope: Scope::Run, time: TimeDelta::minutes(10), ses, naps, aws: SweeperAws::new(config, access) }
     }
 
     async fn deliver(&self, mode: Mode, notices: &[Notice]) -> Delivery {

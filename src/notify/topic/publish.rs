@@ -4,7 +4,7 @@ use super::super::deliver::last_start;
 use super::super::phrases::counted;
 use super::super::{Addressed, MailFailure, Telling, Templates};
 use super::message;
-use crate::aws::{Aws, Failure, FailureKind, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, TopicMessage};
+use crate::aws::{Failure, FailureKind, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, SweeperAws, TopicMessage};
 
 /// What became of the notices that were to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(in crate::notify) struct Publication {
 /// Nothing is begun when there would be no time left to write down what was told. A topic that cannot be published to, or
 /// does not answer, is not asked again in the same run.
 pub(in crate::notify) async fn publish(
-    aws: &Aws,
+    aws: &SweeperAws,
     telling: &Telling<'_>,
     topic_arn: &str,
     templates: &Templates,
@@ -136,7 +136,7 @@ mod tests {
 
     struct World {
         cloud: Cloud,
-        aws: Aws,
+        aws: SweeperAws,
         topic: String,
         time: TimeDelta,
     }
@@ -152,7 +152,7 @@ mod tests {
                 session_name: "session".to_owned(),
                 org_list_role_arn: None,
             };
-            let aws = Aws::new(cloud.sdk_config(ACCOUNT, "sweeper"), access);
+            let aws = SweeperAws::new(cloud.sdk_config(ACCOUNT, "sweeper"), access);
             Self { cloud, aws, topic, time: TimeDelta::minutes(10) }
         }
 

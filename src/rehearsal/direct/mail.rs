@@ -78,7 +78,7 @@ fn attachment(file: &Attachment) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use crate::aws::{Access, Attachment, Aws, OutgoingMail, Services as _};
+    use crate::aws::{Access, Attachment, OutgoingMail, SweeperAws, SweeperServices as _};
     use crate::rehearsal::{Clock, Cloud, Mail};
 
     const ACCOUNT: &str = "999988887777";
@@ -117,7 +117,7 @@ mod tests {
             org_list_role_arn: None,
         };
         let (by_sdk, directly) = (cloud(), cloud());
-        let sdk = Aws::new(by_sdk.sdk_config(ACCOUNT, "sweeper"), access);
+        let sdk = SweeperAws::new(by_sdk.sdk_config(ACCOUNT, "sweeper"), access);
         let direct = directly.direct_services(ACCOUNT, "sweeper", directly.clock().clone());
         for mailer in [sdk.mailer(), direct.mailer()] {
             mailer.send(&mail).await.expect("sent");

@@ -25,7 +25,9 @@ use super::cloud::Cloud;
 use super::request::{Members, Operation, Service};
 use super::signature::Proof;
 use super::xml::Xml;
-use crate::aws::{Caller, Failure, FailureKind, Iam, Identity, Mailer, Organizations, SecretStore, Services, Topics};
+use crate::aws::{
+    Caller, Failure, FailureKind, Iam, Mailer, Organizations, Role, SecretStore, Services, SweeperServices, Topics,
+};
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 
 /// As long as production waits for all attempts of one call.
@@ -47,6 +49,25 @@ impl fmt::Debug for Actor {
 impl Actor {
     fn with(&self, credentials: Credentials) -> Self {
         Self { cloud: self.cloud.clone(), credentials }
+    }
+
+    /// The same as that role, and when its session ends.
+    async fn assume(&self, role: Role<'_>) -> Result<(Self, DateTime<Utc>), Failure> {
+        const OPERATION: &str = "sts:AssumeRole";
+        let input = json!({"RoleArn": role.arn, "RoleSessionName": role.session_name, "DurationSeconds": 3600});
+        let answer = self.ask(OPERATION, role.arn, input).await?.xml()?;
+        let incomplete = || Failure::incomplete(OPERATION, role.arn, "credentials");
+        let session = answer.inside("Credentials").ok_or_else(incomplete)?;
+        let member = |name: &str| session.text_of(name).map(str::to_owned).ok_or_else(incomplete);
+        let expires = session.time_of("Expiration").ok_or_else(incomplete)?;
+        let credentials = Credentials::new(
+            member("AccessKeyId")?,
+            member("SecretAccessKey")?,
+            Some(member("SessionToken")?),
+            Some(expires.into()),
+            "AssumeRole",
+        );
+        Ok((self.with(credentials), expires))
     }
 
     /// One call; `operation` reads `service:Operation`.
@@ -145,34 +166,13 @@ impl Services for DirectServices {
         &self.secrets
     }
 
-    fn mailer(&self) -> &dyn Mailer {
-        &self.mailer
+    fn own_iam(&self, account: &AccountId) -> Arc<dyn Iam> {
+        Arc::new(iam::DirectIam::new(&self.actor, account.clone()))
     }
 
-    fn topics(&self) -> &dyn Topics {
-        &self.topics
-    }
-
-    fn own_identity(&self) -> Box<dyn Identity> {
-        Box::new(self.actor.clone())
-    }
-
-    async fn assume(&self, role_arn: &str, session_name: &str) -> Result<(Box<dyn Identity>, DateTime<Utc>), Failure> {
-        const OPERATION: &str = "sts:AssumeRole";
-        let input = json!({"RoleArn": role_arn, "RoleSessionName": session_name, "DurationSeconds": 3600});
-        let answer = self.actor.ask(OPERATION, role_arn, input).await?.xml()?;
-        let incomplete = || Failure::incomplete(OPERATION, role_arn, "credentials");
-        let session = answer.inside("Credentials").ok_or_else(incomplete)?;
-        let member = |name: &str| session.text_of(name).map(str::to_owned).ok_or_else(incomplete);
-        let expires = session.time_of("Expiration").ok_or_else(incomplete)?;
-        let credentials = Credentials::new(
-            member("AccessKeyId")?,
-            member("SecretAccessKey")?,
-            Some(member("SessionToken")?),
-            Some(expires.into()),
-            "AssumeRole",
-        );
-        Ok((Box::new(self.actor.with(credentials)), expires))
+    async fn iam_as(&self, role: Role<'_>, account: &AccountId) -> Result<(Arc<dyn Iam>, DateTime<Utc>), Failure> {
+        let (actor, expires) = self.actor.assume(role).await?;
+        Ok((Arc::new(iam::DirectIam::new(&actor, account.clone())), expires))
     }
 
     async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, Failure> {
@@ -187,12 +187,21 @@ impl Services for DirectServices {
     }
 }
 
-impl Identity for Actor {
-    fn iam(&self, account: &AccountId) -> Arc<dyn Iam> {
-        Arc::new(iam::DirectIam::new(self, account.clone()))
+#[async_trait]
+impl SweeperServices for DirectServices {
+    fn mailer(&self) -> &dyn Mailer {
+        &self.mailer
     }
 
-    fn organizations(&self) -> Box<dyn Organizations> {
-        Box::new(organizations::DirectOrganizations::new(self))
+    fn topics(&self) -> &dyn Topics {
+        &self.topics
+    }
+
+    fn own_organization(&self) -> Box<dyn Organizations> {
+        Box::new(organizations::DirectOrganizations::new(&self.actor))
+    }
+
+    async fn organization_as(&self, role: Role<'_>) -> Result<Box<dyn Organizations>, Failure> {
+        Ok(Box::new(organizations::DirectOrganizations::new(&self.actor.assume(role).await?.0)))
     }
 }

@@ -1,0 +1,154 @@
+//! The configuration that a Lambda function runs with.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::identity::IdentityCache;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::http::{HttpClient as _, SharedHttpClient, http_client_fn};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+
+use super::patience;
+
+/// Answers an environment variable.
+pub type Lookup = fn(&str) -> Option<String>;
+
+/// Endpoints, Region and credentials from the variables of the standard AWS configuration, retries and timeouts set on
+/// purpose.
+///
+/// A single attempt that takes 10 s will not succeed any more; the attempts with their growing waits sit throttling out;
+/// 30 s in all leave time to act on the failure within a function's limit.
+///
+/// # Design
+/// Not the SDK's own chain, which goes on to look for files, for the metadata of machines and containers and for programs
+/// that print credentials: a function has none of these, and should act as nobody but its own role.
+pub fn production_config(lookup: Lookup) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(Duration::from_secs(10))
+        .operation_timeout(Duration::from_secs(30))
+        .build();
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(lookup("AWS_REGION").or_else(|| lookup("AWS_DEFAULT_REGION")).map(Region::new))
+        .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
+        .identity_cache(IdentityCache::lazy().build())
+        .service_config(Endpoints(lookup))
+        .retry_config(patience::retries())
+        .timeout_config(timeouts)
+        .time_source(SharedTimeSource::new(SystemTimeSource::new()))
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+        .http_client(http_client());
+    config.set_use_fips(flag(lookup, "AWS_USE_FIPS_ENDPOINT"));
+    config.set_use_dual_stack(flag(lookup, "AWS_USE_DUALSTACK_ENDPOINT"));
+    config.build()
+}
+
+fn flag(lookup: Lookup, variable: &str) -> Option<bool> {
+    let value = lookup(variable)?;
+    match value.to_ascii_lowercase().as_str() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => {
+            // As the SDK has it.
+            tracing::warn!(variable, value, "neither true nor false, and taken for not set");
+            None
+        }
+    }
+}
+
+/// `AWS_ENDPOINT_URL_<SERVICE>` and `AWS_ENDPOINT_URL`, which clients ask for.
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
+struct Endpoints(Lookup);
+
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Endpoints")
+    }
+}
+
+impl LoadServiceConfig for Endpoints {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let Self(lookup) = self;
+        if flag(*lookup, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == Some(true) {
+            return None;
+        }
+        let service = key.service_id().to_ascii_uppercase().replace(' ', "_");
+        lookup(&format!("{}_{service}", key.env())).or_else(|| lookup(key.env()))
+    }
+}
+
+/// The SDK's default, but one for all clients. Each would make its own, with another pool of connections and another TLS
+/// configuration; and it would read all certificates of the system as soon as it is made, and again make a TLS
+/// configuration of them, which nobody uses. This one does that for the first call.
+pub(super) fn http_client() -> SharedHttpClient {
+    let connectors = Builder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = Connector::builder();
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        connector.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build()
+    });
+    // Not the client itself: the SDK would have it checked for each client that is made.
+    http_client_fn(move |settings, components| connectors.http_connector(settings, components))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(lookup: Lookup, service: &str) -> Option<String> {
+        let config = production_config(lookup);
+        let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+        config.service_config().expect("set").load_config(key.build().expect("complete"))
+    }
+
+    #[test]
+    fn a_service_s_own_endpoint_goes_before_that_of_all() {
+        let lookup: Lookup = |variable| match variable {
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER" => Some("http://secrets".to_owned()),
+            "AWS_ENDPOINT_URL" => Some("http://all".to_owned()),
+            _ => None,
+        };
+        assert_eq!(endpoint(lookup, "Secrets Manager").as_deref(), Some("http://secrets"));
+        assert_eq!(endpoint(lookup, "STS").as_deref(), Some("http://all"));
+        assert_eq!(endpoint(|_| None, "STS"), None);
+    }
+
+    #[test]
+    fn endpoints_can_be_switched_off() {
+        let lookup: Lookup = |variable| match variable {
+            "AWS_ENDPOINT_URL" | "AWS_ENDPOINT_URL_STS" => Some("http://all".to_owned()),
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS" => Some("true".to_owned()),
+            _ => None,
+        };
+        assert_eq!(endpoint(lookup, "STS"), None);
+    }
+
+    #[test]
+    fn region_and_kinds_of_endpoints_are_those_of_the_environment() {
+        let config = production_config(|variable| match variable {
+            "AWS_REGION" => Some("eu-west-1".to_owned()),
+            "AWS_DEFAULT_REGION" => Some("us-east-1".to_owned()),
+            "AWS_USE_FIPS_ENDPOINT" => Some("True".to_owned()),
+            "AWS_USE_DUALSTACK_ENDPOINT" => Some("maybe".to_owned()),
+            _ => None,
+        });
+        assert_eq!(config.region().map(AsRef::as_ref), Some("eu-west-1"));
+        assert_eq!((config.use_fips(), config.use_dual_stack()), (Some(true), None));
+        let by_default =
+            production_config(|variable| (variable == "AWS_DEFAULT_REGION").then(|| "us-east-1".to_owned()));
+        assert_eq!(by_default.region().map(AsRef::as_ref), Some("us-east-1"));
+        assert_eq!(production_config(|_| None).region(), None);
+    }
+}
