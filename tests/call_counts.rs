@@ -61,7 +61,7 @@ fn of_users(calls: &[Call]) -> usize {
 }
 
 #[test]
-fn with_nothing_due_a_sweep_asks_for_no_user() {
+fn upstream_defect_59_with_nothing_due_a_sweep_asks_for_no_user() {
     rehearse(async {
         let mut policies = Vec::new();
         for users in [10, 1_000] {
@@ -109,7 +109,6 @@ fn a_user_who_is_acted_upon_costs_five_calls_in_a_run() {
         add_users(&stage, users, 0);
         let mut acted_upon = BTreeSet::new();
         let mut looked_at_for_nothing = 0;
-        let mut days = Vec::new();
         for day in 0..220 {
             let (answer, calls) = sweep(&stage).await;
             let planned = answer["plan"].as_array().into_iter().flatten();
@@ -121,10 +120,6 @@ fn a_user_who_is_acted_upon_costs_five_calls_in_a_run() {
             let limit = acted.len() * CALLS_FOR_A_USER_ACTED_UPON + SAMPLED_POLICIES;
             if acted.is_empty() && calls_of_users > SAMPLED_POLICIES {
                 looked_at_for_nothing += calls_of_users - SAMPLED_POLICIES;
-                days.push((
-                    day,
-                    by_operation(&calls).into_iter().map(|(name, count)| (name.to_owned(), count)).collect::<Vec<_>>(),
-                ));
             } else {
                 let counts = by_operation(&calls);
                 assert!(calls_of_users <= limit, "day {day}: {calls_of_users} calls: {planned:?} {counts:#?}");
@@ -137,7 +132,7 @@ fn a_user_who_is_acted_upon_costs_five_calls_in_a_run() {
         assert!(expected.iter().all(|action| acted_upon.contains(action)), "{acted_upon:?}");
         // A second key that is inactive is in no list: it is looked for on three days before each rotation.
         let looks = looked_at_for_nothing / users;
-        assert!(looks <= 8, "{looks} looks at each user in 220 days found nothing to do: {days:#?}");
+        assert!(looks <= 6, "{looks} looks at each user in 220 days found nothing to do");
     });
 }
 

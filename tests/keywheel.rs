@@ -58,7 +58,7 @@
 //! | 56 | rights on every user | `least_privilege` |
 //! | 57 | wrong condition key | `least_privilege` |
 //! | 58 | trust that breaks | `least_privilege` |
-//! | 59 | calls per user | `provisioning` |
+//! | 59 | calls per user | `call_counts` |
 //! | 60 | daily mail | `mail` |
 //!
 //! Row 45 cannot happen, because units are not walked: the test shows that accounts are listed flat. Of row 59 the

@@ -51,7 +51,7 @@ pub(crate) fn has_group(groups: &BTreeSet<String>, name: &str) -> bool {
     groups.iter().any(|group| group.eq_ignore_ascii_case(name))
 }
 
-/// Whether GetCredentialReport failed because there is no report that can be read, yet or any more.
+/// Whether `GetCredentialReport` failed because there is no report that can be read, yet or any more.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetCredentialReport.html>
 pub(crate) fn has_no_report(failure: &Failure) -> bool {
     ["ReportNotPresent", "ReportExpired", "ReportInProgress"].iter().any(|code| failure.code().contains(code))

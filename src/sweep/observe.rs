@@ -42,6 +42,11 @@ impl Member {
     pub(super) fn name(&self) -> &UserName {
         &self.arn.user().name
     }
+
+    fn facts(&self, keys: Vec<KeyFacts>, secret: SecretFacts) -> UserFacts {
+        let Self { arn, id, owner, exemption, is_reader: _ } = self.clone();
+        UserFacts { arn, id, owner, exemption, keys, secret }
+    }
 }
 
 /// The account around a user.
@@ -98,12 +103,7 @@ impl Place<'_> {
                 SecretFacts::Present(present)
             }
         };
-        Ok(Some(self.facts(member, keys, secret)))
-    }
-
-    fn facts(&self, member: &Member, keys: Vec<KeyFacts>, secret: SecretFacts) -> UserFacts {
-        let Member { arn, id, owner, exemption, is_reader: _ } = member.clone();
-        UserFacts { arn, id, owner, exemption, keys, secret }
+        Ok(Some(member.facts(keys, secret)))
     }
 
     /// The same facts with the secret and, if the list of users is not of this moment, the user read again: before
@@ -131,7 +131,7 @@ impl Place<'_> {
         };
         let Some(described) = described else {
             let secret = SecretFacts::Missing;
-            return Ok(Some((self.facts(&member, facts.keys, secret), BTreeMap::new())));
+            return Ok(Some((member.facts(facts.keys, secret), BTreeMap::new())));
         };
         let secret = if described.deleted.is_some() {
             SecretFacts::PendingDeletion
@@ -142,7 +142,7 @@ impl Place<'_> {
             let drift = if is_rotated { self.drift(&member, &described, policy_fits) } else { Vec::new() };
             SecretFacts::Present(without_drift(&described, drift))
         };
-        Ok(Some((self.facts(&member, facts.keys, secret), described.tags)))
+        Ok(Some((member.facts(facts.keys, secret), described.tags)))
     }
 
     async fn keys(&self, member: &Member, secret: Option<&PresentSecret>) -> Result<Vec<KeyFacts>, Failure> {

@@ -112,9 +112,15 @@ impl Report {
                 self.plan_omitted += 1;
             }
         };
-        actions.iter().for_each(|action| add(action.name(), action.to_string()));
-        notices.iter().for_each(|notice| add("notify", notice.to_string()));
-        problems.iter().for_each(|problem| self.add_failure(Failure::of_user(user, problem.action, &problem.error)));
+        for action in actions {
+            add(action.name(), action.to_string());
+        }
+        for notice in notices {
+            add("notify", notice.to_string());
+        }
+        for problem in problems {
+            self.add_failure(Failure::of_user(user, problem.action, &problem.error));
+        }
     }
 
     /// Adds what went wrong. The log has all of it; the answer as much as it holds.

@@ -12,8 +12,8 @@ use super::report::Failure;
 use crate::aws::{Iam, SecretDescription, is_rotation_unfinished};
 use crate::keys::{SecretName, UserArn, UserRef};
 use crate::lifecycle::{
-    Action, CancelReason, Drift, Exemption, Notice, NoticeKind, Problem, UserFacts, UserPlan, is_reader, key_dates,
-    plan, plan_for_deleted_user,
+    Action, CancelReason, Drift, Exemption, KeyFacts, Notice, NoticeKind, Problem, UserFacts, UserPlan, is_reader,
+    key_dates, plan, plan_for_deleted_user,
 };
 use crate::provision;
 use crate::state::{KeyDates, Notified, Reader, State, TagChange, tag};
@@ -144,7 +144,7 @@ fn seen(facts: &UserFacts, plan: &UserPlan, now: DateTime<Utc>) -> TagChange {
     } else {
         change.set(tag::KEY_DATES, dates.to_string())
     };
-    let is_rotated = facts.exemption == Exemption::NotExempt && facts.keys.iter().any(|key| key.is_active());
+    let is_rotated = facts.exemption == Exemption::NotExempt && facts.keys.iter().any(KeyFacts::is_active);
     match Reader::of(&facts.id, &facts.arn) {
         Some(reader) if is_rotated && !is_reader(secret, &facts.id, &facts.arn) && secret.rotation_enabled => {
             change.set(tag::READER, reader.to_string())

@@ -298,3 +298,17 @@ proptest! {
         check_plan(&facts, &planned, &periods(), now());
     }
 }
+
+/// What the random lives show of users who are left out counts for something.
+#[test]
+fn on_most_days_of_an_ordinary_life_lists_are_enough() {
+    let mut world = world(periods(), &[(0, true)]);
+    let sweeps = 270;
+    for _ in 0..sweeps {
+        world.pass(days(1));
+        world.run_schedule(RotationEnd::Success);
+        world.sweep(Sweep::undisturbed());
+    }
+    assert!(world.left_out > sweeps * 4 / 5, "{} of {sweeps}", world.left_out);
+    assert!(world.done.iter().any(|done| matches!(done.action, Action::Delete { .. })), "a whole life");
+}
