@@ -416,9 +416,11 @@ fn a_date_that_could_not_be_written_down_is_told_again_with_the_later_one_that_c
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.live_days(1).await;
         stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Inactive");
-        stage.cloud.faults().inject(Fault::on("secretsmanager", "TagResource", refused("InvalidRequestException")));
+        let refuse = Fault::on("secretsmanager", "TagResource", refused("InvalidRequestException")).every();
+        let refused = stage.cloud.faults().inject(refuse);
         let answer = stage.sweep().await;
         assert!(failures(&answer).contains("TagResource"), "{answer}");
+        refused.remove();
         stage.live_days(1).await;
         assert_eq!(stage.mails_with(&["was disabled", "deleted on 2026-01-13"]).len(), 1);
         stage.live_days(9).await;

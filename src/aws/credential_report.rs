@@ -95,6 +95,17 @@ impl CredentialReport {
     /// than UTF-8, a column that is missing or there twice, a line with more or fewer fields than the first, a value of
     /// another form, a user that is there twice or whose name and ARN contradict each other.
     pub fn read(content: &[u8]) -> Result<Self, MalformedReport> {
+        let mut users = Vec::new();
+        Self::for_each(content, |user| users.push(user))?;
+        Ok(Self { users })
+    }
+
+    /// Reads the same and hands over one user after the other, so that nothing has to be kept of them. What was handed over
+    /// before an error counts for nothing.
+    ///
+    /// # Errors
+    /// As [`CredentialReport::read`].
+    pub fn for_each(content: &[u8], mut see: impl FnMut(ReportedUser)) -> Result<(), MalformedReport> {
         let text = std::str::from_utf8(content).map_err(|error| {
             let before = String::from_utf8_lossy(&content[..error.valid_up_to()]);
             MalformedReport::new(before.matches('\n').count() + 1, "it is not UTF-8")
@@ -103,7 +114,6 @@ impl CredentialReport {
         let header = records.next().ok_or_else(|| MalformedReport::new(1, "it is empty"))??;
         let columns = Columns::find(&header)?;
         let mut seen = BTreeSet::new();
-        let mut users = Vec::new();
         for record in records {
             let row = Row { record: record?, columns: &columns };
             row.check_width(header.fields.len())?;
@@ -114,9 +124,9 @@ impl CredentialReport {
             if !seen.insert(user.arn.user().clone()) {
                 return Err(row.malformed("user", "a user for the first time"));
             }
-            users.push(user);
+            see(user);
         }
-        Ok(Self { users })
+        Ok(())
     }
 }
 

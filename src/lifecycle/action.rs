@@ -228,17 +228,10 @@ impl Action {
         Some(change).filter(|change| switches && *change != TagChange::default())
     }
 
-    /// Whether its record may wait for the notices that tell of it, and be written with what was told: the key itself, or
-    /// the facts that are there already, let the next run come to the same, later and never earlier.
+    /// Whether its record may wait a moment for the notices that tell of it, and be written with what was told. If it is lost
+    /// meanwhile, the key itself shows the next run what was done. That a person was heeded, nothing but the record shows.
     pub fn can_be_observed_again(&self) -> bool {
-        matches!(
-            self,
-            Self::Disable { .. }
-                | Self::Delete { .. }
-                | Self::RecordDisabled { .. }
-                | Self::Retire { .. }
-                | Self::RestartGrace { .. }
-        )
+        matches!(self, Self::Disable { .. } | Self::Delete { .. } | Self::RecordDisabled { .. } | Self::Retire { .. })
     }
 
     /// Whether it is a record and nothing else.

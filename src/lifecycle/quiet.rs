@@ -54,8 +54,8 @@ pub struct KeySighting {
 }
 
 /// For so long a user's keys are looked at when a second one would have to give way: one that is inactive is in no list.
-/// Every schedule has a run in it, and a daily one three.
-const LOOKS_FOR_SECOND_KEY: TimeDelta = TimeDelta::days(3);
+/// A weekly schedule has a run in it.
+const LOOKS_FOR_SECOND_KEY: TimeDelta = TimeDelta::days(8);
 
 /// What happened so shortly before the report was made may be missing from it.
 const REPORT_LAGS: TimeDelta = TimeDelta::minutes(15);

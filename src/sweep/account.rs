@@ -19,8 +19,10 @@ use super::observe::{self, Member, Place, Policy};
 use super::report::Failure;
 use super::tally::Tally;
 use super::user::{self, OUT_OF_TIME, Outcome};
-use crate::aws::{CredentialReport, Failure as AwsFailure, Iam, SecretDescription, has_group};
-use crate::keys::{AccountId, UserName};
+use crate::aws::{
+    CredentialReport, Failure as AwsFailure, Iam, MalformedReport, ReportFile, SecretDescription, has_group,
+};
+use crate::keys::{AccountId, SecretName, UserName};
 use crate::lifecycle::{Exemption, KeySighting, Listed, SecretFacts, Sighting, is_quiet};
 
 /// So many users are looked at for the price of the credential report, and a look sees what is not hours old.
@@ -247,8 +249,7 @@ async fn read_report(
             sweep.aws.sleep(WAIT_FOR_REPORT).await;
         }
         if let Some(file) = iam.credential_report().await.map_err(|failure| failure.to_string())? {
-            let report = CredentialReport::read(&file.content).map_err(|malformed| malformed.to_string())?;
-            return Ok(Some(sightings(report, file.made_at)));
+            return sightings(&file).map(Some).map_err(|malformed| malformed.to_string());
         }
         // One that was there may have expired since: then it is made anew.
         is_made = iam.request_report().await.map_err(|failure| failure.to_string())?;
@@ -257,15 +258,17 @@ async fn read_report(
     Ok(None)
 }
 
-fn sightings(report: CredentialReport, at: DateTime<Utc>) -> HashMap<UserName, Sighting> {
-    let sighting = |user: crate::aws::ReportedUser| {
+fn sightings(file: &ReportFile) -> Result<HashMap<UserName, Sighting>, MalformedReport> {
+    let mut sightings = HashMap::new();
+    CredentialReport::for_each(&file.content, |user| {
         let active = user
             .keys
             .into_iter()
             .filter_map(|key| Some(KeySighting { since: key.active_since?, last_use: key.last_use }));
-        (user.arn.user().name.clone(), Sighting { at, active: active.collect() })
-    };
-    report.users.into_iter().map(sighting).collect()
+        let sighting = Sighting { at: file.made_at, active: active.collect() };
+        sightings.insert(user.arn.user().name.clone(), sighting);
+    })?;
+    Ok(sightings)
 }
 
 /// Some of the users for whom there is nothing to do, others in each run.
@@ -318,17 +321,23 @@ async fn check_policies(place: &Place<'_>, sample: Sample, tally: &mut Tally) ->
     looks
 }
 
-/// Records wait for the notices of the run, but not for long: a function that ends before them would take them along.
+/// Records wait for the notices of the run, but not for long: a function that ends before them would take them along. So
+/// only in a sweep of one account do they wait longer than for its end, and there no more than a minute.
 async fn write_old_records(sweep: &Sweep<'_>, unsettled: &mut [Outcome], tally: &mut Tally) {
     let now = sweep.aws.now();
     let is_old = |outcome: &&mut Outcome| {
-        !outcome.records.pending.is_empty() && outcome.fresh_until.is_none_or(|until| now >= until)
+        let waited = !sweep.is_of_one_account || outcome.fresh_until.is_none_or(|until| now >= until);
+        waited && !outcome.records.pending.is_empty()
     };
     let old: Vec<_> = unsettled.iter_mut().filter(is_old).collect();
     let mut written = stream::iter(old)
         .map(|outcome| async move {
-            let secret = crate::keys::SecretName::of(&outcome.plan.user).to_string();
-            let written = outcome.records.write(sweep, &secret).await;
+            let secret = SecretName::of(&outcome.plan.user).to_string();
+            let written = match outcome.refresh(sweep).await {
+                Ok(Some(_)) => outcome.records.write(sweep, &secret).await,
+                Ok(None) => Ok(()),
+                Err(failure) => Err(failure),
+            };
             written.map_err(|failure| Failure::of_user(&outcome.plan.user, "record", &failure))
         })
         .buffer_unordered(sweep.settings.max_concurrent_users);

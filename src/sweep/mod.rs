@@ -57,7 +57,9 @@ pub async fn handle(
 ) -> Result<Value, Error> {
     let event = SweepEvent::read(event)?;
     let holds_notices = matches!(event.request, Request::Account { holds_notices: true, .. });
-    let sweep = Sweep { holds_notices, ..Sweep::new(aws, settings, templates, event.dry_run, deadline)? };
+    let is_of_one_account = matches!(event.request, Request::Account { .. });
+    let sweep =
+        Sweep { holds_notices, is_of_one_account, ..Sweep::new(aws, settings, templates, event.dry_run, deadline)? };
     let is_digest = event.request == Request::Digest;
     let report = match event.request {
         Request::Inventory { next_token, limit } => return inventory::one_page(aws, settings, next_token, limit).await,
@@ -88,6 +90,8 @@ struct Sweep<'a> {
     dry_run: bool,
     /// What is not urgent is left to a digest.
     holds_notices: bool,
+    /// One account is swept, and the notices go out after it.
+    is_of_one_account: bool,
     /// One time for all decisions of the run, so that a plan that is made again is the same plan.
     now: DateTime<Utc>,
     deadline: DateTime<Utc>,
@@ -113,6 +117,7 @@ impl<'a> Sweep<'a> {
             wanted,
             dry_run: dry_run || settings.dry_run,
             holds_notices: false,
+            is_of_one_account: false,
             now: aws.now(),
             deadline,
         })

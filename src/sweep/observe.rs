@@ -15,6 +15,9 @@ use crate::state::State;
 /// exempt meanwhile.
 const LIST_STAYS_FRESH: TimeDelta = TimeDelta::seconds(60);
 
+/// What was listed of a user's keys so long ago is listed again before anything is changed.
+pub(super) const KEYS_STAY_FRESH: TimeDelta = TimeDelta::seconds(5);
+
 /// A user of the account's list, without what is not needed of it: there may be many.
 #[derive(Debug, Clone)]
 pub(super) struct Member {
@@ -143,6 +146,21 @@ impl Place<'_> {
             SecretFacts::Present(without_drift(&described, drift))
         };
         Ok(Some((member.facts(facts.keys, secret), described.tags)))
+    }
+
+    /// The same facts with the keys listed again; `None` if the user is not there any more.
+    ///
+    /// # Errors
+    /// As [`Place::user`].
+    pub(super) async fn with_keys_again(
+        &self,
+        member: &Member,
+        facts: UserFacts,
+    ) -> Result<Option<UserFacts>, Failure> {
+        match self.keys(member, facts.secret.present()).await {
+            Err(failure) if failure.is_not_found() => Ok(None),
+            keys => Ok(Some(UserFacts { keys: keys?, ..facts })),
+        }
     }
 
     async fn keys(&self, member: &Member, secret: Option<&PresentSecret>) -> Result<Vec<KeyFacts>, Failure> {

@@ -13,7 +13,7 @@ use super::user::{Outcome, was_put_off};
 use crate::keys::{SecretName, UserArn, UserRef};
 use crate::lifecycle::{Action, Notice};
 use crate::notify::{AccountContact, Addressed, MailFailure, Mode, Scope, Telling, Told, deliver, remember};
-use crate::state::{Notified, State, TagChange, format_time, tag};
+use crate::state::{Notified, TagChange, format_time, tag};
 
 /// One account with what came of its users.
 pub(super) struct Swept {
@@ -113,18 +113,9 @@ async fn record(sweep: &Sweep<'_>, outcome: &mut Outcome, told: &[(Notice, Told)
     let mut settles_digest = outcome.held_since.is_some() && is_all_told;
     let secret = SecretName::of(&outcome.plan.user).to_string();
     if is_any_told {
-        if outcome.fresh_until.is_none_or(|until| sweep.aws.now() >= until) {
-            // Somebody may have told and recorded something since the user was observed.
-            if !outcome.records.pending.is_empty() {
-                outcome.records.write(sweep, &secret).await?;
-            }
-            let Some(described) = sweep.aws.secrets().describe(&secret).await? else { return Ok(()) };
-            let State { notified, untold, .. } = State::read(&described.tags);
-            // Another sweep held something meanwhile.
-            settles_digest = settles_digest && untold == outcome.held_since;
-            outcome.notified = notified;
-            outcome.records.tags = described.tags;
-        }
+        let Some(untold) = outcome.refresh(sweep).await? else { return Ok(()) };
+        // Another sweep held something meanwhile.
+        settles_digest = settles_digest && untold == outcome.held_since;
         for (notice, told) in told {
             remember(&mut outcome.notified, notice, told, sweep.now);
         }

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::Sweep;
 use super::apply::{Records, Target};
-use super::observe::{self, Member, Place, Policy};
+use super::observe::{self, KEYS_STAY_FRESH, Member, Place, Policy};
 use super::report::Failure;
 use crate::aws::{Iam, SecretDescription, is_rotation_unfinished};
 use crate::keys::{SecretName, UserArn, UserRef};
@@ -22,6 +22,8 @@ use crate::state::{KeyDates, Notified, Reader, State, TagChange, tag};
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) plan: UserPlan,
+    /// How many of the planned actions were begun.
+    pub(super) begun: usize,
     /// Names of the actions that were carried out.
     pub(super) done: Vec<&'static str>,
     /// What is to be told.
@@ -44,6 +46,7 @@ pub(super) struct Outcome {
 impl Outcome {
     pub(super) fn new(plan: UserPlan) -> Self {
         Self {
+            begun: 0,
             done: Vec::new(),
             notices: plan.notices.clone(),
             notified: Notified::default(),
@@ -78,6 +81,34 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// Reads the secret's tags again, if what was read of them is not of this moment any more: others may have told and
+    /// recorded something meanwhile. Answers whether the secret is still there, and since when it is marked for a digest.
+    pub(super) async fn refresh(
+        &mut self,
+        sweep: &Sweep<'_>,
+    ) -> Result<Option<Option<DateTime<Utc>>>, crate::aws::Failure> {
+        if self.fresh_until.is_some_and(|until| sweep.aws.now() < until) {
+            return Ok(Some(self.held_since));
+        }
+        let secret = SecretName::of(&self.plan.user).to_string();
+        let Some(described) = sweep.aws.secrets().describe(&secret).await? else { return Ok(None) };
+        let State { mut notified, untold, .. } = State::read(&described.tags);
+        // What became void with an action is void still, also where its record could not be written.
+        for action in self.plan.actions.iter().take(self.begun) {
+            action.forget_void(&mut notified);
+        }
+        if self.records.pending.set.contains_key(tag::NOTIFIED) || self.records.pending.remove.contains(&tag::NOTIFIED)
+        {
+            self.records.add(TagChange::default().set(tag::NOTIFIED, notified.to_tag()));
+        }
+        self.notified = notified;
+        self.records.tags = described.tags;
+        self.fresh_until = Some(sweep.aws.now() + STAYS_FRESH);
+        Ok(Some(untold))
+    }
+}
+
 /// For so long what was read of a secret just before it was changed is taken for what is there when the notices are
 /// recorded: reading it again is a call per user.
 const STAYS_FRESH: TimeDelta = TimeDelta::seconds(60);
@@ -94,6 +125,7 @@ pub(super) async fn sweep(
         return None;
     }
     let user = member.arn.user();
+    let looked_at = sweep.aws.now();
     let facts = match place.user(member, secret, policy).await {
         Ok(Some(facts)) => facts,
         Ok(None) => return Some(deleted_meanwhile(user)),
@@ -105,7 +137,7 @@ pub(super) async fn sweep(
     if sweep.dry_run || (is_idle && seen(&facts, &planned, sweep.now).is_empty()) {
         return Some(Outcome { oldest_key, ..Outcome::new(planned) }.with_memory_of(&facts));
     }
-    let outcome = match confirm(place, member, facts, planned, secret).await {
+    let outcome = match confirm(place, member, facts, planned, (secret, looked_at)).await {
         Ok(outcome) => outcome,
         Err(failure) => Outcome::failed(user, "confirm", &failure),
     };
@@ -190,14 +222,26 @@ async fn confirm(
     member: &Member,
     facts: UserFacts,
     planned: UserPlan,
-    listed: Option<&SecretDescription>,
+    (listed, looked_at): (Option<&SecretDescription>, DateTime<Utc>),
 ) -> Result<Outcome, crate::aws::Failure> {
     let sweep = place.sweep;
-    let Some((facts, tags)) = place.again(member, facts).await? else {
+    let Some((mut facts, tags)) = place.again(member, facts).await? else {
         return Ok(deleted_meanwhile(&planned.user));
     };
     let fresh_until = Some(sweep.aws.now() + STAYS_FRESH);
-    let mut confirmed = refuse_unreachable(sweep, plan(&facts, &sweep.settings.periods, sweep.now), listed);
+    let decide = |facts: &UserFacts| refuse_unreachable(sweep, plan(facts, &sweep.settings.periods, sweep.now), listed);
+    let mut confirmed = decide(&facts);
+    // The keys were listed before the secret was read: another sweep may have disabled one of them in between, and a call
+    // may take long.
+    let is_surprising =
+        |action: &Action| matches!(action, Action::RestartGrace { .. }) && !planned.actions.contains(action);
+    if sweep.aws.now() >= looked_at + KEYS_STAY_FRESH || confirmed.actions.iter().any(is_surprising) {
+        match place.with_keys_again(member, facts).await? {
+            Some(again) => facts = again,
+            None => return Ok(deleted_meanwhile(&planned.user)),
+        }
+        confirmed = decide(&facts);
+    }
     // What comes after a dropped action may count on it. That a person enabled a key is heeded at first sight.
     let is_agreed =
         |action: &&Action| planned.actions.contains(action) || matches!(action, Action::RestartGrace { .. });
@@ -243,18 +287,25 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
             break;
         }
         if *action == Action::DeleteSecret {
+            outcome.begun += 1;
             outcome.secret_to_delete = Some(target.arn.clone());
             continue;
         }
+        outcome.begun += 1;
         match target.apply(action, &mut outcome.notified, &mut outcome.records).await {
             Ok(beside) => {
                 info!(user = %outcome.plan.user, %action, "done");
                 let user = &outcome.plan.user;
                 outcome.failures.extend(beside.map(|failure| Failure::of_user(user, "reader-group", &failure)));
                 outcome.done.push(action.name());
+                if matches!(action, Action::Rotate { .. }) {
+                    // The rotation writes into the same tags, and so does the event that tells of it.
+                    outcome.fresh_until = None;
+                }
             }
             Err(failure) if matches!(action, Action::Provision { .. }) && provision::exists(&failure) => {
                 info!(user = %outcome.plan.user, "the secret is there already: the next sweep sees it in the list");
+                outcome.notices.clear();
                 break;
             }
             Err(failure) => {
