@@ -111,7 +111,8 @@ fn a_user_who_is_acted_upon_costs_five_calls_in_a_run() {
         let mut looked_at_for_nothing = 0;
         for day in 0..220 {
             let before = stage.cloud.calls().len();
-            let event = serde_json::json!({"account": MEMBER, "name": "prod", "email": "prod@example.com"});
+            let event =
+                serde_json::json!({"account": MEMBER, "name": "prod", "email": "prod@example.com", "notices": "later"});
             let answer = stage.keywheel.sweep(event).await.expect("the sweep answers");
             assert_eq!(failures(&answer), "[]", "day {day}");
             let calls = stage.cloud.calls().split_off(before);
@@ -128,6 +129,8 @@ fn a_user_who_is_acted_upon_costs_five_calls_in_a_run() {
                 let counts = by_operation(&calls);
                 assert!(calls_of_users <= limit, "day {day}: {calls_of_users} calls: {planned:?} {counts:#?}");
             }
+            let digest = stage.keywheel.sweep(serde_json::json!({"digest": {}})).await.expect("the digest answers");
+            assert_eq!(failures(&digest), "[]", "day {day}");
             stage.cloud.run_rotations().await;
             stage.hand_over_events().await;
             stage.pass_days(1).await;

@@ -228,10 +228,11 @@ impl Action {
         Some(change).filter(|change| switches && *change != TagChange::default())
     }
 
-    /// Whether its record may wait a moment for the notices that tell of it, and be written with what was told. If it is lost
-    /// meanwhile, the key itself shows the next run what was done. That a person was heeded, nothing but the record shows.
+    /// Whether its record may wait a moment for the notices that tell of it, and be written with what was told: if it is lost
+    /// meanwhile, the next run comes to the same. That a key is or was disabled is written down at once: without it, nothing
+    /// would tell a key that a person enables then from one that was never disabled.
     pub fn can_be_observed_again(&self) -> bool {
-        matches!(self, Self::Disable { .. } | Self::Delete { .. } | Self::RecordDisabled { .. } | Self::Retire { .. })
+        matches!(self, Self::Delete { .. } | Self::Retire { .. })
     }
 
     /// Whether it is a record and nothing else.

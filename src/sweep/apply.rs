@@ -20,11 +20,13 @@ pub(super) struct Records {
     pub(super) tags: BTreeMap<String, String>,
     /// What is to be written.
     pub(super) pending: TagChange,
+    /// What goes along with the first of that.
+    pub(super) rider: TagChange,
 }
 
 impl Records {
     pub(super) fn of(tags: BTreeMap<String, String>) -> Self {
-        Self { tags, pending: TagChange::default() }
+        Self { tags, ..Self::default() }
     }
 
     pub(super) fn add(&mut self, change: TagChange) {
@@ -33,6 +35,11 @@ impl Records {
 
     /// Writes what is pending, in one call. Safe to repeat.
     pub(super) async fn write(&mut self, sweep: &Sweep<'_>, secret: &str) -> Result<(), Failure> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let rider = std::mem::take(&mut self.rider);
+        self.add(rider);
         let change = self.pending.clone().at_once(&self.tags);
         let store = sweep.aws.secrets();
         if !change.remove.is_empty() {

@@ -16,7 +16,7 @@ use crate::lifecycle::{
     key_dates, plan, plan_for_deleted_user,
 };
 use crate::provision;
-use crate::state::{KeyDates, Notified, Reader, State, TagChange, tag};
+use crate::state::{KeyDates, Notified, Reader, State, TagChange, format_time, tag};
 
 /// What came of one user.
 #[derive(Debug)]
@@ -255,6 +255,13 @@ async fn confirm(
     let mut outcome =
         Outcome { records: Records::of(tags), fresh_until, ..Outcome::new(confirmed).with_memory_of(&facts) };
     outcome.notices.retain(|notice| !notice.kind.is_for_dry_run_only());
+    // What is not told now is marked with the first record, which saves a call.
+    if sweep.holds_notices
+        && outcome.held_since.is_none()
+        && outcome.notices.iter().any(|notice| !notice.kind.is_urgent())
+    {
+        outcome.records.rider = TagChange::default().set(tag::UNTOLD, format_time(sweep.now));
+    }
     apply_all(&target, &mut outcome).await;
     let not_done = |notice: &Notice| dropped.iter().any(|action| follow_from(&notice.kind).contains(&action.name()));
     outcome.notices.retain(|notice| !not_done(notice));
