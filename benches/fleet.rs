@@ -112,11 +112,12 @@ fn deployed(start: &str) -> (Cloud, Deployment) {
     (cloud, keywheel)
 }
 
-/// An account whose users have keys of 0 to 59 days.
+/// An account whose users have keys of 0 to 59 days, which begin at another age in every account.
 fn add_account(cloud: &Cloud, keywheel: &Deployment, account: &str, users: usize) {
     cloud.add_account(account, "member", Some("member@example.com"));
     keywheel.prepare_member(account);
-    for (n, age) in (0..users).zip((0..60).cycle()) {
+    let youngest = account.bytes().map(i64::from).sum::<i64>() * 7;
+    for (n, age) in (0..users).zip((youngest..).step_by(3).map(|age| age % 60)) {
         let name = format!("user-{n:06}");
         cloud.add_user(account, &name, "/");
         cloud.add_access_key(account, &name, cloud.clock().now() - TimeDelta::days(age));
