@@ -328,8 +328,12 @@ impl Life {
             let switches = &world.switches;
             !switches.list_secrets_lag.is_zero() || !switches.list_access_keys_lag.is_zero()
         };
+        // Mails and IAM's credential report take their time, and what is due minutes later is another plan.
+        let now = self.now();
+        let dry = sweeping::invoke(self.keywheel.clone(), json!({"dry_run": true}), now).await;
+        let is_of_this_moment = self.now() == now;
         let again = sweeping::invoke(self.keywheel.clone(), json!({}), self.now()).await;
-        if let (Ok(dry), Ok(enforced), false) = (&dry.answer, &again.answer, lists_lag) {
+        if let (Ok(dry), Ok(enforced), false, true) = (&dry.answer, &again.answer, lists_lag, is_of_this_moment) {
             let (planned, done) = (&dry["plan"], &enforced["plan"]);
             let differing = sweeping::first_difference(planned, done);
             let who = differing.as_ref().map(|(who, _)| who.clone()).unwrap_or_default();
