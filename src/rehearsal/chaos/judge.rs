@@ -94,6 +94,10 @@ pub(super) struct Judge {
     pub(super) deleted_count: u64,
 }
 
+/// For so long IAM gives out the same credential report, and makes no other.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html>
+const REPORT_LASTS: TimeDelta = TimeDelta::hours(4);
+
 impl Judge {
     /// Counts a check; the first that does not hold is kept.
     pub(super) fn check(
@@ -153,7 +157,8 @@ impl Judge {
         }
         let seen = |it: &&mut Disabled| it.who.0 == account && !failed.contains(&it.who);
         for disabled in self.disabled.values_mut().filter(seen) {
-            disabled.was_seen |= disabled.enabled_at.is_some_and(|enabled| enabled < from);
+            // Who is looked at is decided by a credential report that may be so old.
+            disabled.was_seen |= disabled.enabled_at.is_some_and(|enabled| enabled + REPORT_LASTS < from);
         }
     }
 

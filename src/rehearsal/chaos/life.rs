@@ -319,7 +319,7 @@ impl Life {
     async fn compare_with_dry_run(&mut self) {
         let before = sweeping::snapshot(&self.cloud);
         let now = self.now();
-        let dry = sweeping::invoke(self.keywheel.clone(), json!({"dry_run": true}), now).await;
+        sweeping::invoke(self.keywheel.clone(), json!({"dry_run": true}), now).await;
         let same = before == sweeping::snapshot(&self.cloud);
         let nobody = Who::default();
         self.judge().check(Rule::DryRun, &nobody, now, same, || "a dry run changed users or secrets".to_owned());
