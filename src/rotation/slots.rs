@@ -113,7 +113,7 @@ impl<'a> Slots<'a> {
         if let Some(malformed) = self.state.malformed.first() {
             return Err(malformed.to_string());
         }
-        if self.state.force {
+        if self.is_forced() {
             return self.victim(kept);
         }
         let disabled = kept.iter().find_map(|key| Some((*key, self.disabled_at(key)?)));
@@ -129,6 +129,15 @@ impl<'a> Slots<'a> {
             LastUse::At(_) | LastUse::Never => Ok(key),
             LastUse::Unknown(_) | LastUse::NotAsked => Err(unknown_use(key)),
         }
+    }
+
+    /// Whether an order for an incident is still to be carried out. The rotation that carried one out moves the label before
+    /// it takes the order back: whoever reads the tags in between must not carry it out again.
+    fn is_forced(&self) -> bool {
+        let (state, current) = (self.state, self.current_version);
+        let is_spent = state.version.as_ref() != current
+            && state.intent.as_ref().is_some_and(|intent| Some(&intent.version) == current);
+        state.force && !is_spent
     }
 
     fn why_none(&self, kept: &[&UserKey]) -> String {
