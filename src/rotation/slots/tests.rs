@@ -277,7 +277,7 @@ fn a_used_candidate_is_somebodys_unless_our_own_test_used_it() {
 
 #[test]
 fn an_order_that_a_rotation_has_carried_out_and_not_taken_back_yet_is_not_carried_out_again() {
-    let keys = [key(1), key(2)];
+    let keys = [active(1, 90), active(2, 50)];
     let spent = State { intent: Some(Intent::new(&version(1), now())), version: Some(version(9)), ..forced() };
     refusal(decide(&keys, &spent));
 }
