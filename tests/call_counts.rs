@@ -100,7 +100,8 @@ fn users_who_need_nothing_of_keywheel_cost_nothing() {
     });
 }
 
-/// Twenty users live through the whole life of their keys, in an account that is swept by itself as the state machine does.
+/// Twenty users live through the whole life of their keys, in an account that is swept by itself as the state machine does,
+/// with a digest at the end of each run: five calls in either of them.
 #[test]
 fn a_user_who_is_acted_upon_costs_five_calls_in_a_run() {
     rehearse(async {
@@ -109,6 +110,7 @@ fn a_user_who_is_acted_upon_costs_five_calls_in_a_run() {
         add_users(&stage, users, 0);
         let mut acted_upon = BTreeSet::new();
         let mut looked_at_for_nothing = 0;
+        let mut told_by_digests = 0;
         for day in 0..220 {
             let before = stage.cloud.calls().len();
             let event =
@@ -129,14 +131,23 @@ fn a_user_who_is_acted_upon_costs_five_calls_in_a_run() {
                 let counts = by_operation(&calls);
                 assert!(calls_of_users <= limit, "day {day}: {calls_of_users} calls: {planned:?} {counts:#?}");
             }
+            let before = stage.cloud.calls().len();
             let digest = stage.keywheel.sweep(serde_json::json!({"digest": {}})).await.expect("the digest answers");
             assert_eq!(failures(&digest), "[]", "day {day}");
+            let calls = stage.cloud.calls().split_off(before);
+            let told = usize::try_from(done(&digest, "warn")).unwrap_or_default();
+            told_by_digests += told;
+            let held = by_operation(&calls).get("UntagResource").copied().unwrap_or_default();
+            assert!(told <= held, "day {day}: {told} of {held}");
+            let limit = held * CALLS_FOR_A_USER_ACTED_UPON;
+            assert!(of_users(&calls) <= limit, "day {day}: {held} are told: {:#?}", by_operation(&calls));
             stage.cloud.run_rotations().await;
             stage.hand_over_events().await;
             stage.pass_days(1).await;
         }
         let expected = ["provision", "notify", "disable", "delete"].map(str::to_owned);
         assert!(expected.iter().all(|action| acted_upon.contains(action)), "{acted_upon:?}");
+        assert!(told_by_digests >= users * 3, "{told_by_digests} warnings in 220 days");
         // A second key that is inactive is in no list: it is looked for on eight days before each rotation.
         let looks = looked_at_for_nothing / users;
         assert!(looks <= 16, "{looks} looks at each user in 220 days found nothing to do");

@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use tracing::warn;
 
+use super::apply::Records;
+use super::observe::Member;
 use super::report::{Failure, Report};
 use super::tally::Tally;
 use super::tell::{Swept, tell as tell_swept};
-use super::user::{self, Outcome};
+use super::user::{self, Outcome, STAYS_FRESH};
 use super::{Sweep, inventory, observe};
-use crate::aws::{Iam, SecretDescription};
+use crate::aws::{AccountDetails, Iam, SecretDescription};
 use crate::error::Error;
-use crate::keys::AccountId;
+use crate::keys::{AccountId, UserName};
 use crate::lifecycle::{Action, Notice, UserFacts, UserPlan, plan};
 use crate::notify::Scope;
 use crate::state::tag;
@@ -51,22 +54,41 @@ async fn account(sweep: &Sweep<'_>, id: AccountId, held: Vec<SecretDescription>)
     let failed = |failure: &crate::aws::Failure| Failure::of_account(&id, "digest", failure);
     let contact = inventory::contact(sweep.aws, &id).await.map_err(|failure| failed(&failure))?;
     let iam = sweep.aws.iam(&id, sweep.partition()).await.map_err(|failure| failed(&failure))?;
+    let listed = listed(sweep, &*iam, held.len()).await;
     let outcomes = stream::iter(&held)
-        .map(|secret| user(sweep, &*iam, secret))
+        .map(|secret| user(sweep, &*iam, secret, listed.get(&secret.name.user().name)))
         .buffer_unordered(sweep.settings.max_concurrent_users)
         .collect()
         .await;
     Ok(Swept { contact: Some(contact), outcomes })
 }
 
-async fn user(sweep: &Sweep<'_>, iam: &dyn Iam, held: &SecretDescription) -> Outcome {
+/// The users on the first page of the account's list, which most accounts have no second of: a call for what takes two for
+/// each user. Who is not on it, or all if it cannot be had, are asked for one by one.
+async fn listed(sweep: &Sweep<'_>, iam: &dyn Iam, held: usize) -> BTreeMap<UserName, Member> {
+    if held < USERS_WORTH_A_LIST {
+        return BTreeMap::new();
+    }
+    let page = iam.account_details(None).await.unwrap_or_else(|failure| {
+        warn!(account = %iam.account(), error = %failure, "users are asked for one by one");
+        AccountDetails::default()
+    });
+    let members = page.users.into_iter().map(|listed| Member::of(sweep, listed));
+    members.map(|member| (member.name().clone(), member)).collect()
+}
+
+/// So many users are asked for in more calls than a page of the list takes.
+const USERS_WORTH_A_LIST: usize = 2;
+
+async fn user(sweep: &Sweep<'_>, iam: &dyn Iam, held: &SecretDescription, listed: Option<&Member>) -> Outcome {
     let user = held.name.user();
     let late = || Outcome::failed(user, "digest", user::OUT_OF_TIME);
     if sweep.is_out_of_time() {
         return late();
     }
-    match observe::user_alone(sweep, iam, &user.name).await {
-        Ok(Some(facts)) => outcome(sweep, &facts),
+    let fresh_until = Some(sweep.aws.now() + STAYS_FRESH);
+    match observe::user_alone(sweep, iam, &user.name, listed).await {
+        Ok(Some((facts, tags))) => Outcome { records: Records::of(tags), fresh_until, ..outcome(sweep, &facts) },
         // The secret of a deleted user is scheduled for deletion once that is told.
         Ok(None) => user::sweep_without_user(sweep, iam, held).await.unwrap_or_else(late),
         Err(failure) => Outcome::failed(user, "digest", &failure),

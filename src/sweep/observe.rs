@@ -18,8 +18,8 @@ const LIST_STAYS_FRESH: TimeDelta = TimeDelta::seconds(60);
 /// What was listed of a user's keys so long ago is listed again before anything is changed.
 pub(super) const KEYS_STAY_FRESH: TimeDelta = TimeDelta::seconds(5);
 
-/// A user of the account's list, without what is not needed of it: there may be many.
-#[derive(Debug, Clone)]
+/// A user of the account's list, without what is not needed of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) arn: UserArn,
     /// `AIDA…`
@@ -256,7 +256,8 @@ async fn member_again(sweep: &Sweep<'_>, iam: &dyn Iam, name: &UserName) -> Resu
     Ok(Some(member))
 }
 
-/// The facts about one user, none of them from a list and without the drift, which changes nothing here.
+/// The facts about one user without the drift, which changes nothing here, and the tags of the secret: read now, but for
+/// the user itself where it was just listed.
 ///
 /// # Errors
 /// As [`Place::user`]; `None` if the user is not there any more.
@@ -264,11 +265,23 @@ pub(super) async fn user_alone(
     sweep: &Sweep<'_>,
     iam: &dyn Iam,
     name: &UserName,
-) -> Result<Option<UserFacts>, Failure> {
-    let Some(member) = member_again(sweep, iam, name).await? else { return Ok(None) };
+    listed: Option<&Member>,
+) -> Result<Option<(UserFacts, BTreeMap<String, String>)>, Failure> {
+    let asked;
+    let member = match listed {
+        Some(member) => member,
+        None => match member_again(sweep, iam, name).await? {
+            Some(member) => {
+                asked = member;
+                &asked
+            }
+            None => return Ok(None),
+        },
+    };
     let secret = sweep.aws.secrets().describe(&SecretName::of(member.arn.user()).to_string()).await?;
     let place = Place { sweep, iam, has_readers: false, listed_at: sweep.now };
-    place.user(&member, secret.as_ref(), Policy::NotAsked).await
+    let facts = place.user(member, secret.as_ref(), Policy::NotAsked).await?;
+    Ok(facts.map(|facts| (facts, secret.map(|secret| secret.tags).unwrap_or_default())))
 }
 
 /// The facts about a secret beside its drift.

@@ -111,7 +111,7 @@ impl Outcome {
 
 /// For so long what was read of a secret just before it was changed is taken for what is there when the notices are
 /// recorded: reading it again is a call per user.
-const STAYS_FRESH: TimeDelta = TimeDelta::seconds(60);
+pub(super) const STAYS_FRESH: TimeDelta = TimeDelta::seconds(60);
 
 /// Sweeps one user; `None` if the time did not reach so far.
 pub(super) async fn sweep(
