@@ -23,14 +23,14 @@
 //! understood is refused as a whole, because a part of the users is not an answer.
 
 mod csv;
-
-use std::collections::BTreeSet;
+mod table;
 
 use chrono::{DateTime, Utc};
 
-use crate::keys::{KeyUse, MAX_KEYS_PER_USER, UserArn};
+use crate::keys::{KeyUse, MAX_KEYS_PER_USER, UserArn, UserName};
 use crate::redact;
 use csv::{Record, Records};
+use table::Table;
 
 /// The name in the line of the root user, which keywheel never touches.
 const ROOT: &str = "<root_account>";
@@ -60,20 +60,17 @@ impl MalformedReport {
     }
 }
 
-/// What a report tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a report tells, in some 80 bytes a user: an account may have many.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CredentialReport {
-    /// Every user but the root user, in the order of the report.
-    pub users: Vec<ReportedUser>,
+    table: Table,
 }
 
 /// One user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportedUser {
-    /// The user's ARN, path included.
-    pub arn: UserArn,
-    /// When the user was made.
-    pub created: DateTime<Utc>,
+    /// The user's name.
+    pub name: UserName,
     /// Key 1 and key 2. A place without an active key says nothing: it may be empty or hold an inactive key.
     pub keys: [ReportedKey; MAX_KEYS_PER_USER],
 }
@@ -91,41 +88,106 @@ impl CredentialReport {
     /// Reads the content of `GetCredentialReport`, decoded from base64.
     ///
     /// # Errors
+    /// As [`ReportReader::finish`].
+    pub fn read(content: &[u8]) -> Result<Self, MalformedReport> {
+        let mut reader = ReportReader::default();
+        content.chunks(PIECE).for_each(|piece| reader.push(piece));
+        reader.finish()
+    }
+
+    /// The keys of that user; `None` if the report has no line of it.
+    pub fn keys_of(&self, user: &UserName) -> Option<[ReportedKey; MAX_KEYS_PER_USER]> {
+        self.table.keys_of(user)
+    }
+
+    /// Every user but the root user, by name.
+    pub fn users(&self) -> impl Iterator<Item = ReportedUser> {
+        self.table.users()
+    }
+}
+
+/// What is read of a text that is there as a whole is copied, but not the whole at once.
+const PIECE: usize = 16 * 1024;
+
+/// Reads a report piece by piece, as it arrives: the text of it is never there as a whole.
+#[derive(Debug, Default)]
+pub struct ReportReader {
+    columns: Option<Columns>,
+    table: Table,
+    /// Lines that were read.
+    lines: usize,
+    /// The start of a record whose end has not come yet.
+    rest: Vec<u8>,
+    /// Whether the rest ends inside of quotes.
+    is_quoted: bool,
+    mistake: Option<MalformedReport>,
+}
+
+impl ReportReader {
+    /// Takes the next piece, which may end anywhere.
+    pub fn push(&mut self, piece: &[u8]) {
+        if self.mistake.is_some() {
+            return;
+        }
+        let mut end = None;
+        for (at, byte) in (self.rest.len()..).zip(piece) {
+            match byte {
+                b'"' => self.is_quoted = !self.is_quoted,
+                b'\n' if !self.is_quoted => end = Some(at + 1),
+                _ => {}
+            }
+        }
+        self.rest.extend_from_slice(piece);
+        if let Some(end) = end {
+            let after = self.rest.split_off(end);
+            let records = std::mem::replace(&mut self.rest, after);
+            self.mistake = self.read(&records).err();
+        }
+    }
+
+    /// Takes it that what came is no report.
+    pub(crate) fn refuse(&mut self, why: &str) {
+        self.mistake.get_or_insert_with(|| MalformedReport::new(self.lines + 1, why));
+    }
+
+    /// The report, when all pieces are there.
+    ///
+    /// # Errors
     /// [`MalformedReport`] with line and column for anything that IAM's documentation does not describe: another text
     /// than UTF-8, a column that is missing or there twice, a line with more or fewer fields than the first, a value of
     /// another form, a user that is there twice or whose name and ARN contradict each other.
-    pub fn read(content: &[u8]) -> Result<Self, MalformedReport> {
-        let mut users = Vec::new();
-        Self::for_each(content, |user| users.push(user))?;
-        Ok(Self { users })
+    pub fn finish(mut self) -> Result<CredentialReport, MalformedReport> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        let rest = std::mem::take(&mut self.rest);
+        self.read(&rest)?;
+        if self.columns.is_none() {
+            return Err(MalformedReport::new(1, "it is empty"));
+        }
+        self.table.finish()?;
+        Ok(CredentialReport { table: self.table })
     }
 
-    /// Reads the same and hands over one user after the other, so that nothing has to be kept of them. What was handed over
-    /// before an error counts for nothing.
-    ///
-    /// # Errors
-    /// As [`CredentialReport::read`].
-    pub fn for_each(content: &[u8], mut see: impl FnMut(ReportedUser)) -> Result<(), MalformedReport> {
-        let text = std::str::from_utf8(content).map_err(|error| {
-            let before = String::from_utf8_lossy(&content[..error.valid_up_to()]);
-            MalformedReport::new(before.matches('\n').count() + 1, "it is not UTF-8")
+    fn read(&mut self, records: &[u8]) -> Result<(), MalformedReport> {
+        let text = std::str::from_utf8(records).map_err(|error| {
+            let before = String::from_utf8_lossy(&records[..error.valid_up_to()]);
+            MalformedReport::new(self.lines + before.matches('\n').count() + 1, "it is not UTF-8")
         })?;
-        let mut records = Records::of(text);
-        let header = records.next().ok_or_else(|| MalformedReport::new(1, "it is empty"))??;
-        let columns = Columns::find(&header)?;
-        let mut seen = BTreeSet::new();
-        for record in records {
-            let row = Row { record: record?, columns: &columns };
-            row.check_width(header.fields.len())?;
-            if row.text("user") == ROOT {
+        let mut records = Records::after(self.lines, text);
+        for record in records.by_ref() {
+            let record = record?;
+            let Some(columns) = &self.columns else {
+                self.columns = Some(Columns::find(&record)?);
                 continue;
+            };
+            let row = Row { record, columns };
+            row.check_width()?;
+            if row.text("user") != ROOT {
+                self.table.add(row.record.line, &row.user()?)?;
             }
-            let user = row.user()?;
-            if !seen.insert(user.arn.user().clone()) {
-                return Err(row.malformed("user", "a user for the first time"));
-            }
-            see(user);
         }
+        self.lines = records.lines();
         Ok(())
     }
 }
@@ -147,8 +209,12 @@ const COLUMNS: [&str; 13] = [
     "access_key_2_last_used_service",
 ];
 
-/// Where each of [`COLUMNS`] stands.
-struct Columns([usize; COLUMNS.len()]);
+/// Where each of [`COLUMNS`] stands, and how many there are.
+#[derive(Debug)]
+struct Columns {
+    places: [usize; COLUMNS.len()],
+    width: usize,
+}
 
 impl Columns {
     fn find(header: &Record<'_>) -> Result<Self, MalformedReport> {
@@ -160,17 +226,18 @@ impl Columns {
             };
             *place = at;
         }
-        Ok(Self(places))
+        Ok(Self { places, width: header.fields.len() })
     }
 }
 
-struct Row<'a> {
+struct Row<'a, 'b> {
     record: Record<'a>,
-    columns: &'a Columns,
+    columns: &'b Columns,
 }
 
-impl Row<'_> {
-    fn check_width(&self, wanted: usize) -> Result<(), MalformedReport> {
+impl Row<'_, '_> {
+    fn check_width(&self) -> Result<(), MalformedReport> {
+        let wanted = self.columns.width;
         let found = self.record.fields.len();
         if found == wanted {
             return Ok(());
@@ -180,7 +247,7 @@ impl Row<'_> {
 
     /// The field of one of [`COLUMNS`]; there is one once the width is checked.
     fn text(&self, column: &str) -> &str {
-        let place = COLUMNS.iter().position(|name| *name == column).map(|at| self.columns.0[at]);
+        let place = COLUMNS.iter().position(|name| *name == column).map(|at| self.columns.places[at]);
         place.and_then(|place| self.record.fields.get(place)).map(AsRef::as_ref).unwrap_or_default()
     }
 
@@ -193,9 +260,10 @@ impl Row<'_> {
         if arn.user().name.as_str() != self.text("user") {
             return Err(self.malformed("user", "the name at the end of the ARN"));
         }
-        let created = self.time("user_creation_time")?;
-        let created = created.ok_or_else(|| self.malformed("user_creation_time", TIME))?;
-        Ok(ReportedUser { arn, created, keys: [self.key(KEY_COLUMNS[0])?, self.key(KEY_COLUMNS[1])?] })
+        if self.time("user_creation_time")?.is_none() {
+            return Err(self.malformed("user_creation_time", TIME));
+        }
+        Ok(ReportedUser { name: arn.user().name.clone(), keys: [self.key(KEY_COLUMNS[0])?, self.key(KEY_COLUMNS[1])?] })
     }
 
     fn key(&self, [active, changed, date, region, service]: [&'static str; 5]) -> Result<ReportedKey, MalformedReport> {

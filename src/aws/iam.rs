@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use zeroize::ZeroizeOnDrop;
 
+use super::credential_report::CredentialReport;
 use super::failure::Failure;
 use crate::keys::{AccessKeyId, AccountId, KeyStatus, KeyUse, SecretKey, UserArn, UserName};
 
@@ -35,13 +36,13 @@ pub struct AccountDetails {
     pub next: Option<String>,
 }
 
-/// A credential report as IAM keeps it.
+/// A credential report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportFile {
+pub struct DatedReport {
     /// When it was made. It tells nothing of what happened after that.
     pub made_at: DateTime<Utc>,
-    /// What is in it: [`super::CredentialReport::read`] reads it.
-    pub content: Vec<u8>,
+    /// What is in it.
+    pub content: CredentialReport,
 }
 
 /// Whether a group is among these. IAM does not tell groups apart by the capitals of their names, and a setting that
@@ -110,8 +111,8 @@ pub trait Iam: fmt::Debug + Send + Sync {
     /// The credential report; `None` while there is none that IAM gives out.
     ///
     /// # Errors
-    /// Any failure but "not present", "expired" and "not ready".
-    async fn credential_report(&self) -> Result<Option<ReportFile>, Failure>;
+    /// Any failure but "not present", "expired" and "not ready"; a report that cannot be read.
+    async fn credential_report(&self) -> Result<Option<DatedReport>, Failure>;
 
     /// One user with its tags, without its groups; `None` if there is none of exactly that name.
     ///

@@ -23,9 +23,9 @@ use chrono::{DateTime, Utc};
 
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 
-pub use credential_report::{CredentialReport, MalformedReport, ReportedKey, ReportedUser};
+pub use credential_report::{CredentialReport, MalformedReport, ReportReader, ReportedKey, ReportedUser};
 pub use failure::{Failure, FailureKind};
-pub use iam::{AccountDetails, Iam, ListedKey, ListedUser, NewKey, ReportFile};
+pub use iam::{AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey};
 pub(crate) use iam::{has_group, has_no_report};
 pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount};
 pub(crate) use mail::{masked, masked_identity};

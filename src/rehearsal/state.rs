@@ -124,7 +124,7 @@ pub(crate) struct Role {
 #[derive(Clone, Debug)]
 pub(crate) struct CredentialReport {
     pub(crate) started: DateTime<Utc>,
-    pub(crate) content: String,
+    pub(crate) content: Arc<str>,
 }
 
 #[derive(Clone, Debug)]

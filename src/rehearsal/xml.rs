@@ -1,5 +1,9 @@
 //! The small documents of the Query protocol: a tree, written as XML for the wire and read as it is without one.
 
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, Utc};
 use quick_xml::escape::escape;
 
@@ -10,6 +14,8 @@ pub(crate) struct Xml(Vec<(&'static str, Node)>);
 #[derive(Debug)]
 enum Node {
     Text(String),
+    /// In base64 on the wire. Shared: it may be large.
+    Blob(Arc<str>),
     Element(Xml),
     /// One `member` for each.
     List(Vec<Xml>),
@@ -40,6 +46,12 @@ impl Xml {
     #[must_use]
     pub(crate) fn time(self, name: &'static str, time: DateTime<Utc>) -> Self {
         self.text(name, &time.to_rfc3339_opts(SecondsFormat::Secs, true))
+    }
+
+    /// An element with a file.
+    #[must_use]
+    pub(crate) fn blob(self, name: &'static str, content: &Arc<str>) -> Self {
+        self.with(name, Node::Blob(Arc::clone(content)))
     }
 
     /// An element with elements inside.
@@ -73,6 +85,14 @@ impl Xml {
     pub(crate) fn text_of(&self, name: &str) -> Option<&str> {
         match self.get(name) {
             Some(Node::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The file in a member.
+    pub(crate) fn blob_of(&self, name: &str) -> Option<&[u8]> {
+        match self.get(name) {
+            Some(Node::Blob(content)) => Some(content.as_bytes()),
             _ => None,
         }
     }
@@ -117,6 +137,7 @@ impl Xml {
         for (name, node) in &self.0 {
             enclosed(out, name, |out| match node {
                 Node::Text(text) => out.push_str(&escape(text)),
+                Node::Blob(content) => STANDARD.encode_string(content.as_bytes(), out),
                 Node::Element(inner) => inner.write(out),
                 Node::List(items) => {
                     for item in items {

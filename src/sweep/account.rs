@@ -2,9 +2,9 @@
 //!
 //! Lists cost a call for a hundred or a thousand users, a look costs calls for each. Who is quiet by the lists is not
 //! looked at (`lifecycle::is_quiet`). Secrets come page by page and are dropped with their page: what is kept of a user
-//! who is not looked at is a line of the list of users and one of the credential report.
+//! who was not come to is a line of the list of users and one of the credential report, some 150 bytes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +17,12 @@ use tracing::{info, warn};
 use super::Sweep;
 use super::observe::{self, Member, Place, Policy};
 use super::report::Failure;
+use super::roster::Roster;
 use super::tally::Tally;
 use super::user::{self, OUT_OF_TIME, Outcome};
-use crate::aws::{
-    CredentialReport, Failure as AwsFailure, Iam, MalformedReport, ReportFile, SecretDescription, has_group,
-};
-use crate::keys::{AccountId, SecretName, UserName};
-use crate::lifecycle::{Exemption, KeySighting, Listed, SecretFacts, Sighting, is_quiet};
+use crate::aws::{DatedReport, Failure as AwsFailure, Iam, SecretDescription, has_group};
+use crate::keys::{AccountId, SecretName};
+use crate::lifecycle::{self, Exemption, KeySighting, Listed, SecretFacts, Sighting};
 
 /// So many users are looked at for the price of the credential report, and a look sees what is not hours old.
 const USERS_WORTH_A_REPORT: usize = 2;
@@ -31,6 +30,9 @@ const USERS_WORTH_A_REPORT: usize = 2;
 /// No list shows a secret's resource policy. Of users for whom there is nothing to do, so many policies are read in each
 /// run, of others each time; all are read before a rotation.
 const POLICIES_A_RUN: usize = 2;
+
+/// Users without a secret are taken out of the list so many at a time: in a new account these are all of its users.
+const LOOKS_AT_ONCE: usize = 500;
 
 /// IAM makes a report within seconds.
 const WAIT_FOR_REPORT: Duration = Duration::from_secs(4);
@@ -42,9 +44,8 @@ struct Account {
     iam: Arc<dyn Iam>,
     groups: BTreeSet<String>,
     /// Users who were not come to yet.
-    users: BTreeMap<UserName, Member>,
-    /// What the credential report says of each user; `None` without a report.
-    sightings: Option<HashMap<UserName, Sighting>>,
+    users: Roster,
+    report: Option<DatedReport>,
     listed_at: DateTime<Utc>,
 }
 
@@ -83,12 +84,17 @@ pub(super) async fn sweep(
         }
         if sweep.is_out_of_time() {
             tally.leave(account.users.len());
-            account.users.clear();
+            account.users = Roster::default();
             break;
         }
     }
-    let without_secret = account.users_without_secret(&place, tally);
-    unsettled.extend(take(&place, without_secret, None, tally).await);
+    loop {
+        let without_secret = account.users_without_secret(&place, tally);
+        if without_secret.is_empty() {
+            break;
+        }
+        unsettled.extend(take(&place, without_secret, None, tally).await);
+    }
     let with_other_policy = check_policies(&place, sample, tally).await;
     unsettled.extend(take(&place, with_other_policy, None, tally).await);
     tally.report_left(id, OUT_OF_TIME);
@@ -133,28 +139,27 @@ impl Account {
     /// The users, the groups and the credential report.
     async fn list(sweep: &Sweep<'_>, id: &AccountId, tally: &mut Tally) -> Result<Self, AwsFailure> {
         let iam = sweep.aws.iam(id, sweep.partition()).await?;
-        let (mut users, mut groups, mut from) = (BTreeMap::new(), BTreeSet::new(), None);
-        let mut report = None;
+        let (mut users, mut groups, mut from) = (Roster::default(), BTreeSet::new(), None);
+        let mut requested = None;
         let listed_at = sweep.aws.now();
         loop {
             let page = iam.account_details(from).await?;
             for listed in page.users {
-                let member = Member::of(sweep, listed);
-                users.insert(member.name().clone(), member);
+                users.add(&Member::of(sweep, listed));
             }
             groups.extend(page.groups);
             from = page.next;
-            if users.len() > USERS_WORTH_A_REPORT && report.is_none() {
+            if users.len() > USERS_WORTH_A_REPORT && requested.is_none() {
                 // While the rest is listed, IAM makes it.
-                report = Some(iam.request_report().await);
+                requested = Some(iam.request_report().await);
             }
             if from.is_none() {
                 break;
             }
         }
-        let sightings = match report {
+        let report = match requested {
             Some(requested) => match read_report(sweep, &*iam, requested).await {
-                Ok(sightings) => sightings,
+                Ok(report) => report,
                 Err(failure) => {
                     let error = format!(
                         "every user is looked at instead, which takes a call for each (if the right is missing, deploy \
@@ -166,7 +171,7 @@ impl Account {
             },
             None => None,
         };
-        Ok(Self { iam, groups, users, sightings, listed_at })
+        Ok(Self { iam, groups, users, report, listed_at })
     }
 
     /// Whether the user of that secret has to be looked at.
@@ -177,39 +182,39 @@ impl Account {
         sample: &mut Sample,
         tally: &mut Tally,
     ) -> Option<Look> {
-        let Some(member) = self.users.remove(&secret.name.user().name) else {
+        let Some(member) = self.users.take(&secret.name.user().name) else {
             return secret.deleted.is_none().then_some(Look::Gone(secret));
         };
         let facts = place.listed(&member, Some(&secret));
-        if !self.is_quiet(place.sweep, &member, facts) {
+        let sighting = self.sighting(&member);
+        if !is_quiet(place.sweep, &member, sighting.as_ref(), facts) {
             return Some(Look::User(member, Some(secret), Policy::ByTags));
         }
-        tally.add_quiet(&member, self.sighting(&member));
+        tally.add_quiet(&member, sighting.as_ref());
         sample.offer(member, secret);
         None
     }
 
-    /// The looks at users whose secret was in no page.
+    /// The next looks at users whose secret was in no page.
     fn users_without_secret(&mut self, place: &Place<'_>, tally: &mut Tally) -> Vec<Look> {
         let mut looks = Vec::new();
-        for member in std::mem::take(&mut self.users).into_values() {
-            if self.is_quiet(place.sweep, &member, SecretFacts::Missing) {
-                tally.add_quiet(&member, self.sighting(&member));
-            } else {
-                looks.push(Look::User(member, None, Policy::ByTags));
+        let Self { users, report, .. } = self;
+        for member in users.take_all() {
+            let sighting = report.as_ref().and_then(|report| sighting(report, &member));
+            if is_quiet(place.sweep, &member, sighting.as_ref(), SecretFacts::Missing) {
+                tally.add_quiet(&member, sighting.as_ref());
+                continue;
+            }
+            looks.push(Look::User(member, None, Policy::ByTags));
+            if looks.len() == LOOKS_AT_ONCE {
+                break;
             }
         }
         looks
     }
 
-    fn sighting(&self, member: &Member) -> Option<&Sighting> {
-        self.sightings.as_ref()?.get(member.name())
-    }
-
-    fn is_quiet(&self, sweep: &Sweep<'_>, member: &Member, secret: SecretFacts) -> bool {
-        let Member { arn, id, exemption, .. } = member;
-        let listed = Listed { arn, id, exemption: exemption.clone(), sighting: self.sighting(member), secret };
-        is_quiet(&listed, &sweep.settings.periods, sweep.now)
+    fn sighting(&self, member: &Member) -> Option<Sighting> {
+        sighting(self.report.as_ref()?, member)
     }
 
     /// Groups that the settings name and the account does not have. Neither stops anything.
@@ -220,7 +225,7 @@ impl Account {
             let error = format!("group `{exemption}` (IAM_EXEMPTION_GROUP) does not exist, so nobody is exempt");
             failures.push(Failure::of_account(id, "exemption-group", &error));
         }
-        let needs_readers = id != sweep.aws.primary_account() && !self.users.is_empty();
+        let needs_readers = id != sweep.aws.primary_account() && self.users.len() > 0;
         if let Some(readers) = sweep.wanted.reader_group.as_ref().filter(|_| needs_readers)
             && !has_group(&self.groups, readers)
         {
@@ -234,13 +239,19 @@ impl Account {
     }
 }
 
-/// What the credential report says of each user; `None` if IAM did not make one in time.
+fn is_quiet(sweep: &Sweep<'_>, member: &Member, sighting: Option<&Sighting>, secret: SecretFacts) -> bool {
+    let Member { arn, id, exemption, .. } = member;
+    let listed = Listed { arn, id, exemption: exemption.clone(), sighting, secret };
+    lifecycle::is_quiet(&listed, &sweep.settings.periods, sweep.now)
+}
+
+/// The credential report; `None` if IAM did not make one in time.
 async fn read_report(
     sweep: &Sweep<'_>,
     iam: &dyn Iam,
     requested: Result<bool, AwsFailure>,
-) -> Result<Option<HashMap<UserName, Sighting>>, String> {
-    let mut is_made = requested.map_err(|failure| failure.to_string())?;
+) -> Result<Option<DatedReport>, AwsFailure> {
+    let mut is_made = requested?;
     for _ in 0..=WAITS_FOR_REPORT {
         if sweep.is_out_of_time() {
             break;
@@ -248,27 +259,21 @@ async fn read_report(
         if !is_made {
             sweep.aws.sleep(WAIT_FOR_REPORT).await;
         }
-        if let Some(file) = iam.credential_report().await.map_err(|failure| failure.to_string())? {
-            return sightings(&file).map(Some).map_err(|malformed| malformed.to_string());
+        if let Some(report) = iam.credential_report().await? {
+            return Ok(Some(report));
         }
         // One that was there may have expired since: then it is made anew.
-        is_made = iam.request_report().await.map_err(|failure| failure.to_string())?;
+        is_made = iam.request_report().await?;
     }
     warn!(account = %iam.account(), "IAM did not make a credential report in time: every user is looked at");
     Ok(None)
 }
 
-fn sightings(file: &ReportFile) -> Result<HashMap<UserName, Sighting>, MalformedReport> {
-    let mut sightings = HashMap::new();
-    CredentialReport::for_each(&file.content, |user| {
-        let active = user
-            .keys
-            .into_iter()
-            .filter_map(|key| Some(KeySighting { since: key.active_since?, last_use: key.last_use }));
-        let sighting = Sighting { at: file.made_at, active: active.collect() };
-        sightings.insert(user.arn.user().name.clone(), sighting);
-    })?;
-    Ok(sightings)
+/// What the credential report says of that user.
+fn sighting(report: &DatedReport, member: &Member) -> Option<Sighting> {
+    let keys = report.content.keys_of(member.name())?.into_iter();
+    let active = keys.filter_map(|key| Some(KeySighting { since: key.active_since?, last_use: key.last_use }));
+    Some(Sighting { at: report.made_at, active: active.collect() })
 }
 
 /// Some of the users for whom there is nothing to do, others in each run.

@@ -1,9 +1,10 @@
 //! The sweeper: provisions secrets and runs the later phases. Never reads a secret's value.
 //!
-//! `event` says what is asked for; `inventory` lists the accounts; `account` lists one account's users and finds those
-//! that have to be looked at; `observe` reads; the [`crate::lifecycle`] plans; `user` takes one user through all of it;
-//! `apply` writes; `tell` sends the notices and records them; `tally` adds up, and `report` says what was done. A dry run stops before `apply`. `news` tells what an event of Secrets Manager reports, `digest` what
-//! the sweeps of single accounts held.
+//! `event` says what is asked for; `inventory` lists the accounts; `account` lists one account's users, which `roster`
+//! keeps, and finds those that have to be looked at; `observe` reads; the [`crate::lifecycle`] plans; `user` takes one user
+//! through all of it; `apply` writes; `tell` sends the notices and records them; `tally` adds up, and `report` says what
+//! was done. A dry run stops before `apply`. `news` tells what an event of Secrets Manager reports, `digest` what the
+//! sweeps of single accounts held.
 
 mod account;
 mod apply;
@@ -13,6 +14,7 @@ mod inventory;
 mod news;
 mod observe;
 mod report;
+mod roster;
 mod tally;
 mod tell;
 mod user;

@@ -21,8 +21,14 @@ pub(super) struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    pub(super) fn of(text: &'a str) -> Self {
-        Self { rest: text, line: 1 }
+    /// Those of a text that goes on after so many lines.
+    pub(super) fn after(lines: usize, text: &'a str) -> Self {
+        Self { rest: text, line: lines + 1 }
+    }
+
+    /// How many lines were read, those before the text included.
+    pub(super) fn lines(&self) -> usize {
+        self.line - 1
     }
 
     fn record(&mut self) -> Result<Record<'a>, MalformedReport> {

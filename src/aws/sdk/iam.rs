@@ -12,9 +12,10 @@ use chrono::{DateTime, Utc};
 
 use super::failure::OrFailure;
 use super::patience::own_allowance;
+use super::report_stream::ReportStream;
 use super::server_time::ServerTime;
 use super::utc;
-use crate::aws::{AccountDetails, Failure, Iam, ListedKey, ListedUser, NewKey, ReportFile, has_no_report};
+use crate::aws::{AccountDetails, DatedReport, Failure, Iam, ListedKey, ListedUser, NewKey, has_no_report};
 use crate::keys::{AccessKeyId, AccountId, InvalidName, KeyStatus, KeyUse, SecretKey, UserArn, UserName, UserRef};
 
 /// Items of one page: the most that IAM gives.
@@ -98,17 +99,20 @@ impl Iam for SdkIam {
         Ok(answer.state == Some(ReportStateType::Complete))
     }
 
-    async fn credential_report(&self) -> Result<Option<ReportFile>, Failure> {
+    async fn credential_report(&self) -> Result<Option<DatedReport>, Failure> {
         const OPERATION: &str = "iam:GetCredentialReport";
         let about = format!("account {}", self.account);
-        let report = match self.client.get_credential_report().send().await.or_failure(OPERATION, &about) {
+        let stream = ReportStream::default();
+        let request = self.client.get_credential_report().customize().interceptor(stream.clone());
+        let answer = match request.send().await.or_failure(OPERATION, &about) {
             Err(failure) if has_no_report(&failure) => return Ok(None),
             answer => answer?,
         };
-        let made_at = report.generated_time.as_ref().and_then(utc);
+        let made_at = answer.generated_time.as_ref().and_then(utc);
         let made_at = made_at.ok_or_else(|| Failure::incomplete(OPERATION, &about, "time of the report"))?;
-        let content = report.content.ok_or_else(|| Failure::incomplete(OPERATION, &about, "content"))?;
-        Ok(Some(ReportFile { made_at, content: content.into_inner() }))
+        let content = stream.finish().ok_or_else(|| Failure::incomplete(OPERATION, &about, "content"))?;
+        let content = content.map_err(|error| Failure::incomplete(OPERATION, &about, &format!("content ({error})")))?;
+        Ok(Some(DatedReport { made_at, content }))
     }
 
     async fn find_user(&self, name: &UserName) -> Result<Option<ListedUser>, Failure> {

@@ -18,6 +18,7 @@ mod mail;
 mod organizations;
 mod patience;
 mod production;
+mod report_stream;
 mod secrets;
 mod server_time;
 #[cfg(all(test, feature = "rehearsal"))]

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SubsecRound as _, Utc};
 use serde_json::{Value, json};
 
 use super::Actor;
-use crate::aws::{AccountDetails, Failure, Iam, ListedKey, ListedUser, NewKey, ReportFile, has_no_report};
+use crate::aws::{
+    AccountDetails, CredentialReport, DatedReport, Failure, Iam, ListedKey, ListedUser, NewKey, has_no_report,
+};
 use crate::keys::{AccessKeyId, AccountId, KeyStatus, KeyUse, SecretKey, UserName, UserRef};
 use crate::rehearsal::xml::Xml;
 
@@ -82,16 +82,16 @@ impl Iam for DirectIam {
         Ok(answer.text_of("State") == Some("COMPLETE"))
     }
 
-    async fn credential_report(&self) -> Result<Option<ReportFile>, Failure> {
+    async fn credential_report(&self) -> Result<Option<DatedReport>, Failure> {
         const OPERATION: &str = "iam:GetCredentialReport";
         let about = format!("account {}", self.account);
         let answer = match self.actor.ask(OPERATION, &about, json!({})).await {
             Err(failure) if has_no_report(&failure) => return Ok(None),
             answer => answer?.xml()?,
         };
-        let content = answer.text_of("Content").and_then(|content| STANDARD.decode(content).ok());
+        let content = answer.blob_of("Content").and_then(|content| CredentialReport::read(content).ok());
         match (answer.time_of("GeneratedTime"), content) {
-            (Some(made_at), Some(content)) => Ok(Some(ReportFile { made_at, content })),
+            (Some(made_at), Some(content)) => Ok(Some(DatedReport { made_at, content })),
             _ => Err(Failure::incomplete(OPERATION, about, "time and content")),
         }
     }

@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::rehearsal::answer::{Outcome, Refusal, Reply};
@@ -46,7 +44,7 @@ pub(super) fn generate(exchange: &mut Exchange<'_>, input: &Members) -> Outcome 
         State::Complete => Xml::new().text("State", "COMPLETE"),
         State::InProgress => Xml::new().text("State", "INPROGRESS"),
         State::Absent | State::Expired => {
-            let content = content(exchange.world, account);
+            let content = content(exchange.world, account).into();
             exchange.account().report = Some(CredentialReport { started: now, content });
             let description = "No report exists. Starting a new report generation task";
             Xml::new().text("Description", description).text("State", "STARTED")
@@ -62,7 +60,7 @@ pub(super) fn get(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     match (state(account, now), &account.report) {
         (State::Complete, Some(report)) => Ok(Reply::Xml(
             Xml::new()
-                .text("Content", &STANDARD.encode(&report.content))
+                .blob("Content", &report.content)
                 .time("GeneratedTime", report.started)
                 .text("ReportFormat", "text/csv"),
         )),
