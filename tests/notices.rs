@@ -226,6 +226,36 @@ fn a_user_that_cannot_be_looked_at_for_the_digest_keeps_nobody_from_it() {
     });
 }
 
+#[test]
+fn for_the_digest_users_of_one_account_are_listed_or_asked_for_one_by_one() {
+    rehearse(async {
+        for (is_refused, asked) in [(false, 2), (true, 4)] {
+            let stage = Stage::new();
+            for name in ["ann", "bob", "gone"] {
+                stage.add_user(name, &[85]);
+            }
+            sweep_and_hold(&stage, MEMBER).await;
+            stage.cloud.delete_user(MEMBER, "gone");
+            if is_refused {
+                stage.cloud.faults().inject(Fault::on(
+                    "iam",
+                    "GetAccountAuthorizationDetails",
+                    FaultKind::AccessDenied,
+                ));
+            }
+            let before = stage.cloud.calls().len();
+            let answer = digest(&stage).await;
+            assert_eq!((failures(&answer), held(&stage)), ("[]".to_owned(), 0), "{answer}");
+            for name in ["ann", "bob"] {
+                assert!(stage.secret(name).tags["keywheel:notified"].contains("rotate-ahead"), "{name}");
+            }
+            assert!(stage.secret("gone").deletion_date.is_some(), "who is not in the list is asked for");
+            let calls = stage.cloud.calls().split_off(before);
+            assert_eq!(calls.iter().filter(|call| call.operation == "GetUser").count(), asked);
+        }
+    });
+}
+
 /// A user with a secret who was deleted, which a sweep has seen that holds what it could tell.
 async fn deleted_and_held() -> Stage {
     let stage = Stage::new();

@@ -157,6 +157,7 @@ impl Account {
                 break;
             }
         }
+        users.sort();
         let report = match requested {
             Some(requested) => match read_report(sweep, &*iam, requested).await {
                 Ok(report) => report,

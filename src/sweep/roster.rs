@@ -121,15 +121,18 @@ impl Roster {
         self.texts[user.at..].split(END).next().unwrap_or_default()
     }
 
-    /// By name; of several of one name, the last that was added is left.
-    fn sort(&mut self) {
+    /// By name, of several of one name the last that was added, and in no more memory than that takes. Others do it when it
+    /// is needed; it is worth doing when all users are there.
+    pub(super) fn sort(&mut self) {
         if self.is_sorted {
             return;
         }
         let mut users = std::mem::take(&mut self.users);
-        users.sort_by(|one, other| self.text(one).cmp(self.text(other)).then(other.at.cmp(&one.at)));
+        users.sort_unstable_by(|one, other| self.text(one).cmp(self.text(other)).then(other.at.cmp(&one.at)));
         users.dedup_by(|later, kept| self.text(later) == self.text(kept));
+        users.shrink_to_fit();
         self.users = users;
+        self.texts.shrink_to_fit();
         self.first = 0;
         self.is_sorted = true;
     }

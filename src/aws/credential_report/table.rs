@@ -13,17 +13,20 @@ use crate::keys::{KeyUse, MAX_KEYS_PER_USER, UserName};
 pub(super) struct Table {
     names: String,
     rows: Vec<Row>,
+    keys: Vec<Key>,
     words: Words,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Row {
-    /// Where the name starts, and how long it is.
-    name: usize,
-    length: u16,
     /// The line of the report.
-    line: usize,
-    keys: [Key; MAX_KEYS_PER_USER],
+    line: u32,
+    /// Where the name starts, and how long it is.
+    name: u32,
+    length: u16,
+    /// Where the keys start, and in which places there is one that the report tells something of.
+    key: u32,
+    told: [bool; MAX_KEYS_PER_USER],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,11 +45,18 @@ struct Use {
 impl Table {
     pub(super) fn add(&mut self, line: usize, user: &ReportedUser) -> Result<(), MalformedReport> {
         let name = user.name.as_str();
-        let length = u16::try_from(name.len()).map_err(|_| MalformedReport::new(line, "its name is too long"))?;
-        let [first, second] = &user.keys;
-        let keys = [self.key(line, first)?, self.key(line, second)?];
-        self.rows.push(Row { name: self.names.len(), length, line, keys });
+        self.rows.push(Row {
+            line: short(line, line)?,
+            name: short(line, self.names.len())?,
+            length: short(line, name.len())?,
+            key: short(line, self.keys.len())?,
+            told: user.keys.each_ref().map(is_told),
+        });
         self.names.push_str(name);
+        for key in user.keys.iter().filter(|key| is_told(key)) {
+            let key = self.key(line, key)?;
+            self.keys.push(key);
+        }
         Ok(())
     }
 
@@ -61,18 +71,22 @@ impl Table {
         Ok(Key { active_since: key.active_since, last_use })
     }
 
-    /// Brings the users in order.
+    /// Brings the users in order, and gives back the memory that was kept for more.
     ///
     /// # Errors
     /// The line of a user who is there for the second time.
     pub(super) fn finish(&mut self) -> Result<(), MalformedReport> {
-        let Self { names, rows, words: _ } = self;
-        rows.sort_by(|one, other| one.name(names).cmp(other.name(names)));
+        let Self { names, rows, keys, words: _ } = self;
+        names.shrink_to_fit();
+        keys.shrink_to_fit();
+        rows.shrink_to_fit();
+        // In place: there may be many.
+        rows.sort_unstable_by(|one, other| (one.name(names), one.line).cmp(&(other.name(names), other.line)));
         match rows.windows(2).find(|rows| rows[0].name(names) == rows[1].name(names)) {
             None => Ok(()),
             Some(twice) => {
-                let expected = "a user for the first time";
-                Err(MalformedReport::value(twice[1].line, "user", twice[1].name(names), expected))
+                let (line, name) = (place(twice[1].line), twice[1].name(names));
+                Err(MalformedReport::value(line, "user", name, "a user for the first time"))
             }
         }
     }
@@ -90,21 +104,43 @@ impl Table {
     }
 
     fn keys(&self, row: &Row) -> [ReportedKey; MAX_KEYS_PER_USER] {
-        row.keys.map(|Key { active_since, last_use }| ReportedKey {
-            active_since,
-            last_use: last_use.map(|Use { time, service, region }| KeyUse {
-                time,
-                service: self.words.word(service),
-                region: self.words.word(region),
-            }),
+        let mut told = self.keys[place(row.key)..].iter();
+        let mut next = |is_told: bool| if is_told { told.next() } else { None };
+        row.told.map(|is_told| match next(is_told) {
+            Some(key) => self.reported(*key),
+            None => ReportedKey { active_since: None, last_use: None },
         })
     }
+
+    fn reported(&self, Key { active_since, last_use }: Key) -> ReportedKey {
+        let used = |Use { time, service, region }| KeyUse {
+            time,
+            service: self.words.word(service),
+            region: self.words.word(region),
+        };
+        ReportedKey { active_since, last_use: last_use.map(used) }
+    }
+}
+
+/// Whether the report tells something of the key in that place.
+fn is_told(key: &ReportedKey) -> bool {
+    key.active_since.is_some() || key.last_use.is_some()
 }
 
 impl Row {
     fn name<'a>(&self, names: &'a str) -> &'a str {
-        &names[self.name..self.name + usize::from(self.length)]
+        &names[place(self.name)..][..usize::from(self.length)]
     }
+}
+
+/// A number that is small in any report that a function could hold.
+fn short<T: TryFrom<usize>>(line: usize, number: usize) -> Result<T, MalformedReport> {
+    T::try_from(number).map_err(|_| MalformedReport::new(line, "the report is too long"))
+}
+
+/// A number as it was before it was made short.
+fn place(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The number of a service or a Region.

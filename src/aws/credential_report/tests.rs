@@ -42,6 +42,29 @@ fn users_and_their_keys_are_read_and_the_root_user_is_passed_over() {
 }
 
 #[test]
+fn every_key_stays_in_its_place() {
+    const NONE: &str = "false,N/A,N/A,N/A,N/A";
+    // Disabled, and used before.
+    const OFF: &str = "false,N/A,2026-03-04T05:06:00+00:00,eu-west-1,s3";
+    let fields = [[NONE, USED], [USED, NONE], [NONE, NONE], [OFF, USED], [USED, OFF]];
+    let lines = fields.iter().zip('a'..).map(|([first, second], name)| {
+        let arn = format!("arn:aws:iam::111122223333:user/{name}");
+        let both = format!("{first},{second},false,N/A,false,N/A");
+        line(&name.to_string(), &arn, first).replace(&format!("{first},{NONE},false,N/A,false,N/A"), &both)
+    });
+    let lines: Vec<String> = [HEADER.to_owned()].into_iter().chain(lines).collect();
+    let users = read(&lines.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let found =
+        users.iter().map(|user| user.keys.each_ref().map(|key| (key.active_since.is_some(), key.last_use.is_some())));
+    let told = |text| match text {
+        NONE => (false, false),
+        OFF => (false, true),
+        _ => (true, true),
+    };
+    assert_eq!(found.collect::<Vec<_>>(), fields.map(|places| places.map(told)));
+}
+
+#[test]
 fn columns_are_found_by_name_and_new_ones_are_passed_over() {
     let swapped = |text: &str| {
         let mut fields: Vec<&str> = text.split(',').collect();
