@@ -60,7 +60,7 @@ impl MalformedReport {
     }
 }
 
-/// What a report tells, in some 80 bytes a user: an account may have many.
+/// What a report tells, in some 60 bytes a user: an account may have many.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CredentialReport {
     table: Table,
