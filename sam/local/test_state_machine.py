@@ -15,7 +15,8 @@ from organization import Organization
 from phases import Sweep
 
 # Answers as the sweeper does; fails for what the environment names: accounts, a page by its token, the digest. Of accounts
-# it names as well how many sweeps have not enough time for all users; sweeps are counted in a folder.
+# it names as well how many sweeps have not enough time for all users, and which fail after the first of them; sweeps are
+# counted in a folder.
 STAND_IN = """
 import json
 import os
@@ -26,6 +27,8 @@ ACCOUNTS = [f"{number:012}" for number in range(1, 46)]
 
 FAILING = os.environ["FAILING"].split(",")
 LEAVING = json.loads(os.environ["LEAVING"])
+# Of accounts that fail from the second sweep on, how: "fails" or "is skipped"; from the first on with " at once" behind it.
+LATER = json.loads(os.environ["LATER"])
 
 
 def sweeps_so_far(account):
@@ -55,7 +58,16 @@ def handle(event, context):
     assert set(event) == {"account", "name", "email", "dry_run", "notices"} and event["notices"] == "later", event
     if account in FAILING:
         raise ValueError(f"account {account} fails")
-    is_out_of_time = sweeps_so_far(account) < LEAVING.get(account, 0)
+    before = sweeps_so_far(account)
+    how, is_at_once = LATER.get(account, ""), LATER.get(account, "").endswith("at once")
+    if how.startswith("fails") and (before or is_at_once):
+        raise ValueError(f"account {account} fails on purpose")
+    if how.startswith("is skipped") and (before or is_at_once):
+        return {
+            "accounts": 0, "users": 0, "actions": {}, "mails": 0, "failures": [], "dry_run": event["dry_run"], "plan": [],
+            "skipped": [{"account": account, "reason": "its role cannot be assumed"}],
+        }
+    is_out_of_time = before < LEAVING.get(account, 0)
     left = {"left": 5, "failures": [{"action": "sweep"}]} if is_out_of_time else {"failures": []}
     return left | {
         "accounts": 1, "users": 2, "actions": {"provision": 2}, "mails": 1, "skipped": [], "dry_run": event["dry_run"],
@@ -82,7 +94,7 @@ class StandIn:
             Handler="index.handle",
             Role=sweeper["Role"],
             Code={"ZipFile": zipped("index.py", STAND_IN)},
-            Environment={"Variables": {"FAILING": "", "LEAVING": "{}", "FOLDER": "/nowhere"}},
+            Environment={"Variables": {"FAILING": "", "LEAVING": "{}", "LATER": "{}", "FOLDER": "/nowhere"}},
         )
         role = account.role_of_state_machines("stand-in")
         self._machine = self._states.create_state_machine(
@@ -91,9 +103,20 @@ class StandIn:
             roleArn=role,
         )["stateMachineArn"]
 
-    def run(self, failing: list[str], leaving: dict[str, int] | None = None, **event: Any) -> dict[str, Any]:
+    def run(
+        self,
+        failing: list[str],
+        leaving: dict[str, int] | None = None,
+        later: dict[str, str] | None = None,
+        **event: Any,
+    ) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
-            variables = {"FAILING": ",".join(failing), "LEAVING": json.dumps(leaving or {}), "FOLDER": folder}
+            variables = {
+                "FAILING": ",".join(failing),
+                "LEAVING": json.dumps(leaving or {}),
+                "LATER": json.dumps(later or {}),
+                "FOLDER": folder,
+            }
             self._lambda.update_function_configuration(
                 FunctionName="stand-in", Environment={"Variables": variables}
             )
@@ -176,6 +199,29 @@ def test_an_account_with_users_left_is_swept_again_but_not_for_ever(stand_in: St
     assert (output["users_left"], output["complete"]) == (5, False), "those of the last sweep"
     assert output["actions"] == 43 * 2 + 2 * 2 + 4 * 2, "of all sweeps"
     assert (output["mails"], output["failures"]) == (43 + 2 + 4 + 3, 1 + 4 + 2)
+
+
+@pytest.mark.parametrize("how", ["fails", "is skipped"])
+def test_what_earlier_sweeps_did_is_counted_although_a_later_one_fails(stand_in: StandIn, how: str) -> None:
+    output = state_machine.output(stand_in.run([], {"000000000003": 9}, {"000000000003": how}))
+    assert (output["accounts"], output["accounts_not_swept"], output["users"]) == (45, 0, 90), "a part of it was swept"
+    assert (output["users_left"], output["complete"]) == (5, False), "those of the sweep that succeeded"
+    assert output["actions"] == 45 * 2
+    assert (output["mails"], output["failures"]) == (45 + 3, 1 + 1 + 2), "users left, the later sweep, the digest's"
+
+
+@pytest.mark.parametrize("how", ["fails", "is skipped"])
+def test_an_account_whose_first_sweep_fails_is_a_failed_item_that_says_why(stand_in: StandIn, how: str) -> None:
+    output = state_machine.output(stand_in.run([], {}, {"000000000003": f"{how} at once"}))
+    assert (output["accounts"], output["accounts_not_swept"], output["complete"]) == (44, 1, False)
+    assert list(stand_in.failed) == ["000000000003"]
+    # The function's own error, as the service that runs it names it.
+    error, why = {
+        "fails": ("Runtime.HandlerError", "account 000000000003 fails on purpose"),
+        "is skipped": ("AccountNotSwept", "its role cannot be assumed"),
+    }[how]
+    assert stand_in.failed["000000000003"].startswith(f"{error}: "), stand_in.failed
+    assert why in stand_in.failed["000000000003"]
 
 
 def test_a_dry_run_comes_no_further_by_sweeping_again(stand_in: StandIn) -> None:

@@ -1,5 +1,6 @@
 //! Secrets Manager's side of a rotation: the queue, the four steps, the retries, and the events.
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +75,50 @@ impl Job {
     fn same_as(&self, other: &Self) -> bool {
         self.place == other.place && self.token == other.token
     }
+
+    fn key(&self) -> (Place, String) {
+        (self.place.clone(), self.token.clone())
+    }
+}
+
+/// Rotations that wait for their turn, each once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queue {
+    jobs: VecDeque<Job>,
+    keys: HashSet<(Place, String)>,
+}
+
+impl Queue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// Answers whether the job is new.
+    fn push(&mut self, job: Job) -> bool {
+        let is_new = self.keys.insert(job.key());
+        if is_new {
+            self.jobs.push_back(job);
+        }
+        is_new
+    }
+
+    /// These come first.
+    pub(crate) fn put_before(&mut self, jobs: Vec<Job>) {
+        for job in jobs.into_iter().rev() {
+            if self.keys.insert(job.key()) {
+                self.jobs.push_front(job);
+            }
+        }
+    }
+
+    /// The next jobs, so many at most.
+    fn take(&mut self, count: usize) -> Vec<Job> {
+        let taken: Vec<_> = self.jobs.drain(..count.min(self.jobs.len())).collect();
+        for job in &taken {
+            self.keys.remove(&job.key());
+        }
+        taken
+    }
 }
 
 /// Marks a job as running; dropping it ends that, also when the whole run is dropped.
@@ -106,9 +151,8 @@ struct Target {
 impl World {
     /// Queues a rotation unless it waits or runs already.
     pub(crate) fn queue(&mut self, job: Job) {
-        let mut known = self.rotations.iter().chain(&self.running);
-        if !known.any(|it| it.same_as(&job)) {
-            self.rotations.push_back(job);
+        let runs = self.running.iter().any(|it| it.same_as(&job));
+        if !runs && self.rotations.push(job) {
             self.rotation_queued.notify_one();
         }
     }
@@ -169,7 +213,7 @@ impl Cloud {
             let (jobs, at_once) = {
                 let mut world = self.world();
                 let at_once = world.switches.rotations_at_once.max(1);
-                (std::mem::take(&mut world.rotations), at_once)
+                (world.rotations.take(usize::MAX), at_once)
             };
             if jobs.is_empty() {
                 return;
@@ -187,8 +231,7 @@ impl Cloud {
             {
                 let mut world = self.world();
                 let free = world.switches.rotations_at_once.max(1).saturating_sub(running.len());
-                let taken = free.min(world.rotations.len());
-                running.extend(world.rotations.drain(..taken).map(|job| self.run(job)));
+                running.extend(world.rotations.take(free).into_iter().map(|job| self.run(job)));
             }
             tokio::select! {
                 biased;

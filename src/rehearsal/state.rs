@@ -1,6 +1,6 @@
 //! The model's memory: plain data, one instance per cloud, behind one lock. Services change it, views show it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::calls::Call;
 use super::history::{KeyEvent, Observer};
 use super::ids;
-use super::rotation::Job;
+use super::rotation::{Job, Queue};
 use super::secretsmanager::Secret;
 use super::ses::Outbox;
 use super::sns::Topic;
@@ -207,7 +207,7 @@ pub(crate) struct World {
     pub(crate) calls_counted: usize,
     pub(crate) key_history: Vec<KeyEvent>,
     pub(crate) observer: Observer,
-    pub(crate) rotations: VecDeque<Job>,
+    pub(crate) rotations: Queue,
     pub(crate) running: Vec<Job>,
     pub(crate) rotation_queued: Arc<Notify>,
     pub(crate) serial: u64,
@@ -236,7 +236,7 @@ impl World {
             calls_counted: 0,
             key_history: Vec::new(),
             observer: Observer::default(),
-            rotations: VecDeque::new(),
+            rotations: Queue::default(),
             running: Vec::new(),
             rotation_queued: Arc::default(),
             serial: 0,
@@ -247,9 +247,8 @@ impl World {
     /// waits in the queue.
     pub(crate) fn forked(&self) -> Self {
         let mut copy = self.clone();
-        for job in std::mem::take(&mut copy.running).into_iter().rev() {
-            copy.rotations.push_front(job);
-        }
+        let running = std::mem::take(&mut copy.running);
+        copy.rotations.put_before(running);
         copy.observer = Observer::default();
         copy.rotation_queued = Arc::default();
         copy

@@ -1,7 +1,6 @@
 //! `ListSecrets`: filters, pages, and the lag behind writes.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BinaryHeap;
 
 use serde_json::{Value, json};
 
@@ -64,10 +63,29 @@ impl Filter {
     }
 }
 
-/// The secrets whose names start so, in the order in which they were made: a store may hold those of many accounts.
-fn by_serial<'w>(account: &'w Account, prefix: &str) -> Cow<'w, BTreeMap<u64, String>> {
-    let named = account.secrets.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
-    Cow::Owned(named.map(|(name, secret)| (secret.serial, name.clone())).collect())
+/// Secrets in the order in which they were made, or the other way round, from behind the last of the page before.
+type Ordered<'w> = Box<dyn Iterator<Item = &'w Secret> + 'w>;
+
+fn all(account: &Account, ascending: bool, after: Option<u64>) -> Ordered<'_> {
+    let order = &account.secret_order;
+    let names: Box<dyn Iterator<Item = &String>> = match (ascending, after) {
+        (true, None) => Box::new(order.values()),
+        (true, Some(last)) => Box::new(order.range(last + 1..).map(|(_, name)| name)),
+        (false, None) => Box::new(order.values().rev()),
+        (false, Some(last)) => Box::new(order.range(..last).rev().map(|(_, name)| name)),
+    };
+    Box::new(names.filter_map(|name| account.secrets.get(name)))
+}
+
+/// Those whose names start so. A store may hold the secrets of many accounts, and a page needs few of these.
+fn named<'w>(account: &'w Account, prefix: &str, ascending: bool, after: Option<u64>) -> Ordered<'w> {
+    let secrets = account.secrets.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
+    // The first of the page has the greatest rank.
+    let rank = |serial: u64| if ascending { u64::MAX - serial } else { serial };
+    let ranks = secrets.map(|(name, secret)| (rank(secret.serial), name));
+    let mut heap: BinaryHeap<_> = ranks.filter(|(it, _)| after.is_none_or(|last| *it < rank(last))).collect();
+    let names = std::iter::from_fn(move || heap.pop());
+    Box::new(names.filter_map(|(_, name)| account.secrets.get(name)))
 }
 
 pub(super) fn list(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
@@ -81,23 +99,16 @@ pub(super) fn list(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     let after = cursor(input)?;
     let (world, now) = (&*exchange.world, exchange.now);
     let account = &world.accounts[&exchange.caller.account];
-    let wanted = |name: &String| {
-        let secret = as_listed(world, account.secrets.get(name)?, now)?;
+    let wanted = |secret| {
+        let secret = as_listed(world, secret, now)?;
         let shown = deleted_too || secret.deletion_date.is_none();
         (shown && filters.iter().all(|it| it.passes(secret))).then_some(secret)
     };
-    let named = filters.iter().find_map(Filter::only_name_prefix);
-    let order = match named {
-        Some(prefix) => by_serial(account, prefix),
-        None => Cow::Borrowed(&account.secret_order),
+    let secrets = match filters.iter().find_map(Filter::only_name_prefix) {
+        Some(prefix) => named(account, prefix, ascending, after),
+        None => all(account, ascending, after),
     };
-    let order: Box<dyn Iterator<Item = &String>> = match (ascending, after) {
-        (true, None) => Box::new(order.values()),
-        (true, Some(last)) => Box::new(order.range(last + 1..).map(|(_, name)| name)),
-        (false, None) => Box::new(order.values().rev()),
-        (false, Some(last)) => Box::new(order.range(..last).rev().map(|(_, name)| name)),
-    };
-    let found: Vec<&Secret> = order.filter_map(wanted).take(size + 1).collect();
+    let found: Vec<&Secret> = secrets.filter_map(wanted).take(size + 1).collect();
     let page = &found[..found.len().min(size)];
     let mut answer = json!({ "SecretList": page.iter().map(|it| entry(it)).collect::<Vec<_>>() });
     if let (true, Some(last)) = (found.len() > size, page.last()) {

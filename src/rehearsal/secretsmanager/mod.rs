@@ -130,7 +130,7 @@ impl Secret {
 }
 
 /// Where a secret is: its account and name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
     pub(crate) account: String,
     pub(crate) name: String,
