@@ -124,7 +124,8 @@ fn deployed(start: &str) -> (Cloud, Deployment) {
 
 /// An account whose users have keys of 0 to 59 days, which begin at another age in every account.
 fn add_account(cloud: &Cloud, keywheel: &Deployment, account: &str, users: usize) {
-    cloud.add_account(account, "member", Some("member@example.com"));
+    // No two accounts of an organization have the same address.
+    cloud.add_account(account, "member", Some(&format!("{account}@example.com")));
     keywheel.prepare_member(account);
     let youngest = account.bytes().map(i64::from).sum::<i64>() * 7;
     for (n, age) in (0..users).zip((youngest..).step_by(3).map(|age| age % 60)) {
@@ -205,5 +206,12 @@ async fn run_state_machine(keywheel: &Deployment) {
     }
     // Lists of secrets lag behind marks.
     keywheel.cloud().clock().advance(Duration::from_mins(5)).await;
-    sweep(keywheel, json!({"digest": {}})).await;
+    let mut event = json!({"digest": {}});
+    loop {
+        let after = sweep(keywheel, event).await["digest_after"].take();
+        if after.is_null() {
+            break;
+        }
+        event = json!({"digest": {"after": after}});
+    }
 }

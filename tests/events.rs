@@ -28,7 +28,7 @@ const REQUESTS: [(&str, &[&str], bool); 9] = [
         &["Account {", "111122223333", "prod", "prod@example.com", "holds_notices: true"],
         false,
     ),
-    ("digest", &["Digest"], false),
+    ("digest", &["Digest {", "after: None"], false),
     ("inventory", &["Inventory {", "next_token: None", "limit: 500"], false),
     ("secret-label-updated", &["Notify {", "111122223333", "ci-bot", "LabelMoved"], false),
     ("rotation-failed", &["Notify {", "ci-bot", "RotationFailed(", "in step testSecret"], false),

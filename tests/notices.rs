@@ -1,7 +1,9 @@
 //! How much one owner gets: over the ordinary life of a key, in a month of failures, and as one digest across accounts.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta};
-use keywheel::rehearsal::{Fault, FaultKind, Mail, PRIMARY_ACCOUNT};
+use keywheel::rehearsal::{AccountState, Fault, FaultKind, Mail, PRIMARY_ACCOUNT};
 use serde_json::{Value, json};
 
 use crate::harness::{MEMBER, OTHER, Stage, failures, refused, rehearse, start, use_key};
@@ -223,6 +225,61 @@ fn a_user_that_cannot_be_looked_at_for_the_digest_keeps_nobody_from_it() {
         let error =
             stage.keywheel.sweep(json!({"digest": {}})).await.expect_err("a list that is not whole is no answer");
         assert!(error.to_string().contains("ListSecrets"), "{error}");
+    });
+}
+
+#[test]
+fn a_digest_goes_on_behind_an_account_and_leaves_the_ones_before_it() {
+    rehearse(async {
+        let stage = Stage::new();
+        stage.add_member(OTHER, "test");
+        for account in [MEMBER, OTHER] {
+            stage.add_user_in(account, "ci-bot", &[85]);
+            sweep_and_hold(&stage, account).await;
+        }
+        let answer = stage.keywheel.sweep(json!({"digest": {"after": MEMBER}})).await.expect("the digest answers");
+        assert_eq!((&answer["accounts"], &answer["mails"], held(&stage)), (&json!(1), &json!(1), 1), "{answer}");
+        assert_eq!(answer.get("digest_after"), None, "it was the last account");
+        assert!(stage.secret("ci-bot").tags.contains_key("keywheel:untold"), "the account before is left alone");
+        let answer = stage.keywheel.sweep(json!({"digest": {"after": OTHER}})).await.expect("the digest answers");
+        assert_eq!((&answer["accounts"], &answer["mails"], held(&stage)), (&json!(0), &json!(0), 1), "{answer}");
+        assert_eq!((&digest(&stage).await["mails"], held(&stage)), (&json!(1), 0));
+    });
+}
+
+#[test]
+fn the_digest_of_a_dry_run_plans_for_any_number_of_accounts_in_parts() {
+    rehearse(async {
+        let stage = Stage::with(&[("MAX_CONCURRENCY", "1"), ("DRY_RUN_FLAG", "true")]);
+        stage.add_user_in(MEMBER, "first", &[200]);
+        for n in 0..200_u64 {
+            stage.cloud.add_account(&format!("{}", 300_000_000_000 + n), "many", None);
+        }
+        stage.add_member("888877776666", "last");
+        stage.add_user_in("888877776666", "last", &[200]);
+        stage.cloud.add_account("888877775555", "suspended", None);
+        stage.cloud.set_account_state("888877775555", AccountState::Suspended);
+        let refused = stage.keywheel.sweep(json!({})).await.expect_err("203 accounts one after another");
+        assert_eq!(refused.name(), "TooManyAccounts");
+        let planned_for = |answer: &Value| -> BTreeSet<String> {
+            let plan = answer["plan"].as_array().into_iter().flatten();
+            plan.filter_map(|entry| entry["user"].as_str().map(str::to_owned)).collect()
+        };
+        let (mut event, mut users, mut suspended, mut digests) = (json!({"digest": {}}), Vec::new(), 0, 0);
+        loop {
+            let mut answer = stage.keywheel.sweep(event).await.expect("the digest answers");
+            users.extend(planned_for(&answer));
+            let skipped = answer["skipped"].as_array().into_iter().flatten();
+            suspended += skipped.filter(|skipped| skipped["account"] == "888877775555").count();
+            digests += 1;
+            let after = answer["digest_after"].take();
+            if after.is_null() {
+                break;
+            }
+            event = json!({"digest": {"after": after}});
+        }
+        assert_eq!(users, ["first", "last"], "each in one of the parts");
+        assert_eq!((digests, suspended), (2, 1), "said once");
     });
 }
 

@@ -14,7 +14,8 @@ from deployment import Deployment, zipped
 from organization import Organization
 from phases import Sweep
 
-# Answers as the sweeper does; fails for what the environment names: accounts, a page by its token, the digest. Of accounts
+# Answers as the sweeper does; fails for what the environment names: accounts, a page by its token, the digest. "digests"
+# makes each digest one of 20 accounts, and more of them. Of accounts
 # it names as well how many sweeps have not enough time for all users, and which fail after the first of them; sweeps are
 # counted in a folder.
 STAND_IN = """
@@ -42,8 +43,11 @@ def handle(event, context):
     if "digest" in event:
         if "digest" in FAILING:
             raise ValueError("the digest fails")
-        assert event == {"digest": {}, "dry_run": event["dry_run"]}, event
-        return {
+        after = event["digest"].get("after", ACCOUNTS[0])
+        assert event == {"digest": event["digest"], "dry_run": event["dry_run"]}, event
+        assert event["digest"] in ({}, {"after": ACCOUNTS[20]}, {"after": ACCOUNTS[40]}), event
+        following = ACCOUNTS[ACCOUNTS.index(after) + 20 :][:1] if "digests" in FAILING else []
+        return ({"digest_after": following[0]} if following else {}) | {
             "accounts": 9, "users": 9, "actions": {"delete": 9}, "mails": 3, "failures": [{"action": "mail"}],
             "failures_omitted": 1, "skipped": [], "dry_run": event["dry_run"], "plan": [{"detail": "x" * 1000}],
         }
@@ -64,7 +68,8 @@ def handle(event, context):
         raise ValueError(f"account {account} fails on purpose")
     if how.startswith("is skipped") and (before or is_at_once):
         return {
-            "accounts": 0, "users": 0, "actions": {}, "mails": 0, "failures": [], "dry_run": event["dry_run"], "plan": [],
+            "accounts": 0, "users": 0, "actions": {}, "mails": 0, "failures": [{"action": "sweep"}],
+            "dry_run": event["dry_run"], "plan": [],
             "skipped": [{"account": account, "reason": "its role cannot be assumed"}],
         }
     is_out_of_time = before < LEAVING.get(account, 0)
@@ -176,6 +181,14 @@ def test_a_page_that_cannot_be_listed_fails_the_run_after_the_digest(stand_in: S
     assert "the page from 20 fails" in described["cause"]
     output = totals(described)
     assert (output["accounts"], output["mails"], output["complete"]) == (20, 20 + 3, False)
+
+
+def test_a_digest_goes_on_until_all_is_told(stand_in: StandIn) -> None:
+    output = state_machine.output(stand_in.run(["digests"]))
+    assert (output["mails"], output["failures"]) == (45 + 3 * 3, 3 * 2), "three digests of 20 accounts"
+    assert [name for name in stand_in.states(["digests"]) if name == "TellDigest"] == ["TellDigest"] * 3
+    output = state_machine.output(stand_in.run(["digests"], dry_run=True))
+    assert output["mails"] == 45 + 3 * 3
 
 
 def test_a_digest_that_fails_fails_the_run_and_says_that_all_else_is_done(stand_in: StandIn) -> None:

@@ -112,13 +112,13 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     /// Any failure.
     async fn of_account(&self, account: &AccountId, from: Option<String>) -> Result<SecretPage, Failure>;
 
-    /// All secrets of keywheel's that carry a tag of that name, over all pages, without those scheduled for deletion. The
-    /// list lags behind writes by up to five minutes.
+    /// The names of all secrets of keywheel's that carry a tag of that name, over all pages, without those scheduled for
+    /// deletion. The list lags behind writes by up to five minutes.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
     ///
     /// # Errors
     /// Any page's failure: a part of the secrets is not an answer.
-    async fn with_tag(&self, name: &str) -> Result<Vec<SecretDescription>, Failure>;
+    async fn names_with_tag(&self, tag: &str) -> Result<Vec<SecretName>, Failure>;
 
     /// The value of one version at one stage; `None` if that version has no value (yet) or does not exist.
     ///

@@ -36,8 +36,11 @@ pub enum Request {
         /// What is not urgent is left to a digest, for which the caller asks at the end.
         holds_notices: bool,
     },
-    /// Tell what sweeps held, of all accounts.
-    Digest,
+    /// Tell what sweeps held.
+    Digest {
+        /// Of the accounts after this one; without it, of all.
+        after: Option<AccountId>,
+    },
     /// List one page of accounts.
     Inventory {
         /// Where the page starts; at the list's start without it.
@@ -86,10 +89,11 @@ enum Notices {
     Later,
 }
 
-/// It has no fields, and may get some.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DigestFields {}
+struct DigestFields {
+    after: Option<String>,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -156,7 +160,7 @@ fn mistyped(event: &Value) -> Option<String> {
     type Fits = fn(&Value) -> bool;
     let text: (&str, Fits) = ("text", |value| value.is_string() || value.is_null());
     let object: (&str, Fits) = ("an object", |value| value.is_object() || value.is_null());
-    let fields: [(&str, (&str, Fits)); 10] = [
+    let fields: [(&str, (&str, Fits)); 11] = [
         ("/account", text),
         ("/name", text),
         ("/email", text),
@@ -164,6 +168,7 @@ fn mistyped(event: &Value) -> Option<String> {
         ("/notices", ("`now` or `later`", |value| value == "now" || value == "later")),
         ("/inventory", object),
         ("/digest", object),
+        ("/digest/after", text),
         ("/inventory/next_token", text),
         ("/inventory/limit", ("a number", |value| value.is_u64() || value.is_null())),
         ("/detail-type", ("text", Value::is_string)),
@@ -197,14 +202,14 @@ impl OwnEvent {
                 "name, email and notices belong to an account, and it asks for {what}"
             )));
         }
-        match (account, inventory) {
-            (Some(account), _) => Ok(Request::Account {
+        match (account, inventory, digest) {
+            (Some(account), ..) => Ok(Request::Account {
                 account,
                 name: name.filter(|name| !name.is_empty()),
                 email: field("email", email)?,
                 holds_notices: notices == Some(Notices::Later),
             }),
-            (None, Some(InventoryFields { next_token, limit })) => {
+            (None, Some(InventoryFields { next_token, limit }), _) => {
                 let limit = limit.unwrap_or(MAX_INVENTORY);
                 if !(1..=MAX_INVENTORY).contains(&limit) {
                     return Err(Error::InvalidEvent(format!(
@@ -213,8 +218,8 @@ impl OwnEvent {
                 }
                 Ok(Request::Inventory { next_token: next_token.filter(|token| !token.is_empty()), limit })
             }
-            (None, None) if digest.is_some() => Ok(Request::Digest),
-            (None, None) => Ok(Request::All),
+            (None, None, Some(DigestFields { after })) => Ok(Request::Digest { after: field("digest.after", after)? }),
+            (None, None, None) => Ok(Request::All),
         }
     }
 }
@@ -298,7 +303,9 @@ mod tests {
             request(json!({"account": "111122223333", "name": null, "email": null, "notices": "later"})),
             Request::Account { account, name: None, email: None, holds_notices: true }
         );
-        assert_eq!(request(json!({"digest": {}})), Request::Digest);
+        assert_eq!(request(json!({"digest": {}})), Request::Digest { after: None });
+        let after = "111122223333".parse().ok();
+        assert_eq!(request(json!({"digest": {"after": "111122223333"}})), Request::Digest { after });
         assert!(read(json!({"digest": {}, "dry_run": true})).unwrap().dry_run);
         assert_eq!(
             request(json!({"inventory": {"next_token": null, "limit": 20}})),
@@ -325,6 +332,8 @@ mod tests {
             (json!({"inventory": ["AAAA", 20]}), "inventory must be an object"),
             (json!({"digest": null}), "digest is empty"),
             (json!({"digest": {"account": "111122223333"}}), "account"),
+            (json!({"digest": {"after": "prod"}}), "digest.after"),
+            (json!({"digest": {"after": 111_122_223_333_u64}}), "digest.after must be text"),
             (json!({"digest": {}, "account": "111122223333"}), "an account and for a digest"),
             (json!({"digest": {}, "inventory": {}}), "the inventory and for a digest"),
             (json!({"notices": "later"}), "notices belong to an account"),
@@ -407,6 +416,7 @@ mod tests {
             "additionalEventData",
             "SecretId",
             "errorMessage",
+            "after",
             "next_token",
             "limit",
             "Limit",
@@ -436,7 +446,7 @@ mod tests {
         fn an_own_event_is_read_with_all_that_it_says_or_refused(
             account in any_field(), name in any_field(), email in any_field(), inventory in any_field(), dry_run in any_field(),
             notices in prop_oneof![any_field(), Just(Some(json!("later"))), Just(Some(json!("now")))],
-            digest in prop_oneof![4 => Just(None), 1 => any_field(), 1 => Just(Some(json!({})))],
+            digest in prop_oneof![4 => Just(None), 1 => any_field(), 1 => Just(Some(json!({}))), 1 => Just(Some(json!({"after": "111122223333"})))],
             other in prop::option::weighted(0.1, ("[A-Za-z_]{1,9}", any_field())),
         ) {
             let mut event = event_of(&[("account", account), ("name", name), ("email", email), ("inventory", inventory),
@@ -454,9 +464,9 @@ mod tests {
                     prop_assert!(["name", "email"].iter().all(says_nothing));
                     prop_assert!(["account", "inventory", "notices", "digest"].iter().all(|name| event.get(name).is_none()));
                 }
-                Request::Digest => {
-                    let is_asked_for = event["digest"] == json!({}) && event.get("account").is_none();
-                    prop_assert!(is_asked_for);
+                Request::Digest { after } => {
+                    prop_assert!(event["digest"].is_object() && event.get("account").is_none());
+                    prop_assert_eq!(after.map(|after| after.to_string()), text(&event["digest"], "after"));
                 }
                 Request::Account { account, name, email, holds_notices } => {
                     prop_assert_eq!(holds_notices, event["notices"] == "later");

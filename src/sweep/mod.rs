@@ -33,6 +33,7 @@ use crate::notify::{AccountContact, Scope, Templates};
 use crate::provision::Wanted;
 use crate::settings::Settings;
 use event::{Request, SweepEvent};
+use inventory::Inventory;
 use tally::Tally;
 use tell::Swept;
 
@@ -62,14 +63,13 @@ pub async fn handle(
     let is_of_one_account = matches!(event.request, Request::Account { .. });
     let sweep =
         Sweep { holds_notices, is_of_one_account, ..Sweep::new(aws, settings, templates, event.dry_run, deadline)? };
-    let is_digest = event.request == Request::Digest;
+    let is_digest = matches!(event.request, Request::Digest { .. });
     let report = match event.request {
         Request::Inventory { next_token, limit } => return inventory::one_page(aws, settings, next_token, limit).await,
         Request::All => sweep.all().await?,
         Request::Account { account, name, email, holds_notices: _ } => sweep.one(account, name, email).await,
-        // Nothing is held in a dry run, which may write nothing down: what there is to tell is planned once more.
-        Request::Digest if sweep.dry_run => sweep.all().await?,
-        Request::Digest => digest::tell(&sweep).await?,
+        Request::Digest { after } if sweep.dry_run => digest::plan_again(&sweep, after.as_ref()).await?,
+        Request::Digest { after } => digest::tell(&sweep, after.as_ref()).await?,
         Request::Notify { secret, news } => news::tell(&sweep, &secret, &news).await,
         Request::Ignore => Report { dry_run: sweep.dry_run, ..Report::default() },
     };
@@ -140,11 +140,15 @@ impl<'a> Sweep<'a> {
         if inventory.accounts.len() > fit {
             return Err(Error::TooManyAccounts { accounts: inventory.accounts.len(), fit });
         }
+        Ok(self.inventory(inventory).await)
+    }
+
+    async fn inventory(&self, inventory: Inventory) -> Report {
         let mut tally = Tally::new(self.dry_run);
         tally.report.skipped = inventory.skipped;
         tally.failures(inventory.failures);
         let accounts = inventory.accounts.into_iter().map(|contact| (contact.id.clone(), Some(contact)));
-        Ok(self.accounts(accounts.collect(), tally).await)
+        self.accounts(accounts.collect(), tally).await
     }
 
     /// How many accounts one invocation can sweep in the time that it has, if nothing is due in most of them.

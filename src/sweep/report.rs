@@ -24,6 +24,9 @@ pub struct Report {
     /// Users that the time did not reach. The next run comes to them sooner: for those who are done there is nothing to do.
     #[serde(skip_serializing_if = "is_zero")]
     pub left: usize,
+    /// The last account of a digest after which there are more to tell of: `{"digest":{"after":"…"}}` goes on there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest_after: Option<AccountId>,
     /// Actions by name: carried out, or planned in a dry run.
     pub actions: BTreeMap<&'static str, usize>,
     /// Mails that were sent.

@@ -64,15 +64,16 @@ impl SecretStore for DirectSecrets {
         Ok(page)
     }
 
-    async fn with_tag(&self, name: &str) -> Result<Vec<SecretDescription>, Failure> {
-        let mut secrets = Vec::new();
+    async fn names_with_tag(&self, tag: &str) -> Result<Vec<SecretName>, Failure> {
+        let mut names = Vec::new();
         let mut from = None;
         loop {
-            let page = self.page(("tag-key", name), false, from).await?;
-            secrets.extend(page.secrets.into_iter().filter(|secret| secret.tags.contains_key(name)));
+            let page = self.page(("tag-key", tag), false, from).await?;
+            let tagged = page.secrets.into_iter().filter(|secret| secret.tags.contains_key(tag));
+            names.extend(tagged.map(|secret| secret.name));
             from = page.next;
             if from.is_none() {
-                return Ok(secrets);
+                return Ok(names);
             }
         }
     }
