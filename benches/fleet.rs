@@ -113,6 +113,7 @@ fn deployed(start: &str) -> (Cloud, Deployment) {
     let cloud = Cloud::new(Clock::starting_at(start), 1);
     cloud.switch(|aws| {
         aws.counts_only = true;
+        aws.mail_headers_only = true;
         aws.key_propagation = Duration::ZERO;
     });
     cloud.add_account(PRIMARY_ACCOUNT, "security", Some("security@example.com"));

@@ -44,6 +44,8 @@ def handle(event, context):
         if "digest" in FAILING:
             raise ValueError("the digest fails")
         after = event["digest"].get("after", ACCOUNTS[0])
+        if f"digest after {after}" in FAILING:
+            raise ValueError("a later digest fails")
         assert event == {"digest": event["digest"], "dry_run": event["dry_run"]}, event
         assert event["digest"] in ({}, {"after": ACCOUNTS[20]}, {"after": ACCOUNTS[40]}), event
         following = ACCOUNTS[ACCOUNTS.index(after) + 20 :][:1] if "digests" in FAILING else []
@@ -198,6 +200,13 @@ def test_a_digest_that_fails_fails_the_run_and_says_that_all_else_is_done(stand_
     output = totals(described)
     assert (output["accounts"], output["mails"], output["complete"]) == (45, 45, True)
     assert (output["list_failed"], output["digest_failed"]) == (False, True)
+
+
+def test_a_later_digest_that_fails_leaves_what_the_ones_before_it_told(stand_in: StandIn) -> None:
+    described = stand_in.run(["digests", "digest after 000000000041"])
+    assert (described["status"], described["error"]) == ("FAILED", "DigestNotTold")
+    assert "a later digest fails" in described["cause"]
+    assert (totals(described)["mails"], totals(described)["failures"]) == (45 + 2 * 3, 2 * 2)
 
 
 def test_an_execution_can_be_asked_for_a_dry_run(stand_in: StandIn) -> None:

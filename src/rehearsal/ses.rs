@@ -63,6 +63,11 @@ impl Mail {
         let files = self.attachments.iter().map(|file| String::from_utf8_lossy(&file.content));
         files.fold(format!("{self:?}"), |shown, file| shown + "\n" + &file)
     }
+
+    fn forget_contents(&mut self) {
+        (self.html, self.text, self.raw) = Default::default();
+        self.attachments.clear();
+    }
 }
 
 /// A file of a message.
@@ -152,13 +157,16 @@ fn identity_arn(exchange: &Exchange<'_>, identity: &str) -> String {
 
 fn send(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     input.only(&["FromEmailAddress", "Destination", "Content", "ReplyToAddresses", "ConfigurationSetName"])?;
-    let mail = compose(exchange, input)?;
+    let mut mail = compose(exchange, input)?;
     let domain = address(&mail.from).rsplit('@').next().unwrap_or_default().to_owned();
     exchange.resource = identity_arn(exchange, &domain);
     check_configuration_set(exchange, &mail)?;
     check_state(exchange)?;
     check_addresses(&exchange.world.switches, &mail)?;
     let message_id = mail.message_id.clone();
+    if exchange.world.switches.mail_headers_only {
+        mail.forget_contents();
+    }
     exchange.world.outbox.keep(mail);
     Ok(Reply::Json(json!({ "MessageId": message_id })))
 }

@@ -11,6 +11,8 @@ pub struct Switches {
     pub sdk_attempts: u32,
     /// Calls are counted and not kept, and changes of keys are not kept: for runs of years.
     pub counts_only: bool,
+    /// Mails are kept without their texts and files: for runs in which many thousands are sent.
+    pub mail_headers_only: bool,
     /// How long a new access key is refused everywhere (10 to 15 seconds are reported).
     pub key_propagation: Duration,
     /// `GetAccountAuthorizationDetails`, `ListUsers` and `GetGroup` return fewer users than asked, truncated, and every second page empty.
@@ -64,6 +66,7 @@ impl Default for Switches {
         Self {
             sdk_attempts: 3,
             counts_only: false,
+            mail_headers_only: false,
             key_propagation: Duration::from_secs(12),
             short_iam_pages: false,
             list_access_keys_lag: Duration::ZERO,
