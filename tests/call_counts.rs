@@ -197,6 +197,22 @@ fn a_sweep_that_tells_at_once_makes_a_sixth_call_for_what_it_writes_down_before(
 }
 
 #[test]
+fn the_only_user_of_an_account_who_is_told_of_costs_a_digest_four_calls_and_a_page_of_the_list() {
+    rehearse(async {
+        let stage = stage(&[]);
+        add_users(&stage, 1, 85);
+        let event = serde_json::json!({"account": MEMBER, "notices": "later"});
+        stage.keywheel.sweep(event).await.expect("the sweep answers");
+        let before = stage.cloud.calls().len();
+        let digest = stage.keywheel.sweep(serde_json::json!({"digest": {}})).await.expect("the digest answers");
+        assert_eq!((failures(&digest), digest["mails"].as_u64()), ("[]".to_owned(), Some(1)), "{digest}");
+        let calls = stage.cloud.calls().split_off(before);
+        let counts = by_operation(&calls);
+        assert_eq!((of_users(&calls), counts["GetAccountAuthorizationDetails"]), (4, 1), "{counts:#?}");
+    });
+}
+
+#[test]
 fn a_user_whose_key_is_due_at_first_sight_costs_five_calls() {
     rehearse(async {
         let stage = stage(&[]);

@@ -215,7 +215,7 @@ fn a_user_that_cannot_be_looked_at_for_the_digest_keeps_nobody_from_it() {
         stage.add_user_in(OTHER, "deployer", &[85]);
         sweep_and_hold(&stage, MEMBER).await;
         sweep_and_hold(&stage, OTHER).await;
-        stage.cloud.faults().inject(Fault::on("iam", "GetUser", FaultKind::AccessDenied));
+        stage.cloud.faults().inject(Fault::on("iam", "ListAccessKeys", FaultKind::AccessDenied));
         let answer = digest(&stage).await;
         assert!(failures(&answer).contains("\"digest\""), "{answer}");
         assert_eq!((&answer["mails"], held(&stage)), (&json!(1), 1));

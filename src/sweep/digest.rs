@@ -108,7 +108,7 @@ async fn account(sweep: &Sweep<'_>, id: AccountId, held: Vec<SecretName>) -> Res
     let failed = |failure: &crate::aws::Failure| Failure::of_account(&id, "digest", failure);
     let contact = inventory::contact(sweep.aws, &id).await.map_err(|failure| failed(&failure))?;
     let iam = sweep.aws.iam(&id, sweep.partition()).await.map_err(|failure| failed(&failure))?;
-    let listed = listed(sweep, &*iam, held.len()).await;
+    let listed = listed(sweep, &*iam).await;
     let outcomes = stream::iter(&held)
         .map(|secret| user(sweep, &*iam, secret, listed.get(&secret.user().name)))
         .buffer_unordered(sweep.settings.max_concurrent_users)
@@ -119,10 +119,7 @@ async fn account(sweep: &Sweep<'_>, id: AccountId, held: Vec<SecretName>) -> Res
 
 /// The users on the first page of the account's list, which most accounts have no second of: a call for what takes two for
 /// each user. Who is not on it, or all if it cannot be had, are asked for one by one.
-async fn listed(sweep: &Sweep<'_>, iam: &dyn Iam, held: usize) -> BTreeMap<UserName, Member> {
-    if held < USERS_WORTH_A_LIST {
-        return BTreeMap::new();
-    }
+async fn listed(sweep: &Sweep<'_>, iam: &dyn Iam) -> BTreeMap<UserName, Member> {
     let page = iam.account_details(None).await.unwrap_or_else(|failure| {
         warn!(account = %iam.account(), error = %failure, "users are asked for one by one");
         AccountDetails::default()
@@ -130,9 +127,6 @@ async fn listed(sweep: &Sweep<'_>, iam: &dyn Iam, held: usize) -> BTreeMap<UserN
     let members = page.users.into_iter().map(|listed| Member::of(sweep, listed));
     members.map(|member| (member.name().clone(), member)).collect()
 }
-
-/// So many users are asked for in more calls than a page of the list takes.
-const USERS_WORTH_A_LIST: usize = 2;
 
 async fn user(sweep: &Sweep<'_>, iam: &dyn Iam, held: &SecretName, listed: Option<&Member>) -> Outcome {
     let user = held.user();

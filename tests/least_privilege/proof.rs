@@ -211,7 +211,7 @@ async fn reported() -> Stage {
     stage
 }
 
-/// In each account a notice that is left to a digest, which asks for the user alone.
+/// In each account a notice that is left to a digest, which asks for the user alone where it is on no list.
 async fn held() -> Stage {
     let stage = Stage::new();
     for account in [MEMBER, PRIMARY_ACCOUNT] {
@@ -224,7 +224,10 @@ async fn held() -> Stage {
         let event = json!({"account": account, "notices": "later"});
         stage.keywheel.sweep(event).await.expect("the sweep answers");
     }
+    let no_list = Fault::on("iam", "GetAccountAuthorizationDetails", FaultKind::AccessDenied).every();
+    let no_list = stage.cloud.faults().inject(no_list);
     stage.keywheel.sweep(json!({"digest": {}})).await.expect("the digest answers");
+    no_list.remove();
     assert_eq!(stage.count("ListGroupsForUser"), looks + 2, "a rotation is announced in each account");
     stage
 }
