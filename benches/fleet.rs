@@ -1,8 +1,8 @@
 //! Sweeps of large accounts and of a large organization on the embedded AWS: calls, time on its clock at 40 ms a call, and
 //! memory. Nothing here measures the machine but the last column.
 //!
-//! `cargo bench --bench fleet` runs the sizes of one account; `-- organization` the organization, which takes minutes;
-//! `-- report` reads credential reports through the SDK, beside the SDK alone.
+//! `cargo bench --bench fleet` runs the sizes of one account; `-- due` an account in which all are to be told something;
+//! `-- organization` the organization, which takes minutes; `-- report` reads credential reports through the SDK, beside the SDK alone.
 
 #[path = "fleet/report.rs"]
 mod report;
@@ -28,6 +28,8 @@ const ACCOUNTS_A_PAGE: usize = 1_000;
 /// Users of one account. IAM allows 5,000.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+/// The keys of an account's users are of so many ages, in days.
+const AGES: i64 = 60;
 
 fn main() {
     let asked: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
@@ -37,6 +39,14 @@ fn main() {
         print_heading("One account, on a day on which nothing is due");
         for users in SIZES {
             runtime.block_on(account(users));
+        }
+    }
+    if wants("due") {
+        print_heading(
+            "One account, on a day on which every user is to be told something, as the state machine sweeps it",
+        );
+        for users in [1_000, 5_000] {
+            runtime.block_on(all_due(users));
         }
     }
     if wants("report") {
@@ -123,13 +133,13 @@ fn deployed(start: &str) -> (Cloud, Deployment) {
     (cloud, keywheel)
 }
 
-/// An account whose users have keys of 0 to 59 days, which begin at another age in every account.
-fn add_account(cloud: &Cloud, keywheel: &Deployment, account: &str, users: usize) {
+/// An account whose users have keys of so many ages from 0 days on, which begin at another age in every account.
+fn add_account(cloud: &Cloud, keywheel: &Deployment, account: &str, users: usize, ages: i64) {
     // No two accounts of an organization have the same address.
     cloud.add_account(account, "member", Some(&format!("{account}@example.com")));
     keywheel.prepare_member(account);
     let youngest = account.bytes().map(i64::from).sum::<i64>() * 7;
-    for (n, age) in (0..users).zip((youngest..).step_by(3).map(|age| age % 60)) {
+    for (n, age) in (0..users).zip((youngest..).step_by(3).map(|age| age % ages)) {
         let name = format!("user-{n:06}");
         cloud.add_user(account, &name, "/");
         cloud.add_access_key(account, &name, cloud.clock().now() - TimeDelta::days(age));
@@ -138,13 +148,9 @@ fn add_account(cloud: &Cloud, keywheel: &Deployment, account: &str, users: usize
 
 async fn account(users: usize) {
     let (cloud, keywheel) = deployed("2026-01-01T06:00:00Z");
-    add_account(&cloud, &keywheel, MEMBER, users);
+    add_account(&cloud, &keywheel, MEMBER, users, AGES);
     let event = json!({"account": MEMBER, "name": "member", "email": "member@example.com"});
-    // More users than fit into one run are provisioned by several.
-    let mut provisioned = 0;
-    while provisioned < u64::try_from(users).expect("a number of users") {
-        provisioned += sweep(&keywheel, event.clone()).await["actions"]["provision"].as_u64().unwrap_or_default();
-    }
+    provision(&keywheel, &event, users).await;
     cloud.clock().advance(Duration::from_hours(24)).await;
     let slow = cloud.faults().inject(Fault::on("*", "*", FaultKind::Latency(LATENCY)).every());
     let quiet_sweep = async || {
@@ -159,6 +165,34 @@ async fn account(users: usize) {
     slow.remove();
 }
 
+async fn all_due(users: usize) {
+    let (cloud, keywheel) = deployed("2026-01-01T06:00:00Z");
+    add_account(&cloud, &keywheel, MEMBER, users, 1);
+    let event = json!({"account": MEMBER, "name": "member", "email": "member@example.com", "notices": "later"});
+    provision(&keywheel, &event, users).await;
+    // The first sweep of a day has the model make its credential report, and keep it.
+    cloud.clock().advance(Duration::from_hours(82 * 24)).await;
+    sweep(&keywheel, event.clone()).await;
+    cloud.clock().advance(Duration::from_hours(24)).await;
+    let slow = cloud.faults().inject(Fault::on("*", "*", FaultKind::Latency(LATENCY)).every());
+    measured(&cloud, async { drop(sweep(&keywheel, event).await) }).await.print("all are warned: the sweep", users);
+    cloud.clock().advance(Duration::from_mins(5)).await;
+    let digest = async {
+        let told = sweep(&keywheel, json!({"digest": {}})).await;
+        assert_eq!(told["actions"]["warn"].as_u64(), u64::try_from(users).ok(), "{told:#}");
+    };
+    measured(&cloud, digest).await.print("its digest", users);
+    slow.remove();
+}
+
+/// More users than fit into one run are provisioned by several.
+async fn provision(keywheel: &Deployment, event: &Value, users: usize) {
+    let mut provisioned = 0;
+    while provisioned < u64::try_from(users).expect("a number of users") {
+        provisioned += sweep(keywheel, event.clone()).await["actions"]["provision"].as_u64().unwrap_or_default();
+    }
+}
+
 async fn sweep(keywheel: &Deployment, event: Value) -> Value {
     let answer = keywheel.sweep(event).await.expect("the sweeper answers");
     assert_eq!(answer["failures"], json!([]), "{answer:#}");
@@ -168,7 +202,7 @@ async fn sweep(keywheel: &Deployment, event: Value) -> Value {
 async fn organization(accounts: usize, users: usize) {
     let (cloud, keywheel) = deployed("2026-01-01T06:00:00Z");
     for n in 0..accounts {
-        add_account(&cloud, &keywheel, &format!("{}", 100_000_000_000 + n), users);
+        add_account(&cloud, &keywheel, &format!("{}", 100_000_000_000 + n), users, AGES);
     }
     run_state_machine(&keywheel).await;
     let slow = cloud.faults().inject(Fault::on("*", "*", FaultKind::Latency(LATENCY)).every());

@@ -38,7 +38,8 @@ pub mod tag {
     pub const INTENT: &str = "keywheel:intent";
     /// What owners were told: `<key>=<phase>.<phase> <key>=<phase>`.
     pub const NOTIFIED: &str = "keywheel:notified";
-    /// There is something to tell of that a sweep held back for the digest: `<time>`.
+    /// There is something to tell of that a sweep held back for the digest: `untold:<time>`. Secrets are found by how this
+    /// value begins, so that it can be taken back in the same call that records what was told.
     pub const UNTOLD: &str = "keywheel:untold";
     /// `true`: the next rotation may retire the other key at once.
     pub const FORCE: &str = "keywheel:force";
@@ -52,6 +53,9 @@ pub mod tag {
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Tag.html>
 const MAX_TAG_VALUE_LENGTH: usize = 256;
+
+/// How the value of [`tag::UNTOLD`] begins, and that of no other tag.
+pub const UNTOLD_PREFIX: &str = "untold:";
 
 /// Use this long after the disabling means that the key was enabled in between. IAM needs a moment to disable a key
 /// everywhere, and records uses to a quarter of an hour.
@@ -104,7 +108,7 @@ pub struct State {
     pub intent: Option<Intent>,
     /// What was told.
     pub notified: Notified,
-    /// Since when there is something to tell that was left to a digest.
+    /// Since when there is something to tell that was left to a digest; 1970 where the mark cannot be read.
     pub untold: Option<DateTime<Utc>>,
     /// The next rotation may retire the other key at once.
     pub force: bool,
@@ -135,8 +139,10 @@ impl State {
                 Some(Retiring { key: key.parse().ok()?, since: parse_time(since)? })
             }),
             intent: read.parse(tag::INTENT, "a version id, a time and, perhaps, an access key id", Intent::read),
-            // A digest looks at the user whatever the mark says; nothing else depends on it but for how long to wait.
-            untold: read.text(tag::UNTOLD).map(|text| parse_time(text).unwrap_or_default()),
+            // Whatever the mark says, the user is looked at; nothing else depends on it but for how long to wait.
+            untold: read
+                .text(tag::UNTOLD)
+                .map(|text| text.strip_prefix(UNTOLD_PREFIX).and_then(parse_time).unwrap_or(DateTime::UNIX_EPOCH)),
             notified: tags.get(tag::NOTIFIED).map(|text| Notified::read(text)).unwrap_or_default(),
             force: read.flag(tag::FORCE, "true", "true (or no tag)"),
             // What was seen saves a look, and unreadable it saves none: nothing else depends on it.
@@ -273,6 +279,12 @@ impl TagChange {
         self.set(tag::RETIRING, format!("{key} {}", format_time(since)))
     }
 
+    /// Marks the secret for a digest.
+    #[must_use]
+    pub fn untold(self, since: DateTime<Utc>) -> Self {
+        self.set(tag::UNTOLD, format!("{UNTOLD_PREFIX}{}", format_time(since)))
+    }
+
     /// Announces that a key is about to be made.
     #[must_use]
     pub fn intent(self, intent: &Intent) -> Self {
@@ -324,6 +336,22 @@ mod tests {
         let tags = BTreeMap::from([(tag::DISABLED_AT.to_owned(), "yesterday".to_owned())]);
         let state = State::read(&tags);
         insta::assert_snapshot!(state.malformed[0], @"tag keywheel:disabled-at is `yesterday`, which is not an RFC 3339 time in UTC, such as 2026-11-22T09:00:00Z; remove the tag, and the next sweep restores what can be known");
+    }
+
+    #[test]
+    fn a_mark_for_a_digest_is_found_by_its_beginning_and_read_whatever_it_says() {
+        let at = time("2026-11-22T09:00:00Z");
+        let mark = TagChange::default().untold(at).set[tag::UNTOLD].clone();
+        assert!(mark.starts_with(UNTOLD_PREFIX), "{mark}");
+        for (value, untold) in [
+            (mark.as_str(), Some(at)),
+            ("2026-11-22T09:00:00Z", Some(DateTime::UNIX_EPOCH)),
+            ("untold:yesterday", Some(DateTime::UNIX_EPOCH)),
+            ("", None),
+        ] {
+            let state = State::read(&BTreeMap::from([(tag::UNTOLD.to_owned(), value.to_owned())]));
+            assert_eq!((state.untold, state.malformed), (untold, Vec::new()), "{value}");
+        }
     }
 
     #[test]

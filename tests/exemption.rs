@@ -1,5 +1,7 @@
 //! Users who are to be left alone.
 
+use std::time::Duration;
+
 use keywheel::rehearsal::{Fault, FaultKind};
 
 use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse};
@@ -87,8 +89,10 @@ fn upstream_defect_41_a_membership_that_cannot_be_confirmed_stops_everything_for
         stage.leave_the_sdk();
         let fault = Fault::on("iam", "ListGroupsForUser", FaultKind::AccessDenied).about("ci-bot").every();
         stage.cloud.faults().inject(fault);
-        // Until then the list of users is not of this moment any more.
-        let slow = FaultKind::Latency(std::time::Duration::from_secs(25));
+        // Until then the list of users is not of this moment any more, and there is no other.
+        let denied = Fault::on("iam", "GetAccountAuthorizationDetails", FaultKind::AccessDenied);
+        stage.cloud.faults().inject(denied.in_account(MEMBER).nth(2));
+        let slow = FaultKind::Latency(Duration::from_secs(25));
         stage.cloud.faults().inject(Fault::on("iam", "ListAccessKeys", slow.clone()).about("ci-bot").every());
         stage.cloud.faults().inject(Fault::on("iam", "GetAccessKeyLastUsed", slow.clone()).every());
         stage.cloud.faults().inject(Fault::on("secretsmanager", "ListSecrets", slow).every());
@@ -169,4 +173,36 @@ fn a_rotation_that_an_exemption_interrupted_does_not_block_those_after_it() {
         assert_eq!((user.keys.len(), user.active_keys()), (2, 2));
         assert!(user.key(&stage.current_key("ci-bot")).is_some());
     });
+}
+
+/// A sweep of minutes lists the users again, or asks for each where it may not list them.
+#[test]
+fn a_user_who_is_made_exempt_while_a_long_sweep_goes_on_is_left_alone() {
+    for is_listed_again in [true, false] {
+        rehearse(async {
+            let stage = Stage::with(&[("MAX_CONCURRENT_USERS", "1")]);
+            let names: Vec<String> = (0..60).map(|n| format!("bot-{n:02}")).collect();
+            let old: Vec<_> = names.iter().map(|name| stage.add_user(name, &[90]).remove(0)).collect();
+            stage.live_days(9).await;
+            stage.pass_days(2).await;
+            let slow = Fault::on("*", "*", FaultKind::Latency(Duration::from_secs(1))).every();
+            stage.cloud.faults().inject(slow);
+            if !is_listed_again {
+                let denied = Fault::on("iam", "GetAccountAuthorizationDetails", FaultKind::AccessDenied);
+                stage.cloud.faults().inject(denied.in_account(MEMBER).nth(2));
+            }
+            let is_active = |n: &usize| stage.status(&names[*n], &old[*n]) == "Active";
+            let meanwhile = async {
+                tokio::time::sleep(Duration::from_secs(100)).await;
+                let left: Vec<usize> = (0..names.len()).filter(is_active).collect();
+                assert!(left.len() < names.len(), "the sweep is at work");
+                let chosen = left[left.len() / 2];
+                stage.cloud.add_to_group(MEMBER, GROUP, &names[chosen]);
+                chosen
+            };
+            let (answer, chosen) = tokio::join!(stage.sweep_well(), meanwhile);
+            let left: Vec<usize> = (0..names.len()).filter(is_active).collect();
+            assert_eq!((left, done(&answer, "disable")), (vec![chosen], 59), "listed again: {is_listed_again}");
+        });
+    }
 }

@@ -1,5 +1,6 @@
 //! The stage of all tests here: keywheel deployed on the embedded AWS, in a small organization, with a movable clock.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client as SecretsClient;
@@ -166,6 +167,24 @@ impl Stage {
     /// Sweeps all accounts with the faults that are planted; answers whether one of them stopped the sweeper.
     pub(crate) async fn sweep_is_stopped(&self) -> bool {
         Box::pin(self.cloud.until_stopped(self.keywheel.sweep(json!({})))).await.is_err()
+    }
+
+    /// Sweeps one account as the state machine does.
+    pub(crate) async fn sweep_and_hold(&self, account: &str) -> Value {
+        let event = json!({"account": account, "notices": "later"});
+        self.keywheel.sweep(event).await.expect("the sweep answers")
+    }
+
+    /// Tells what such sweeps held.
+    pub(crate) async fn digest(&self) -> Value {
+        self.keywheel.sweep(json!({"digest": {}})).await.expect("the digest answers")
+    }
+
+    /// How many secrets are marked for a digest.
+    pub(crate) fn held(&self) -> usize {
+        let is_marked =
+            |tags: &BTreeMap<String, String>| tags.get("keywheel:untold").is_some_and(|mark| !mark.is_empty());
+        self.cloud.secrets().iter().filter(|secret| is_marked(&secret.tags)).count()
     }
 
     /// What sweeps, rotations and events bring about at this time, until nothing is left to do.

@@ -67,6 +67,7 @@
 mod bad_input;
 mod call_counts;
 mod chaos;
+mod digest;
 mod events;
 mod exemption;
 mod fault_matrix;

@@ -194,6 +194,27 @@ def _cancel_rotation(request: dict[str, Any]) -> Answer:
     return json_response({"ARN": secret["ARN"], "Name": secret["Name"]})
 
 
+def _filtered_by_prefixes(names: list[str], filters: list[dict[str, Any]]) -> list[str]:
+    """https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Filter.html
+
+    A filter's values are prefixes, with their case. ministack finds them anywhere in a name, and takes tags as a whole.
+    """
+
+    def texts(name: str, key: str) -> list[str]:
+        tags = service._secrets[name].get("Tags", [])
+        looked_at = {
+            "name": [name],
+            "tag-key": [tag["Key"] for tag in tags],
+            "tag-value": [tag.get("Value", "") for tag in tags],
+        }
+        return looked_at[key]
+
+    def passes(name: str, wanted: dict[str, Any]) -> bool:
+        return any(text.startswith(tuple(wanted["Values"])) for text in texts(name, wanted["Key"]))
+
+    return [name for name in names if all(passes(name, wanted) for wanted in filters)]
+
+
 def correct() -> None:
     """Puts all of these right."""
     _look_where_the_arn_points()
@@ -201,3 +222,4 @@ def correct() -> None:
     _name_the_first_version_by_the_token()
     _have_no_value_in_an_empty_version()
     service._rotate_secret = _rotation
+    service._filter_secret_names = _filtered_by_prefixes

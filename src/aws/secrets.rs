@@ -52,6 +52,11 @@ impl SecretDescription {
         self.version_at(PENDING).filter(|pending| Some(pending) != self.version_at(CURRENT).as_ref())
     }
 
+    /// Whether it has a tag of that name whose value begins so.
+    pub fn has_tag(&self, name: &str, prefix: &str) -> bool {
+        self.tags.get(name).is_some_and(|value| value.starts_with(prefix))
+    }
+
     /// Whether a version holds a staging label.
     pub fn is_staged(&self, version: &VersionId, stage: &str) -> bool {
         self.stages.get(version.as_str()).is_some_and(|stages| stages.iter().any(|label| label == stage))
@@ -112,13 +117,13 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     /// Any failure.
     async fn of_account(&self, account: &AccountId, from: Option<String>) -> Result<SecretPage, Failure>;
 
-    /// The names of all secrets of keywheel's that carry a tag of that name, over all pages, without those scheduled for
-    /// deletion. The list lags behind writes by up to five minutes.
+    /// The names of all secrets of keywheel's that have a tag of that name whose value begins so, over all pages, without
+    /// those scheduled for deletion. The list lags behind writes by up to five minutes.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
     ///
     /// # Errors
     /// Any page's failure: a part of the secrets is not an answer.
-    async fn names_with_tag(&self, tag: &str) -> Result<Vec<SecretName>, Failure>;
+    async fn names_with_tag(&self, tag: &str, prefix: &str) -> Result<Vec<SecretName>, Failure>;
 
     /// The value of one version at one stage; `None` if that version has no value (yet) or does not exist.
     ///

@@ -15,13 +15,14 @@ use futures_util::stream;
 use tracing::{info, warn};
 
 use super::Sweep;
+use super::members::Members;
 use super::observe::{self, Member, Place, Policy};
 use super::report::Failure;
 use super::roster::Roster;
 use super::tally::Tally;
 use super::user::{self, OUT_OF_TIME, Outcome};
 use crate::aws::{DatedReport, Failure as AwsFailure, Iam, SecretDescription, has_group};
-use crate::keys::{AccountId, SecretName};
+use crate::keys::AccountId;
 use crate::lifecycle::{self, Exemption, KeySighting, Listed, SecretFacts, Sighting};
 
 /// So many users are looked at for the price of the credential report, and a look sees what is not hours old.
@@ -47,6 +48,7 @@ struct Account {
     users: Roster,
     report: Option<DatedReport>,
     listed_at: DateTime<Utc>,
+    pages: usize,
 }
 
 /// A user, or a secret without one, that is looked at.
@@ -70,7 +72,8 @@ pub(super) async fn sweep(
     tally.failures(account.missing_groups(sweep, id));
     let has_readers = sweep.wanted.reader_group.as_ref().is_some_and(|group| has_group(&account.groups, group));
     let iam = Arc::clone(&account.iam);
-    let place = Place { sweep, iam: &*iam, has_readers, listed_at: account.listed_at };
+    let members = Members::listed(account.listed_at, account.pages);
+    let place = Place { sweep, iam: &*iam, has_readers, members: &members };
     let mut sample = Sample::new(sweep.now);
     let mut from = None;
     loop {
@@ -98,7 +101,6 @@ pub(super) async fn sweep(
     let with_other_policy = check_policies(&place, sample, tally).await;
     unsettled.extend(take(&place, with_other_policy, None, tally).await);
     tally.report_left(id, OUT_OF_TIME);
-    write_old_records(sweep, unsettled, tally).await;
     Ok(())
 }
 
@@ -141,9 +143,10 @@ impl Account {
         let iam = sweep.aws.iam(id, sweep.partition()).await?;
         let (mut users, mut groups, mut from) = (Roster::default(), BTreeSet::new(), None);
         let mut requested = None;
-        let listed_at = sweep.aws.now();
+        let (listed_at, mut pages) = (sweep.aws.now(), 0);
         loop {
             let page = iam.account_details(from).await?;
+            pages += 1;
             for listed in page.users {
                 users.add(&Member::of(sweep, listed));
             }
@@ -172,7 +175,7 @@ impl Account {
             },
             None => None,
         };
-        Ok(Self { iam, groups, users, report, listed_at })
+        Ok(Self { iam, groups, users, report, listed_at, pages })
     }
 
     /// Whether the user of that secret has to be looked at.
@@ -325,29 +328,4 @@ async fn check_policies(place: &Place<'_>, sample: Sample, tally: &mut Tally) ->
         }
     }
     looks
-}
-
-/// Records wait for the notices of the run, but not for long: a function that ends before them would take them along. So
-/// only in a sweep of one account do they wait longer than for its end, and there no more than a minute.
-async fn write_old_records(sweep: &Sweep<'_>, unsettled: &mut [Outcome], tally: &mut Tally) {
-    let now = sweep.aws.now();
-    let is_old = |outcome: &&mut Outcome| {
-        let waited = !sweep.is_of_one_account || outcome.fresh_until.is_none_or(|until| now >= until);
-        waited && !outcome.records.pending.is_empty()
-    };
-    let old: Vec<_> = unsettled.iter_mut().filter(is_old).collect();
-    let mut written = stream::iter(old)
-        .map(|outcome| async move {
-            let secret = SecretName::of(&outcome.plan.user).to_string();
-            let written = match outcome.refresh(sweep).await {
-                Ok(Some(_)) => outcome.records.write(sweep, &secret).await,
-                Ok(None) => Ok(()),
-                Err(failure) => Err(failure),
-            };
-            written.map_err(|failure| Failure::of_user(&outcome.plan.user, "record", &failure))
-        })
-        .buffer_unordered(sweep.settings.max_concurrent_users);
-    while let Some(written) = written.next().await {
-        tally.failures(written.err());
-    }
 }

@@ -20,10 +20,10 @@ use crate::error::Error;
 use crate::keys::{AccountId, SecretName, UserName};
 use crate::lifecycle::{Action, Notice, UserFacts, UserPlan, plan};
 use crate::notify::Scope;
-use crate::state::tag;
+use crate::state::{UNTOLD_PREFIX, tag};
 
 /// So many users are told of in one digest, as many as IAM allows in one account and one message describes: each takes some
-/// kilobytes of memory, may take a mail of its own, of which SES commonly sends 14 in a second, and two of the 50 changes of
+/// kilobytes of memory, may take a mail of its own, of which SES commonly sends 14 in a second, and one of the 50 changes of
 /// tags that Secrets Manager makes in a second.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>
@@ -40,7 +40,7 @@ const MOST_ACCOUNTS: usize = 1_000;
 /// [`Error::Aws`] when the marked secrets could not be listed. What goes wrong with one account or user is in the report.
 pub(super) async fn tell(sweep: &Sweep<'_>, after: Option<&AccountId>) -> Result<Report, Error> {
     let mut held: BTreeMap<AccountId, Vec<SecretName>> = BTreeMap::new();
-    for name in sweep.aws.secrets().names_with_tag(tag::UNTOLD).await? {
+    for name in sweep.aws.secrets().names_with_tag(tag::UNTOLD, UNTOLD_PREFIX).await? {
         let account = &name.user().account;
         if is_after(account, after) {
             held.entry(account.clone()).or_default().push(name);
@@ -108,7 +108,7 @@ async fn account(sweep: &Sweep<'_>, id: AccountId, held: Vec<SecretName>) -> Res
     let failed = |failure: &crate::aws::Failure| Failure::of_account(&id, "digest", failure);
     let contact = inventory::contact(sweep.aws, &id).await.map_err(|failure| failed(&failure))?;
     let iam = sweep.aws.iam(&id, sweep.partition()).await.map_err(|failure| failed(&failure))?;
-    let listed = listed(sweep, &*iam).await;
+    let listed = listed(sweep, &*iam, &held).await;
     let outcomes = stream::iter(&held)
         .map(|secret| user(sweep, &*iam, secret, listed.get(&secret.user().name)))
         .buffer_unordered(sweep.settings.max_concurrent_users)
@@ -117,15 +117,25 @@ async fn account(sweep: &Sweep<'_>, id: AccountId, held: Vec<SecretName>) -> Res
     Ok(Swept { contact: Some(contact), outcomes })
 }
 
-/// The users on the first page of the account's list, which most accounts have no second of: a call for what takes two for
-/// each user. Who is not on it, or all if it cannot be had, are asked for one by one.
-async fn listed(sweep: &Sweep<'_>, iam: &dyn Iam) -> BTreeMap<UserName, Member> {
-    let page = iam.account_details(None).await.unwrap_or_else(|failure| {
-        warn!(account = %iam.account(), error = %failure, "users are asked for one by one");
-        AccountDetails::default()
-    });
-    let members = page.users.into_iter().map(|listed| Member::of(sweep, listed));
-    members.map(|member| (member.name().clone(), member)).collect()
+/// The users of these secrets from the account's list, a page of which is a call for what takes two for each user. Who is
+/// not found so is asked for alone, or all are if there is no list to be had.
+async fn listed(sweep: &Sweep<'_>, iam: &dyn Iam, held: &[SecretName]) -> BTreeMap<UserName, Member> {
+    let wanted: BTreeSet<&UserName> = held.iter().map(|secret| &secret.user().name).collect();
+    let (mut found, mut from) = (BTreeMap::new(), None);
+    loop {
+        let page = iam.account_details(from).await.unwrap_or_else(|failure| {
+            warn!(account = %iam.account(), error = %failure, "users are asked for one by one");
+            AccountDetails::default()
+        });
+        let members = page.users.into_iter().map(|listed| Member::of(sweep, listed));
+        let members = members.filter(|member| wanted.contains(member.name()));
+        found.extend(members.map(|member| (member.name().clone(), member)));
+        from = page.next;
+        let is_last_missing_cheaper = found.len() + 1 >= wanted.len();
+        if from.is_none() || is_last_missing_cheaper {
+            return found;
+        }
+    }
 }
 
 async fn user(sweep: &Sweep<'_>, iam: &dyn Iam, held: &SecretName, listed: Option<&Member>) -> Outcome {

@@ -1,7 +1,7 @@
 //! The sweeper: provisions secrets and runs the later phases. Never reads a secret's value.
 //!
 //! `event` says what is asked for; `inventory` lists the accounts; `account` lists one account's users, which `roster`
-//! keeps, and finds those that have to be looked at; `observe` reads; the [`crate::lifecycle`] plans; `user` takes one user
+//! keeps, and finds those that have to be looked at; `observe` reads, `members` users once more before a change; the [`crate::lifecycle`] plans; `user` takes one user
 //! through all of it; `apply` writes; `tell` sends the notices and records them; `tally` adds up, and `report` says what
 //! was done. A dry run stops before `apply`. `news` tells what an event of Secrets Manager reports, `digest` what the
 //! sweeps of single accounts held.
@@ -11,6 +11,7 @@ mod apply;
 mod digest;
 mod event;
 mod inventory;
+mod members;
 mod news;
 mod observe;
 mod report;
@@ -60,9 +61,7 @@ pub async fn handle(
 ) -> Result<Value, Error> {
     let event = SweepEvent::read(event)?;
     let holds_notices = matches!(event.request, Request::Account { holds_notices: true, .. });
-    let is_of_one_account = matches!(event.request, Request::Account { .. });
-    let sweep =
-        Sweep { holds_notices, is_of_one_account, ..Sweep::new(aws, settings, templates, event.dry_run, deadline)? };
+    let sweep = Sweep { holds_notices, ..Sweep::new(aws, settings, templates, event.dry_run, deadline)? };
     let is_digest = matches!(event.request, Request::Digest { .. });
     let report = match event.request {
         Request::Inventory { next_token, limit } => return inventory::one_page(aws, settings, next_token, limit).await,
@@ -92,8 +91,6 @@ struct Sweep<'a> {
     dry_run: bool,
     /// What is not urgent is left to a digest.
     holds_notices: bool,
-    /// One account is swept, and the notices go out after it.
-    is_of_one_account: bool,
     /// One time for all decisions of the run, so that a plan that is made again is the same plan.
     now: DateTime<Utc>,
     deadline: DateTime<Utc>,
@@ -119,7 +116,6 @@ impl<'a> Sweep<'a> {
             wanted,
             dry_run: dry_run || settings.dry_run,
             holds_notices: false,
-            is_of_one_account: false,
             now: aws.now(),
             deadline,
         })

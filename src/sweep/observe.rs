@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use super::Sweep;
+use super::members::{self, Members};
 use crate::aws::{CURRENT, Failure, Iam, ListedUser, SecretDescription, has_group};
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, SecretName, UserArn, UserName};
 use crate::lifecycle::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts, is_reader};
 use crate::provision::{Reach, drift, policy};
 use crate::state::State;
-
-/// What was listed of users so long ago is asked for again before anything is changed: a person may have made a user
-/// exempt meanwhile.
-const LIST_STAYS_FRESH: TimeDelta = TimeDelta::seconds(60);
 
 /// What was listed of a user's keys so long ago is listed again before anything is changed.
 pub(super) const KEYS_STAY_FRESH: TimeDelta = TimeDelta::seconds(5);
@@ -59,8 +56,8 @@ pub(super) struct Place<'a> {
     pub(super) iam: &'a dyn Iam,
     /// Whether the account has the group of the settings through which users read their secrets.
     pub(super) has_readers: bool,
-    /// When its users were listed.
-    pub(super) listed_at: DateTime<Utc>,
+    /// Its users, as far as they are listed again.
+    pub(super) members: &'a Members,
 }
 
 /// What is known of a secret's resource policy, which no list shows.
@@ -109,8 +106,8 @@ impl Place<'_> {
         Ok(Some(member.facts(keys, secret)))
     }
 
-    /// The same facts with the secret and, if the list of users is not of this moment, the user read again: before
-    /// anything is changed. The keys were read a moment ago.
+    /// The same facts with the secret and, if the list of users is not of this moment, the user read again: before anything
+    /// is changed. The keys were read a moment ago.
     ///
     /// # Errors
     /// As [`Place::user`]; `None` if the user is not there any more.
@@ -119,13 +116,7 @@ impl Place<'_> {
         member: &Member,
         facts: UserFacts,
     ) -> Result<Option<(UserFacts, BTreeMap<String, String>)>, Failure> {
-        let mut member = member.clone();
-        if self.sweep.aws.now() >= self.listed_at + LIST_STAYS_FRESH {
-            match member_again(self.sweep, self.iam, member.name()).await? {
-                Some(again) => member = again,
-                None => return Ok(None),
-            }
-        }
+        let Some(member) = self.members.fresh(self.sweep, self.iam, member).await? else { return Ok(None) };
         let name = SecretName::of(facts.user()).to_string();
         let described = match facts.secret {
             // Making it finds out whether it is there.
@@ -243,19 +234,6 @@ pub(super) fn owner(sweep: &Sweep<'_>, listed: &ListedUser) -> Option<String> {
     sweep.settings.owner_tag.as_ref().and_then(|tag| listed.tags.get(tag).cloned())
 }
 
-/// One user, asked for alone.
-async fn member_again(sweep: &Sweep<'_>, iam: &dyn Iam, name: &UserName) -> Result<Option<Member>, Failure> {
-    let Some(mut found) = iam.find_user(name).await? else { return Ok(None) };
-    let memberships = iam.groups_of(name).await;
-    let unknown = memberships.as_ref().err().map(ToString::to_string);
-    found.groups = memberships.unwrap_or_default();
-    let mut member = Member::of(sweep, found);
-    if let Some(why) = unknown {
-        member.exemption = Exemption::Unknown(why);
-    }
-    Ok(Some(member))
-}
-
 /// The facts about one user without the drift, which changes nothing here, and the tags of the secret: read now, but for
 /// the user itself where it was just listed.
 ///
@@ -270,7 +248,7 @@ pub(super) async fn user_alone(
     let asked;
     let member = match listed {
         Some(member) => member,
-        None => match member_again(sweep, iam, name).await? {
+        None => match members::alone(sweep, iam, name).await? {
             Some(member) => {
                 asked = member;
                 &asked
@@ -279,7 +257,8 @@ pub(super) async fn user_alone(
         },
     };
     let secret = sweep.aws.secrets().describe(&SecretName::of(member.arn.user()).to_string()).await?;
-    let place = Place { sweep, iam, has_readers: false, listed_at: sweep.now };
+    let members = Members::listed(sweep.now, 1);
+    let place = Place { sweep, iam, has_readers: false, members: &members };
     let facts = place.user(member, secret.as_ref(), Policy::NotAsked).await?;
     Ok(facts.map(|facts| (facts, secret.map(|secret| secret.tags).unwrap_or_default())))
 }

@@ -70,11 +70,21 @@ impl Roster {
         })
     }
 
+    /// A user, taken out or not.
+    pub(super) fn get(&mut self, name: &UserName) -> Option<Member> {
+        let found = self.position(name)?;
+        Some(self.member(self.users[found]))
+    }
+
     /// Takes a user out.
     pub(super) fn take(&mut self, name: &UserName) -> Option<Member> {
-        self.sort();
-        let found = self.users.binary_search_by(|user| self.text(user).cmp(name.as_str())).ok()?;
+        let found = self.position(name)?;
         self.take_at(found)
+    }
+
+    fn position(&mut self, name: &UserName) -> Option<usize> {
+        self.sort();
+        self.users.binary_search_by(|user| self.text(user).cmp(name.as_str())).ok()
     }
 
     /// Takes all users out, one by one and in order; those whom the caller does not ask for stay.
@@ -98,17 +108,21 @@ impl Roster {
         }
         self.users[at].is_taken = true;
         self.taken += 1;
+        Some(self.member(user))
+    }
+
+    fn member(&self, user: User) -> Member {
         let mut texts = self.texts[user.at..].split(END);
         let mut text = || texts.next().unwrap_or_default();
         let (name, path, id, owner) = (text(), text(), text(), text());
         let arn = format!("{}{path}{name}", self.beginnings[user.beginning]);
-        Some(Member {
+        Member {
             arn: arn.parse().expect("the ARN that it was taken from"),
             id: id.to_owned(),
             owner: owner.strip_prefix(OWNED).map(str::to_owned),
             exemption: if user.is_exempt { Exemption::Exempt } else { Exemption::NotExempt },
             is_reader: user.is_reader,
-        })
+        }
     }
 
     /// How many users are left.
@@ -178,12 +192,15 @@ mod tests {
         ) {
             let mut expected: Vec<Member> =
                 users.iter().map(|(name, (path, owner, flags))| member(name, path, owner.as_deref(), *flags)).collect();
+            let all = expected.clone();
             let mut roster = Roster::default();
             expected.iter().rev().for_each(|member| roster.add(member));
             for name in users.keys().step_by(2).chain(&asked) {
                 let name: UserName = name.parse().unwrap();
                 let wanted = expected.iter().position(|member| *member.name() == name).map(|at| expected.remove(at));
                 prop_assert_eq!(roster.take(&name), wanted);
+                let listed = all.iter().find(|member| *member.name() == name).cloned();
+                prop_assert_eq!(roster.get(&name), listed, "taken or not");
                 prop_assert_eq!(roster.len(), expected.len());
             }
             let first = roster.take_all().take(2).collect::<Vec<_>>();

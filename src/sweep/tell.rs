@@ -13,7 +13,7 @@ use super::user::{Outcome, was_put_off};
 use crate::keys::{SecretName, UserArn, UserRef};
 use crate::lifecycle::{Action, Notice};
 use crate::notify::{AccountContact, Addressed, MailFailure, Mode, Scope, Telling, Told, deliver, remember};
-use crate::state::{Notified, TagChange, format_time, tag};
+use crate::state::{Notified, TagChange, tag};
 
 /// One account with what came of its users.
 pub(super) struct Swept {
@@ -112,24 +112,27 @@ async fn record(sweep: &Sweep<'_>, outcome: &mut Outcome, told: &[(Notice, Told)
     let leaves_to_digest = sweep.holds_notices && !is_all_told;
     let mut settles_digest = outcome.held_since.is_some() && is_all_told;
     let secret = SecretName::of(&outcome.plan.user).to_string();
-    if is_any_told {
+    if is_any_told || !outcome.records.pending.is_empty() {
         let Some(untold) = outcome.refresh(sweep).await? else { return Ok(()) };
         // Another sweep held something meanwhile.
         settles_digest = settles_digest && untold == outcome.held_since;
+    }
+    if is_any_told {
         for (notice, told) in told {
             remember(&mut outcome.notified, notice, told, sweep.now);
         }
         outcome.records.add(TagChange::default().set(tag::NOTIFIED, outcome.notified.to_tag()));
     }
-    // A digest of an earlier run that is still at work leaves a later mark alone. How long a secret waits for its deletion
-    // is counted from the first.
-    if leaves_to_digest && (outcome.held_since.is_none() || outcome.secret_to_delete.is_none()) {
-        outcome.records.add(TagChange::default().set(tag::UNTOLD, format_time(sweep.now)));
+    if leaves_to_digest && outcome.is_to_be_marked() {
+        outcome.records.add(TagChange::default().untold(sweep.now));
     }
-    outcome.records.write(sweep, &secret).await?;
-    // Last, and removed for good: secrets are found by this tag. A mark that stays makes a digest look once more, one that
-    // is missing would make it miss what is untold.
-    if settles_digest { sweep.aws.secrets().untag(&secret, &[tag::UNTOLD]).await } else { Ok(()) }
+    if settles_digest && outcome.records.pending.is_empty() {
+        return sweep.aws.secrets().untag(&secret, &[tag::UNTOLD]).await;
+    }
+    if settles_digest {
+        outcome.records.add(TagChange::default().remove(tag::UNTOLD));
+    }
+    outcome.records.write(sweep, &secret).await
 }
 
 /// Schedules the secret of a deleted user for deletion. Nothing can be written to it after that, so its notice goes

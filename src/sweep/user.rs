@@ -16,7 +16,7 @@ use crate::lifecycle::{
     key_dates, plan, plan_for_deleted_user,
 };
 use crate::provision;
-use crate::state::{KeyDates, Notified, Reader, State, TagChange, format_time, tag};
+use crate::state::{KeyDates, Notified, Reader, State, TagChange, tag};
 
 /// What came of one user.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Outcome {
     pub(super) records: Records,
     /// Until when what was read of the secret is taken for what is there.
     pub(super) fresh_until: Option<DateTime<Utc>>,
-    /// Since when the secret is marked for a digest: something was left to it.
+    /// Since when the secret is marked for a digest, where the mark has to be seen to at the end of the run.
     pub(super) held_since: Option<DateTime<Utc>>,
     /// The secret is to be scheduled for deletion once its notice is out.
     pub(super) secret_to_delete: Option<UserArn>,
@@ -64,6 +64,14 @@ impl Outcome {
     pub(super) fn with_memory_of(self, facts: &UserFacts) -> Self {
         let Some(state) = facts.secret.present().map(|secret| &secret.state) else { return self };
         Self { notified: state.notified.clone(), held_since: state.untold, ..self }
+    }
+
+    /// Whether the secret gets a mark of this run if something is left to a digest. A digest of an earlier run that is still
+    /// at work leaves a later mark alone. How long a secret waits for its deletion is counted from the first; but a digest
+    /// does not find a mark that cannot be read.
+    pub(super) fn is_to_be_marked(&self) -> bool {
+        let is_deleted = self.plan.actions.contains(&Action::DeleteSecret);
+        !is_deleted || self.held_since.is_none_or(|since| since == DateTime::UNIX_EPOCH)
     }
 
     pub(super) fn failed(user: &UserRef, action: &'static str, error: &(impl ToString + ?Sized)) -> Self {
@@ -256,11 +264,9 @@ async fn confirm(
         Outcome { records: Records::of(tags), fresh_until, ..Outcome::new(confirmed).with_memory_of(&facts) };
     outcome.notices.retain(|notice| !notice.kind.is_for_dry_run_only());
     // What is not told now is marked with the first record, which saves a call.
-    if sweep.holds_notices
-        && outcome.held_since.is_none()
-        && outcome.notices.iter().any(|notice| !notice.kind.is_urgent())
+    if sweep.holds_notices && outcome.is_to_be_marked() && outcome.notices.iter().any(|notice| !notice.kind.is_urgent())
     {
-        outcome.records.rider = TagChange::default().set(tag::UNTOLD, format_time(sweep.now));
+        outcome.records.rider = TagChange::default().untold(sweep.now);
     }
     apply_all(&target, &mut outcome).await;
     let not_done = |notice: &Notice| dropped.iter().any(|action| follow_from(&notice.kind).contains(&action.name()));
@@ -272,14 +278,25 @@ async fn confirm(
     Ok(outcome)
 }
 
-/// Without notices there is nothing that records would be written together with, and what went wrong may go on.
+/// Records wait for the notices of the run, unless there are none, or all are left to a digest: then nothing is kept of
+/// the user but the mark. They do not wait where something went wrong, which may go on.
 async fn write_what_cannot_wait(target: &Target<'_>, outcome: &mut Outcome) {
-    let waits = !outcome.notices.is_empty() && outcome.failures.is_empty();
-    if waits || outcome.records.pending.is_empty() {
+    let is_left_to_digest = target.sweep.holds_notices
+        && !outcome.notices.is_empty()
+        && !outcome.notices.iter().any(|notice| notice.kind.is_urgent())
+        && outcome.secret_to_delete.is_none();
+    if is_left_to_digest {
+        outcome.records.add(TagChange::default().untold(target.sweep.now));
+    } else if !outcome.notices.is_empty() && outcome.failures.is_empty() {
         return;
     }
-    if let Err(failure) = outcome.records.write(target.sweep, &target.secret()).await {
-        outcome.failures.push(Failure::of_user(&outcome.plan.user, "record", &failure));
+    match outcome.records.write(target.sweep, &target.secret()).await {
+        Ok(()) if is_left_to_digest => {
+            outcome.notices.clear();
+            outcome.held_since = None;
+        }
+        Ok(()) => {}
+        Err(failure) => outcome.failures.push(Failure::of_user(&outcome.plan.user, "record", &failure)),
     }
 }
 

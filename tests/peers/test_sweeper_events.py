@@ -58,6 +58,27 @@ def test_a_suspended_account_is_not_swept_and_not_failed_silently(
     assert member.id not in str(answer["failures"])
 
 
+def test_what_sweeps_of_single_accounts_hold_is_told_by_one_digest(
+    stack: Stack, organization: Organization, primary: Account, member: Account
+) -> None:
+    for account in (primary, member):
+        account.add_user("ci-bot", owner="jane.doe@example.com")
+    organization.clock.advance(days=83, hours=1)
+    for account in (primary, member):
+        answer = stack.sweep({"account": account.id, "notices": "later"})
+        assert answer["failures"] == []
+        assert organization.tags(secret_name(account, "ci-bot"))["keywheel:untold"].startswith("untold:20")
+    assert organization.mails() == []
+    assert stack.sweep({"digest": {}})["failures"] == []
+    told = sorted(mail["to"] for mail in organization.mails())
+    assert told == sorted([[primary.email], [member.email], ["jane.doe@example.com"]]), "one message each"
+    [to_owner] = organization.mails_to("jane.doe@example.com")
+    assert all(account.id in to_owner["body"] for account in (primary, member))
+    for account in (primary, member):
+        assert not organization.tags(secret_name(account, "ci-bot")).get("keywheel:untold")
+    assert stack.sweep({"digest": {}})["mails"] == 0, "the same is told once"
+
+
 def label_updated(secret: Any) -> dict[str, Any]:
     """https://docs.aws.amazon.com/secretsmanager/latest/userguide/monitoring-eventbridge.html"""
     [current] = [name for name, stages in secret["VersionIdsToStages"].items() if "AWSCURRENT" in stages]

@@ -84,13 +84,13 @@ impl SecretStore for SdkSecretStore {
         Ok(page)
     }
 
-    async fn names_with_tag(&self, tag: &str) -> Result<Vec<SecretName>, Failure> {
+    async fn names_with_tag(&self, tag: &str, prefix: &str) -> Result<Vec<SecretName>, Failure> {
         let mut names = Vec::new();
         let mut from = None;
         loop {
-            let page = self.page((FilterNameStringType::TagKey, tag), false, from).await?;
-            // The filter takes longer tags, too.
-            let tagged = page.secrets.into_iter().filter(|secret| secret.tags.contains_key(tag));
+            let page = self.page((FilterNameStringType::TagValue, prefix), false, from).await?;
+            // The filter looks at the values of all tags.
+            let tagged = page.secrets.into_iter().filter(|secret| secret.has_tag(tag, prefix));
             names.extend(tagged.map(|secret| secret.name));
             from = page.next;
             if from.is_none() {

@@ -64,12 +64,12 @@ impl SecretStore for DirectSecrets {
         Ok(page)
     }
 
-    async fn names_with_tag(&self, tag: &str) -> Result<Vec<SecretName>, Failure> {
+    async fn names_with_tag(&self, tag: &str, prefix: &str) -> Result<Vec<SecretName>, Failure> {
         let mut names = Vec::new();
         let mut from = None;
         loop {
-            let page = self.page(("tag-key", tag), false, from).await?;
-            let tagged = page.secrets.into_iter().filter(|secret| secret.tags.contains_key(tag));
+            let page = self.page(("tag-value", prefix), false, from).await?;
+            let tagged = page.secrets.into_iter().filter(|secret| secret.has_tag(tag, prefix));
             names.extend(tagged.map(|secret| secret.name));
             from = page.next;
             if from.is_none() {

@@ -169,6 +169,13 @@ async fn lists_are_filtered_by_prefix_paged_and_may_lag() {
     assert_eq!(names, ["Account_0", "Account_1", "Account_2", "Account_3", "Account_4"]);
     let lower = Filter::builder().key(FilterNameStringType::Name).values("account_").build();
     assert!(client.list_secrets().filters(lower).send().await.expect("listed").secret_list().is_empty());
+    let mark = Tag::builder().key("t").value("mark:1").build();
+    client.tag_resource().secret_id("other").tags(mark).send().await.expect("tagged");
+    for (prefix, found) in [("mark:", 1), ("Mark:", 0), ("1", 0)] {
+        let by_value = Filter::builder().key(FilterNameStringType::TagValue).values(prefix).build();
+        let page = client.list_secrets().filters(by_value).send().await.expect("listed");
+        assert_eq!(page.secret_list().len(), found, "{prefix}");
+    }
     let all = Filter::builder().key(FilterNameStringType::All).values("x").build();
     assert_eq!(code(client.list_secrets().filters(all).send().await), "InvalidParameterException");
 
