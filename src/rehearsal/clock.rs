@@ -126,11 +126,16 @@ impl TimeSource for Clock {
     }
 }
 
-/// A runtime with paused time, in which a virtual [`Clock`] can be made.
+/// Any number will do.
+const WAITS_SEED: u64 = 1;
+
+/// A runtime with paused time, in which a virtual [`Clock`] can be made. The SDK draws its waits between attempts from a
+/// generator of this thread, which starts anew: what runs here first runs alike each time.
 ///
 /// # Errors
 /// When the operating system refuses the runtime.
 pub fn paused_runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    fastrand::seed(WAITS_SEED);
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()
 }
 

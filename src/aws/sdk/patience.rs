@@ -10,12 +10,12 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_sdk_iam::config::retry::{RetryPartition, TokenBucket};
 
-/// Attempts of one call. Of calls that are throttled three times in ten, one in 15,000 fails.
-pub const ATTEMPTS: u32 = 8;
+/// Attempts of one call. Of calls that are throttled three times in ten, one in two million fails.
+pub const ATTEMPTS: u32 = 12;
 
 /// A wait is a random part of this, which doubles with each further attempt up to the second.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(6);
+const LONGEST_WAIT: Duration = Duration::from_millis(2_500);
 
 /// With these waits the last attempt begins within the time that one call has.
 pub(super) fn retries() -> RetryConfig {
