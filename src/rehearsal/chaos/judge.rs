@@ -39,7 +39,7 @@ struct Disabled {
     who: Who,
     /// From when its recovery period counts.
     since: DateTime<Utc>,
-    /// keywheel did it.
+    /// keywheel did it, and has not said that it could not write it down.
     by_keywheel: bool,
     /// A person enabled it.
     enabled_at: Option<DateTime<Utc>>,
@@ -159,6 +159,15 @@ impl Judge {
         for disabled in self.disabled.values_mut().filter(seen) {
             // Who is looked at is decided by a credential report that may be so old.
             disabled.was_seen |= disabled.enabled_at.is_some_and(|enabled| enabled + REPORT_LASTS < from);
+        }
+    }
+
+    /// A sweep that began then said that it could not write down what it disabled of these users: nothing tells a later one
+    /// that a key was disabled, if a person has enabled it by then.
+    pub(super) fn not_written_down(&mut self, from: DateTime<Utc>, whose: &BTreeSet<Who>) {
+        let disabled = self.disabled.values_mut();
+        for disabled in disabled.filter(|it| it.since >= from && whose.contains(&it.who)) {
+            disabled.by_keywheel = false;
         }
     }
 

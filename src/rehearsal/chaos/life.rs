@@ -366,6 +366,7 @@ impl Life {
             trace.sweep(now, answer);
         }
         self.failures = answer["failures"].as_array().cloned().unwrap_or_default();
+        self.judge().not_written_down(ended.started, &sweeping::not_written_down(answer));
         // A sweep that began while something failed is not judged by what is true after that.
         let was_loud = self.judge().is_slow_until.is_some_and(|until| until >= ended.started);
         if self.is_quiet() && !was_loud && answer["dry_run"] == false {

@@ -14,7 +14,7 @@ pub const RULES: [(char, &str); 15] = [
     ('k', "exempt users are left alone"),
     ('l', "a dry run changes nothing"),
     ('n', "owners are told before a key is disabled, and before it is deleted"),
-    ('p', "a key that a person enables again gets its whole grace again"),
+    ('p', "a key whose disabling is written down gets its whole grace again where a person enables it"),
     ('s', "no secret of a user who is there is given up"),
     ('z', "after a calm time everything is in order"),
 ];

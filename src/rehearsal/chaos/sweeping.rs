@@ -78,6 +78,13 @@ pub(super) fn failed_users(answer: &Value) -> BTreeSet<Who> {
     failures.filter(|failure| failure["user"].is_string()).map(whose).collect()
 }
 
+/// The users of whom it is not written down what was disabled.
+pub(super) fn not_written_down(answer: &Value) -> BTreeSet<Who> {
+    let failures = answer["failures"].as_array().into_iter().flatten();
+    let is_of_tag = |failure: &&Value| failure["error"].as_str().is_some_and(|error| error.contains("TagResource"));
+    failures.filter(|failure| failure["action"] == "disable").filter(is_of_tag).map(whose).collect()
+}
+
 /// The users who are told nothing about their keys: exempt, or without an active key.
 pub(super) fn left_alone(cloud: &Cloud, keywheel: &Deployment) -> Vec<Who> {
     let exempt = &keywheel.settings().exemption_group;
