@@ -67,6 +67,7 @@
 mod bad_input;
 mod call_counts;
 mod chaos;
+mod credential_report;
 mod digest;
 mod events;
 mod exemption;

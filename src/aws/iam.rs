@@ -58,6 +58,13 @@ pub(crate) fn has_no_report(failure: &Failure) -> bool {
     ["ReportNotPresent", "ReportExpired", "ReportInProgress"].iter().any(|code| failure.code().contains(code))
 }
 
+/// Whether `GenerateCredentialReport` failed because IAM makes as many reports as it can at the moment ("No more capacity
+/// to launch new report generation tasks"). That limit has no number, and the SDK does not take it for throttling.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GenerateCredentialReport.html>
+pub(crate) fn makes_no_more_reports(failure: &Failure) -> bool {
+    failure.code().starts_with("LimitExceeded")
+}
+
 /// A key as ListAccessKeys shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedKey {
@@ -101,11 +108,12 @@ pub trait Iam: fmt::Debug + Send + Sync {
     async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, Failure>;
 
     /// Asks IAM for a credential report and answers whether there is one to read. IAM makes one at most every four hours,
-    /// within seconds; until then it is asked again. Safe to repeat.
+    /// within seconds; until then it is asked again, as it is where IAM makes too many others to begin with this one. Safe
+    /// to repeat.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html>
     ///
     /// # Errors
-    /// Any failure.
+    /// Any failure but that there are too many others.
     async fn request_report(&self) -> Result<bool, Failure>;
 
     /// The credential report; `None` while there is none that IAM gives out.

@@ -26,7 +26,7 @@ use crate::keys::{AccessKeyId, AccountId, SecretKey};
 pub use credential_report::{CredentialReport, MalformedReport, ReportReader, ReportedKey, ReportedUser};
 pub use failure::{Failure, FailureKind};
 pub use iam::{AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey};
-pub(crate) use iam::{has_group, has_no_report};
+pub(crate) use iam::{has_group, has_no_report, makes_no_more_reports};
 pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount};
 pub(crate) use mail::{masked, masked_identity};
 pub use organizations::{AccountPage, ListedAccount, Organizations, Usability};

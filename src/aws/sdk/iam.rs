@@ -15,7 +15,9 @@ use super::patience::own_allowance;
 use super::report_stream::ReportStream;
 use super::server_time::ServerTime;
 use super::utc;
-use crate::aws::{AccountDetails, DatedReport, Failure, Iam, ListedKey, ListedUser, NewKey, has_no_report};
+use crate::aws::{
+    AccountDetails, DatedReport, Failure, Iam, ListedKey, ListedUser, NewKey, has_no_report, makes_no_more_reports,
+};
 use crate::keys::{AccessKeyId, AccountId, InvalidName, KeyStatus, KeyUse, SecretKey, UserArn, UserName, UserRef};
 
 /// Items of one page: the most that IAM gives.
@@ -95,8 +97,10 @@ impl Iam for SdkIam {
     async fn request_report(&self) -> Result<bool, Failure> {
         let about = format!("account {}", self.account);
         let answer = self.client.generate_credential_report().send().await;
-        let answer = answer.or_failure("iam:GenerateCredentialReport", about)?;
-        Ok(answer.state == Some(ReportStateType::Complete))
+        match answer.or_failure("iam:GenerateCredentialReport", about) {
+            Err(failure) if makes_no_more_reports(&failure) => Ok(false),
+            answer => Ok(answer?.state == Some(ReportStateType::Complete)),
+        }
     }
 
     async fn credential_report(&self) -> Result<Option<DatedReport>, Failure> {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Actor;
 use crate::aws::{
     AccountDetails, CredentialReport, DatedReport, Failure, Iam, ListedKey, ListedUser, NewKey, has_no_report,
+    makes_no_more_reports,
 };
 use crate::keys::{AccessKeyId, AccountId, KeyStatus, KeyUse, SecretKey, UserName, UserRef};
 use crate::rehearsal::xml::Xml;
@@ -78,8 +79,10 @@ impl Iam for DirectIam {
 
     async fn request_report(&self) -> Result<bool, Failure> {
         let about = format!("account {}", self.account);
-        let answer = self.actor.ask("iam:GenerateCredentialReport", about, json!({})).await?.xml()?;
-        Ok(answer.text_of("State") == Some("COMPLETE"))
+        match self.actor.ask("iam:GenerateCredentialReport", about, json!({})).await {
+            Err(failure) if makes_no_more_reports(&failure) => Ok(false),
+            answer => Ok(answer?.xml()?.text_of("State") == Some("COMPLETE")),
+        }
     }
 
     async fn credential_report(&self) -> Result<Option<DatedReport>, Failure> {
