@@ -173,6 +173,7 @@ def _tell_what_is_asked() -> None:
             _, secret = secretsmanager._resolve(asked.get("SecretId"))
             keys = {
                 "secretsmanager:BlockPublicPolicy": json.dumps(asked.get("BlockPublicPolicy")),
+                "secretsmanager:RecoveryWindowInDays": json.dumps(asked.get("RecoveryWindowInDays")),
                 "secretsmanager:RotationLambdaARN": asked.get("RotationLambdaARN"),
                 "secretsmanager:resource/AllowRotationLambdaArn": (secret or {}).get("RotationLambdaARN"),
             }

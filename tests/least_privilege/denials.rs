@@ -263,7 +263,7 @@ fn upstream_defect_58_the_trust_alone_keeps_others_out() {
 }
 
 #[test]
-fn secrets_are_rotated_by_this_stack_and_never_public() {
+fn secrets_are_rotated_by_this_stack_never_public_and_never_deleted_for_good() {
     let (sweeper, secret) = (sweeper(), secret(MEMBER, "ci-bot"));
     let other = FUNCTION.replace("keywheel-rotation", "other");
     let rotate = |function: &str| {
@@ -277,6 +277,10 @@ fn secrets_are_rotated_by_this_stack_and_never_public() {
     allowed(&publish("true"), None);
     denied(&publish("false"), None);
     denied(&ask(&sweeper, "secretsmanager:PutResourcePolicy", &secret), None);
+    let delete = |days: &[(&'static str, &str)]| ask_with(&sweeper, "secretsmanager:DeleteSecret", &secret, days);
+    allowed(&delete(&[("secretsmanager:RecoveryWindowInDays", "30")]), None);
+    denied(&delete(&[("secretsmanager:RecoveryWindowInDays", "7")]), None);
+    denied(&delete(&[]), None);
     let put =
         |function: &str| ask_with(&rotation(), "secretsmanager:PutSecretValue", &secret, &[(ALLOW_FUNCTION, function)]);
     allowed(&put(FUNCTION), None);

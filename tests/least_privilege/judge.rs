@@ -12,7 +12,7 @@ use iam_rs::{
 use serde_json::Value;
 
 /// The condition keys that questions answer. A policy with another one stops the test.
-const ANSWERED_KEYS: [&str; 15] = [
+const ANSWERED_KEYS: [&str; 16] = [
     "aws:PrincipalAccount",
     "aws:PrincipalArn",
     "aws:PrincipalOrgID",
@@ -24,6 +24,7 @@ const ANSWERED_KEYS: [&str; 15] = [
     "kms:ViaService",
     "lambda:SourceFunctionArn",
     "secretsmanager:BlockPublicPolicy",
+    "secretsmanager:RecoveryWindowInDays",
     "secretsmanager:RotationLambdaARN",
     "secretsmanager:VersionStage",
     "secretsmanager:resource/AllowRotationLambdaArn",

@@ -106,6 +106,8 @@ fn questions(call: &Call, secret: Option<&SecretView>) -> Vec<Question> {
     let mut questions = match action.as_str() {
         // The log does not show these parameters; keywheel always blocks public policies.
         "secretsmanager:PutResourcePolicy" => vec![own(vec![("secretsmanager:BlockPublicPolicy", "true".to_owned())])],
+        // It always gives the longest window; people delete as they like.
+        "secretsmanager:DeleteSecret" => vec![own(vec![("secretsmanager:RecoveryWindowInDays", "30".to_owned())])],
         // Once it sets the function, once it does not name one.
         "secretsmanager:RotateSecret" => {
             vec![own(vec![("secretsmanager:RotationLambdaARN", FUNCTION.to_owned())]), own(Vec::new())]
