@@ -40,7 +40,7 @@ fn sweep_line(report: &Report, now: DateTime<Utc>) -> Value {
     let failed = report.failures.len() + report.failures_omitted - mails_failed;
     let mut metrics = vec![
         ("AccountsSwept", "Count", count(report.accounts)),
-        ("AccountsSkipped", "Count", count(report.skipped.len())),
+        ("AccountsSkipped", "Count", count(report.skipped.len() + report.skipped_omitted)),
         ("UsersSeen", "Count", count(report.users)),
         ("UserFailures", "Count", count(failed)),
         ("SecretsProvisioned", "Count", action("provision")),

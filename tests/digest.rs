@@ -315,3 +315,34 @@ fn a_secret_whose_deletion_failed_after_its_notice_is_deleted_by_the_next_sweep_
         assert_eq!(stage.mails_with(&["ci-bot", "scheduled for deletion"]).len(), 1);
     });
 }
+
+#[test]
+fn for_the_digest_of_many_accounts_their_addresses_are_listed_or_asked_for_one_by_one() {
+    rehearse(async {
+        // Accounts to tell, whether they may be listed, and the calls: of the list, and for single accounts.
+        for (held, is_listed, calls) in [(45, true, (3, 0)), (45, false, (1, 45)), (20, true, (0, 20))] {
+            let stage = Stage::new();
+            let accounts: Vec<String> = (0..held).map(|n| format!("{}", 300_000_000_000_u64 + n)).collect();
+            for account in &accounts {
+                stage.add_member(account, &format!("owner-{account}"));
+                stage.add_user_in(account, "ci-bot", &[85]);
+                let event = json!({"account": account, "email": "sweep@example.com", "notices": "later"});
+                stage.keywheel.sweep(event).await.expect("the sweep answers");
+            }
+            if !is_listed {
+                stage
+                    .cloud
+                    .faults()
+                    .inject(Fault::on("organizations", "ListAccounts", refused("ServiceException")).every());
+            }
+            let before = (stage.count("ListAccounts"), stage.count("DescribeAccount"));
+            let answer = stage.digest().await;
+            assert_eq!((failures(&answer), stage.held()), ("[]".to_owned(), 0), "{answer}");
+            let counts = (stage.count("ListAccounts") - before.0, stage.count("DescribeAccount") - before.1);
+            assert_eq!(counts, calls, "{held} accounts");
+            let told: BTreeSet<String> = stage.cloud.mails().into_iter().flat_map(|mail| mail.to).collect();
+            let owners = accounts.iter().map(|account| format!("owner-{account}@example.com")).collect();
+            assert_eq!(told, owners, "each by the address that the organization has");
+        }
+    });
+}

@@ -231,3 +231,82 @@ fn a_page_of_accounts_that_may_not_be_listed_is_an_error_where_there_is_an_organ
         }
     });
 }
+
+/// Of a service that does not answer or throttles, a state machine tries the account again; of a missing role it need not.
+#[test]
+fn an_account_that_is_not_swept_for_what_passes_is_marked_so() {
+    rehearse(async {
+        let lost = Fault::on("sts", "AssumeRole", FaultKind::LostAnswer).every();
+        let throttled = Fault::on("secretsmanager", "ListSecrets", FaultKind::Throttle { times: 100 }).about(MEMBER);
+        let failing = FaultKind::ErrorBefore { status: 503, code: "ServiceFailure".to_owned(), message: String::new() };
+        let failing = Fault::on("iam", "GetAccountAuthorizationDetails", failing).in_account(MEMBER).every();
+        let denied = Fault::on("sts", "AssumeRole", FaultKind::AccessDenied).every();
+        for (fault, transient) in [(lost, true), (throttled, true), (failing, true), (denied, false)] {
+            let stage = Stage::new();
+            stage.add_user("ci-bot", &[90]);
+            stage.cloud.faults().inject(fault.clone());
+            let answer = stage.sweep_and_hold(MEMBER).await;
+            let skipped = answer["skipped"][0].as_object().unwrap_or_else(|| panic!("{fault:?}: {answer}"));
+            assert_eq!(skipped.get("transient"), transient.then_some(&json!(true)), "{fault:?}: {answer}");
+            stage.cloud.faults().clear();
+            let answer = stage.sweep_and_hold(MEMBER).await;
+            assert_eq!((failures(&answer), done(&answer, "rotate")), ("[]".to_owned(), 1), "{fault:?}");
+        }
+    });
+}
+
+#[test]
+fn one_session_of_the_role_that_may_ask_organizations_serves_all_questions() {
+    rehearse(async {
+        let role = format!("arn:aws:iam::{OTHER}:role/organization-reader");
+        let stage = Stage::with(&[("ORG_LIST_ROLE_ARN", &role)]);
+        for n in 0..60_u64 {
+            stage.cloud.add_account(&format!("{}", 300_000_000_000 + n), "many", None);
+        }
+        stage.add_member(OTHER, "management");
+        stage.cloud.set_management_account(OTHER);
+        let sweeper = format!("arn:aws:iam::{PRIMARY_ACCOUNT}:role/{}", stage.keywheel.settings().execution_role);
+        stage.cloud.add_role(OTHER, "organization-reader", &[&sweeper]);
+        let sessions = || {
+            let calls = stage.cloud.calls();
+            calls.iter().filter(|call| call.operation == "AssumeRole" && call.resource == role).count()
+        };
+        let page = json!({"inventory": {"next_token": null, "limit": 1000}});
+        let listed = stage.keywheel.sweep(page.clone()).await.expect("a page");
+        assert_eq!((listed["accounts"].as_array().map(Vec::len), stage.count("ListAccounts")), (Some(63), 4));
+        stage.sweep_and_hold(MEMBER).await;
+        assert_eq!((stage.count("DescribeAccount"), sessions()), (1, 1), "pages and the account");
+        stage.pass_days(1).await;
+        stage.keywheel.sweep(page).await.expect("a page");
+        assert_eq!(sessions(), 2, "it does not outlast the session");
+    });
+}
+
+/// AWS may answer with few secrets of those that a filter lets pass, or none, and say that there are more.
+#[test]
+fn secrets_are_listed_to_the_end_however_few_a_page_holds() {
+    rehearse(async {
+        let stage = organization(10);
+        for n in 0..10 {
+            stage.add_user(&format!("user-{n}"), &[20]);
+        }
+        for n in 1..10 {
+            stage.add_user_in(&format!("2000000000{n:02}"), "ci-bot", &[85]);
+        }
+        stage.cloud.switch(|aws| aws.secrets_looked_at = Some(3));
+        assert_eq!(done(&stage.sweep_well().await, "provision"), 19);
+        stage.pass_days(1).await;
+        let (lists, answer) = (stage.count("ListSecrets"), stage.sweep_and_hold("200000000005").await);
+        assert_eq!((failures(&answer), &answer["users"]), ("[]".to_owned(), &json!(1)), "{answer}");
+        assert_eq!(stage.count("ListSecrets") - lists, 7, "of 19 secrets in all");
+        stage.cloud.delete_user(MEMBER, "user-3");
+        stage.pass_days(65).await;
+        for account in stage.cloud.account_ids() {
+            let answer = stage.sweep_and_hold(&account).await;
+            assert_eq!((failures(&answer), done(&answer, "provision")), ("[]".to_owned(), 0), "{answer}");
+        }
+        let (held, digest) = (stage.held(), stage.digest().await);
+        assert_eq!((failures(&digest), held > 9, stage.held()), ("[]".to_owned(), true, 0), "{held}: {digest}");
+        assert!(stage.secret("user-3").deletion_date.is_some(), "the secret of a deleted user is found");
+    });
+}

@@ -29,6 +29,7 @@ ACCOUNTS = [f"{number:012}" for number in range(1, 46)]
 FAILING = os.environ["FAILING"].split(",")
 LEAVING = json.loads(os.environ["LEAVING"])
 # Of accounts that fail from the second sweep on, how: "fails" or "is skipped"; from the first on with " at once" behind it.
+# "passes after N" is skipped at once, N times, for what passes.
 LATER = json.loads(os.environ["LATER"])
 
 
@@ -66,6 +67,12 @@ def handle(event, context):
         raise ValueError(f"account {account} fails")
     before = sweeps_so_far(account)
     how, is_at_once = LATER.get(account, ""), LATER.get(account, "").endswith("at once")
+    if how.startswith("passes after") and before < int(how.split()[-1]):
+        return {
+            "accounts": 0, "users": 0, "actions": {}, "mails": 0, "failures": [{"action": "sweep"}],
+            "dry_run": event["dry_run"], "plan": [],
+            "skipped": [{"account": account, "reason": "STS does not answer", "transient": True}],
+        }
     if how.startswith("fails") and (before or is_at_once):
         raise ValueError(f"account {account} fails on purpose")
     if how.startswith("is skipped") and (before or is_at_once):
@@ -244,6 +251,20 @@ def test_an_account_whose_first_sweep_fails_is_a_failed_item_that_says_why(stand
     }[how]
     assert stand_in.failed["000000000003"].startswith(f"{error}: "), stand_in.failed
     assert why in stand_in.failed["000000000003"]
+
+
+def test_an_account_that_is_not_swept_for_what_passes_is_tried_again(stand_in: StandIn) -> None:
+    """After a third of a page failed, which is more than ToleratedFailurePercentage."""
+    later = {f"{number:012}": "passes after 3" for number in range(1, 8)}
+    output = state_machine.output(stand_in.run([], {}, later))
+    assert (output["accounts"], output["accounts_not_swept"], output["complete"]) == (45, 0, True)
+    assert (output["users"], output["actions"], output["failures"]) == (90, 90, 2), "the digest's failures alone"
+
+
+def test_an_account_that_is_not_swept_for_long_is_a_failed_item(stand_in: StandIn) -> None:
+    output = state_machine.output(stand_in.run([], {}, {"000000000003": "passes after 4"}))
+    assert (output["accounts"], output["accounts_not_swept"], output["complete"]) == (44, 1, False)
+    assert stand_in.failed == {"000000000003": "AccountNotSwept: STS does not answer"}
 
 
 def test_a_dry_run_comes_no_further_by_sweeping_again(stand_in: StandIn) -> None:

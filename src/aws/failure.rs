@@ -47,6 +47,11 @@ impl Failure {
         self.kind == FailureKind::NotFound
     }
 
+    /// Whether the same call may well succeed some minutes later.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self.kind, FailureKind::Throttled | FailureKind::NoAnswer)
+    }
+
     /// The service's error code, such as `AccessDenied`; a description of the transport failure without one.
     pub fn code(&self) -> &str {
         &self.code

@@ -1,7 +1,8 @@
 //! AWS: sessions and typed calls. Knows AWS, and no policy of keywheel's.
 //!
 //! `iam`, `secrets`, `mail`, `topic` and `organizations` say what is asked, as traits; `services` binds them together; `sdk`
-//! carries the calls through the AWS SDK. `session` keeps the sessions in other accounts.
+//! carries the calls through the AWS SDK. `session` keeps the sessions in other accounts. `credential_report` reads what
+//! IAM makes, and `failure` says what a failed call means.
 
 mod credential_report;
 mod failure;
@@ -105,6 +106,7 @@ impl Aws {
 pub struct SweeperAws {
     aws: Aws,
     services: Arc<dyn SweeperServices>,
+    organization: Arc<session::OrganizationSession>,
 }
 
 impl Deref for SweeperAws {
@@ -123,7 +125,7 @@ impl SweeperAws {
 
     /// Through services of another kind.
     pub fn through<S: Services + SweeperServices + 'static>(services: Arc<S>, access: Access) -> Self {
-        Self { aws: Aws::through(services.clone(), access), services }
+        Self { aws: Aws::through(services.clone(), access), services, organization: Arc::default() }
     }
 
     /// Outgoing mail.

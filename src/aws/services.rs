@@ -75,11 +75,11 @@ pub trait SweeperServices: fmt::Debug + Send + Sync {
     fn topics(&self) -> &dyn Topics;
 
     /// The organization, as the function's own role sees it.
-    fn own_organization(&self) -> Box<dyn Organizations>;
+    fn own_organization(&self) -> Arc<dyn Organizations>;
 
-    /// The organization, in a session of another role.
+    /// The organization, in a session of another role, and when the session ends.
     ///
     /// # Errors
     /// The failure of `sts:AssumeRole`, which names the role.
-    async fn organization_as(&self, role: Role<'_>) -> Result<Box<dyn Organizations>, Failure>;
+    async fn organization_as(&self, role: Role<'_>) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), Failure>;
 }

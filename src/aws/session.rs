@@ -14,18 +14,36 @@ use crate::keys::AccountId;
 /// at most. <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const RENEW_BEFORE_EXPIRY: TimeDelta = TimeDelta::minutes(16);
 
-/// IAM of the accounts that a role was assumed in, by account.
-#[derive(Default)]
-pub(super) struct Sessions(Mutex<HashMap<AccountId, Session>>);
-
-struct Session {
-    iam: Arc<dyn Iam>,
+/// What a session leads to, for as long as it lasts.
+struct Session<T: ?Sized> {
+    leads_to: Arc<T>,
     expires: DateTime<Utc>,
 }
+
+impl<T: ?Sized> Session<T> {
+    /// Where it leads, unless it would end during an invocation that begins now.
+    fn that_lasts(&self, now: DateTime<Utc>) -> Option<Arc<T>> {
+        (self.expires - RENEW_BEFORE_EXPIRY > now).then(|| Arc::clone(&self.leads_to))
+    }
+}
+
+/// IAM of the accounts that a role was assumed in, by account.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<HashMap<AccountId, Session<dyn Iam>>>);
+
+/// Organizations in a session of another role.
+#[derive(Default)]
+pub(super) struct OrganizationSession(Mutex<Option<Session<dyn Organizations>>>);
 
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sessions")
+    }
+}
+
+impl fmt::Debug for OrganizationSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OrganizationSession")
     }
 }
 
@@ -38,10 +56,9 @@ impl Aws {
         if account == self.primary_account() {
             return Ok(self.services.own_iam(account));
         }
-        if let Some(session) = self.sessions.0.lock().await.get(account)
-            && session.expires - RENEW_BEFORE_EXPIRY > self.now()
-        {
-            return Ok(Arc::clone(&session.iam));
+        let kept = self.sessions.0.lock().await.get(account).and_then(|session| session.that_lasts(self.now()));
+        if let Some(iam) = kept {
+            return Ok(iam);
         }
         let role = format!("arn:{partition}:iam::{account}:role/{}", self.access.member_role);
         let role = Role { arn: &role, session_name: &self.access.session_name };
@@ -49,7 +66,7 @@ impl Aws {
         let mut sessions = self.sessions.0.lock().await;
         let now = self.now();
         sessions.retain(|_, session| session.expires > now);
-        sessions.insert(account.clone(), Session { iam: Arc::clone(&iam), expires });
+        sessions.insert(account.clone(), Session { leads_to: Arc::clone(&iam), expires });
         Ok(iam)
     }
 }
@@ -59,11 +76,16 @@ impl SweeperAws {
     ///
     /// # Errors
     /// The failure of `sts:AssumeRole`.
-    pub async fn organizations(&self) -> Result<Box<dyn Organizations>, Failure> {
+    pub async fn organizations(&self) -> Result<Arc<dyn Organizations>, Failure> {
         let Access { org_list_role_arn, session_name, .. } = &*self.aws.access;
-        match org_list_role_arn {
-            None => Ok(self.services.own_organization()),
-            Some(arn) => self.services.organization_as(Role { arn, session_name }).await,
+        let Some(arn) = org_list_role_arn else { return Ok(self.services.own_organization()) };
+        // Who comes meanwhile waits for the session and does not begin another.
+        let mut session = self.organization.0.lock().await;
+        if let Some(organization) = session.as_ref().and_then(|session| session.that_lasts(self.now())) {
+            return Ok(organization);
         }
+        let (organization, expires) = self.services.organization_as(Role { arn, session_name }).await?;
+        *session = Some(Session { leads_to: Arc::clone(&organization), expires });
+        Ok(organization)
     }
 }

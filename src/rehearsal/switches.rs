@@ -27,6 +27,9 @@ pub struct Switches {
     pub omit_account_state: bool,
     /// How long `ListSecrets` shows the state before a change (up to about five minutes).
     pub list_secrets_lag: Duration,
+    /// So many secrets one call of `ListSecrets` looks at, whatever its filter lets pass, so that pages are shorter than asked, or
+    /// empty, and have a `NextToken`; none: pages are full.
+    pub secrets_looked_at: Option<usize>,
     /// How long a value put under AWSPENDING cannot be read.
     pub pending_read_lag: Duration,
     /// AWSPENDING stays on the current version after a rotation that succeeded.
@@ -74,6 +77,7 @@ impl Default for Switches {
             omit_account_status: false,
             omit_account_state: false,
             list_secrets_lag: Duration::ZERO,
+            secrets_looked_at: None,
             pending_read_lag: Duration::ZERO,
             pending_label_lingers: false,
             rotation_attempts: 5,

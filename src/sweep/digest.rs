@@ -1,5 +1,6 @@
 //! What the sweeps of single accounts held, told at the end of a run: one message per recipient over all accounts, or over
-//! as many as the function has time and memory for. Changes no key and no schedule.
+//! as many as the function has time and memory for. Changes no key; the secret of a deleted user is scheduled for deletion
+//! once that is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,7 @@ use crate::aws::{AccountDetails, Iam};
 use crate::error::Error;
 use crate::keys::{AccountId, SecretName, UserName};
 use crate::lifecycle::{Action, Notice, UserFacts, UserPlan, plan};
-use crate::notify::Scope;
+use crate::notify::{AccountContact, Scope};
 use crate::state::{UNTOLD_PREFIX, tag};
 
 /// So many users are told of in one digest, as many as IAM allows in one account and one message describes: each takes some
@@ -47,9 +48,13 @@ pub(super) async fn tell(sweep: &Sweep<'_>, after: Option<&AccountId>) -> Result
         }
     }
     let digest_after = keep_first(&mut held, MOST_USERS);
+    let contacts = inventory::contacts(sweep, &held.keys().cloned().collect()).await;
     let mut tally = Tally::new(sweep.dry_run);
     let mut accounts = stream::iter(held)
-        .map(|(id, secrets)| account(sweep, id, secrets))
+        .map(|(id, secrets)| {
+            let contact = contacts.get(&id).cloned();
+            account(sweep, id, secrets, contact)
+        })
         .buffer_unordered(sweep.settings.max_concurrency);
     let mut swept = Vec::new();
     while let Some(account) = accounts.next().await {
@@ -104,13 +109,21 @@ fn keep_first(held: &mut BTreeMap<AccountId, Vec<SecretName>>, most: usize) -> O
     held.last_key_value().map(|(account, _)| account.clone())
 }
 
-async fn account(sweep: &Sweep<'_>, id: AccountId, held: Vec<SecretName>) -> Result<Swept, Failure> {
+async fn account(
+    sweep: &Sweep<'_>,
+    id: AccountId,
+    held: Vec<SecretName>,
+    listed: Option<AccountContact>,
+) -> Result<Swept, Failure> {
     let failed = |failure: &crate::aws::Failure| Failure::of_account(&id, "digest", failure);
-    let contact = inventory::contact(sweep.aws, &id).await.map_err(|failure| failed(&failure))?;
+    let contact = match listed {
+        Some(contact) => contact,
+        None => inventory::contact(sweep.aws, &id).await.map_err(|failure| failed(&failure))?,
+    };
     let iam = sweep.aws.iam(&id, sweep.partition()).await.map_err(|failure| failed(&failure))?;
-    let listed = listed(sweep, &*iam, &held).await;
+    let members = listed_users(sweep, &*iam, &held).await;
     let outcomes = stream::iter(&held)
-        .map(|secret| user(sweep, &*iam, secret, listed.get(&secret.user().name)))
+        .map(|secret| user(sweep, &*iam, secret, members.get(&secret.user().name)))
         .buffer_unordered(sweep.settings.max_concurrent_users)
         .collect()
         .await;
@@ -119,7 +132,7 @@ async fn account(sweep: &Sweep<'_>, id: AccountId, held: Vec<SecretName>) -> Res
 
 /// The users of these secrets from the account's list, a page of which is a call for what takes two for each user. Who is
 /// not found so is asked for alone, or all are if there is no list to be had.
-async fn listed(sweep: &Sweep<'_>, iam: &dyn Iam, held: &[SecretName]) -> BTreeMap<UserName, Member> {
+async fn listed_users(sweep: &Sweep<'_>, iam: &dyn Iam, held: &[SecretName]) -> BTreeMap<UserName, Member> {
     let wanted: BTreeSet<&UserName> = held.iter().map(|secret| &secret.user().name).collect();
     let (mut found, mut from) = (BTreeMap::new(), None);
     loop {

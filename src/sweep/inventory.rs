@@ -1,7 +1,11 @@
 //! The accounts of the organization.
 
-use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Value, json};
+use tracing::warn;
+
+use super::Sweep;
 use super::report::{Failure, Skipped};
 use crate::aws::{AccountPage, Failure as AwsFailure, ListedAccount, SweeperAws, Usability, may_not_list};
 use crate::error::Error;
@@ -19,11 +23,10 @@ pub(super) struct Inventory {
 
 impl Inventory {
     fn add(&mut self, account: ListedAccount) {
-        let ListedAccount { id, name, email, malformed_email, usability } = account;
-        match usability {
-            Usability::Usable => self.accounts.push(AccountContact { id, name, email, malformed_email }),
+        match &account.usability {
+            Usability::Usable => self.accounts.push(contact_of(account)),
             Usability::Unusable(state) => {
-                self.skipped.push(Skipped { account: id, reason: format!("its state is {state}") });
+                self.skipped.push(Skipped::new(&account.id, &format!("its state is {state}")));
             }
         }
     }
@@ -95,12 +98,48 @@ pub(super) async fn one_page(
 pub(super) async fn contact(aws: &SweeperAws, id: &AccountId) -> Result<AccountContact, AwsFailure> {
     let unknown = AccountContact::without_address(id);
     match aws.organizations().await?.account(id).await {
-        Ok(ListedAccount { id, name, email, malformed_email, usability: _ }) => {
-            Ok(AccountContact { id, name, email, malformed_email })
-        }
+        Ok(account) => Ok(contact_of(account)),
         Err(failure) if may_not_list(&failure) || failure.is_not_found() => Ok(unknown),
         Err(failure) => Err(failure),
     }
+}
+
+/// Accounts of one page of the list.
+/// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html>
+const ACCOUNTS_A_PAGE: usize = 20;
+
+/// The names and addresses of many accounts from the list, a page of which is a call for what takes one for each account
+/// that is asked for alone: Organizations is throttled for the whole organization. Read on for as long as the pages have one
+/// of them each or more; who is not found so is to be asked for alone, or all are if there is no list to be had.
+pub(super) async fn contacts(sweep: &Sweep<'_>, wanted: &BTreeSet<AccountId>) -> BTreeMap<AccountId, AccountContact> {
+    let (mut found, mut pages, mut next_token) = (BTreeMap::new(), 0, None);
+    while wanted.len() > ACCOUNTS_A_PAGE
+        && found.len() < wanted.len()
+        && found.len() >= pages
+        && !sweep.is_out_of_time()
+    {
+        let page = match page(sweep.aws, next_token, usize::MAX).await {
+            Ok(Page::Listed(page)) => page,
+            Ok(Page::NotPermitted(_)) => break,
+            Err(error) => {
+                warn!(%error, "accounts are asked for one by one");
+                break;
+            }
+        };
+        pages += 1;
+        let those = page.accounts.into_iter().filter(|account| wanted.contains(&account.id));
+        found.extend(those.map(|account| (account.id.clone(), contact_of(account))));
+        next_token = page.next_token;
+        if next_token.is_none() {
+            break;
+        }
+    }
+    found
+}
+
+fn contact_of(account: ListedAccount) -> AccountContact {
+    let ListedAccount { id, name, email, malformed_email, usability: _ } = account;
+    AccountContact { id, name, email, malformed_email }
 }
 
 /// What came of asking for a page.

@@ -50,7 +50,8 @@ const TIME_TO_FINISH: TimeDelta = TimeDelta::seconds(60);
 /// Lambda ends the invocation.
 ///
 /// # Errors
-/// [`Error::InvalidEvent`]; [`Error::Aws`] when the accounts could not be listed. What goes wrong with one account or
+/// [`Error::InvalidEvent`]; [`Error::Aws`] when the accounts could not be listed; [`Error::TooManyAccounts`] for more of
+/// them than there is time for. What goes wrong with one account or
 /// user is in the report.
 pub async fn handle(
     aws: &SweeperAws,
@@ -141,7 +142,7 @@ impl<'a> Sweep<'a> {
 
     async fn inventory(&self, inventory: Inventory) -> Report {
         let mut tally = Tally::new(self.dry_run);
-        tally.report.skipped = inventory.skipped;
+        inventory.skipped.into_iter().for_each(|skipped| tally.report.add_skipped(skipped));
         tally.failures(inventory.failures);
         let accounts = inventory.accounts.into_iter().map(|contact| (contact.id.clone(), Some(contact)));
         self.accounts(accounts.collect(), tally).await
@@ -192,17 +193,16 @@ impl<'a> Sweep<'a> {
     async fn account(&self, id: AccountId, contact: Option<AccountContact>) -> (Option<Swept>, Tally) {
         let mut tally = Tally::new(self.dry_run);
         let mut outcomes = Vec::new();
-        let swept = if self.is_out_of_time() {
-            Err(user::OUT_OF_TIME.to_owned())
-        } else {
-            let swept = account::sweep(self, &id, &mut tally, &mut outcomes).await;
-            swept.map_err(|failure| failure.to_string())
-        };
-        match swept {
+        if self.is_out_of_time() {
+            tally.skip(Skipped::new(&id, user::OUT_OF_TIME));
+            return (None, tally);
+        }
+        match account::sweep(self, &id, &mut tally, &mut outcomes).await {
             Ok(()) => tally.report.accounts += 1,
-            Err(reason) => {
-                warn!(account = %id, %reason, "the account is not swept, or not to its end");
-                tally.skip(&id, &reason);
+            Err(failure) => {
+                warn!(account = %id, %failure, "the account is not swept, or not to its end");
+                let skipped = Skipped::new(&id, &failure.to_string());
+                tally.skip(Skipped { transient: failure.is_transient(), ..skipped });
             }
         }
         (Some(Swept { contact, outcomes }).filter(|swept| !swept.outcomes.is_empty()), tally)

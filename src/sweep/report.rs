@@ -8,11 +8,14 @@ use tracing::{info, warn};
 use crate::keys::{AccountId, UserName, UserRef};
 use crate::lifecycle::UserPlan;
 
-/// Lambda answers at most 6 MB, a state machine passes on 256 KiB: the answer names this many of each and counts the
-/// rest; the log has all. <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>
+/// The answer names so many of each and counts the rest; the log has all.
 const MAX_LISTED: usize = 400;
-/// Longest text of one entry.
+/// Longest text of one entry, in characters.
 const MAX_TEXT_LENGTH: usize = 400;
+/// Longest answer, in bytes. A state machine passes on 256 KiB, with its own data around it, and an answer that is longer
+/// ends its execution, whatever that would catch.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>
+const MAX_ANSWER_LENGTH: usize = 192 * 1024;
 
 /// The answer of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
@@ -40,6 +43,9 @@ pub struct Report {
     pub failures_omitted: usize,
     /// Accounts that were not swept, and why.
     pub skipped: Vec<Skipped>,
+    /// Such accounts beyond those that are listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped_omitted: usize,
     /// Nothing was changed.
     pub dry_run: bool,
     /// What was planned.
@@ -52,6 +58,11 @@ pub struct Report {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &usize) -> bool {
     *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Something that went wrong.
@@ -87,6 +98,16 @@ pub struct Skipped {
     pub account: AccountId,
     /// Why.
     pub reason: String,
+    /// What kept it from being swept passes: some minutes later it may well be.
+    #[serde(skip_serializing_if = "is_false")]
+    pub transient: bool,
+}
+
+impl Skipped {
+    /// For a reason that lasts.
+    pub(super) fn new(account: &AccountId, reason: &str) -> Self {
+        Self { account: account.clone(), reason: reason.to_owned(), transient: false }
+    }
 }
 
 /// One planned action or notice, in words.
@@ -110,6 +131,7 @@ impl Report {
             let UserRef { account, name } = user;
             info!(%account, user = %name, action, detail, dry_run = self.dry_run, "planned");
             if self.plan.len() < MAX_LISTED {
+                let detail = cut(detail);
                 self.plan.push(Planned { account: account.clone(), user: name.clone(), action, detail });
             } else {
                 self.plan_omitted += 1;
@@ -133,10 +155,20 @@ impl Report {
         let user = user.as_ref().map(ToString::to_string);
         warn!(account, user, action, error, "failed");
         if self.failures.len() < MAX_LISTED {
-            cut(&mut failure.error);
+            failure.error = cut(failure.error);
             self.failures.push(failure);
         } else {
             self.failures_omitted += 1;
+        }
+    }
+
+    /// Adds an account that was not swept, for as many as the answer holds.
+    pub(super) fn add_skipped(&mut self, mut skipped: Skipped) {
+        if self.skipped.len() < MAX_LISTED {
+            skipped.reason = cut(skipped.reason);
+            self.skipped.push(skipped);
+        } else {
+            self.skipped_omitted += 1;
         }
     }
 
@@ -153,8 +185,9 @@ impl Report {
         self.skipped.extend(other.skipped);
         self.failures.extend(other.failures);
         self.plan.extend(other.plan);
-        self.failures_omitted += other.failures_omitted + cut_list(&mut self.failures);
-        self.plan_omitted += other.plan_omitted + cut_list(&mut self.plan);
+        self.skipped_omitted += other.skipped_omitted + cut_list(&mut self.skipped, MAX_LISTED);
+        self.failures_omitted += other.failures_omitted + cut_list(&mut self.failures, MAX_LISTED);
+        self.plan_omitted += other.plan_omitted + cut_list(&mut self.plan, MAX_LISTED);
     }
 
     /// The part of it that is about telling.
@@ -174,27 +207,50 @@ impl Report {
         *self.actions.entry(action).or_default() += 1;
     }
 
-    /// Puts the entries in order.
+    /// Puts the entries in order, and leaves out those that the answer has no room for.
     pub(super) fn finish(mut self) -> Self {
         self.failures.sort_by(|a, b| (&a.account, &a.user, a.action).cmp(&(&b.account, &b.user, b.action)));
         self.skipped.sort_by(|a, b| a.account.cmp(&b.account));
         // Stable: the order of one user's actions is the order of the plan.
         self.plan.sort_by(|a, b| (&a.account, &a.user).cmp(&(&b.account, &b.user)));
+        while self.length() > MAX_ANSWER_LENGTH && self.shorten() {}
         self
+    }
+
+    /// Of the answer, in bytes.
+    fn length(&self) -> usize {
+        serde_json::to_string(self).map_or(0, |answer| answer.len())
+    }
+
+    /// Halves a list: the plan for as long as there is one, which the log has in the same words, and then the longer of the
+    /// others. False where nothing is left to leave out.
+    fn shorten(&mut self) -> bool {
+        let Self { plan, failures, skipped, .. } = self;
+        if !plan.is_empty() {
+            self.plan_omitted += cut_list(plan, plan.len() / 2);
+        } else if !failures.is_empty() && failures.len() >= skipped.len() {
+            self.failures_omitted += cut_list(failures, failures.len() / 2);
+        } else if !skipped.is_empty() {
+            self.skipped_omitted += cut_list(skipped, skipped.len() / 2);
+        } else {
+            return false;
+        }
+        true
     }
 }
 
-/// Cuts what an answer cannot hold, and answers how much that was.
-fn cut_list<T>(list: &mut Vec<T>) -> usize {
-    let omitted = list.len().saturating_sub(MAX_LISTED);
-    list.truncate(MAX_LISTED);
+/// Cuts a list down to so many, and answers how many those are that are left out.
+fn cut_list<T>(list: &mut Vec<T>, most: usize) -> usize {
+    let omitted = list.len().saturating_sub(most);
+    list.truncate(most);
     omitted
 }
 
-fn cut(text: &mut String) {
-    if text.chars().count() > MAX_TEXT_LENGTH {
-        *text = text.chars().take(MAX_TEXT_LENGTH - 1).chain(['…']).collect();
+fn cut(text: String) -> String {
+    if text.chars().count() <= MAX_TEXT_LENGTH {
+        return text;
     }
+    text.chars().take(MAX_TEXT_LENGTH - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -238,15 +294,37 @@ mod tests {
     fn a_long_report_is_cut_with_a_count() {
         let mut report = Report::default();
         for n in 0..1000 {
-            let error = "x".repeat(10_000);
-            let problems = vec![Problem { action: "rotate", error }];
             let actions = vec![Action::DeleteSecret];
+            let problems = vec![Problem { action: "rotate", error: "denied".to_owned() }];
             report.add_plan(&UserPlan { actions, problems, ..UserPlan::nothing(&user(n)) });
         }
         let report = report.finish();
         assert_eq!((report.plan.len(), report.plan_omitted), (400, 600));
         assert_eq!((report.failures.len(), report.failures_omitted), (400, 600));
-        let size = serde_json::to_string(&report).unwrap().len();
-        assert!(size < 256 * 1024, "{size}");
+    }
+
+    /// Where everything is as long as it can be, whatever is left out is counted, and the plan is left out first.
+    #[test]
+    fn the_longest_report_is_an_answer_that_a_state_machine_passes_on() {
+        let long_name = |n: usize| format!("{n:04}{}", "u".repeat(60)).parse().unwrap();
+        let mut report = Report::default();
+        for n in 0..1000 {
+            let user = UserRef { name: long_name(n), ..user(n) };
+            let problems = vec![Problem { action: "rotate", error: "\"ü\"".repeat(1_000) }];
+            report.add_plan(&UserPlan { actions: vec![Action::DeleteSecret], problems, ..UserPlan::nothing(&user) });
+            let reason = "no".repeat(1_000);
+            report.add_skipped(Skipped::new(&user.account, &reason));
+        }
+        let report = report.finish();
+        assert!(report.length() <= MAX_ANSWER_LENGTH, "{}", report.length());
+        assert_eq!((report.plan.len(), report.plan_omitted), (0, 1000), "the log has it");
+        assert_eq!(report.failures.len() + report.failures_omitted, 1000);
+        assert_eq!(report.skipped.len() + report.skipped_omitted, 1000);
+        assert!(
+            report.failures.len().min(report.skipped.len()) >= 100,
+            "{} and {}",
+            report.failures.len(),
+            report.skipped.len()
+        );
     }
 }

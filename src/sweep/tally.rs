@@ -69,9 +69,10 @@ impl Tally {
         }
     }
 
-    pub(super) fn skip(&mut self, account: &AccountId, reason: &str) {
-        self.report.skipped.push(Skipped { account: account.clone(), reason: reason.to_owned() });
-        self.failures([Failure::of_account(account, "sweep", reason)]);
+    /// An account is not swept, or not to its end.
+    pub(super) fn skip(&mut self, skipped: Skipped) {
+        self.failures([Failure::of_account(&skipped.account, "sweep", &skipped.reason)]);
+        self.report.add_skipped(skipped);
     }
 
     /// Adds another tally to this one.

@@ -194,7 +194,7 @@ fn seen(facts: &UserFacts, plan: &UserPlan, now: DateTime<Utc>) -> TagChange {
 }
 
 pub(super) const OUT_OF_TIME: &str = "the function ran out of time before this was reached; it is on the next run's list. \
-    Sweep accounts one by one through the state machine, or raise MAX_CONCURRENCY or the function's timeout";
+    Sweep accounts one by one through the state machine, or raise MAX_CONCURRENT_USERS, or MAX_CONCURRENCY for many accounts";
 
 /// A secret of another account's user that is encrypted with the AWS managed key cannot be read by that user: none is
 /// made, and one that is there is not rotated, since the old key would be disabled and nobody could fetch the new one.

@@ -45,6 +45,7 @@ use super::{Caller, Failure, Iam, Mailer, Organizations, Role, SecretStore, Serv
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 use failure::OrFailure as _;
 pub use patience::ATTEMPTS;
+use patience::own_allowance;
 pub use production::{Lookup, production_config};
 
 /// Role chaining is limited to one hour, and a function's own role is a role.
@@ -58,6 +59,7 @@ pub(super) struct SdkServices {
     secrets: OnceLock<secrets::SdkSecretStore>,
     mailer: OnceLock<mail::SdkMailer>,
     topics: OnceLock<topic::SdkTopics>,
+    organization: OnceLock<Arc<organizations::SdkOrganizations>>,
     sts: OnceLock<aws_sdk_sts::Client>,
     time: SharedTimeSource,
     sleep: SharedAsyncSleep,
@@ -69,6 +71,7 @@ impl SdkServices {
             secrets: OnceLock::new(),
             mailer: OnceLock::new(),
             topics: OnceLock::new(),
+            organization: OnceLock::new(),
             sts: OnceLock::new(),
             time: config.time_source().unwrap_or_default(),
             sleep: config.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new())),
@@ -87,7 +90,11 @@ impl SdkServices {
     /// A configuration that acts as that role, and when its session ends.
     async fn assume(&self, role: Role<'_>) -> Result<(SdkConfig, DateTime<Utc>), Failure> {
         const OPERATION: &str = "sts:AssumeRole";
-        let sts = self.sts.get_or_init(|| aws_sdk_sts::Client::new(&self.config));
+        let sts = self.sts.get_or_init(|| {
+            let config =
+                aws_sdk_sts::config::Builder::from(&self.config).retry_partition(own_allowance("sts".to_owned()));
+            aws_sdk_sts::Client::from_conf(config.build())
+        });
         let answer = sts
             .assume_role()
             .role_arn(role.arn)
@@ -158,12 +165,13 @@ impl SweeperServices for SdkServices {
         self.topics.get_or_init(|| topic::SdkTopics::new(&self.config))
     }
 
-    fn own_organization(&self) -> Box<dyn Organizations> {
-        Box::new(organizations::SdkOrganizations::new(&self.config))
+    fn own_organization(&self) -> Arc<dyn Organizations> {
+        self.organization.get_or_init(|| Arc::new(organizations::SdkOrganizations::new(&self.config))).clone()
     }
 
-    async fn organization_as(&self, role: Role<'_>) -> Result<Box<dyn Organizations>, Failure> {
-        Ok(Box::new(organizations::SdkOrganizations::new(&self.assume(role).await?.0)))
+    async fn organization_as(&self, role: Role<'_>) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), Failure> {
+        let (config, expires) = self.assume(role).await?;
+        Ok((Arc::new(organizations::SdkOrganizations::new(&config)), expires))
     }
 }
 

@@ -5,6 +5,7 @@ use aws_config::SdkConfig;
 use aws_sdk_organizations::types::{Account, AccountState, AccountStatus};
 
 use super::failure::OrFailure;
+use super::patience::own_allowance;
 use crate::aws::{AccountPage, Failure, ListedAccount, Organizations, Usability, read_email};
 use crate::keys::AccountId;
 
@@ -19,7 +20,9 @@ pub(super) struct SdkOrganizations {
 
 impl SdkOrganizations {
     pub(super) fn new(config: &SdkConfig) -> Self {
-        Self { client: aws_sdk_organizations::Client::new(config) }
+        let allowance = own_allowance("organizations".to_owned());
+        let config = aws_sdk_organizations::config::Builder::from(config).retry_partition(allowance);
+        Self { client: aws_sdk_organizations::Client::from_conf(config.build()) }
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! AWS throttles by account and service. The SDK lets all clients of a service draw on one allowance for retries, whatever
 //! account they call: one account that is throttled for long would use it up for all others, and calls would fail that
-//! one more attempt would have carried through. So every account's IAM, and the store of secrets, has an allowance of its
-//! own, in which an attempt after throttling costs little: what limits it are the number of attempts and the time.
+//! one more attempt would have carried through. So every account's IAM, the store of secrets, Organizations and STS each
+//! have an allowance of their own, in which an attempt after throttling costs little: what limits it are the number of
+//! attempts and the time.
 
 use std::time::Duration;
 

@@ -197,11 +197,12 @@ impl SweeperServices for DirectServices {
         &self.topics
     }
 
-    fn own_organization(&self) -> Box<dyn Organizations> {
-        Box::new(organizations::DirectOrganizations::new(&self.actor))
+    fn own_organization(&self) -> Arc<dyn Organizations> {
+        Arc::new(organizations::DirectOrganizations::new(&self.actor))
     }
 
-    async fn organization_as(&self, role: Role<'_>) -> Result<Box<dyn Organizations>, Failure> {
-        Ok(Box::new(organizations::DirectOrganizations::new(&self.actor.assume(role).await?.0)))
+    async fn organization_as(&self, role: Role<'_>) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), Failure> {
+        let (actor, expires) = self.actor.assume(role).await?;
+        Ok((Arc::new(organizations::DirectOrganizations::new(&actor)), expires))
     }
 }
