@@ -144,7 +144,7 @@ pub enum Error {
         key: AccessKeyId,
         /// The user.
         user: UserRef,
-        /// `missing` or `inactive`.
+        /// `missing` or `not active`.
         found: String,
     },
     /// The new key answers as somebody else.

@@ -13,7 +13,7 @@
 //! schedule, EventBridge ──▶ sweep: observe ──▶ lifecycle: plan ──▶ sweep: apply ──▶ provision, aws
 //!                                                      │
 //!                                                      ▼ notices
-//!                                               notify ──▶ aws ──▶ SES
+//!                                               notify ──▶ aws ──▶ SES, SNS
 //! ```
 //!
 //! # Who may import whom
@@ -28,12 +28,12 @@
 //! | [`lifecycle`] | facts and a time → a plan | yes | `keys`, `settings`, `state` |
 //! | [`aws`] | clients, sessions, typed calls; no policy | | `keys`, `redact` |
 //! | [`error`] | what can go wrong, in words | | `keys`, `settings`, `aws` |
-//! | [`rotation`] | the four steps | events and slots | all above but `lifecycle` |
+//! | [`rotation`] | the four steps | events and slots | all above but `lifecycle`; `metrics` |
 //! | [`provision`] | one user's secret, policy and schedule | policy and drift | all above but `rotation` |
 //! | [`notify`] | notices → messages, and sending them | all but sending | `keys`, `settings`, `state`, `lifecycle`, `aws` |
-//! | [`sweep`] | the sweeper | events and report | all above but `rotation` |
-//! | [`metrics`] | counts → lines of the log | yes | the report of `sweep` |
-//! | [`process`] | environment, files, log and deadline of a process | | `settings`, `aws` |
+//! | [`sweep`] | the sweeper | events and report | all above but `rotation`; `metrics` |
+//! | [`metrics`] | counts → lines of the log; both functions write them | yes | the report of `sweep`, and nothing else |
+//! | [`process`] | environment, files, log and deadline of a process | | `settings`, `aws`, `metrics` |
 //! | `rehearsal` | the model of AWS, and keywheel deployed on it | | anything; nobody imports it but `cli` |
 //! | `cli` | the command line | | anything; nobody imports it |
 

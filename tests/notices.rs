@@ -78,7 +78,7 @@ fn an_owner_who_goes_on_with_the_old_key_hears_of_it_and_of_the_moment_it_stops_
 }
 
 #[test]
-fn a_month_of_failing_rotations_is_five_mails_and_of_a_failing_mail_service_one_after_it() {
+fn a_month_of_failing_rotations_is_five_mails_and_of_a_failing_mail_service_at_most_two_after_it() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[89]);
