@@ -55,11 +55,13 @@ fn mail_is_sent_as_the_sender_from_its_identity_and_with_the_named_configuration
     let (domain, other_domain) = (ses("identity/example.com"), ses("identity/other.example"));
     let (set, other_set) = (ses("configuration-set/mails"), ses("configuration-set/other"));
     let plain = Stage::sweeper(&[]);
-    assert!(plain.may("ses:SendEmail", &domain, &from(SENDER)));
-    assert!(!plain.may("ses:SendEmail", &domain, &from("ceo@example.com")));
-    assert!(!plain.may("ses:SendEmail", &domain, &[]));
-    assert!(!plain.may("ses:SendEmail", &other_domain, &from(SENDER)));
-    assert!(!plain.may("ses:SendEmail", &set, &from(SENDER)));
+    for action in ["ses:SendEmail", "ses:SendRawEmail"] {
+        assert!(plain.may(action, &domain, &from(SENDER)), "{action}");
+        assert!(!plain.may(action, &domain, &from("ceo@example.com")), "{action}");
+        assert!(!plain.may(action, &domain, &[]), "{action}");
+        assert!(!plain.may(action, &other_domain, &from(SENDER)), "{action}");
+        assert!(!plain.may(action, &set, &from(SENDER)), "{action}");
+    }
     let with_set = Stage::sweeper(&[("SesConfigurationSet", "mails")]);
     assert!(with_set.may("ses:SendEmail", &set, &from(SENDER)));
     assert!(!with_set.may("ses:SendEmail", &other_set, &from(SENDER)));
