@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use keywheel::rehearsal::{AccountState, Fault, FaultKind};
+use chrono::TimeDelta;
+use keywheel::rehearsal::{AccountState, Fault, FaultKind, PRIMARY_ACCOUNT};
 use serde_json::{Value, json};
 
 use crate::harness::{MEMBER, OTHER, Stage, failures, refused, rehearse, use_key};
@@ -319,9 +320,20 @@ fn a_secret_whose_deletion_failed_after_its_notice_is_deleted_by_the_next_sweep_
 #[test]
 fn for_the_digest_of_many_accounts_their_addresses_are_listed_or_asked_for_one_by_one() {
     rehearse(async {
-        // Accounts to tell, whether they may be listed, and the calls: of the list, and for single accounts.
-        for (held, is_listed, calls) in [(45, true, (3, 0)), (45, false, (1, 45)), (20, true, (0, 20))] {
+        // Accounts to tell, those before them in the list, whether it may be read, and the calls: pages, and single accounts.
+        for (held, before, is_listed, calls) in [
+            (45, 2, true, (6, 0)),
+            (45, 2, false, (1, 45)),
+            (3, 2, true, (0, 3)),
+            (8, 70, true, (2, 8)),
+            (20, 70, true, (5, 0)),
+        ] {
             let stage = Stage::new();
+            // Every second page is empty.
+            stage.cloud.switch(|aws| aws.empty_account_pages = before == 2);
+            for n in 2..before {
+                stage.cloud.add_account(&format!("{}", 200_000_000_000_u64 + n), "other", None);
+            }
             let accounts: Vec<String> = (0..held).map(|n| format!("{}", 300_000_000_000_u64 + n)).collect();
             for account in &accounts {
                 stage.add_member(account, &format!("owner-{account}"));
@@ -335,14 +347,44 @@ fn for_the_digest_of_many_accounts_their_addresses_are_listed_or_asked_for_one_b
                     .faults()
                     .inject(Fault::on("organizations", "ListAccounts", refused("ServiceException")).every());
             }
-            let before = (stage.count("ListAccounts"), stage.count("DescribeAccount"));
+            let asked = (stage.count("ListAccounts"), stage.count("DescribeAccount"));
             let answer = stage.digest().await;
             assert_eq!((failures(&answer), stage.held()), ("[]".to_owned(), 0), "{answer}");
-            let counts = (stage.count("ListAccounts") - before.0, stage.count("DescribeAccount") - before.1);
-            assert_eq!(counts, calls, "{held} accounts");
+            let counts = (stage.count("ListAccounts") - asked.0, stage.count("DescribeAccount") - asked.1);
+            assert_eq!(counts, calls, "{held} accounts behind {before}");
             let told: BTreeSet<String> = stage.cloud.mails().into_iter().flat_map(|mail| mail.to).collect();
             let owners = accounts.iter().map(|account| format!("owner-{account}@example.com")).collect();
             assert_eq!(told, owners, "each by the address that the organization has");
         }
+    });
+}
+
+#[test]
+fn a_digest_that_waits_for_organizations_in_vain_says_so_in_time() {
+    rehearse(async {
+        let role = format!("arn:aws:iam::{OTHER}:role/organization-reader");
+        let stage = Stage::with(&[("ORG_LIST_ROLE_ARN", &role)]);
+        stage.add_member(OTHER, "management");
+        stage.cloud.set_management_account(OTHER);
+        let sweeper = format!("arn:aws:iam::{PRIMARY_ACCOUNT}:role/{}", stage.keywheel.settings().execution_role);
+        stage.cloud.add_role(OTHER, "organization-reader", &[&sweeper]);
+        for n in 0..40 {
+            let account = format!("{}", 300_000_000_000_u64 + n);
+            stage.add_member(&account, "many");
+            stage.add_user_in(&account, "ci-bot", &[85]);
+            let event = json!({"account": account, "email": "sweep@example.com", "notices": "later"});
+            stage.keywheel.sweep(event).await.expect("the sweep answers");
+        }
+        let silence = Fault::on("sts", "AssumeRole", FaultKind::Hang).about("organization-reader").every();
+        let silence = stage.cloud.faults().inject(silence);
+        let began = stage.now();
+        let answer = stage.digest().await;
+        let waited = stage.now() - began;
+        assert!(waited < TimeDelta::minutes(2), "{waited}: nobody waits for what another has just waited for");
+        assert_eq!((answer["failures"].as_array().map(Vec::len), stage.held()), (Some(40), 40), "{answer}");
+        assert!(failures(&answer).contains("sts:AssumeRole"), "{answer}");
+        silence.remove();
+        stage.pass_days(1).await;
+        assert_eq!((failures(&stage.digest().await), stage.held()), ("[]".to_owned(), 0));
     });
 }

@@ -29,7 +29,7 @@ ACCOUNTS = [f"{number:012}" for number in range(1, 46)]
 FAILING = os.environ["FAILING"].split(",")
 LEAVING = json.loads(os.environ["LEAVING"])
 # Of accounts that fail from the second sweep on, how: "fails" or "is skipped"; from the first on with " at once" behind it.
-# "passes after N" is skipped at once, N times, for what passes.
+# "passes after N" is skipped at once, N times, for what passes; "is throttled", from the second sweep on, for good.
 LATER = json.loads(os.environ["LATER"])
 
 
@@ -67,11 +67,11 @@ def handle(event, context):
         raise ValueError(f"account {account} fails")
     before = sweeps_so_far(account)
     how, is_at_once = LATER.get(account, ""), LATER.get(account, "").endswith("at once")
-    if how.startswith("passes after") and before < int(how.split()[-1]):
+    if (how.startswith("passes after") and before < int(how.split()[-1])) or (how == "is throttled" and before):
         return {
             "accounts": 0, "users": 0, "actions": {}, "mails": 0, "failures": [{"action": "sweep"}],
             "dry_run": event["dry_run"], "plan": [],
-            "skipped": [{"account": account, "reason": "STS does not answer", "transient": True}],
+            "skipped": [{"account": account, "reason": f"STS does not answer, sweep {before + 1}", "transient": True}],
         }
     if how.startswith("fails") and (before or is_at_once):
         raise ValueError(f"account {account} fails on purpose")
@@ -264,7 +264,13 @@ def test_an_account_that_is_not_swept_for_what_passes_is_tried_again(stand_in: S
 def test_an_account_that_is_not_swept_for_long_is_a_failed_item(stand_in: StandIn) -> None:
     output = state_machine.output(stand_in.run([], {}, {"000000000003": "passes after 4"}))
     assert (output["accounts"], output["accounts_not_swept"], output["complete"]) == (44, 1, False)
-    assert stand_in.failed == {"000000000003": "AccountNotSwept: STS does not answer"}
+    assert stand_in.failed == {"000000000003": "AccountNotSwept: STS does not answer, sweep 4"}
+
+
+def test_an_account_that_was_swept_in_part_is_tried_again_as_often(stand_in: StandIn) -> None:
+    output = state_machine.output(stand_in.run([], {"000000000003": 9}, {"000000000003": "is throttled"}))
+    assert (output["accounts"], output["accounts_not_swept"], output["users_left"]) == (45, 0, 5)
+    assert output["failures"] == 1 + 1 + 2, "users left, the last of four tries, the digest's"
 
 
 def test_a_dry_run_comes_no_further_by_sweeping_again(stand_in: StandIn) -> None:

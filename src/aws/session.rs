@@ -33,7 +33,19 @@ pub(super) struct Sessions(Mutex<HashMap<AccountId, Session<dyn Iam>>>);
 
 /// Organizations in a session of another role.
 #[derive(Default)]
-pub(super) struct OrganizationSession(Mutex<Option<Session<dyn Organizations>>>);
+pub(super) struct OrganizationSession(Mutex<LastAttempt>);
+
+/// What came of the last attempt at a session.
+#[derive(Default)]
+enum LastAttempt {
+    #[default]
+    None,
+    Succeeded(Session<dyn Organizations>),
+    Failed(Failure, DateTime<Utc>),
+}
+
+/// For so long a failed attempt stands for those who waited for it: one after another, each would wait as long again.
+const FAILURE_STANDS: TimeDelta = TimeDelta::seconds(10);
 
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,12 +92,25 @@ impl SweeperAws {
         let Access { org_list_role_arn, session_name, .. } = &*self.aws.access;
         let Some(arn) = org_list_role_arn else { return Ok(self.services.own_organization()) };
         // Who comes meanwhile waits for the session and does not begin another.
-        let mut session = self.organization.0.lock().await;
-        if let Some(organization) = session.as_ref().and_then(|session| session.that_lasts(self.now())) {
-            return Ok(organization);
+        let mut last = self.organization.0.lock().await;
+        match &*last {
+            LastAttempt::Succeeded(session) => {
+                if let Some(organization) = session.that_lasts(self.now()) {
+                    return Ok(organization);
+                }
+            }
+            LastAttempt::Failed(failure, at) if self.now() < *at + FAILURE_STANDS => return Err(failure.clone()),
+            LastAttempt::Failed(..) | LastAttempt::None => {}
         }
-        let (organization, expires) = self.services.organization_as(Role { arn, session_name }).await?;
-        *session = Some(Session { leads_to: Arc::clone(&organization), expires });
-        Ok(organization)
+        match self.services.organization_as(Role { arn, session_name }).await {
+            Ok((organization, expires)) => {
+                *last = LastAttempt::Succeeded(Session { leads_to: Arc::clone(&organization), expires });
+                Ok(organization)
+            }
+            Err(failure) => {
+                *last = LastAttempt::Failed(failure.clone(), self.now());
+                Err(failure)
+            }
+        }
     }
 }

@@ -48,7 +48,7 @@ pub(super) async fn tell(sweep: &Sweep<'_>, after: Option<&AccountId>) -> Result
         }
     }
     let digest_after = keep_first(&mut held, MOST_USERS);
-    let contacts = inventory::contacts(sweep, &held.keys().cloned().collect()).await;
+    let contacts = inventory::listed_contacts(sweep, &held.keys().cloned().collect()).await;
     let mut tally = Tally::new(sweep.dry_run);
     let mut accounts = stream::iter(held)
         .map(|(id, secrets)| {
@@ -116,6 +116,9 @@ async fn account(
     listed: Option<AccountContact>,
 ) -> Result<Swept, Failure> {
     let failed = |failure: &crate::aws::Failure| Failure::of_account(&id, "digest", failure);
+    if sweep.is_out_of_time() {
+        return Err(Failure::of_account(&id, "digest", user::OUT_OF_TIME));
+    }
     let contact = match listed {
         Some(contact) => contact,
         None => inventory::contact(sweep.aws, &id).await.map_err(|failure| failed(&failure))?,

@@ -104,20 +104,19 @@ pub(super) async fn contact(aws: &SweeperAws, id: &AccountId) -> Result<AccountC
     }
 }
 
-/// Accounts of one page of the list.
-/// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html>
-const ACCOUNTS_A_PAGE: usize = 20;
-
-/// The names and addresses of many accounts from the list, a page of which is a call for what takes one for each account
-/// that is asked for alone: Organizations is throttled for the whole organization. Read on for as long as the pages have one
-/// of them each or more; who is not found so is to be asked for alone, or all are if there is no list to be had.
-pub(super) async fn contacts(sweep: &Sweep<'_>, wanted: &BTreeSet<AccountId>) -> BTreeMap<AccountId, AccountContact> {
-    let (mut found, mut pages, mut next_token) = (BTreeMap::new(), 0, None);
-    while wanted.len() > ACCOUNTS_A_PAGE
-        && found.len() < wanted.len()
-        && found.len() >= pages
-        && !sweep.is_out_of_time()
-    {
+/// The names and addresses of many accounts from the list, a page of which is a call for twenty accounts, each of which takes
+/// one alone: Organizations is throttled for the whole organization. Nobody knows on which pages they are, so a quarter as
+/// many pages are read as accounts are wanted. Who is not found so is to be asked for alone, or all are if there is no list
+/// to be had.
+pub(super) async fn listed_contacts(
+    sweep: &Sweep<'_>,
+    wanted: &BTreeSet<AccountId>,
+) -> BTreeMap<AccountId, AccountContact> {
+    let (mut found, mut next_token) = (BTreeMap::new(), None);
+    for _ in 0..wanted.len() / 4 {
+        if sweep.is_out_of_time() {
+            break;
+        }
         let page = match page(sweep.aws, next_token, usize::MAX).await {
             Ok(Page::Listed(page)) => page,
             Ok(Page::NotPermitted(_)) => break,
@@ -126,11 +125,10 @@ pub(super) async fn contacts(sweep: &Sweep<'_>, wanted: &BTreeSet<AccountId>) ->
                 break;
             }
         };
-        pages += 1;
         let those = page.accounts.into_iter().filter(|account| wanted.contains(&account.id));
         found.extend(those.map(|account| (account.id.clone(), contact_of(account))));
         next_token = page.next_token;
-        if next_token.is_none() {
+        if next_token.is_none() || found.len() == wanted.len() {
             break;
         }
     }

@@ -51,8 +51,7 @@ const TIME_TO_FINISH: TimeDelta = TimeDelta::seconds(60);
 ///
 /// # Errors
 /// [`Error::InvalidEvent`]; [`Error::Aws`] when the accounts could not be listed; [`Error::TooManyAccounts`] for more of
-/// them than there is time for. What goes wrong with one account or
-/// user is in the report.
+/// them than there is time for. What goes wrong with one account or user is in the report.
 pub async fn handle(
     aws: &SweeperAws,
     settings: &Settings,
@@ -79,6 +78,7 @@ pub async fn handle(
     } else {
         metrics::of_sweep(&report, sweep.now);
     }
+    let report = report.into_answer();
     info!(report = %serde_json::to_string(&report).unwrap_or_default(), "the sweep is done");
     Ok(json!(report))
 }

@@ -104,7 +104,7 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    /// For a reason that lasts.
+    /// For a reason that does not pass within minutes.
     pub(super) fn new(account: &AccountId, reason: &str) -> Self {
         Self { account: account.clone(), reason: reason.to_owned(), transient: false }
     }
@@ -162,8 +162,10 @@ impl Report {
         }
     }
 
-    /// Adds an account that was not swept, for as many as the answer holds.
+    /// Adds an account that was not swept. The log has all of it; the answer as much as it holds.
     pub(super) fn add_skipped(&mut self, mut skipped: Skipped) {
+        let Skipped { account, reason, transient } = &skipped;
+        info!(%account, reason, transient, "skipped");
         if self.skipped.len() < MAX_LISTED {
             skipped.reason = cut(skipped.reason);
             self.skipped.push(skipped);
@@ -207,12 +209,17 @@ impl Report {
         *self.actions.entry(action).or_default() += 1;
     }
 
-    /// Puts the entries in order, and leaves out those that the answer has no room for.
+    /// Puts the entries in order.
     pub(super) fn finish(mut self) -> Self {
         self.failures.sort_by(|a, b| (&a.account, &a.user, a.action).cmp(&(&b.account, &b.user, b.action)));
         self.skipped.sort_by(|a, b| a.account.cmp(&b.account));
         // Stable: the order of one user's actions is the order of the plan.
         self.plan.sort_by(|a, b| (&a.account, &a.user).cmp(&(&b.account, &b.user)));
+        self
+    }
+
+    /// Leaves out what an answer has no room for.
+    pub(super) fn into_answer(mut self) -> Self {
         while self.length() > MAX_ANSWER_LENGTH && self.shorten() {}
         self
     }
@@ -315,7 +322,7 @@ mod tests {
             let reason = "no".repeat(1_000);
             report.add_skipped(Skipped::new(&user.account, &reason));
         }
-        let report = report.finish();
+        let report = report.into_answer();
         assert!(report.length() <= MAX_ANSWER_LENGTH, "{}", report.length());
         assert_eq!((report.plan.len(), report.plan_omitted), (0, 1000), "the log has it");
         assert_eq!(report.failures.len() + report.failures_omitted, 1000);

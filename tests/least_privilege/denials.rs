@@ -279,8 +279,13 @@ fn secrets_are_rotated_by_this_stack_never_public_and_never_deleted_for_good() {
     denied(&ask(&sweeper, "secretsmanager:PutResourcePolicy", &secret), None);
     let delete = |days: &[(&'static str, &str)]| ask_with(&sweeper, "secretsmanager:DeleteSecret", &secret, days);
     allowed(&delete(&[("secretsmanager:RecoveryWindowInDays", "30")]), None);
-    denied(&delete(&[("secretsmanager:RecoveryWindowInDays", "7")]), None);
-    denied(&delete(&[]), None);
+    // Nor where a resource policy lets it, since it writes these.
+    let open = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": &sweeper},
+        "Action": "secretsmanager:*", "Resource": "*"}]});
+    for policy in [None, Some(&open)] {
+        denied(&delete(&[("secretsmanager:RecoveryWindowInDays", "7")]), policy);
+        denied(&delete(&[]), policy);
+    }
     let put =
         |function: &str| ask_with(&rotation(), "secretsmanager:PutSecretValue", &secret, &[(ALLOW_FUNCTION, function)]);
     allowed(&put(FUNCTION), None);

@@ -106,7 +106,7 @@ fn questions(call: &Call, secret: Option<&SecretView>) -> Vec<Question> {
     let mut questions = match action.as_str() {
         // The log does not show these parameters; keywheel always blocks public policies.
         "secretsmanager:PutResourcePolicy" => vec![own(vec![("secretsmanager:BlockPublicPolicy", "true".to_owned())])],
-        // It always gives the longest window; people delete as they like.
+        // The log does not show this parameter; keywheel always asks for 30 days, as `people` tests.
         "secretsmanager:DeleteSecret" => vec![own(vec![("secretsmanager:RecoveryWindowInDays", "30".to_owned())])],
         // Once it sets the function, once it does not name one.
         "secretsmanager:RotateSecret" => {
