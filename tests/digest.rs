@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use keywheel::rehearsal::{AccountState, Fault, FaultKind, PRIMARY_ACCOUNT};
+use keywheel::rehearsal::{AccountState, Fault, FaultKind};
 use serde_json::{Value, json};
 
 use crate::harness::{MEMBER, OTHER, Stage, failures, refused, rehearse, use_key};
@@ -362,12 +362,7 @@ fn for_the_digest_of_many_accounts_their_addresses_are_listed_or_asked_for_one_b
 #[test]
 fn a_digest_that_waits_for_organizations_in_vain_says_so_in_time() {
     rehearse(async {
-        let role = format!("arn:aws:iam::{OTHER}:role/organization-reader");
-        let stage = Stage::with(&[("ORG_LIST_ROLE_ARN", &role)]);
-        stage.add_member(OTHER, "management");
-        stage.cloud.set_management_account(OTHER);
-        let sweeper = format!("arn:aws:iam::{PRIMARY_ACCOUNT}:role/{}", stage.keywheel.settings().execution_role);
-        stage.cloud.add_role(OTHER, "organization-reader", &[&sweeper]);
+        let (stage, role) = Stage::with_organization_reader();
         for n in 0..40 {
             let account = format!("{}", 300_000_000_000_u64 + n);
             stage.add_member(&account, "many");
@@ -375,7 +370,7 @@ fn a_digest_that_waits_for_organizations_in_vain_says_so_in_time() {
             let event = json!({"account": account, "email": "sweep@example.com", "notices": "later"});
             stage.keywheel.sweep(event).await.expect("the sweep answers");
         }
-        let silence = Fault::on("sts", "AssumeRole", FaultKind::Hang).about("organization-reader").every();
+        let silence = Fault::on("sts", "AssumeRole", FaultKind::Hang).about(&role).every();
         let silence = stage.cloud.faults().inject(silence);
         let began = stage.now();
         let answer = stage.digest().await;

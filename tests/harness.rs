@@ -102,6 +102,17 @@ impl Stage {
         self.keywheel.prepare_member(account);
     }
 
+    /// A stage on which Organizations is asked through a role of the account that manages it, and the ARN of that role.
+    pub(crate) fn with_organization_reader() -> (Self, String) {
+        let role = format!("arn:aws:iam::{OTHER}:role/organization-reader");
+        let stage = Self::with(&[("ORG_LIST_ROLE_ARN", &role)]);
+        stage.add_member(OTHER, "management");
+        stage.cloud.set_management_account(OTHER);
+        let sweeper = format!("arn:aws:iam::{PRIMARY_ACCOUNT}:role/{}", stage.keywheel.settings().execution_role);
+        stage.cloud.add_role(OTHER, "organization-reader", &[&sweeper]);
+        (stage, role)
+    }
+
     /// A user of the member account with keys of these ages in days.
     pub(crate) fn add_user(&self, name: &str, key_ages: &[i64]) -> Vec<UserKey> {
         self.add_user_in(MEMBER, name, key_ages)

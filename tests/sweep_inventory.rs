@@ -258,15 +258,10 @@ fn an_account_that_is_not_swept_for_what_passes_is_marked_so() {
 #[test]
 fn one_session_of_the_role_that_may_ask_organizations_serves_all_questions() {
     rehearse(async {
-        let role = format!("arn:aws:iam::{OTHER}:role/organization-reader");
-        let stage = Stage::with(&[("ORG_LIST_ROLE_ARN", &role)]);
+        let (stage, role) = Stage::with_organization_reader();
         for n in 0..60_u64 {
             stage.cloud.add_account(&format!("{}", 300_000_000_000 + n), "many", None);
         }
-        stage.add_member(OTHER, "management");
-        stage.cloud.set_management_account(OTHER);
-        let sweeper = format!("arn:aws:iam::{PRIMARY_ACCOUNT}:role/{}", stage.keywheel.settings().execution_role);
-        stage.cloud.add_role(OTHER, "organization-reader", &[&sweeper]);
         let sessions = || {
             let calls = stage.cloud.calls();
             calls.iter().filter(|call| call.operation == "AssumeRole" && call.resource == role).count()

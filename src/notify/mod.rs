@@ -1,9 +1,9 @@
 //! Notices → messages, and sending them.
 //!
-//! The notices of a whole run arrive together. `recipients` says who hears of a notice, `dispatch` makes at
-//! most two messages per recipient of them, `message` puts each into words and a template, `deliver` sends, and `topic`
-//! publishes. All but these two is pure. What comes back says for every notice who was told, and [`remember`] writes that into the tag from
-//! which the next run knows not to tell it again.
+//! The notices of a whole run arrive together. `recipients` says who hears of a notice, `dispatch` makes at most two
+//! messages per recipient of them, `message` puts each into words and a template, `deliver` sends, and `topic` publishes.
+//! All but these two is pure. What comes back says for every notice who was told, and [`remember`] writes that into the
+//! tag from which the next run knows not to tell it again.
 
 mod advice;
 mod context;

@@ -24,7 +24,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::{Value, json};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::aws::SweeperAws;
 use crate::error::Error;
@@ -200,7 +200,6 @@ impl<'a> Sweep<'a> {
         match account::sweep(self, &id, &mut tally, &mut outcomes).await {
             Ok(()) => tally.report.accounts += 1,
             Err(failure) => {
-                warn!(account = %id, %failure, "the account is not swept, or not to its end");
                 let skipped = Skipped::new(&id, &failure.to_string());
                 tally.skip(Skipped { transient: failure.is_transient(), ..skipped });
             }
