@@ -2,7 +2,7 @@
 
 use lambda_runtime::Diagnostic;
 
-use crate::aws::Failure;
+use crate::aws::CallFailure;
 use crate::keys::{AccessKeyId, UserRef, VersionId};
 use crate::settings::InvalidSettings;
 
@@ -32,7 +32,7 @@ pub enum Error {
     },
     /// A call to AWS failed.
     #[error(transparent)]
-    Aws(#[from] Failure),
+    Aws(#[from] CallFailure),
     /// A dry run was asked to change something.
     #[error(
         "DRY_RUN_FLAG is true, so the key of {0} is not rotated and nothing is changed; set it to false to enforce"

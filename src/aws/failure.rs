@@ -27,7 +27,7 @@ pub enum FailureKind {
 
 /// A failed call: operation, what it was about, and what the service said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct Failure {
+pub struct CallFailure {
     operation: &'static str,
     about: String,
     kind: FailureKind,
@@ -36,7 +36,7 @@ pub struct Failure {
     request_id: Option<String>,
 }
 
-impl Failure {
+impl CallFailure {
     /// What the failure means.
     pub fn kind(&self) -> FailureKind {
         self.kind
@@ -105,7 +105,7 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CallFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { operation, about, kind: _, code, message, request_id } = self;
         write!(f, "{operation} for {about} failed: {code}")?;
@@ -159,9 +159,9 @@ impl FailureKind {
 mod tests {
     use super::*;
 
-    fn failure(message: &str) -> Failure {
+    fn failure(message: &str) -> CallFailure {
         let answer = ("ValidationException".to_owned(), message.to_owned());
-        Failure::new("secretsmanager:PutSecretValue", "a secret", FailureKind::Refused, answer, None)
+        CallFailure::new("secretsmanager:PutSecretValue", "a secret", FailureKind::Refused, answer, None)
     }
 
     #[test]

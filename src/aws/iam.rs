@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use zeroize::ZeroizeOnDrop;
 
 use super::credential_report::CredentialReport;
-use super::failure::Failure;
+use super::failure::CallFailure;
 use crate::keys::{AccessKeyId, AccountId, KeyStatus, KeyUse, SecretKey, UserArn, UserName};
 
 /// A user, with what GetAccountAuthorizationDetails or GetUser tell.
@@ -54,14 +54,14 @@ pub(crate) fn has_group(groups: &BTreeSet<String>, name: &str) -> bool {
 
 /// Whether `GetCredentialReport` failed because there is no report that can be read, yet or any more.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetCredentialReport.html>
-pub(crate) fn has_no_report(failure: &Failure) -> bool {
+pub(crate) fn has_no_report(failure: &CallFailure) -> bool {
     ["ReportNotPresent", "ReportExpired", "ReportInProgress"].iter().any(|code| failure.code().contains(code))
 }
 
 /// Whether `GenerateCredentialReport` failed because IAM makes as many reports as it can at the moment ("No more capacity
 /// to launch new report generation tasks"). That limit has no number, and the SDK does not take it for throttling.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GenerateCredentialReport.html>
-pub(crate) fn makes_no_more_reports(failure: &Failure) -> bool {
+pub(crate) fn makes_no_more_reports(failure: &CallFailure) -> bool {
     failure.code().starts_with("LimitExceeded")
 }
 
@@ -105,7 +105,7 @@ pub trait Iam: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Any failure.
-    async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, Failure>;
+    async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, CallFailure>;
 
     /// Asks IAM for a credential report and answers whether there is one to read. IAM makes one at most every four hours,
     /// within seconds; until then it is asked again, as it is where IAM makes too many others to begin with this one. Safe
@@ -114,13 +114,13 @@ pub trait Iam: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Any failure but that there are too many others.
-    async fn request_report(&self) -> Result<bool, Failure>;
+    async fn request_report(&self) -> Result<bool, CallFailure>;
 
     /// The credential report; `None` while there is none that IAM gives out.
     ///
     /// # Errors
     /// Any failure but "not present", "expired" and "not ready"; a report that cannot be read.
-    async fn credential_report(&self) -> Result<Option<DatedReport>, Failure>;
+    async fn credential_report(&self) -> Result<Option<DatedReport>, CallFailure>;
 
     /// One user with its tags, without its groups; `None` if there is none of exactly that name.
     ///
@@ -130,13 +130,13 @@ pub trait Iam: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Any failure but "no such user".
-    async fn find_user(&self, name: &UserName) -> Result<Option<ListedUser>, Failure>;
+    async fn find_user(&self, name: &UserName) -> Result<Option<ListedUser>, CallFailure>;
 
     /// The names of all groups that a user is in.
     ///
     /// # Errors
     /// Any failure, "no such user" included.
-    async fn groups_of(&self, name: &UserName) -> Result<BTreeSet<String>, Failure>;
+    async fn groups_of(&self, name: &UserName) -> Result<BTreeSet<String>, CallFailure>;
 
     /// The keys of the user of exactly that name, oldest first.
     ///
@@ -145,36 +145,36 @@ pub trait Iam: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Any failure, "no such user" included.
-    async fn access_keys(&self, name: &UserName) -> Result<Vec<ListedKey>, Failure>;
+    async fn access_keys(&self, name: &UserName) -> Result<Vec<ListedKey>, CallFailure>;
 
     /// The last use of the key on record; `None` if there is none.
     ///
     /// # Errors
     /// Any failure: not knowing is not "never".
-    async fn last_use(&self, id: &AccessKeyId) -> Result<Option<KeyUse>, Failure>;
+    async fn last_use(&self, id: &AccessKeyId) -> Result<Option<KeyUse>, CallFailure>;
 
     /// Makes a key, in one attempt that is given up after that time. Never retried below this: a second attempt after a
     /// lost answer would make a second key.
     ///
     /// # Errors
     /// Any failure. After [`super::FailureKind::NoAnswer`] a key may exist.
-    async fn create_access_key(&self, name: &UserName, within: Duration) -> Result<NewKey, Failure>;
+    async fn create_access_key(&self, name: &UserName, within: Duration) -> Result<NewKey, CallFailure>;
 
     /// Disables a key. Safe to repeat.
     ///
     /// # Errors
     /// Any failure, "no such key" included.
-    async fn disable_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), Failure>;
+    async fn disable_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), CallFailure>;
 
     /// Deletes a key for good. A key that is gone already is success.
     ///
     /// # Errors
     /// Any failure but "no such key".
-    async fn delete_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), Failure>;
+    async fn delete_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), CallFailure>;
 
     /// Puts a user into a group. Safe to repeat.
     ///
     /// # Errors
     /// Any failure, "no such group" included.
-    async fn join_group(&self, group: &str, name: &UserName) -> Result<(), Failure>;
+    async fn join_group(&self, group: &str, name: &UserName) -> Result<(), CallFailure>;
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use super::failure::Failure;
+use super::failure::CallFailure;
 use crate::keys::EmailAddress;
 
 /// A message to one recipient.
@@ -74,20 +74,20 @@ pub trait Mailer: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Any failure; the message was not accepted, or it is not known whether it was.
-    async fn send(&self, mail: &OutgoingMail) -> Result<(), Failure>;
+    async fn send(&self, mail: &OutgoingMail) -> Result<(), CallFailure>;
 
     /// What SES says of the account that sends.
     ///
     /// # Errors
     /// Any failure; nothing is known then.
-    async fn account(&self) -> Result<SendingAccount, Failure>;
+    async fn account(&self) -> Result<SendingAccount, CallFailure>;
 
     /// Whether an address or a domain is an identity that SES knows and lets send. An address may send without being one
     /// if its domain, or the domain above that, is.
     ///
     /// # Errors
     /// Any failure but "no such identity"; nothing is known then.
-    async fn is_verified(&self, identity: &str) -> Result<bool, Failure>;
+    async fn is_verified(&self, identity: &str) -> Result<bool, CallFailure>;
 }
 
 /// An address as it may stand in a log: the first character and the domain.

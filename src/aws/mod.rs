@@ -25,7 +25,7 @@ use chrono::{DateTime, Utc};
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 
 pub use credential_report::{CredentialReport, MalformedReport, ReportReader, ReportedKey, ReportedUser};
-pub use failure::{Failure, FailureKind};
+pub use failure::{CallFailure, FailureKind};
 pub use iam::{AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey};
 pub(crate) use iam::{has_group, has_no_report, makes_no_more_reports};
 pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount};
@@ -95,7 +95,7 @@ impl Aws {
     ///
     /// # Errors
     /// As there.
-    pub async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, Failure> {
+    pub async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, CallFailure> {
         self.services.caller_of(id, secret).await
     }
 }

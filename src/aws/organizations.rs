@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use super::failure::Failure;
+use super::failure::CallFailure;
 use crate::keys::{AccountId, EmailAddress};
 
 /// Whether roles can be assumed and users worked on in an account.
@@ -56,16 +56,16 @@ pub trait Organizations: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Any failure; `may_not_list` tells whether this account can never list.
-    async fn accounts(&self, next_token: Option<String>, at_most: usize) -> Result<AccountPage, Failure>;
+    async fn accounts(&self, next_token: Option<String>, at_most: usize) -> Result<AccountPage, CallFailure>;
 
     /// One account.
     ///
     /// # Errors
     /// Any failure, "no such account" included.
-    async fn account(&self, id: &AccountId) -> Result<ListedAccount, Failure>;
+    async fn account(&self, id: &AccountId) -> Result<ListedAccount, CallFailure>;
 }
 
 /// Whether a failure means that this account cannot ask Organizations at all: it is in none, or not permitted to.
-pub(crate) fn may_not_list(failure: &Failure) -> bool {
+pub(crate) fn may_not_list(failure: &CallFailure) -> bool {
     failure.kind() == super::FailureKind::Denied || failure.code() == "AWSOrganizationsNotInUseException"
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-use super::failure::Failure;
+use super::failure::CallFailure;
 use crate::keys::{AccountId, SecretName, VersionId};
 
 /// The staging label of the value that readers get.
@@ -107,7 +107,7 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Any failure but "no such secret".
-    async fn describe(&self, id: &str) -> Result<Option<SecretDescription>, Failure>;
+    async fn describe(&self, id: &str) -> Result<Option<SecretDescription>, CallFailure>;
 
     /// Secrets of one account's users, those scheduled for deletion too: a page, from the start or from where the page
     /// before ended. Whoever does not read on to the last page does not know of all. The list lags behind writes by up to
@@ -115,7 +115,7 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Any failure.
-    async fn of_account(&self, account: &AccountId, from: Option<String>) -> Result<SecretPage, Failure>;
+    async fn of_account(&self, account: &AccountId, from: Option<String>) -> Result<SecretPage, CallFailure>;
 
     /// The names of all secrets of keywheel's that have a tag of that name whose value begins so, over all pages, without
     /// those scheduled for deletion. The list lags behind writes by up to five minutes.
@@ -123,7 +123,7 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Any page's failure: a part of the secrets is not an answer.
-    async fn names_with_tag(&self, tag: &str, prefix: &str) -> Result<Vec<SecretName>, Failure>;
+    async fn names_with_tag(&self, tag: &str, prefix: &str) -> Result<Vec<SecretName>, CallFailure>;
 
     /// The value of one version at one stage; `None` if that version has no value (yet) or does not exist.
     ///
@@ -134,7 +134,7 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
         id: &str,
         version: Option<&VersionId>,
         stage: Option<&str>,
-    ) -> Result<Option<Zeroizing<String>>, Failure>;
+    ) -> Result<Option<Zeroizing<String>>, CallFailure>;
 
     /// Puts a value into the version that a rotation prepares. The same value again is no change.
     ///
@@ -146,90 +146,96 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
         version: &VersionId,
         value: &Zeroizing<String>,
         rotation_token: Option<&str>,
-    ) -> Result<(), Failure>;
+    ) -> Result<(), CallFailure>;
 
     /// Moves AWSCURRENT from one version to another. AWSPREVIOUS follows by itself.
     ///
     /// # Errors
     /// Any failure; the label may have moved all the same.
-    async fn move_current(&self, id: &str, from: Option<&VersionId>, to: &VersionId) -> Result<(), Failure>;
+    async fn move_current(&self, id: &str, from: Option<&VersionId>, to: &VersionId) -> Result<(), CallFailure>;
 
     /// Takes AWSPENDING off a version that a cancelled rotation left behind.
     ///
     /// # Errors
     /// Any failure.
-    async fn remove_pending(&self, id: &str, version: &VersionId) -> Result<(), Failure>;
+    async fn remove_pending(&self, id: &str, version: &VersionId) -> Result<(), CallFailure>;
 
     /// Makes a secret.
     ///
     /// # Errors
     /// Any failure; of kind `Conflict` if it exists already.
-    async fn create(&self, secret: NewSecret<'_>) -> Result<(), Failure>;
+    async fn create(&self, secret: NewSecret<'_>) -> Result<(), CallFailure>;
 
     /// Sets tags; others stay. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
-    async fn tag(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), Failure>;
+    async fn tag(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), CallFailure>;
 
     /// Removes tags; missing ones are no error. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
-    async fn untag(&self, id: &str, names: &[&str]) -> Result<(), Failure>;
+    async fn untag(&self, id: &str, names: &[&str]) -> Result<(), CallFailure>;
 
     /// The resource policy; `None` if there is none.
     ///
     /// # Errors
     /// Any failure.
-    async fn policy(&self, id: &str) -> Result<Option<String>, Failure>;
+    async fn policy(&self, id: &str) -> Result<Option<String>, CallFailure>;
 
     /// Sets the resource policy; one that grants public access is refused. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
-    async fn put_policy(&self, id: &str, policy: &str) -> Result<(), Failure>;
+    async fn put_policy(&self, id: &str, policy: &str) -> Result<(), CallFailure>;
 
     /// Sets function and schedule, and starts a rotation at once if asked to. Without that, the service only tests
     /// the configuration.
     ///
     /// # Errors
     /// Any failure; `is_rotation_unfinished` tells that a rotation is under way already.
-    async fn configure_rotation(&self, id: &str, function: &str, days: i64, rotate_now: bool) -> Result<(), Failure>;
+    async fn configure_rotation(
+        &self,
+        id: &str,
+        function: &str,
+        days: i64,
+        rotate_now: bool,
+    ) -> Result<(), CallFailure>;
 
     /// Starts a rotation at once. Function and schedule stay.
     ///
     /// # Errors
     /// Any failure; `is_rotation_unfinished` tells that a rotation is under way already.
-    async fn rotate(&self, id: &str) -> Result<(), Failure>;
+    async fn rotate(&self, id: &str) -> Result<(), CallFailure>;
 
     /// Switches the native schedule off. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
-    async fn cancel_rotation(&self, id: &str) -> Result<(), Failure>;
+    async fn cancel_rotation(&self, id: &str) -> Result<(), CallFailure>;
 
     /// Re-encrypts with another KMS key.
     ///
     /// # Errors
     /// Any failure.
-    async fn set_kms_key(&self, id: &str, kms_key: &str) -> Result<(), Failure>;
+    async fn set_kms_key(&self, id: &str, kms_key: &str) -> Result<(), CallFailure>;
 
     /// Schedules a secret for deletion; it can be restored for that many days.
     ///
     /// # Errors
     /// Any failure.
-    async fn schedule_deletion(&self, id: &str, recovery_window_days: i64) -> Result<(), Failure>;
+    async fn schedule_deletion(&self, id: &str, recovery_window_days: i64) -> Result<(), CallFailure>;
 
     /// Takes a scheduled deletion back. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
-    async fn restore(&self, id: &str) -> Result<(), Failure>;
+    async fn restore(&self, id: &str) -> Result<(), CallFailure>;
 }
 
 /// Whether RotateSecret was refused because an earlier rotation is not finished; the service tries that one again.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html>
-pub(crate) fn is_rotation_unfinished(failure: &Failure) -> bool {
+pub(crate) fn is_rotation_unfinished(failure: &CallFailure) -> bool {
     failure.code() == "InvalidRequestException" && failure.message().contains("previous rotation")
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Failure, Iam, Mailer, Organizations, SecretStore, Topics};
+use super::{CallFailure, Iam, Mailer, Organizations, SecretStore, Topics};
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 
 /// Who a key belongs to, as STS answers.
@@ -52,13 +52,13 @@ pub trait Services: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// The failure of `sts:AssumeRole`, which names the role.
-    async fn iam_as(&self, role: Role<'_>, account: &AccountId) -> Result<(Arc<dyn Iam>, DateTime<Utc>), Failure>;
+    async fn iam_as(&self, role: Role<'_>, account: &AccountId) -> Result<(Arc<dyn Iam>, DateTime<Utc>), CallFailure>;
 
     /// Asks STS who the given key is. Needs no permission, so it tells whether the key itself works.
     ///
     /// # Errors
     /// The failure of `sts:GetCallerIdentity`: `InvalidClientTokenId` while IAM has not spread a new key yet.
-    async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, Failure>;
+    async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, CallFailure>;
 }
 
 /// What the sweeper alone asks of AWS.
@@ -81,5 +81,5 @@ pub trait SweeperServices: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// The failure of `sts:AssumeRole`, which names the role.
-    async fn organization_as(&self, role: Role<'_>) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), Failure>;
+    async fn organization_as(&self, role: Role<'_>) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), CallFailure>;
 }

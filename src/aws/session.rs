@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 
-use super::{Access, Aws, Failure, Iam, Organizations, Role, SweeperAws};
+use super::{Access, Aws, CallFailure, Iam, Organizations, Role, SweeperAws};
 use crate::keys::AccountId;
 
 /// A session is renewed while this much of it is left, so that none expires during an invocation, which takes 15 minutes
@@ -41,7 +41,7 @@ enum LastAttempt {
     #[default]
     None,
     Succeeded(Session<dyn Organizations>),
-    Failed(Failure, DateTime<Utc>),
+    Failed(CallFailure, DateTime<Utc>),
 }
 
 /// For so long a failed attempt stands for those who waited for it: one after another, each would wait as long again.
@@ -64,7 +64,7 @@ impl Aws {
     ///
     /// # Errors
     /// The failure of `sts:AssumeRole`, which names the role.
-    pub async fn iam(&self, account: &AccountId, partition: &str) -> Result<Arc<dyn Iam>, Failure> {
+    pub async fn iam(&self, account: &AccountId, partition: &str) -> Result<Arc<dyn Iam>, CallFailure> {
         if account == self.primary_account() {
             return Ok(self.services.own_iam(account));
         }
@@ -88,7 +88,7 @@ impl SweeperAws {
     ///
     /// # Errors
     /// The failure of `sts:AssumeRole`.
-    pub async fn organizations(&self) -> Result<Arc<dyn Organizations>, Failure> {
+    pub async fn organizations(&self) -> Result<Arc<dyn Organizations>, CallFailure> {
         let Access { org_list_role_arn, session_name, .. } = &*self.aws.access;
         let Some(arn) = org_list_role_arn else { return Ok(self.services.own_organization()) };
         // Who comes meanwhile waits for the session and does not begin another.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::failure::{Failure, FailureKind};
+use super::failure::{CallFailure, FailureKind};
 
 pub(crate) const PUBLISH_BATCH: &str = "sns:PublishBatch";
 /// The time of one call with its repetitions. What mail told is written down after it, and must not run out of time.
@@ -45,7 +45,11 @@ pub trait Topics: fmt::Debug + Send + Sync {
     /// # Errors
     /// A failure of the whole call: no message was taken, or it is not known whether any was. A failure of one message
     /// stands in its place.
-    async fn publish(&self, topic_arn: &str, messages: &[TopicMessage]) -> Result<Vec<Result<(), Failure>>, Failure>;
+    async fn publish(
+        &self,
+        topic_arn: &str,
+        messages: &[TopicMessage],
+    ) -> Result<Vec<Result<(), CallFailure>>, CallFailure>;
 }
 
 /// What SNS says of a message of a batch that it did not take.
@@ -58,13 +62,13 @@ pub(crate) struct EntryError {
 }
 
 /// What became of one message of a batch. One that the answer says nothing of may have been taken.
-pub(crate) fn result_of(topic_arn: &str, was_taken: bool, error: Option<EntryError>) -> Result<(), Failure> {
+pub(crate) fn result_of(topic_arn: &str, was_taken: bool, error: Option<EntryError>) -> Result<(), CallFailure> {
     match error {
         Some(EntryError { code, message, is_senders_fault }) => {
             let kind = FailureKind::of_answer(if is_senders_fault { 400 } else { 500 }, &code);
-            Err(Failure::new(PUBLISH_BATCH, topic_arn, kind, (code, message), None))
+            Err(CallFailure::new(PUBLISH_BATCH, topic_arn, kind, (code, message), None))
         }
         None if was_taken => Ok(()),
-        None => Err(Failure::incomplete(PUBLISH_BATCH, topic_arn, "result for every message")),
+        None => Err(CallFailure::incomplete(PUBLISH_BATCH, topic_arn, "result for every message")),
     }
 }

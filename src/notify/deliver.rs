@@ -22,7 +22,7 @@ use super::message::{MAX_ROWS, Message, compose};
 use super::phrases::counted;
 use super::topic::{Publication, publish};
 use super::{Addressed, Delivery, MailFailure, Mode, Scope, Telling, Templates};
-use crate::aws::{Attachment, Failure, FailureKind, OutgoingMail, SweeperAws};
+use crate::aws::{Attachment, CallFailure, FailureKind, OutgoingMail, SweeperAws};
 use crate::keys::EmailAddress;
 use crate::settings::Settings;
 use pace::Pace;
@@ -240,7 +240,7 @@ impl Post<'_> {
     }
 }
 
-fn is_passing_throttle(failure: &Failure, sender: &EmailAddress) -> bool {
+fn is_passing_throttle(failure: &CallFailure, sender: &EmailAddress) -> bool {
     failure.kind() == FailureKind::Throttled && !Refusal::of(failure, sender).concerns_every_message
 }
 
@@ -248,5 +248,5 @@ fn is_passing_throttle(failure: &Failure, sender: &EmailAddress) -> bool {
 enum NotSent {
     Halted,
     Late,
-    Failed(Failure),
+    Failed(CallFailure),
 }

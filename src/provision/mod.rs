@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 
-use crate::aws::{Aws, Failure, Iam, NewSecret, is_rotation_unfinished};
+use crate::aws::{Aws, CallFailure, Iam, NewSecret, is_rotation_unfinished};
 use crate::keys::{AccessKeyId, SecretName, UserArn, VersionId};
 use crate::lifecycle::Drift;
 use crate::settings::Settings;
@@ -75,7 +75,7 @@ pub async fn provision(
     wanted: &Wanted,
     user: &NewUser<'_>,
     schedule: bool,
-) -> Result<Option<Failure>, Failure> {
+) -> Result<Option<CallFailure>, CallFailure> {
     let name = SecretName::of(user.arn.user());
     create(aws, wanted, user, &name).await?;
     let id = name.to_string();
@@ -92,11 +92,11 @@ pub async fn provision(
 }
 
 /// Whether a secret could not be made because there is one of that name: the list of secrets lagged.
-pub fn exists(failure: &Failure) -> bool {
+pub fn exists(failure: &CallFailure) -> bool {
     failure.code() == "ResourceExistsException"
 }
 
-async fn create(aws: &Aws, wanted: &Wanted, user: &NewUser<'_>, name: &SecretName) -> Result<(), Failure> {
+async fn create(aws: &Aws, wanted: &Wanted, user: &NewUser<'_>, name: &SecretName) -> Result<(), CallFailure> {
     let NewUser { arn, id, key, created, dates, reach: _ } = *user;
     let identity = KeyIdentity { id: key.clone(), arn: arn.clone(), created };
     let version = new_version_id();
@@ -134,7 +134,7 @@ pub async fn repair(
     secret_id: &str,
     arn: &UserArn,
     drift: Drift,
-) -> Result<(), Failure> {
+) -> Result<(), CallFailure> {
     let secrets = aws.secrets();
     match drift {
         Drift::KmsKey => match &wanted.kms_key {
@@ -154,7 +154,7 @@ pub async fn repair(
 ///
 /// # Errors
 /// The failure of the call. A rotation that is under way already is one where it keeps the schedule from being put right.
-pub async fn configure(aws: &Aws, wanted: &Wanted, secret_id: &str, rotate_now: bool) -> Result<(), Failure> {
+pub async fn configure(aws: &Aws, wanted: &Wanted, secret_id: &str, rotate_now: bool) -> Result<(), CallFailure> {
     let secrets = aws.secrets();
     let configure = || secrets.configure_rotation(secret_id, &wanted.function_arn, wanted.days, rotate_now);
     let refused = match configure().await {
@@ -175,11 +175,11 @@ pub async fn configure(aws: &Aws, wanted: &Wanted, secret_id: &str, rotate_now: 
 ///
 /// # Errors
 /// The failure of the call. A rotation that is under way already is none: the service goes on with it.
-pub async fn rotate(aws: &Aws, secret_id: &str) -> Result<(), Failure> {
+pub async fn rotate(aws: &Aws, secret_id: &str) -> Result<(), CallFailure> {
     tolerate_unfinished(aws.secrets().rotate(secret_id).await)
 }
 
-fn tolerate_unfinished(rotated: Result<(), Failure>) -> Result<(), Failure> {
+fn tolerate_unfinished(rotated: Result<(), CallFailure>) -> Result<(), CallFailure> {
     match rotated {
         Err(failure) if is_rotation_unfinished(&failure) => Ok(()),
         other => other,

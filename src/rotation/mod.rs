@@ -24,7 +24,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tracing::info;
 
-use crate::aws::{Aws, CURRENT, Failure, Iam, PENDING, SecretDescription};
+use crate::aws::{Aws, CURRENT, CallFailure, Iam, PENDING, SecretDescription};
 use crate::error::Error;
 use crate::keys::UserRef;
 use crate::metrics;
@@ -222,7 +222,7 @@ impl<'a> Job<'a> {
     }
 
     /// Writes tags in one call, and removes some with it.
-    async fn change_tags(&self, change: TagChange) -> Result<(), Failure> {
+    async fn change_tags(&self, change: TagChange) -> Result<(), CallFailure> {
         let TagChange { set, remove, .. } = change.at_once(&self.description.tags);
         self.aws.secrets().untag(self.secret(), &remove).await?;
         self.aws.secrets().tag(self.secret(), &set).await
@@ -273,6 +273,6 @@ fn not_staged(event: &RotationEvent, description: &SecretDescription) -> Error {
 }
 
 /// The failure that means that the user does not exist, in words.
-fn user_gone(user: &UserRef, failure: Failure) -> Error {
+fn user_gone(user: &UserRef, failure: CallFailure) -> Error {
     if failure.is_not_found() { Error::UserGone(user.clone()) } else { Error::Aws(failure) }
 }

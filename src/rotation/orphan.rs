@@ -5,7 +5,7 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use tracing::{info, warn};
 
 use super::{Job, room};
-use crate::aws::{Failure, FailureKind, Iam, ListedKey};
+use crate::aws::{CallFailure, FailureKind, Iam, ListedKey};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus, MAX_KEYS_PER_USER};
 use crate::state::{Intent, TagChange, tag};
@@ -22,7 +22,7 @@ pub(super) async fn after_no_key(
     iam: &dyn Iam,
     left: &[AccessKeyId],
     sent: DateTime<Utc>,
-    failure: &Failure,
+    failure: &CallFailure,
 ) {
     if failure.kind() != FailureKind::NoAnswer {
         return withdraw(job).await;
@@ -53,7 +53,12 @@ enum Settled {
 
 /// The sooner it is looked, the shorter is the time within which another's key can be mistaken: here no longer than the
 /// call took.
-async fn settle(job: &Job<'_>, iam: &dyn Iam, left: &[AccessKeyId], sent: DateTime<Utc>) -> Result<Settled, Failure> {
+async fn settle(
+    job: &Job<'_>,
+    iam: &dyn Iam,
+    left: &[AccessKeyId],
+    sent: DateTime<Utc>,
+) -> Result<Settled, CallFailure> {
     let name = &job.user().name;
     let listed = iam.access_keys(name).await?;
     let during_the_call = sent.trunc_subsecs(0) - WHOLE_SECOND..=iam.now() + WHOLE_SECOND;
@@ -88,7 +93,7 @@ pub(super) async fn after_no_put(
     iam: &dyn Iam,
     id: &AccessKeyId,
     intent: &Intent,
-    failure: Failure,
+    failure: CallFailure,
 ) -> Result<(), Error> {
     // First: whatever stops us from here on, no other key is taken for this one.
     let named = TagChange::default().intent(&intent.naming(id));

@@ -7,7 +7,7 @@ use tracing::warn;
 use super::record::{CurrentValue, Holds};
 use super::slots::{self, Decision, Slots, UserKey};
 use super::{Job, record, user_gone};
-use crate::aws::{CURRENT, Failure, Iam, ListedKey};
+use crate::aws::{CURRENT, CallFailure, Iam, ListedKey};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, UserName, VersionId};
 use crate::value::StoredValue;
@@ -95,7 +95,7 @@ fn slots_of<'a>(
 
 /// Asks for last uses where a decision can depend on them: of two keys, and of a candidate. That of a candidate has to be
 /// known: taken for a person's, the key that nobody has would pass for the one that the new one replaces.
-async fn ask_for_uses(iam: &dyn Iam, keys: &mut [UserKey], candidates: &[AccessKeyId]) -> Result<(), Failure> {
+async fn ask_for_uses(iam: &dyn Iam, keys: &mut [UserKey], candidates: &[AccessKeyId]) -> Result<(), CallFailure> {
     let is_full = keys.len() >= MAX_KEYS_PER_USER;
     for key in keys {
         let is_candidate = candidates.contains(&key.listed.id);
@@ -139,7 +139,7 @@ async fn key_in(job: &Job<'_>, version: &VersionId) -> Result<Option<AccessKeyId
 }
 
 /// Disables, then deletes: an active key is never deleted.
-pub(super) async fn remove(iam: &dyn Iam, user: &UserName, key: &ListedKey) -> Result<(), Failure> {
+pub(super) async fn remove(iam: &dyn Iam, user: &UserName, key: &ListedKey) -> Result<(), CallFailure> {
     if key.status != KeyStatus::Inactive {
         iam.disable_access_key(user, &key.id).await?;
     }

@@ -21,7 +21,7 @@ use super::report::Failure;
 use super::roster::Roster;
 use super::tally::Tally;
 use super::user::{self, OUT_OF_TIME, Outcome};
-use crate::aws::{DatedReport, Failure as AwsFailure, Iam, SecretDescription, has_group};
+use crate::aws::{CallFailure, DatedReport, Iam, SecretDescription, has_group};
 use crate::keys::AccountId;
 use crate::lifecycle::{self, Exemption, KeySighting, Listed, SecretFacts, Sighting};
 
@@ -67,7 +67,7 @@ pub(super) async fn sweep(
     id: &AccountId,
     tally: &mut Tally,
     unsettled: &mut Vec<Outcome>,
-) -> Result<(), AwsFailure> {
+) -> Result<(), CallFailure> {
     let mut account = Account::list(sweep, id, tally).await?;
     tally.failures(account.missing_groups(sweep, id));
     let has_readers = sweep.wanted.reader_group.as_ref().is_some_and(|group| has_group(&account.groups, group));
@@ -139,7 +139,7 @@ async fn take(place: &Place<'_>, looks: Vec<Look>, mut sample: Option<&mut Sampl
 
 impl Account {
     /// The users, the groups and the credential report.
-    async fn list(sweep: &Sweep<'_>, id: &AccountId, tally: &mut Tally) -> Result<Self, AwsFailure> {
+    async fn list(sweep: &Sweep<'_>, id: &AccountId, tally: &mut Tally) -> Result<Self, CallFailure> {
         let iam = sweep.aws.iam(id, sweep.partition()).await?;
         let (mut users, mut groups, mut from) = (Roster::default(), BTreeSet::new(), None);
         let mut requested = None;
@@ -253,8 +253,8 @@ fn is_quiet(sweep: &Sweep<'_>, member: &Member, sighting: Option<&Sighting>, sec
 async fn read_report(
     sweep: &Sweep<'_>,
     iam: &dyn Iam,
-    requested: Result<bool, AwsFailure>,
-) -> Result<Option<DatedReport>, AwsFailure> {
+    requested: Result<bool, CallFailure>,
+) -> Result<Option<DatedReport>, CallFailure> {
     let mut is_made = requested?;
     for _ in 0..=WAITS_FOR_REPORT {
         if sweep.is_out_of_time() {

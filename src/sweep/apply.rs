@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Sweep;
 use super::observe::{Member, Place};
-use crate::aws::{Failure, FailureKind, Iam};
+use crate::aws::{CallFailure, FailureKind, Iam};
 use crate::keys::{AccessKeyId, KeyStatus, SecretName, UserArn, UserName};
 use crate::lifecycle::{Action, UserFacts};
 use crate::provision::{self, NewUser, Reach};
@@ -34,7 +34,7 @@ impl Records {
     }
 
     /// Writes what is pending, in one call. Safe to repeat.
-    pub(super) async fn write(&mut self, sweep: &Sweep<'_>, secret: &str) -> Result<(), Failure> {
+    pub(super) async fn write(&mut self, sweep: &Sweep<'_>, secret: &str) -> Result<(), CallFailure> {
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -93,7 +93,7 @@ impl<'a> Target<'a> {
         action: &Action,
         notified: &mut Notified,
         records: &mut Records,
-    ) -> Result<Option<Failure>, Failure> {
+    ) -> Result<Option<CallFailure>, CallFailure> {
         let secret = self.secret();
         if let Some(change) = action.change_before(notified) {
             records.add(change);
@@ -115,7 +115,7 @@ impl<'a> Target<'a> {
         Ok(beside)
     }
 
-    async fn carry_out(&self, action: &Action, secret: &str) -> Result<Option<Failure>, Failure> {
+    async fn carry_out(&self, action: &Action, secret: &str) -> Result<Option<CallFailure>, CallFailure> {
         let Self { sweep, iam, arn, .. } = *self;
         let (aws, wanted, name) = (sweep.aws, &sweep.wanted, &arn.user().name);
         match action {
@@ -147,7 +147,7 @@ impl<'a> Target<'a> {
 
 /// Disables a key. Where no answer came, the key itself tells whether it is done: not written down, it would not be known
 /// that a person who enables it then is to be heeded.
-async fn disable(iam: &dyn Iam, user: &UserName, key: &AccessKeyId) -> Result<(), Failure> {
+async fn disable(iam: &dyn Iam, user: &UserName, key: &AccessKeyId) -> Result<(), CallFailure> {
     match iam.disable_access_key(user, key).await {
         Err(failure) if failure.kind() == FailureKind::NoAnswer => {
             let listed = iam.access_keys(user).await.unwrap_or_default();

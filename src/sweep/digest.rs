@@ -115,7 +115,7 @@ async fn account(
     held: Vec<SecretName>,
     listed: Option<AccountContact>,
 ) -> Result<Swept, Failure> {
-    let failed = |failure: &crate::aws::Failure| Failure::of_account(&id, "digest", failure);
+    let failed = |failure: &crate::aws::CallFailure| Failure::of_account(&id, "digest", failure);
     if sweep.is_out_of_time() {
         return Err(Failure::of_account(&id, "digest", user::OUT_OF_TIME));
     }

@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::Sweep;
 use super::report::{Failure, Skipped};
-use crate::aws::{AccountPage, Failure as AwsFailure, ListedAccount, SweeperAws, Usability, may_not_list};
+use crate::aws::{AccountPage, CallFailure, ListedAccount, SweeperAws, Usability, may_not_list};
 use crate::error::Error;
 use crate::keys::AccountId;
 use crate::notify::AccountContact;
@@ -95,7 +95,7 @@ pub(super) async fn one_page(
 ///
 /// # Errors
 /// Any other failure: not knowing the address is not having none.
-pub(super) async fn contact(aws: &SweeperAws, id: &AccountId) -> Result<AccountContact, AwsFailure> {
+pub(super) async fn contact(aws: &SweeperAws, id: &AccountId) -> Result<AccountContact, CallFailure> {
     let unknown = AccountContact::without_address(id);
     match aws.organizations().await?.account(id).await {
         Ok(account) => Ok(contact_of(account)),
@@ -144,7 +144,7 @@ fn contact_of(account: ListedAccount) -> AccountContact {
 enum Page {
     Listed(AccountPage),
     /// This account may not list, and what it was answered.
-    NotPermitted(AwsFailure),
+    NotPermitted(CallFailure),
 }
 
 async fn page(aws: &SweeperAws, next_token: Option<String>, at_most: usize) -> Result<Page, Error> {
@@ -156,7 +156,7 @@ async fn page(aws: &SweeperAws, next_token: Option<String>, at_most: usize) -> R
 
 /// Without an organization in the settings this is how keywheel is meant to run. With one, a permission is missing, and
 /// that is said on every run: one account must not look like all of them.
-fn own_account_alone(aws: &SweeperAws, settings: &Settings, why: &AwsFailure) -> Inventory {
+fn own_account_alone(aws: &SweeperAws, settings: &Settings, why: &CallFailure) -> Inventory {
     let own = AccountContact::without_address(aws.primary_account());
     let failures = settings.organization_id.iter().map(|organization| {
         let error = format!("only this account is swept, not organization {organization} (AWS_ORG_ID): {why}");

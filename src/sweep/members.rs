@@ -7,7 +7,7 @@ use tracing::warn;
 use super::Sweep;
 use super::observe::Member;
 use super::roster::Roster;
-use crate::aws::{Failure, Iam};
+use crate::aws::{CallFailure, Iam};
 use crate::keys::UserName;
 use crate::lifecycle::Exemption;
 
@@ -51,7 +51,7 @@ impl Members {
         sweep: &Sweep<'_>,
         iam: &dyn Iam,
         known: &Member,
-    ) -> Result<Option<Member>, Failure> {
+    ) -> Result<Option<Member>, CallFailure> {
         let name = known.name();
         {
             let mut latest = self.0.lock().await;
@@ -93,7 +93,7 @@ impl Latest {
     }
 }
 
-async fn list(sweep: &Sweep<'_>, iam: &dyn Iam) -> Result<(Roster, usize), Failure> {
+async fn list(sweep: &Sweep<'_>, iam: &dyn Iam) -> Result<(Roster, usize), CallFailure> {
     let (mut users, mut pages, mut from) = (Roster::default(), 0, None);
     loop {
         let page = iam.account_details(from).await?;
@@ -113,7 +113,7 @@ async fn list(sweep: &Sweep<'_>, iam: &dyn Iam) -> Result<(Roster, usize), Failu
 ///
 /// # Errors
 /// Any failure to read the user. Groups that cannot be read are a fact of their own: unknown is not "not exempt".
-pub(super) async fn alone(sweep: &Sweep<'_>, iam: &dyn Iam, name: &UserName) -> Result<Option<Member>, Failure> {
+pub(super) async fn alone(sweep: &Sweep<'_>, iam: &dyn Iam, name: &UserName) -> Result<Option<Member>, CallFailure> {
     let Some(mut found) = iam.find_user(name).await? else { return Ok(None) };
     let memberships = iam.groups_of(name).await;
     let unknown = memberships.as_ref().err().map(ToString::to_string);

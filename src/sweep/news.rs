@@ -13,7 +13,7 @@ use super::report::{Failure, Report};
 use super::tell::{Swept, tell as tell_swept};
 use super::user::Outcome;
 use super::{Sweep, event::News, inventory, observe};
-use crate::aws::Failure as AwsFailure;
+use crate::aws::CallFailure;
 use crate::keys::{AccessKeyId, SecretName};
 use crate::lifecycle::{Notice, NoticeKind, PresentSecret, UserPlan};
 use crate::notify::Scope;
@@ -41,7 +41,7 @@ pub(super) async fn tell(sweep: &Sweep<'_>, secret: &SecretName, news: &News) ->
     report.finish()
 }
 
-async fn look(sweep: &Sweep<'_>, name: &SecretName, news: &News) -> Result<Option<Swept>, AwsFailure> {
+async fn look(sweep: &Sweep<'_>, name: &SecretName, news: &News) -> Result<Option<Swept>, CallFailure> {
     let user = name.user();
     let Some((secret, tags)) = settled(sweep, name).await? else { return Ok(None) };
     let fresh_until = Some(sweep.aws.now() + STAYS_FRESH);
@@ -65,7 +65,7 @@ async fn look(sweep: &Sweep<'_>, name: &SecretName, news: &News) -> Result<Optio
 async fn settled(
     sweep: &Sweep<'_>,
     name: &SecretName,
-) -> Result<Option<(PresentSecret, BTreeMap<String, String>)>, AwsFailure> {
+) -> Result<Option<(PresentSecret, BTreeMap<String, String>)>, CallFailure> {
     for read in 1..=READS {
         let described = sweep.aws.secrets().describe(&name.to_string()).await?;
         let Some(described) = described.filter(|secret| secret.deleted.is_none()) else { return Ok(None) };

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::Sweep;
 use super::members::{self, Members};
-use crate::aws::{CURRENT, Failure, Iam, ListedUser, SecretDescription, has_group};
+use crate::aws::{CURRENT, CallFailure, Iam, ListedUser, SecretDescription, has_group};
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, SecretName, UserArn, UserName};
 use crate::lifecycle::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts, is_reader};
 use crate::provision::{Reach, drift, policy};
@@ -82,7 +82,7 @@ impl Place<'_> {
         member: &Member,
         secret: Option<&SecretDescription>,
         policy: Policy,
-    ) -> Result<Option<UserFacts>, Failure> {
+    ) -> Result<Option<UserFacts>, CallFailure> {
         let present = secret.filter(|secret| secret.deleted.is_none()).map(|secret| without_drift(secret, Vec::new()));
         let keys = match self.keys(member, present.as_ref()).await {
             Err(failure) if failure.is_not_found() => return Ok(None),
@@ -115,7 +115,7 @@ impl Place<'_> {
         &self,
         member: &Member,
         facts: UserFacts,
-    ) -> Result<Option<(UserFacts, BTreeMap<String, String>)>, Failure> {
+    ) -> Result<Option<(UserFacts, BTreeMap<String, String>)>, CallFailure> {
         let Some(member) = self.members.fresh(self.sweep, self.iam, member).await? else { return Ok(None) };
         let name = SecretName::of(facts.user()).to_string();
         let described = match facts.secret {
@@ -147,14 +147,14 @@ impl Place<'_> {
         &self,
         member: &Member,
         facts: UserFacts,
-    ) -> Result<Option<UserFacts>, Failure> {
+    ) -> Result<Option<UserFacts>, CallFailure> {
         match self.keys(member, facts.secret.present()).await {
             Err(failure) if failure.is_not_found() => Ok(None),
             keys => Ok(Some(UserFacts { keys: keys?, ..facts })),
         }
     }
 
-    async fn keys(&self, member: &Member, secret: Option<&PresentSecret>) -> Result<Vec<KeyFacts>, Failure> {
+    async fn keys(&self, member: &Member, secret: Option<&PresentSecret>) -> Result<Vec<KeyFacts>, CallFailure> {
         let listed = self.iam.access_keys(member.name()).await?;
         // A lone key is never disabled or deleted, so nothing depends on its last use, unless it may be a rotation's that
         // nobody has.
@@ -188,7 +188,7 @@ impl Place<'_> {
         secret: &PresentSecret,
         keys: &[KeyFacts],
         known: Policy,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, CallFailure> {
         if known == Policy::Differs {
             return Ok(false);
         }
@@ -224,7 +224,7 @@ impl Place<'_> {
 }
 
 /// Whether the secret's resource policy is for that user, and for nobody else.
-pub(super) async fn policy_fits(sweep: &Sweep<'_>, secret: &str, arn: &UserArn) -> Result<bool, Failure> {
+pub(super) async fn policy_fits(sweep: &Sweep<'_>, secret: &str, arn: &UserArn) -> Result<bool, CallFailure> {
     let found = sweep.aws.secrets().policy(secret).await?;
     Ok(found.is_some_and(|found| policy::is_for_user(&found, arn)))
 }
@@ -244,7 +244,7 @@ pub(super) async fn user_alone(
     iam: &dyn Iam,
     name: &UserName,
     listed: Option<&Member>,
-) -> Result<Option<(UserFacts, BTreeMap<String, String>)>, Failure> {
+) -> Result<Option<(UserFacts, BTreeMap<String, String>)>, CallFailure> {
     let asked;
     let member = match listed {
         Some(member) => member,

@@ -106,7 +106,11 @@ async fn settle(sweep: &Sweep<'_>, outcome: &mut Outcome, told: &[(Notice, Told)
 
 /// Records what was told, that something is left to be told by a digest, and what waited to be recorded with it. Safe to
 /// repeat.
-async fn record(sweep: &Sweep<'_>, outcome: &mut Outcome, told: &[(Notice, Told)]) -> Result<(), crate::aws::Failure> {
+async fn record(
+    sweep: &Sweep<'_>,
+    outcome: &mut Outcome,
+    told: &[(Notice, Told)],
+) -> Result<(), crate::aws::CallFailure> {
     let is_any_told = told.iter().any(|(_, told)| *told != Told::Not);
     let is_all_told = told.iter().all(|(_, told)| *told == Told::Fully);
     let leaves_to_digest = sweep.holds_notices && !is_all_told;
@@ -142,7 +146,7 @@ async fn delete_secret(
     outcome: &mut Outcome,
     arn: &UserArn,
     told: &[(Notice, Told)],
-) -> Result<bool, crate::aws::Failure> {
+) -> Result<bool, crate::aws::CallFailure> {
     let untold = told.iter().any(|(_, told)| *told == Told::Not);
     if (untold && !was_put_off(outcome, sweep.now)) || !outcome.failures.is_empty() {
         return Ok(false);

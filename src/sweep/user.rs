@@ -95,7 +95,7 @@ impl Outcome {
     pub(super) async fn refresh(
         &mut self,
         sweep: &Sweep<'_>,
-    ) -> Result<Option<Option<DateTime<Utc>>>, crate::aws::Failure> {
+    ) -> Result<Option<Option<DateTime<Utc>>>, crate::aws::CallFailure> {
         if self.fresh_until.is_some_and(|until| sweep.aws.now() < until) {
             return Ok(Some(self.held_since));
         }
@@ -231,7 +231,7 @@ async fn confirm(
     facts: UserFacts,
     planned: UserPlan,
     (listed, looked_at): (Option<&SecretDescription>, DateTime<Utc>),
-) -> Result<Outcome, crate::aws::Failure> {
+) -> Result<Outcome, crate::aws::CallFailure> {
     let sweep = place.sweep;
     let Some((mut facts, tags)) = place.again(member, facts).await? else {
         return Ok(deleted_meanwhile(&planned.user));
@@ -356,7 +356,7 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
 /// Whether the rest may follow although this failed: the user's way to the secret does not decide what becomes of keys,
 /// while a secret with a wrong policy or KMS key must not get a new one. A schedule that cannot be put right before an
 /// unfinished rotation ends must not keep a key from being led out whose slot that rotation waits for.
-fn is_beside_the_keys(action: &Action, failure: &crate::aws::Failure) -> bool {
+fn is_beside_the_keys(action: &Action, failure: &crate::aws::CallFailure) -> bool {
     match action {
         Action::Repair(Drift::ReaderGroup) => true,
         Action::Repair(Drift::Schedule) => is_rotation_unfinished(failure),
@@ -407,7 +407,7 @@ async fn confirm_gone(
     iam: &dyn Iam,
     listed: &SecretDescription,
     planned: UserPlan,
-) -> Result<Outcome, crate::aws::Failure> {
+) -> Result<Outcome, crate::aws::CallFailure> {
     let user = listed.name.user();
     let described = sweep.aws.secrets().describe(&SecretName::of(user).to_string()).await?;
     let still_there = described.filter(|secret| secret.deleted.is_none());

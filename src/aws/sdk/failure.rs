@@ -7,20 +7,20 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 
-use crate::aws::{Failure, FailureKind};
+use crate::aws::{CallFailure, FailureKind};
 
 /// Turns an SDK result into one whose error says what was attempted.
 pub(crate) trait OrFailure<T> {
     /// `operation` reads `service:Operation`; `about` is what the call concerns, never a secret.
-    fn or_failure(self, operation: &'static str, about: impl fmt::Display) -> Result<T, Failure>;
+    fn or_failure(self, operation: &'static str, about: impl fmt::Display) -> Result<T, CallFailure>;
 }
 
 impl<T, E: ProvideErrorMetadata> OrFailure<T> for Result<T, SdkError<E, HttpResponse>> {
-    fn or_failure(self, operation: &'static str, about: impl fmt::Display) -> Result<T, Failure> {
+    fn or_failure(self, operation: &'static str, about: impl fmt::Display) -> Result<T, CallFailure> {
         self.map_err(|error| {
             let (kind, code, message) = describe(&error);
             let request_id = error.request_id().map(str::to_owned);
-            Failure::new(operation, about, kind, (code, message), request_id)
+            CallFailure::new(operation, about, kind, (code, message), request_id)
         })
     }
 }

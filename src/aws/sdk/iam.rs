@@ -16,7 +16,7 @@ use super::report_stream::ReportStream;
 use super::server_time::ServerTime;
 use super::utc;
 use crate::aws::{
-    AccountDetails, DatedReport, Failure, Iam, ListedKey, ListedUser, NewKey, has_no_report, makes_no_more_reports,
+    AccountDetails, CallFailure, DatedReport, Iam, ListedKey, ListedUser, NewKey, has_no_report, makes_no_more_reports,
 };
 use crate::keys::{AccessKeyId, AccountId, InvalidName, KeyStatus, KeyUse, SecretKey, UserArn, UserName, UserRef};
 
@@ -45,12 +45,12 @@ impl SdkIam {
     }
 
     /// With a wrong `PRIMARY_ACCOUNT_ID` no role would be assumed, and one account's users would pass for another's.
-    fn check_account(&self, operation: &'static str, arn: &UserArn) -> Result<(), Failure> {
+    fn check_account(&self, operation: &'static str, arn: &UserArn) -> Result<(), CallFailure> {
         if arn.user().account == self.account {
             return Ok(());
         }
         let missing = format!("user of that account: {arn} was answered; check PRIMARY_ACCOUNT_ID");
-        Err(Failure::incomplete(operation, format!("account {}", self.account), &missing))
+        Err(CallFailure::incomplete(operation, format!("account {}", self.account), &missing))
     }
 }
 
@@ -64,7 +64,7 @@ impl Iam for SdkIam {
         self.time.now()
     }
 
-    async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, Failure> {
+    async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, CallFailure> {
         const OPERATION: &str = "iam:GetAccountAuthorizationDetails";
         let about = format!("account {}", self.account);
         let page = self
@@ -87,14 +87,14 @@ impl Iam for SdkIam {
         }
         details.groups.extend(page.group_detail_list().iter().filter_map(|group| group.group_name.clone()));
         details.next = match (page.is_truncated, page.marker) {
-            (true, None) => return Err(Failure::incomplete(OPERATION, about, "marker of the next page")),
+            (true, None) => return Err(CallFailure::incomplete(OPERATION, about, "marker of the next page")),
             (true, marker) => marker,
             (false, _) => None,
         };
         Ok(details)
     }
 
-    async fn request_report(&self) -> Result<bool, Failure> {
+    async fn request_report(&self) -> Result<bool, CallFailure> {
         let about = format!("account {}", self.account);
         let answer = self.client.generate_credential_report().send().await;
         match answer.or_failure("iam:GenerateCredentialReport", about) {
@@ -103,7 +103,7 @@ impl Iam for SdkIam {
         }
     }
 
-    async fn credential_report(&self) -> Result<Option<DatedReport>, Failure> {
+    async fn credential_report(&self) -> Result<Option<DatedReport>, CallFailure> {
         const OPERATION: &str = "iam:GetCredentialReport";
         let about = format!("account {}", self.account);
         let stream = ReportStream::default();
@@ -113,20 +113,21 @@ impl Iam for SdkIam {
             answer => answer?,
         };
         let made_at = answer.generated_time.as_ref().and_then(utc);
-        let made_at = made_at.ok_or_else(|| Failure::incomplete(OPERATION, &about, "time of the report"))?;
-        let content = stream.finish().ok_or_else(|| Failure::incomplete(OPERATION, &about, "content"))?;
-        let content = content.map_err(|error| Failure::incomplete(OPERATION, &about, &format!("content ({error})")))?;
+        let made_at = made_at.ok_or_else(|| CallFailure::incomplete(OPERATION, &about, "time of the report"))?;
+        let content = stream.finish().ok_or_else(|| CallFailure::incomplete(OPERATION, &about, "content"))?;
+        let content =
+            content.map_err(|error| CallFailure::incomplete(OPERATION, &about, &format!("content ({error})")))?;
         Ok(Some(DatedReport { made_at, content }))
     }
 
-    async fn find_user(&self, name: &UserName) -> Result<Option<ListedUser>, Failure> {
+    async fn find_user(&self, name: &UserName) -> Result<Option<ListedUser>, CallFailure> {
         const OPERATION: &str = "iam:GetUser";
         let answer = self.client.get_user().user_name(name.as_str()).send().await;
         let answer = match answer.or_failure(OPERATION, self.user(name)) {
             Err(failure) if failure.is_not_found() => return Ok(None),
             answer => answer?,
         };
-        let user = answer.user.ok_or_else(|| Failure::incomplete(OPERATION, self.user(name), "user"))?;
+        let user = answer.user.ok_or_else(|| CallFailure::incomplete(OPERATION, self.user(name), "user"))?;
         let arn = parse(OPERATION, Some(name.as_str()), Some(user.arn()))?;
         if arn.user().name != *name {
             return Ok(None);
@@ -140,7 +141,7 @@ impl Iam for SdkIam {
         Ok(Some(found))
     }
 
-    async fn groups_of(&self, name: &UserName) -> Result<BTreeSet<String>, Failure> {
+    async fn groups_of(&self, name: &UserName) -> Result<BTreeSet<String>, CallFailure> {
         let mut pages = self
             .client
             .list_groups_for_user()
@@ -156,16 +157,16 @@ impl Iam for SdkIam {
         Ok(groups)
     }
 
-    async fn access_keys(&self, name: &UserName) -> Result<Vec<ListedKey>, Failure> {
+    async fn access_keys(&self, name: &UserName) -> Result<Vec<ListedKey>, CallFailure> {
         const OPERATION: &str = "iam:ListAccessKeys";
         let mut pages = self.client.list_access_keys().user_name(name.as_str()).into_paginator().items().send();
         let mut keys = Vec::new();
         while let Some(key) = pages.next().await {
             let key = key.or_failure(OPERATION, self.user(name))?;
-            let incomplete = |missing| Failure::incomplete(OPERATION, self.user(name), missing);
+            let incomplete = |missing| CallFailure::incomplete(OPERATION, self.user(name), missing);
             let owner = key.user_name.as_deref().ok_or_else(|| incomplete("user name"))?;
             if owner != name.as_str() {
-                return Err(Failure::other_user(OPERATION, self.user(name), owner));
+                return Err(CallFailure::other_user(OPERATION, self.user(name), owner));
             }
             let id = key.access_key_id.as_deref().and_then(|id| id.parse().ok());
             let created = key.create_date.as_ref().and_then(utc);
@@ -179,7 +180,7 @@ impl Iam for SdkIam {
         Ok(keys)
     }
 
-    async fn last_use(&self, id: &AccessKeyId) -> Result<Option<KeyUse>, Failure> {
+    async fn last_use(&self, id: &AccessKeyId) -> Result<Option<KeyUse>, CallFailure> {
         const OPERATION: &str = "iam:GetAccessKeyLastUsed";
         let about = format!("access key {id} in account {}", self.account);
         let answer = self
@@ -189,14 +190,14 @@ impl Iam for SdkIam {
             .send()
             .await
             .or_failure(OPERATION, &about)?;
-        let used = answer.access_key_last_used.ok_or_else(|| Failure::incomplete(OPERATION, &about, "last use"))?;
+        let used = answer.access_key_last_used.ok_or_else(|| CallFailure::incomplete(OPERATION, &about, "last use"))?;
         let Some(date) = used.last_used_date else { return Ok(None) };
-        let time = utc(&date).ok_or_else(|| Failure::incomplete(OPERATION, &about, "date of last use"))?;
+        let time = utc(&date).ok_or_else(|| CallFailure::incomplete(OPERATION, &about, "date of last use"))?;
         Ok(Some(KeyUse { time, service: used.service_name, region: used.region }))
     }
 
     // The SDK would make a second key after a lost answer: it may not retry.
-    async fn create_access_key(&self, name: &UserName, within: Duration) -> Result<NewKey, Failure> {
+    async fn create_access_key(&self, name: &UserName, within: Duration) -> Result<NewKey, CallFailure> {
         const OPERATION: &str = "iam:CreateAccessKey";
         let limit = TimeoutConfig::builder().operation_timeout(within).operation_attempt_timeout(within).build();
         let once = aws_sdk_iam::config::Config::builder().retry_config(RetryConfig::disabled()).timeout_config(limit);
@@ -209,18 +210,18 @@ impl Iam for SdkIam {
             .send()
             .await
             .or_failure(OPERATION, self.user(name))?;
-        let key = answer.access_key.ok_or_else(|| Failure::incomplete(OPERATION, self.user(name), "access key"))?;
+        let key = answer.access_key.ok_or_else(|| CallFailure::incomplete(OPERATION, self.user(name), "access key"))?;
         // First, so that it is wiped whatever is wrong with the rest.
         let secret = SecretKey::new(key.secret_access_key);
         let id = key.access_key_id.parse();
         Ok(NewKey {
-            id: id.map_err(|_| Failure::incomplete(OPERATION, self.user(name), "access key id"))?,
+            id: id.map_err(|_| CallFailure::incomplete(OPERATION, self.user(name), "access key id"))?,
             secret,
             created: key.create_date.as_ref().and_then(utc),
         })
     }
 
-    async fn disable_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), Failure> {
+    async fn disable_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), CallFailure> {
         self.client
             .update_access_key()
             .user_name(name.as_str())
@@ -232,7 +233,7 @@ impl Iam for SdkIam {
         Ok(())
     }
 
-    async fn delete_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), Failure> {
+    async fn delete_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), CallFailure> {
         let answer = self
             .client
             .delete_access_key()
@@ -247,7 +248,7 @@ impl Iam for SdkIam {
         }
     }
 
-    async fn join_group(&self, group: &str, name: &UserName) -> Result<(), Failure> {
+    async fn join_group(&self, group: &str, name: &UserName) -> Result<(), CallFailure> {
         self.client
             .add_user_to_group()
             .group_name(group)
@@ -259,10 +260,10 @@ impl Iam for SdkIam {
     }
 }
 
-fn parse(operation: &'static str, user: Option<&str>, arn: Option<&str>) -> Result<UserArn, Failure> {
+fn parse(operation: &'static str, user: Option<&str>, arn: Option<&str>) -> Result<UserArn, CallFailure> {
     let about = format!("user `{}`", user.unwrap_or_default());
     let parsed = arn.unwrap_or_default().parse();
-    parsed.map_err(|invalid: InvalidName| Failure::incomplete(operation, about, &format!("user ARN ({invalid})")))
+    parsed.map_err(|invalid: InvalidName| CallFailure::incomplete(operation, about, &format!("user ARN ({invalid})")))
 }
 
 fn tags(tags: &[Tag]) -> BTreeMap<String, String> {

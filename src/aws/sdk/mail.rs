@@ -10,7 +10,7 @@ use aws_smithy_types::Blob;
 use aws_smithy_types::error::operation::BuildError;
 
 use super::failure::OrFailure;
-use crate::aws::{Attachment, Failure, Mailer, OutgoingMail, SendQuota, SendingAccount, masked, masked_identity};
+use crate::aws::{Attachment, CallFailure, Mailer, OutgoingMail, SendQuota, SendingAccount, masked, masked_identity};
 
 #[derive(Debug, Clone)]
 pub(super) struct SdkMailer {
@@ -55,11 +55,11 @@ fn attachment(file: &Attachment) -> Result<types::Attachment, BuildError> {
 #[async_trait]
 impl Mailer for SdkMailer {
     // The SDK would send again what SES took without its answer arriving: it may not retry.
-    async fn send(&self, mail: &OutgoingMail) -> Result<(), Failure> {
+    async fn send(&self, mail: &OutgoingMail) -> Result<(), CallFailure> {
         const OPERATION: &str = "ses:SendEmail";
         let about = format!("a message to {}", masked(&mail.to));
         self.request(mail)
-            .map_err(|_| Failure::incomplete(OPERATION, &about, "content"))?
+            .map_err(|_| CallFailure::incomplete(OPERATION, &about, "content"))?
             .customize()
             .config_override(aws_sdk_sesv2::config::Config::builder().retry_config(RetryConfig::disabled()))
             .send()
@@ -68,12 +68,12 @@ impl Mailer for SdkMailer {
         Ok(())
     }
 
-    async fn account(&self) -> Result<SendingAccount, Failure> {
+    async fn account(&self) -> Result<SendingAccount, CallFailure> {
         const OPERATION: &str = "ses:GetAccount";
         const ABOUT: &str = "the account that sends";
         let answer = self.client.get_account().send().await.or_failure(OPERATION, ABOUT)?;
         // The SDK takes a flag that is missing for "no". Where the quota is missing, so may they be.
-        let quota = answer.send_quota.ok_or_else(|| Failure::incomplete(OPERATION, ABOUT, "quota"))?;
+        let quota = answer.send_quota.ok_or_else(|| CallFailure::incomplete(OPERATION, ABOUT, "quota"))?;
         Ok(SendingAccount {
             has_production_access: answer.production_access_enabled,
             is_sending_enabled: answer.sending_enabled,
@@ -86,12 +86,12 @@ impl Mailer for SdkMailer {
         })
     }
 
-    async fn is_verified(&self, identity: &str) -> Result<bool, Failure> {
+    async fn is_verified(&self, identity: &str) -> Result<bool, CallFailure> {
         let request = self.client.get_email_identity().email_identity(identity);
         match request.send().await.or_failure("ses:GetEmailIdentity", masked_identity(identity)) {
             // The SDK takes a flag that is missing for "no": the kind is there with every real answer.
             Ok(answer) if answer.identity_type.is_none() => {
-                Err(Failure::incomplete("ses:GetEmailIdentity", masked_identity(identity), "identity"))
+                Err(CallFailure::incomplete("ses:GetEmailIdentity", masked_identity(identity), "identity"))
             }
             Ok(answer) => Ok(answer.verified_for_sending_status),
             Err(failure) if failure.is_not_found() => Ok(false),

@@ -41,7 +41,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use chrono::{DateTime, Utc};
 
-use super::{Caller, Failure, Iam, Mailer, Organizations, Role, SecretStore, Services, SweeperServices, Topics};
+use super::{CallFailure, Caller, Iam, Mailer, Organizations, Role, SecretStore, Services, SweeperServices, Topics};
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 use failure::OrFailure as _;
 pub use patience::ATTEMPTS;
@@ -88,7 +88,7 @@ impl SdkServices {
     }
 
     /// A configuration that acts as that role, and when its session ends.
-    async fn assume(&self, role: Role<'_>) -> Result<(SdkConfig, DateTime<Utc>), Failure> {
+    async fn assume(&self, role: Role<'_>) -> Result<(SdkConfig, DateTime<Utc>), CallFailure> {
         const OPERATION: &str = "sts:AssumeRole";
         let sts = self.sts.get_or_init(|| {
             let config =
@@ -103,7 +103,7 @@ impl SdkServices {
             .send()
             .await
             .or_failure(OPERATION, role.arn)?;
-        let session = answer.credentials.ok_or_else(|| Failure::incomplete(OPERATION, role.arn, "credentials"))?;
+        let session = answer.credentials.ok_or_else(|| CallFailure::incomplete(OPERATION, role.arn, "credentials"))?;
         let expires = utc(&session.expiration);
         // First, so that the secrets are wiped whatever is wrong with the rest.
         let credentials = Credentials::new(
@@ -113,7 +113,7 @@ impl SdkServices {
             expires.map(Into::into),
             "AssumeRole",
         );
-        let expires = expires.ok_or_else(|| Failure::incomplete(OPERATION, role.arn, "expiration"))?;
+        let expires = expires.ok_or_else(|| CallFailure::incomplete(OPERATION, role.arn, "expiration"))?;
         Ok((self.acting_as(credentials), expires))
     }
 }
@@ -136,12 +136,12 @@ impl Services for SdkServices {
         Arc::new(iam::SdkIam::new(&self.config, account.clone()))
     }
 
-    async fn iam_as(&self, role: Role<'_>, account: &AccountId) -> Result<(Arc<dyn Iam>, DateTime<Utc>), Failure> {
+    async fn iam_as(&self, role: Role<'_>, account: &AccountId) -> Result<(Arc<dyn Iam>, DateTime<Utc>), CallFailure> {
         let (config, expires) = self.assume(role).await?;
         Ok((Arc::new(iam::SdkIam::new(&config, account.clone())), expires))
     }
 
-    async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, Failure> {
+    async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, CallFailure> {
         const OPERATION: &str = "sts:GetCallerIdentity";
         let credentials = Credentials::new(id.as_str(), secret.expose(), None, None, "KeyUnderTest");
         let sts = aws_sdk_sts::Client::new(&self.acting_as(credentials));
@@ -150,7 +150,7 @@ impl Services for SdkServices {
         let answer = request.send().await.or_failure(OPERATION, &about)?;
         match (answer.arn, answer.account) {
             (Some(arn), Some(account)) => Ok(Caller { arn, account }),
-            _ => Err(Failure::incomplete(OPERATION, about, "ARN and account")),
+            _ => Err(CallFailure::incomplete(OPERATION, about, "ARN and account")),
         }
     }
 }
@@ -169,7 +169,7 @@ impl SweeperServices for SdkServices {
         self.organization.get_or_init(|| Arc::new(organizations::SdkOrganizations::new(&self.config))).clone()
     }
 
-    async fn organization_as(&self, role: Role<'_>) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), Failure> {
+    async fn organization_as(&self, role: Role<'_>) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), CallFailure> {
         let (config, expires) = self.assume(role).await?;
         Ok((Arc::new(organizations::SdkOrganizations::new(&config)), expires))
     }

@@ -6,7 +6,7 @@ use aws_sdk_organizations::types::{Account, AccountState, AccountStatus};
 
 use super::failure::OrFailure;
 use super::patience::own_allowance;
-use crate::aws::{AccountPage, Failure, ListedAccount, Organizations, Usability, read_email};
+use crate::aws::{AccountPage, CallFailure, ListedAccount, Organizations, Usability, read_email};
 use crate::keys::AccountId;
 
 /// Accounts of one page: the most that ListAccounts gives.
@@ -28,7 +28,7 @@ impl SdkOrganizations {
 
 #[async_trait]
 impl Organizations for SdkOrganizations {
-    async fn accounts(&self, next_token: Option<String>, at_most: usize) -> Result<AccountPage, Failure> {
+    async fn accounts(&self, next_token: Option<String>, at_most: usize) -> Result<AccountPage, CallFailure> {
         const OPERATION: &str = "organizations:ListAccounts";
         let answer = self
             .client
@@ -45,21 +45,21 @@ impl Organizations for SdkOrganizations {
         })
     }
 
-    async fn account(&self, id: &AccountId) -> Result<ListedAccount, Failure> {
+    async fn account(&self, id: &AccountId) -> Result<ListedAccount, CallFailure> {
         const OPERATION: &str = "organizations:DescribeAccount";
         let about = format!("account {id}");
         let answer =
             self.client.describe_account().account_id(id.as_str()).send().await.or_failure(OPERATION, &about)?;
-        listed(OPERATION, answer.account.ok_or_else(|| Failure::incomplete(OPERATION, about, "account"))?)
+        listed(OPERATION, answer.account.ok_or_else(|| CallFailure::incomplete(OPERATION, about, "account"))?)
     }
 }
 
-fn listed(operation: &'static str, account: Account) -> Result<ListedAccount, Failure> {
+fn listed(operation: &'static str, account: Account) -> Result<ListedAccount, CallFailure> {
     let usability = usability(&account);
     let (email, malformed_email) = read_email(account.email);
     let id = account.id.as_deref().and_then(|id| id.parse().ok());
     Ok(ListedAccount {
-        id: id.ok_or_else(|| Failure::incomplete(operation, "the organization", "account id"))?,
+        id: id.ok_or_else(|| CallFailure::incomplete(operation, "the organization", "account id"))?,
         name: account.name.unwrap_or_default(),
         email,
         malformed_email,

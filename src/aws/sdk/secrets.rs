@@ -10,7 +10,9 @@ use zeroize::Zeroizing;
 use super::failure::OrFailure;
 use super::patience::own_allowance;
 use super::utc;
-use crate::aws::{CURRENT, Failure, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretPage, SecretStore};
+use crate::aws::{
+    CURRENT, CallFailure, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretPage, SecretStore,
+};
 use crate::keys::{AccountId, SecretName, VersionId};
 
 /// Items of one page: the most that ListSecrets gives.
@@ -35,7 +37,7 @@ impl SdkSecretStore {
         (what, prefix): (FilterNameStringType, &str),
         deleted_too: bool,
         from: Option<String>,
-    ) -> Result<SecretPage, Failure> {
+    ) -> Result<SecretPage, CallFailure> {
         let about = format!("{what}s starting with {prefix}");
         let filter = Filter::builder().key(what).values(prefix).build();
         let page = self
@@ -55,13 +57,13 @@ impl SdkSecretStore {
 
 #[async_trait]
 impl SecretStore for SdkSecretStore {
-    async fn describe(&self, id: &str) -> Result<Option<SecretDescription>, Failure> {
+    async fn describe(&self, id: &str) -> Result<Option<SecretDescription>, CallFailure> {
         const OPERATION: &str = "secretsmanager:DescribeSecret";
         let answer = match self.client.describe_secret().secret_id(id).send().await.or_failure(OPERATION, id) {
             Err(failure) if failure.is_not_found() => return Ok(None),
             answer => answer?,
         };
-        let incomplete = |missing| Failure::incomplete(OPERATION, id, missing);
+        let incomplete = |missing| CallFailure::incomplete(OPERATION, id, missing);
         let name = answer.name.as_deref().and_then(|name| name.parse().ok());
         Ok(Some(SecretDescription {
             arn: answer.arn.ok_or_else(|| incomplete("ARN"))?,
@@ -76,7 +78,7 @@ impl SecretStore for SdkSecretStore {
         }))
     }
 
-    async fn of_account(&self, account: &AccountId, from: Option<String>) -> Result<SecretPage, Failure> {
+    async fn of_account(&self, account: &AccountId, from: Option<String>) -> Result<SecretPage, CallFailure> {
         let prefix = SecretName::account_prefix(account);
         let mut page = self.page((FilterNameStringType::Name, &prefix), true, from).await?;
         // A name that merely starts like one of ours belongs to somebody else.
@@ -84,7 +86,7 @@ impl SecretStore for SdkSecretStore {
         Ok(page)
     }
 
-    async fn names_with_tag(&self, tag: &str, prefix: &str) -> Result<Vec<SecretName>, Failure> {
+    async fn names_with_tag(&self, tag: &str, prefix: &str) -> Result<Vec<SecretName>, CallFailure> {
         let mut names = Vec::new();
         let mut from = None;
         loop {
@@ -104,7 +106,7 @@ impl SecretStore for SdkSecretStore {
         id: &str,
         version: Option<&VersionId>,
         stage: Option<&str>,
-    ) -> Result<Option<Zeroizing<String>>, Failure> {
+    ) -> Result<Option<Zeroizing<String>>, CallFailure> {
         const OPERATION: &str = "secretsmanager:GetSecretValue";
         let answer = self
             .client
@@ -120,7 +122,7 @@ impl SecretStore for SdkSecretStore {
             Ok(answer) if answer.secret_string.is_some() => Ok(answer.secret_string.map(Zeroizing::new)),
             Ok(answer) => {
                 drop(answer.secret_binary.map(|blob| Zeroizing::new(blob.into_inner())));
-                Err(Failure::incomplete(OPERATION, id, "text: the value is binary"))
+                Err(CallFailure::incomplete(OPERATION, id, "text: the value is binary"))
             }
         }
     }
@@ -131,7 +133,7 @@ impl SecretStore for SdkSecretStore {
         version: &VersionId,
         value: &Zeroizing<String>,
         rotation_token: Option<&str>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CallFailure> {
         self.client
             .put_secret_value()
             .secret_id(id)
@@ -145,7 +147,7 @@ impl SecretStore for SdkSecretStore {
         Ok(())
     }
 
-    async fn move_current(&self, id: &str, from: Option<&VersionId>, to: &VersionId) -> Result<(), Failure> {
+    async fn move_current(&self, id: &str, from: Option<&VersionId>, to: &VersionId) -> Result<(), CallFailure> {
         self.client
             .update_secret_version_stage()
             .secret_id(id)
@@ -158,7 +160,7 @@ impl SecretStore for SdkSecretStore {
         Ok(())
     }
 
-    async fn remove_pending(&self, id: &str, version: &VersionId) -> Result<(), Failure> {
+    async fn remove_pending(&self, id: &str, version: &VersionId) -> Result<(), CallFailure> {
         self.client
             .update_secret_version_stage()
             .secret_id(id)
@@ -170,7 +172,7 @@ impl SecretStore for SdkSecretStore {
         Ok(())
     }
 
-    async fn create(&self, secret: NewSecret<'_>) -> Result<(), Failure> {
+    async fn create(&self, secret: NewSecret<'_>) -> Result<(), CallFailure> {
         let NewSecret { name, version, description, kms_key, placeholder, tags } = secret;
         self.client
             .create_secret()
@@ -186,7 +188,7 @@ impl SecretStore for SdkSecretStore {
         Ok(())
     }
 
-    async fn tag(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), Failure> {
+    async fn tag(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), CallFailure> {
         if tags.is_empty() {
             return Ok(());
         }
@@ -195,7 +197,7 @@ impl SecretStore for SdkSecretStore {
         Ok(())
     }
 
-    async fn untag(&self, id: &str, names: &[&str]) -> Result<(), Failure> {
+    async fn untag(&self, id: &str, names: &[&str]) -> Result<(), CallFailure> {
         if names.is_empty() {
             return Ok(());
         }
@@ -205,18 +207,24 @@ impl SecretStore for SdkSecretStore {
         Ok(())
     }
 
-    async fn policy(&self, id: &str) -> Result<Option<String>, Failure> {
+    async fn policy(&self, id: &str) -> Result<Option<String>, CallFailure> {
         let answer = self.client.get_resource_policy().secret_id(id).send().await;
         Ok(answer.or_failure("secretsmanager:GetResourcePolicy", id)?.resource_policy)
     }
 
-    async fn put_policy(&self, id: &str, policy: &str) -> Result<(), Failure> {
+    async fn put_policy(&self, id: &str, policy: &str) -> Result<(), CallFailure> {
         let request = self.client.put_resource_policy().secret_id(id).resource_policy(policy).block_public_policy(true);
         request.send().await.or_failure("secretsmanager:PutResourcePolicy", id)?;
         Ok(())
     }
 
-    async fn configure_rotation(&self, id: &str, function: &str, days: i64, rotate_now: bool) -> Result<(), Failure> {
+    async fn configure_rotation(
+        &self,
+        id: &str,
+        function: &str,
+        days: i64,
+        rotate_now: bool,
+    ) -> Result<(), CallFailure> {
         self.client
             .rotate_secret()
             .secret_id(id)
@@ -229,30 +237,30 @@ impl SecretStore for SdkSecretStore {
         Ok(())
     }
 
-    async fn rotate(&self, id: &str) -> Result<(), Failure> {
+    async fn rotate(&self, id: &str) -> Result<(), CallFailure> {
         self.client.rotate_secret().secret_id(id).send().await.or_failure("secretsmanager:RotateSecret", id)?;
         Ok(())
     }
 
-    async fn cancel_rotation(&self, id: &str) -> Result<(), Failure> {
+    async fn cancel_rotation(&self, id: &str) -> Result<(), CallFailure> {
         let request = self.client.cancel_rotate_secret().secret_id(id);
         request.send().await.or_failure("secretsmanager:CancelRotateSecret", id)?;
         Ok(())
     }
 
-    async fn set_kms_key(&self, id: &str, kms_key: &str) -> Result<(), Failure> {
+    async fn set_kms_key(&self, id: &str, kms_key: &str) -> Result<(), CallFailure> {
         let request = self.client.update_secret().secret_id(id).kms_key_id(kms_key);
         request.send().await.or_failure("secretsmanager:UpdateSecret", id)?;
         Ok(())
     }
 
-    async fn schedule_deletion(&self, id: &str, recovery_window_days: i64) -> Result<(), Failure> {
+    async fn schedule_deletion(&self, id: &str, recovery_window_days: i64) -> Result<(), CallFailure> {
         let request = self.client.delete_secret().secret_id(id).recovery_window_in_days(recovery_window_days);
         request.send().await.or_failure("secretsmanager:DeleteSecret", id)?;
         Ok(())
     }
 
-    async fn restore(&self, id: &str) -> Result<(), Failure> {
+    async fn restore(&self, id: &str) -> Result<(), CallFailure> {
         self.client.restore_secret().secret_id(id).send().await.or_failure("secretsmanager:RestoreSecret", id)?;
         Ok(())
     }

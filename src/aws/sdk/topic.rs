@@ -10,7 +10,7 @@ use aws_sdk_sns::types::{BatchResultErrorEntry, MessageAttributeValue, PublishBa
 use aws_smithy_types::error::operation::BuildError;
 
 use super::failure::OrFailure;
-use crate::aws::{EntryError, Failure, PUBLISH_BATCH, PUBLISH_LIMIT, TopicMessage, Topics, result_of};
+use crate::aws::{CallFailure, EntryError, PUBLISH_BATCH, PUBLISH_LIMIT, TopicMessage, Topics, result_of};
 
 #[derive(Debug, Clone)]
 pub(super) struct SdkTopics {
@@ -25,9 +25,13 @@ impl SdkTopics {
 
 #[async_trait]
 impl Topics for SdkTopics {
-    async fn publish(&self, topic_arn: &str, messages: &[TopicMessage]) -> Result<Vec<Result<(), Failure>>, Failure> {
+    async fn publish(
+        &self,
+        topic_arn: &str,
+        messages: &[TopicMessage],
+    ) -> Result<Vec<Result<(), CallFailure>>, CallFailure> {
         let entries = messages.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>();
-        let entries = entries.map_err(|_| Failure::incomplete(PUBLISH_BATCH, topic_arn, "entry"))?;
+        let entries = entries.map_err(|_| CallFailure::incomplete(PUBLISH_BATCH, topic_arn, "entry"))?;
         let limits = TimeoutConfig::builder().operation_timeout(PUBLISH_LIMIT).build();
         let request = self.client.publish_batch().topic_arn(topic_arn).set_publish_batch_request_entries(Some(entries));
         let request = request.customize().config_override(Config::builder().timeout_config(limits));

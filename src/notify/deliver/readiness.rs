@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::refusal::without_address;
-use crate::aws::{Failure, FailureKind, SendQuota, SendingAccount, SweeperAws};
+use crate::aws::{CallFailure, FailureKind, SendQuota, SendingAccount, SweeperAws};
 use crate::keys::EmailAddress;
 
 /// The pace where SES does not say how much it takes: that of the sandbox.
@@ -54,7 +54,7 @@ impl Room {
 enum Sender {
     Verified,
     NotVerified,
-    Unknown(Failure),
+    Unknown(CallFailure),
 }
 
 impl Readiness {
@@ -73,7 +73,7 @@ impl Readiness {
         Self::judge(account, standing, sender)
     }
 
-    fn judge(account: Result<SendingAccount, Failure>, standing: Sender, sender: &EmailAddress) -> Self {
+    fn judge(account: Result<SendingAccount, CallFailure>, standing: Sender, sender: &EmailAddress) -> Self {
         let mut readiness = Self::unasked();
         let mut unknown = Vec::new();
         match account {
@@ -164,7 +164,7 @@ fn spacing(per_second: f64) -> Duration {
 }
 
 /// One report of all that is not known.
-fn not_known(failures: &[Failure], sender: &EmailAddress) -> Option<String> {
+fn not_known(failures: &[CallFailure], sender: &EmailAddress) -> Option<String> {
     let denied = failures.iter().any(|failure| failure.kind() == FailureKind::Denied);
     let way_out = if denied {
         "; the sweeper's role needs ses:GetAccount and, for the sender and its domain, ses:GetEmailIdentity: deploy the \

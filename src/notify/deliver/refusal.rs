@@ -1,6 +1,6 @@
 //! What a message that was not sent means, and the way out. Pure.
 
-use crate::aws::{Failure, FailureKind};
+use crate::aws::{CallFailure, FailureKind};
 use crate::keys::EmailAddress;
 
 /// What the failure of one message says.
@@ -18,7 +18,7 @@ impl Refusal {
     /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html>
     /// <https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html>
     /// <https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html>
-    pub(super) fn of(failure: &Failure, sender: &EmailAddress) -> Self {
+    pub(super) fn of(failure: &CallFailure, sender: &EmailAddress) -> Self {
         let all = |words| Self { concerns_every_message: true, words };
         let one = |words| Self { concerns_every_message: false, words };
         let message = failure.message().to_ascii_lowercase();
@@ -85,7 +85,7 @@ const IN_SANDBOX: &str = "SES is in its sandbox, where only verified addresses g
 const UNKNOWN_SET: &str = "SES_CONFIGURATION_SET names no set of this account and Region; correct it";
 
 /// The text without that address, which SES repeats in some of its answers. Who it was stands masked in every
-/// [`Failure`] of the mailer.
+/// [`CallFailure`] of the mailer.
 pub(super) fn without_address(text: &str, address: &EmailAddress, instead: &str) -> String {
     let (lower, needle) = (text.to_ascii_lowercase(), address.as_str().to_ascii_lowercase());
     let mut shown = String::new();
@@ -105,7 +105,7 @@ mod tests {
 
     fn refusal(status: u16, code: &str, message: &str) -> Refusal {
         let kind = FailureKind::of_answer(status, code);
-        let failure = Failure::new("ses:SendEmail", "a message", kind, (code.to_owned(), message.to_owned()), None);
+        let failure = CallFailure::new("ses:SendEmail", "a message", kind, (code.to_owned(), message.to_owned()), None);
         Refusal::of(&failure, &email("keys@example.com"))
     }
 

@@ -4,7 +4,7 @@ use super::super::deliver::last_start;
 use super::super::phrases::counted;
 use super::super::{Addressed, MailFailure, Telling, Templates};
 use super::message;
-use crate::aws::{Failure, FailureKind, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, SweeperAws, TopicMessage};
+use crate::aws::{CallFailure, FailureKind, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, SweeperAws, TopicMessage};
 
 /// What became of the notices that were to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,12 +74,12 @@ fn first_batch(messages: &[TopicMessage]) -> usize {
 /// What was not taken: each kind of failure is reported once, with the number of notices.
 #[derive(Default)]
 struct Refused {
-    failures: Vec<(usize, Failure)>,
+    failures: Vec<(usize, CallFailure)>,
     late: usize,
 }
 
 impl Refused {
-    fn add(&mut self, notices: usize, failure: Failure) {
+    fn add(&mut self, notices: usize, failure: CallFailure) {
         match self.failures.iter_mut().find(|(_, other)| other.code() == failure.code()) {
             Some((count, _)) => *count += notices,
             None => self.failures.push((notices, failure)),
@@ -103,7 +103,7 @@ impl Refused {
 }
 
 /// <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html#API_PublishBatch_Errors>
-fn way_out(failure: &Failure) -> &'static str {
+fn way_out(failure: &CallFailure) -> &'static str {
     match failure.kind() {
         FailureKind::Denied => {
             "the sweeper's role lacks sns:Publish, or the topic's policy denies it; deploy the template"

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Actor;
 use crate::aws::{
-    AccountDetails, CredentialReport, DatedReport, Failure, Iam, ListedKey, ListedUser, NewKey, has_no_report,
+    AccountDetails, CallFailure, CredentialReport, DatedReport, Iam, ListedKey, ListedUser, NewKey, has_no_report,
     makes_no_more_reports,
 };
 use crate::keys::{AccessKeyId, AccountId, KeyStatus, KeyUse, SecretKey, UserName, UserRef};
@@ -31,7 +31,7 @@ impl DirectIam {
     }
 
     /// All pages of a list.
-    async fn pages(&self, operation: &'static str, about: &str, mut input: Value) -> Result<Vec<Xml>, Failure> {
+    async fn pages(&self, operation: &'static str, about: &str, mut input: Value) -> Result<Vec<Xml>, CallFailure> {
         let mut pages = Vec::new();
         loop {
             let page = self.actor.ask(operation, about, input.clone()).await?.xml()?;
@@ -54,7 +54,7 @@ impl Iam for DirectIam {
         self.actor.cloud.clock().now().trunc_subsecs(0)
     }
 
-    async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, Failure> {
+    async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, CallFailure> {
         const OPERATION: &str = "iam:GetAccountAuthorizationDetails";
         let about = format!("account {}", self.account);
         let mut input = json!({"Filter": ["User", "Group"], "MaxItems": 1000});
@@ -65,9 +65,9 @@ impl Iam for DirectIam {
         let mut details = AccountDetails::default();
         for user in page.items("UserDetailList") {
             let groups = user.texts_of("GroupList").iter().cloned().collect();
-            let user = listed(user, groups).ok_or_else(|| Failure::incomplete(OPERATION, &about, "user"))?;
+            let user = listed(user, groups).ok_or_else(|| CallFailure::incomplete(OPERATION, &about, "user"))?;
             if user.arn.user().account != self.account {
-                return Err(Failure::incomplete(OPERATION, about, "user of that account"));
+                return Err(CallFailure::incomplete(OPERATION, about, "user of that account"));
             }
             details.users.push(user);
         }
@@ -77,7 +77,7 @@ impl Iam for DirectIam {
         Ok(details)
     }
 
-    async fn request_report(&self) -> Result<bool, Failure> {
+    async fn request_report(&self) -> Result<bool, CallFailure> {
         let about = format!("account {}", self.account);
         match self.actor.ask("iam:GenerateCredentialReport", about, json!({})).await {
             Err(failure) if makes_no_more_reports(&failure) => Ok(false),
@@ -85,7 +85,7 @@ impl Iam for DirectIam {
         }
     }
 
-    async fn credential_report(&self) -> Result<Option<DatedReport>, Failure> {
+    async fn credential_report(&self) -> Result<Option<DatedReport>, CallFailure> {
         const OPERATION: &str = "iam:GetCredentialReport";
         let about = format!("account {}", self.account);
         let answer = match self.actor.ask(OPERATION, &about, json!({})).await {
@@ -95,11 +95,11 @@ impl Iam for DirectIam {
         let content = answer.blob_of("Content").and_then(|content| CredentialReport::read(content).ok());
         match (answer.time_of("GeneratedTime"), content) {
             (Some(made_at), Some(content)) => Ok(Some(DatedReport { made_at, content })),
-            _ => Err(Failure::incomplete(OPERATION, about, "time and content")),
+            _ => Err(CallFailure::incomplete(OPERATION, about, "time and content")),
         }
     }
 
-    async fn find_user(&self, name: &UserName) -> Result<Option<ListedUser>, Failure> {
+    async fn find_user(&self, name: &UserName) -> Result<Option<ListedUser>, CallFailure> {
         const OPERATION: &str = "iam:GetUser";
         let answer = self.actor.ask(OPERATION, self.user(name), json!({"UserName": name.as_str()})).await;
         let answer = match answer {
@@ -107,39 +107,39 @@ impl Iam for DirectIam {
             answer => answer?.xml()?,
         };
         let found = answer.inside("User").and_then(|user| listed(user, BTreeSet::new()));
-        let found = found.ok_or_else(|| Failure::incomplete(OPERATION, self.user(name), "user"))?;
+        let found = found.ok_or_else(|| CallFailure::incomplete(OPERATION, self.user(name), "user"))?;
         Ok(Some(found).filter(|user| user.arn.user().name == *name))
     }
 
-    async fn groups_of(&self, name: &UserName) -> Result<BTreeSet<String>, Failure> {
+    async fn groups_of(&self, name: &UserName) -> Result<BTreeSet<String>, CallFailure> {
         let input = json!({"UserName": name.as_str(), "MaxItems": 1000});
         let pages = self.pages("iam:ListGroupsForUser", &self.user(name).to_string(), input).await?;
         let groups = pages.iter().flat_map(|page| page.items("Groups"));
         Ok(groups.filter_map(|group| group.text_of("GroupName")).map(str::to_owned).collect())
     }
 
-    async fn access_keys(&self, name: &UserName) -> Result<Vec<ListedKey>, Failure> {
+    async fn access_keys(&self, name: &UserName) -> Result<Vec<ListedKey>, CallFailure> {
         const OPERATION: &str = "iam:ListAccessKeys";
         let about = self.user(name).to_string();
         let pages = self.pages(OPERATION, &about, json!({"UserName": name.as_str()})).await?;
         let items = || pages.iter().flat_map(|page| page.items("AccessKeyMetadata"));
         let mut owners = items().map(|key| key.text_of("UserName").unwrap_or_default());
         if let Some(owner) = owners.find(|owner| *owner != name.as_str()) {
-            return Err(Failure::other_user(OPERATION, about, owner));
+            return Err(CallFailure::other_user(OPERATION, about, owner));
         }
         let keys = items().map(listed_key);
         let mut keys =
-            keys.collect::<Option<Vec<_>>>().ok_or_else(|| Failure::incomplete(OPERATION, about, "access key"))?;
+            keys.collect::<Option<Vec<_>>>().ok_or_else(|| CallFailure::incomplete(OPERATION, about, "access key"))?;
         keys.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         Ok(keys)
     }
 
-    async fn last_use(&self, id: &AccessKeyId) -> Result<Option<KeyUse>, Failure> {
+    async fn last_use(&self, id: &AccessKeyId) -> Result<Option<KeyUse>, CallFailure> {
         const OPERATION: &str = "iam:GetAccessKeyLastUsed";
         let about = format!("access key {id} in account {}", self.account);
         let answer = self.actor.ask(OPERATION, &about, json!({"AccessKeyId": id.as_str()})).await?.xml()?;
         let used = answer.inside("AccessKeyLastUsed");
-        let used = used.ok_or_else(|| Failure::incomplete(OPERATION, about, "last use"))?;
+        let used = used.ok_or_else(|| CallFailure::incomplete(OPERATION, about, "last use"))?;
         Ok(used.time_of("LastUsedDate").map(|time| KeyUse {
             time,
             service: used.text_of("ServiceName").unwrap_or_default().to_owned(),
@@ -147,7 +147,7 @@ impl Iam for DirectIam {
         }))
     }
 
-    async fn create_access_key(&self, name: &UserName, within: Duration) -> Result<NewKey, Failure> {
+    async fn create_access_key(&self, name: &UserName, within: Duration) -> Result<NewKey, CallFailure> {
         const OPERATION: &str = "iam:CreateAccessKey";
         let input = json!({"UserName": name.as_str()});
         let answer = self.actor.ask_within(within, OPERATION, self.user(name), input).await?.xml()?;
@@ -155,16 +155,16 @@ impl Iam for DirectIam {
             let secret = SecretKey::new(key.text_of("SecretAccessKey")?.to_owned());
             Some(NewKey { id: key.text_of("AccessKeyId")?.parse().ok()?, secret, created: key.time_of("CreateDate") })
         });
-        made.ok_or_else(|| Failure::incomplete(OPERATION, self.user(name), "access key"))
+        made.ok_or_else(|| CallFailure::incomplete(OPERATION, self.user(name), "access key"))
     }
 
-    async fn disable_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), Failure> {
+    async fn disable_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), CallFailure> {
         let about = format!("access key {id} of {}", self.user(name));
         let input = json!({"UserName": name.as_str(), "AccessKeyId": id.as_str(), "Status": "Inactive"});
         self.actor.ask("iam:UpdateAccessKey", about, input).await.map(drop)
     }
 
-    async fn delete_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), Failure> {
+    async fn delete_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), CallFailure> {
         let about = format!("access key {id} of {}", self.user(name));
         let input = json!({"UserName": name.as_str(), "AccessKeyId": id.as_str()});
         match self.actor.ask("iam:DeleteAccessKey", about, input).await {
@@ -173,7 +173,7 @@ impl Iam for DirectIam {
         }
     }
 
-    async fn join_group(&self, group: &str, name: &UserName) -> Result<(), Failure> {
+    async fn join_group(&self, group: &str, name: &UserName) -> Result<(), CallFailure> {
         let about = format!("group `{group}` and {}", self.user(name));
         let input = json!({"GroupName": group, "UserName": name.as_str()});
         self.actor.ask("iam:AddUserToGroup", about, input).await.map(drop)

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::Actor;
-use crate::aws::{Attachment, Failure, Mailer, OutgoingMail, SendQuota, SendingAccount, masked, masked_identity};
+use crate::aws::{Attachment, CallFailure, Mailer, OutgoingMail, SendQuota, SendingAccount, masked, masked_identity};
 
 #[derive(Debug)]
 pub(super) struct DirectMailer(Actor);
@@ -19,7 +19,7 @@ impl DirectMailer {
 
 #[async_trait]
 impl Mailer for DirectMailer {
-    async fn send(&self, mail: &OutgoingMail) -> Result<(), Failure> {
+    async fn send(&self, mail: &OutgoingMail) -> Result<(), CallFailure> {
         let OutgoingMail { from, to, reply_to, configuration_set, subject, html, text, attachments } = mail;
         let about = format!("a message to {}", masked(to));
         let attachments: Vec<Value> = attachments.iter().map(attachment).collect();
@@ -40,14 +40,14 @@ impl Mailer for DirectMailer {
         self.0.ask("ses:SendEmail", about, input).await.map(drop)
     }
 
-    async fn account(&self) -> Result<SendingAccount, Failure> {
+    async fn account(&self) -> Result<SendingAccount, CallFailure> {
         const OPERATION: &str = "ses:GetAccount";
         const ABOUT: &str = "the account that sends";
         let answer = self.0.ask(OPERATION, ABOUT, json!({})).await?.json();
         let quota = |name: &str| answer["SendQuota"][name].as_f64();
         let quota = (quota("Max24HourSend"), quota("MaxSendRate"), quota("SentLast24Hours"));
         let (Some(per_24_hours), Some(per_second), Some(sent_in_24_hours)) = quota else {
-            return Err(Failure::incomplete(OPERATION, ABOUT, "quota"));
+            return Err(CallFailure::incomplete(OPERATION, ABOUT, "quota"));
         };
         Ok(SendingAccount {
             has_production_access: answer["ProductionAccessEnabled"] == true,
@@ -57,7 +57,7 @@ impl Mailer for DirectMailer {
         })
     }
 
-    async fn is_verified(&self, identity: &str) -> Result<bool, Failure> {
+    async fn is_verified(&self, identity: &str) -> Result<bool, CallFailure> {
         let input = json!({ "EmailIdentity": identity });
         match self.0.ask("ses:GetEmailIdentity", masked_identity(identity), input).await {
             Ok(answer) => Ok(answer.json()["VerifiedForSendingStatus"] == true),

@@ -26,7 +26,7 @@ use super::request::{Members, Operation, Service};
 use super::signature::Proof;
 use super::xml::Xml;
 use crate::aws::{
-    Caller, Failure, FailureKind, Iam, Mailer, Organizations, Role, SecretStore, Services, SweeperServices, Topics,
+    CallFailure, Caller, FailureKind, Iam, Mailer, Organizations, Role, SecretStore, Services, SweeperServices, Topics,
 };
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 
@@ -52,11 +52,11 @@ impl Actor {
     }
 
     /// The same as that role, and when its session ends.
-    async fn assume(&self, role: Role<'_>) -> Result<(Self, DateTime<Utc>), Failure> {
+    async fn assume(&self, role: Role<'_>) -> Result<(Self, DateTime<Utc>), CallFailure> {
         const OPERATION: &str = "sts:AssumeRole";
         let input = json!({"RoleArn": role.arn, "RoleSessionName": role.session_name, "DurationSeconds": 3600});
         let answer = self.ask(OPERATION, role.arn, input).await?.xml()?;
-        let incomplete = || Failure::incomplete(OPERATION, role.arn, "credentials");
+        let incomplete = || CallFailure::incomplete(OPERATION, role.arn, "credentials");
         let session = answer.inside("Credentials").ok_or_else(incomplete)?;
         let member = |name: &str| session.text_of(name).map(str::to_owned).ok_or_else(incomplete);
         let expires = session.time_of("Expiration").ok_or_else(incomplete)?;
@@ -71,7 +71,12 @@ impl Actor {
     }
 
     /// One call; `operation` reads `service:Operation`.
-    async fn ask(&self, operation: &'static str, about: impl fmt::Display, input: Value) -> Result<Answer, Failure> {
+    async fn ask(
+        &self,
+        operation: &'static str,
+        about: impl fmt::Display,
+        input: Value,
+    ) -> Result<Answer, CallFailure> {
         self.ask_within(TIME_LIMIT, operation, about, input).await
     }
 
@@ -82,11 +87,11 @@ impl Actor {
         operation: &'static str,
         about: impl fmt::Display,
         input: Value,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Answer, CallFailure> {
         let (service, name) = operation.split_once(':').unwrap_or_default();
         let Some(service) = Service::of_scope(service) else {
             let error = ("InvalidRequest".to_owned(), format!("no service {service}"));
-            return Err(Failure::new(operation, about, FailureKind::Refused, error, None));
+            return Err(CallFailure::new(operation, about, FailureKind::Refused, error, None));
         };
         let called = Operation { service, name: name.to_owned() };
         let input = Members::of_value(input);
@@ -100,7 +105,7 @@ impl Actor {
             Ok(Err(_lost)) => no_answer("ConnectionFailure"),
             Err(_elapsed) => no_answer("Timeout"),
         };
-        Err(Failure::new(operation, about, kind, error, None))
+        Err(CallFailure::new(operation, about, kind, error, None))
     }
 }
 
@@ -112,10 +117,10 @@ struct Answer {
 }
 
 impl Answer {
-    fn xml(self) -> Result<Xml, Failure> {
+    fn xml(self) -> Result<Xml, CallFailure> {
         match self.reply {
             Reply::Xml(xml) => Ok(xml),
-            _ => Err(Failure::incomplete(self.operation, self.about, "members")),
+            _ => Err(CallFailure::incomplete(self.operation, self.about, "members")),
         }
     }
 
@@ -170,19 +175,19 @@ impl Services for DirectServices {
         Arc::new(iam::DirectIam::new(&self.actor, account.clone()))
     }
 
-    async fn iam_as(&self, role: Role<'_>, account: &AccountId) -> Result<(Arc<dyn Iam>, DateTime<Utc>), Failure> {
+    async fn iam_as(&self, role: Role<'_>, account: &AccountId) -> Result<(Arc<dyn Iam>, DateTime<Utc>), CallFailure> {
         let (actor, expires) = self.actor.assume(role).await?;
         Ok((Arc::new(iam::DirectIam::new(&actor, account.clone())), expires))
     }
 
-    async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, Failure> {
+    async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, CallFailure> {
         const OPERATION: &str = "sts:GetCallerIdentity";
         let about = format!("access key {id}");
         let user = self.actor.with(Credentials::new(id.as_str(), secret.expose(), None, None, "KeyUnderTest"));
         let answer = user.ask(OPERATION, &about, json!({})).await?.xml()?;
         match (answer.text_of("Arn"), answer.text_of("Account")) {
             (Some(arn), Some(account)) => Ok(Caller { arn: arn.to_owned(), account: account.to_owned() }),
-            _ => Err(Failure::incomplete(OPERATION, about, "ARN and account")),
+            _ => Err(CallFailure::incomplete(OPERATION, about, "ARN and account")),
         }
     }
 }
@@ -201,7 +206,7 @@ impl SweeperServices for DirectServices {
         Arc::new(organizations::DirectOrganizations::new(&self.actor))
     }
 
-    async fn organization_as(&self, role: Role<'_>) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), Failure> {
+    async fn organization_as(&self, role: Role<'_>) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), CallFailure> {
         let (actor, expires) = self.actor.assume(role).await?;
         Ok((Arc::new(organizations::DirectOrganizations::new(&actor)), expires))
     }

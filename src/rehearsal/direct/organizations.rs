@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::Actor;
-use crate::aws::{AccountPage, Failure, ListedAccount, Organizations, Usability, read_email};
+use crate::aws::{AccountPage, CallFailure, ListedAccount, Organizations, Usability, read_email};
 use crate::keys::AccountId;
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ impl DirectOrganizations {
 
 #[async_trait]
 impl Organizations for DirectOrganizations {
-    async fn accounts(&self, next_token: Option<String>, at_most: usize) -> Result<AccountPage, Failure> {
+    async fn accounts(&self, next_token: Option<String>, at_most: usize) -> Result<AccountPage, CallFailure> {
         const OPERATION: &str = "organizations:ListAccounts";
         const ABOUT: &str = "the organization";
         let input = json!({"NextToken": next_token, "MaxResults": at_most.clamp(1, 20)});
@@ -27,16 +27,16 @@ impl Organizations for DirectOrganizations {
         Ok(AccountPage {
             accounts: accounts
                 .collect::<Option<Vec<_>>>()
-                .ok_or_else(|| Failure::incomplete(OPERATION, ABOUT, "account id"))?,
+                .ok_or_else(|| CallFailure::incomplete(OPERATION, ABOUT, "account id"))?,
             next_token: answer["NextToken"].as_str().map(str::to_owned),
         })
     }
 
-    async fn account(&self, id: &AccountId) -> Result<ListedAccount, Failure> {
+    async fn account(&self, id: &AccountId) -> Result<ListedAccount, CallFailure> {
         const OPERATION: &str = "organizations:DescribeAccount";
         let about = format!("account {id}");
         let answer = self.0.ask(OPERATION, &about, json!({"AccountId": id.as_str()})).await?.json();
-        listed(&answer["Account"]).ok_or_else(|| Failure::incomplete(OPERATION, about, "account"))
+        listed(&answer["Account"]).ok_or_else(|| CallFailure::incomplete(OPERATION, about, "account"))
     }
 }
 

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::Actor;
-use crate::aws::{CURRENT, Failure, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretPage, SecretStore};
+use crate::aws::{
+    CURRENT, CallFailure, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretPage, SecretStore,
+};
 use crate::keys::{AccountId, SecretName, VersionId};
 
 #[derive(Debug)]
@@ -21,7 +23,7 @@ impl DirectSecrets {
         (what, prefix): (&str, &str),
         deleted_too: bool,
         from: Option<String>,
-    ) -> Result<SecretPage, Failure> {
+    ) -> Result<SecretPage, CallFailure> {
         let about = format!("{what}s starting with {prefix}");
         let input = json!({
             "Filters": [{"Key": what, "Values": [prefix]}],
@@ -39,7 +41,7 @@ impl DirectSecrets {
         Self(actor.clone())
     }
 
-    async fn change(&self, operation: &'static str, id: &str, mut input: Value) -> Result<(), Failure> {
+    async fn change(&self, operation: &'static str, id: &str, mut input: Value) -> Result<(), CallFailure> {
         input["SecretId"] = json!(id);
         self.0.ask(operation, id, input).await.map(drop)
     }
@@ -47,24 +49,24 @@ impl DirectSecrets {
 
 #[async_trait]
 impl SecretStore for DirectSecrets {
-    async fn describe(&self, id: &str) -> Result<Option<SecretDescription>, Failure> {
+    async fn describe(&self, id: &str) -> Result<Option<SecretDescription>, CallFailure> {
         const OPERATION: &str = "secretsmanager:DescribeSecret";
         let answer = match self.0.ask(OPERATION, id, json!({"SecretId": id})).await {
             Err(failure) if failure.is_not_found() => return Ok(None),
             answer => answer?.json(),
         };
         let described = description(&answer, &answer["VersionIdsToStages"]);
-        described.map(Some).ok_or_else(|| Failure::incomplete(OPERATION, id, "ARN and name"))
+        described.map(Some).ok_or_else(|| CallFailure::incomplete(OPERATION, id, "ARN and name"))
     }
 
-    async fn of_account(&self, account: &AccountId, from: Option<String>) -> Result<SecretPage, Failure> {
+    async fn of_account(&self, account: &AccountId, from: Option<String>) -> Result<SecretPage, CallFailure> {
         let prefix = SecretName::account_prefix(account);
         let mut page = self.page(("name", &prefix), true, from).await?;
         page.secrets.retain(|secret| secret.name.user().account == *account);
         Ok(page)
     }
 
-    async fn names_with_tag(&self, tag: &str, prefix: &str) -> Result<Vec<SecretName>, Failure> {
+    async fn names_with_tag(&self, tag: &str, prefix: &str) -> Result<Vec<SecretName>, CallFailure> {
         let mut names = Vec::new();
         let mut from = None;
         loop {
@@ -83,7 +85,7 @@ impl SecretStore for DirectSecrets {
         id: &str,
         version: Option<&VersionId>,
         stage: Option<&str>,
-    ) -> Result<Option<Zeroizing<String>>, Failure> {
+    ) -> Result<Option<Zeroizing<String>>, CallFailure> {
         const OPERATION: &str = "secretsmanager:GetSecretValue";
         let input = json!({"SecretId": id, "VersionId": version.map(VersionId::as_str), "VersionStage": stage});
         match self.0.ask(OPERATION, id, input).await {
@@ -91,7 +93,7 @@ impl SecretStore for DirectSecrets {
             Err(failure) => Err(failure),
             Ok(answer) => match answer.json()["SecretString"].take() {
                 Value::String(value) => Ok(Some(Zeroizing::new(value))),
-                _ => Err(Failure::incomplete(OPERATION, id, "text: the value is binary")),
+                _ => Err(CallFailure::incomplete(OPERATION, id, "text: the value is binary")),
             },
         }
     }
@@ -102,7 +104,7 @@ impl SecretStore for DirectSecrets {
         version: &VersionId,
         value: &Zeroizing<String>,
         rotation_token: Option<&str>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CallFailure> {
         let input = json!({
             "ClientRequestToken": version.as_str(),
             "SecretString": value.as_str(),
@@ -112,18 +114,18 @@ impl SecretStore for DirectSecrets {
         self.change("secretsmanager:PutSecretValue", id, input).await
     }
 
-    async fn move_current(&self, id: &str, from: Option<&VersionId>, to: &VersionId) -> Result<(), Failure> {
+    async fn move_current(&self, id: &str, from: Option<&VersionId>, to: &VersionId) -> Result<(), CallFailure> {
         let from = from.map(VersionId::as_str);
         let input = json!({"VersionStage": CURRENT, "MoveToVersionId": to.as_str(), "RemoveFromVersionId": from});
         self.change("secretsmanager:UpdateSecretVersionStage", id, input).await
     }
 
-    async fn remove_pending(&self, id: &str, version: &VersionId) -> Result<(), Failure> {
+    async fn remove_pending(&self, id: &str, version: &VersionId) -> Result<(), CallFailure> {
         let input = json!({"VersionStage": PENDING, "RemoveFromVersionId": version.as_str()});
         self.change("secretsmanager:UpdateSecretVersionStage", id, input).await
     }
 
-    async fn create(&self, secret: NewSecret<'_>) -> Result<(), Failure> {
+    async fn create(&self, secret: NewSecret<'_>) -> Result<(), CallFailure> {
         let NewSecret { name, version, description, kms_key, placeholder, tags } = secret;
         let input = json!({
             "Name": name.to_string(),
@@ -136,31 +138,37 @@ impl SecretStore for DirectSecrets {
         self.0.ask("secretsmanager:CreateSecret", name, input).await.map(drop)
     }
 
-    async fn tag(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), Failure> {
+    async fn tag(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), CallFailure> {
         if tags.is_empty() {
             return Ok(());
         }
         self.change("secretsmanager:TagResource", id, json!({"Tags": as_tags(tags)})).await
     }
 
-    async fn untag(&self, id: &str, names: &[&str]) -> Result<(), Failure> {
+    async fn untag(&self, id: &str, names: &[&str]) -> Result<(), CallFailure> {
         if names.is_empty() {
             return Ok(());
         }
         self.change("secretsmanager:UntagResource", id, json!({"TagKeys": names})).await
     }
 
-    async fn policy(&self, id: &str) -> Result<Option<String>, Failure> {
+    async fn policy(&self, id: &str) -> Result<Option<String>, CallFailure> {
         let answer = self.0.ask("secretsmanager:GetResourcePolicy", id, json!({"SecretId": id})).await?;
         Ok(answer.json()["ResourcePolicy"].as_str().map(str::to_owned))
     }
 
-    async fn put_policy(&self, id: &str, policy: &str) -> Result<(), Failure> {
+    async fn put_policy(&self, id: &str, policy: &str) -> Result<(), CallFailure> {
         let input = json!({"ResourcePolicy": policy, "BlockPublicPolicy": true});
         self.change("secretsmanager:PutResourcePolicy", id, input).await
     }
 
-    async fn configure_rotation(&self, id: &str, function: &str, days: i64, rotate_now: bool) -> Result<(), Failure> {
+    async fn configure_rotation(
+        &self,
+        id: &str,
+        function: &str,
+        days: i64,
+        rotate_now: bool,
+    ) -> Result<(), CallFailure> {
         let input = json!({
             "RotationLambdaARN": function,
             "RotationRules": {"AutomaticallyAfterDays": days},
@@ -169,24 +177,24 @@ impl SecretStore for DirectSecrets {
         self.change("secretsmanager:RotateSecret", id, input).await
     }
 
-    async fn rotate(&self, id: &str) -> Result<(), Failure> {
+    async fn rotate(&self, id: &str) -> Result<(), CallFailure> {
         self.change("secretsmanager:RotateSecret", id, json!({})).await
     }
 
-    async fn cancel_rotation(&self, id: &str) -> Result<(), Failure> {
+    async fn cancel_rotation(&self, id: &str) -> Result<(), CallFailure> {
         self.change("secretsmanager:CancelRotateSecret", id, json!({})).await
     }
 
-    async fn set_kms_key(&self, id: &str, kms_key: &str) -> Result<(), Failure> {
+    async fn set_kms_key(&self, id: &str, kms_key: &str) -> Result<(), CallFailure> {
         self.change("secretsmanager:UpdateSecret", id, json!({"KmsKeyId": kms_key})).await
     }
 
-    async fn schedule_deletion(&self, id: &str, recovery_window_days: i64) -> Result<(), Failure> {
+    async fn schedule_deletion(&self, id: &str, recovery_window_days: i64) -> Result<(), CallFailure> {
         let input = json!({"RecoveryWindowInDays": recovery_window_days});
         self.change("secretsmanager:DeleteSecret", id, input).await
     }
 
-    async fn restore(&self, id: &str) -> Result<(), Failure> {
+    async fn restore(&self, id: &str) -> Result<(), CallFailure> {
         self.change("secretsmanager:RestoreSecret", id, json!({})).await
     }
 }

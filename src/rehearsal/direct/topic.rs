@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::xml::Xml;
 use super::Actor;
-use crate::aws::{EntryError, Failure, PUBLISH_BATCH, PUBLISH_LIMIT, TopicMessage, Topics, result_of};
+use crate::aws::{CallFailure, EntryError, PUBLISH_BATCH, PUBLISH_LIMIT, TopicMessage, Topics, result_of};
 
 #[derive(Debug)]
 pub(super) struct DirectTopics(Actor);
@@ -18,7 +18,11 @@ impl DirectTopics {
 
 #[async_trait]
 impl Topics for DirectTopics {
-    async fn publish(&self, topic_arn: &str, messages: &[TopicMessage]) -> Result<Vec<Result<(), Failure>>, Failure> {
+    async fn publish(
+        &self,
+        topic_arn: &str,
+        messages: &[TopicMessage],
+    ) -> Result<Vec<Result<(), CallFailure>>, CallFailure> {
         let entries: Vec<Value> = messages.iter().enumerate().map(entry).collect();
         let input = json!({ "TopicArn": topic_arn, "PublishBatchRequestEntries": entries });
         let answer = self.0.ask_within(PUBLISH_LIMIT, PUBLISH_BATCH, topic_arn, input).await?.xml()?;
