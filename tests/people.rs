@@ -334,7 +334,7 @@ fn the_key_in_the_secret_is_kept_when_a_person_rolls_a_rotation_back() {
     });
 }
 
-/// The steps of `docs/threat-model.md`: a thief could read the next key with the stolen one, and nobody but the user can.
+/// The steps of `docs/explanation/threats.md`: a thief could read the next key with the stolen one, and nobody but the user can.
 #[test]
 fn after_a_theft_a_key_made_by_hand_carries_over_to_a_new_one() {
     rehearse(async {

@@ -210,7 +210,7 @@ fn a_value_that_is_put_during_a_rotation_is_not_replaced_by_the_process_that_did
     });
 }
 
-/// What the memory costs: docs/failure-model.md says so.
+/// What the memory costs: docs/explanation/failures.md says so.
 #[test]
 fn a_pending_label_that_is_taken_off_is_seen_by_every_process_but_the_one_that_made_the_key() {
     rehearse(async {

@@ -1,6 +1,6 @@
 //! Notices → messages to an SNS topic, for chats, ticket systems and archives.
 //!
-//! `docs/notice-schema.json` describes such a message for those who read it, and `docs/notices.md` what it is good for.
+//! `docs/notice-schema.json` describes such a message for those who read it, and `docs/reference/notices.md` what it is good for.
 
 mod publish;
 
