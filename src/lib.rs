@@ -1,10 +1,11 @@
 //! keywheel rotates the access keys of IAM users across an AWS organization.
 //!
-//! Each user has one secret in AWS Secrets Manager with a native rotation schedule. Two Lambda functions do the work:
-//! the rotation function answers Secrets Manager's four steps, and the sweeper makes secrets for new users, leads old
-//! keys out and sends the notices. IAM and Secrets Manager are the truth; there is no database.
+//! Each user has one secret in AWS Secrets Manager with a native rotation schedule. Two Lambda functions do the work.
+//! The *rotation function* carries out the four steps of a rotation when Secrets Manager invokes it. The *sweeper* runs
+//! on a schedule: it creates secrets for new users, retires the keys that were rotated away, and sends notices. IAM and
+//! Secrets Manager hold all state; there is no database.
 //!
-//! # The data's way
+//! # How data flows
 //!
 //! ```text
 //! Secrets Manager ──event──▶ rotation ──▶ aws ──▶ IAM, STS, Secrets Manager
@@ -16,26 +17,30 @@
 //!                                               notify ──▶ aws ──▶ SES, SNS
 //! ```
 //!
-//! # Who may import whom
+//! # Which module may import which
+//!
+//! A pure module imports no AWS SDK, no async, no clock and no environment; time is an argument. The last column lists
+//! the modules of this crate that a module imports. `tests/architecture.rs` compares the table with the code; imports
+//! of unit tests do not count.
 //!
 //! | module | what it is | pure | imports |
 //! |---|---|---|---|
-//! | `redact` | text of others → text without what looks like a secret | yes | |
-//! | [`keys`] | the vocabulary | yes | `redact` |
-//! | [`settings`] | environment → settings | yes | `keys`, `redact` |
-//! | [`state`] | facts ↔ tags on the secret | yes | `keys` |
-//! | [`value`] | a key ↔ the secret's value | yes | `keys` |
-//! | [`lifecycle`] | facts and a time → a plan | yes | `keys`, `settings`, `state` |
-//! | [`aws`] | clients, sessions, typed calls; no policy | | `keys`, `redact` |
-//! | [`error`] | what can go wrong, in words | | `keys`, `settings`, `aws` |
-//! | [`rotation`] | the four steps | events and slots | all above but `lifecycle`; `metrics` |
-//! | [`provision`] | one user's secret, policy and schedule | policy and drift | all above but `rotation` |
-//! | [`notify`] | notices → messages, and sending them | all but sending | `keys`, `settings`, `state`, `lifecycle`, `aws` |
-//! | [`sweep`] | the sweeper | events and report | all above but `rotation`; `metrics` |
-//! | [`metrics`] | counts → lines of the log; both functions write them | yes | the report of `sweep`, and nothing else |
-//! | [`process`] | environment, files, log and deadline of a process | | `settings`, `aws`, `metrics` |
-//! | `rehearsal` | the model of AWS, and keywheel deployed on it | | anything; nobody imports it but `cli` |
-//! | `cli` | the command line | | anything; nobody imports it |
+//! | `redact` | withholds from text by others whatever looks like a secret | yes | |
+//! | [`keys`] | names and ids: accounts, users, keys, secrets, versions | yes | `redact` |
+//! | [`settings`] | environment variables → settings | yes | `keys`, `redact` |
+//! | [`state`] | facts about a key ↔ tags on its secret | yes | `keys` |
+//! | [`value`] | an access key ↔ the value of its secret | yes | `keys` |
+//! | [`lifecycle`] | facts about a user and a time → a plan | yes | `keys`, `settings`, `state` |
+//! | [`aws`] | clients, sessions and typed calls; knows no policy | no | `keys`, `redact` |
+//! | [`error`] | the errors that end an invocation | no | `aws`, `keys`, `settings` |
+//! | [`metrics`] | counts of both functions → lines of their logs | yes | `sweep` |
+//! | [`rotation`] | the rotation function | its events and slots | `aws`, `error`, `keys`, `metrics`, `redact`, `settings`, `state`, `value` |
+//! | [`provision`] | one user's secret, its policy and its schedule | policy and drift | `aws`, `keys`, `lifecycle`, `settings`, `state`, `value` |
+//! | [`notify`] | notices → messages, and their sending | all but sending | `aws`, `keys`, `lifecycle`, `settings`, `state` |
+//! | [`sweep`] | the sweeper | its events and report | `aws`, `error`, `keys`, `lifecycle`, `metrics`, `notify`, `provision`, `redact`, `settings`, `state` |
+//! | [`process`] | environment, files, log and deadline of a process | no | `aws`, `metrics`, `settings` |
+//! | `rehearsal` | the model of AWS, and keywheel deployed on it | no | `aws`, `error`, `keys`, `notify`, `process`, `rotation`, `settings`, `state`, `sweep` |
+//! | `cli` | the command line | no | `keys`, `lifecycle`, `notify`, `process`, `rehearsal`, `settings`, `state` |
 
 pub mod aws;
 #[cfg(feature = "cli")]
