@@ -54,14 +54,14 @@ pub(crate) fn has_group(groups: &BTreeSet<String>, name: &str) -> bool {
 
 /// Whether `GetCredentialReport` failed because there is no report that can be read, yet or any more.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetCredentialReport.html>
-pub(crate) fn has_no_report(failure: &CallFailure) -> bool {
+pub(crate) fn is_report_unavailable(failure: &CallFailure) -> bool {
     ["ReportNotPresent", "ReportExpired", "ReportInProgress"].iter().any(|code| failure.code().contains(code))
 }
 
 /// Whether `GenerateCredentialReport` failed because IAM makes as many reports as it can at the moment ("No more capacity
 /// to launch new report generation tasks"). That limit has no number, and the SDK does not take it for throttling.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GenerateCredentialReport.html>
-pub(crate) fn makes_no_more_reports(failure: &CallFailure) -> bool {
+pub(crate) fn is_report_capacity_exhausted(failure: &CallFailure) -> bool {
     failure.code().starts_with("LimitExceeded")
 }
 
@@ -176,5 +176,5 @@ pub trait Iam: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Any failure, "no such group" included.
-    async fn join_group(&self, group: &str, name: &UserName) -> Result<(), CallFailure>;
+    async fn add_to_group(&self, group: &str, name: &UserName) -> Result<(), CallFailure>;
 }

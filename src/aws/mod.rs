@@ -27,16 +27,16 @@ use crate::keys::{AccessKeyId, AccountId, SecretKey};
 pub use credential_report::{CredentialReport, MalformedReport, ReportReader, ReportedKey, ReportedUser};
 pub use failure::{CallFailure, FailureKind};
 pub use iam::{AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey};
-pub(crate) use iam::{has_group, has_no_report, makes_no_more_reports};
+pub(crate) use iam::{has_group, is_report_capacity_exhausted, is_report_unavailable};
 pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount};
 pub(crate) use mail::{masked, masked_identity};
-pub use organizations::{AccountPage, ListedAccount, Organizations, Usability};
-pub(crate) use organizations::{may_not_list, read_email};
+pub use organizations::{AccountPage, AccountState, ListedAccount, Organizations};
+pub(crate) use organizations::{cannot_list_accounts, read_email};
 pub use sdk::{ATTEMPTS, Lookup, production_config};
 pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_rotation_unfinished};
 pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretPage, SecretStore};
-pub use services::{Caller, Role, Services, SweeperServices};
-pub(crate) use topic::{EntryError, PUBLISH_BATCH, PUBLISH_LIMIT, result_of};
+pub use services::{CallerIdentity, RoleSession, Services, SweeperServices};
+pub(crate) use topic::{BatchEntryError, PUBLISH_BATCH, PUBLISH_TIMEOUT, publish_result};
 pub use topic::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, TopicMessage, Topics};
 
 /// Who keywheel is, and which roles lead into other accounts.
@@ -91,12 +91,12 @@ impl Aws {
         self.services.secrets()
     }
 
-    /// Who the given key is: [`Services::caller_of`].
+    /// Who the given key is: [`Services::caller_identity`].
     ///
     /// # Errors
     /// As there.
-    pub async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, CallFailure> {
-        self.services.caller_of(id, secret).await
+    pub async fn caller_identity(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<CallerIdentity, CallFailure> {
+        self.services.caller_identity(id, secret).await
     }
 }
 

@@ -7,13 +7,14 @@ use async_trait::async_trait;
 use super::failure::CallFailure;
 use crate::keys::{AccountId, EmailAddress};
 
-/// Whether roles can be assumed and users worked on in an account.
+/// State of an account. Roles can be assumed in an active account only.
+/// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_Account.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Usability {
-    /// The account is active.
-    Usable,
-    /// It is not, with the state that says why; an unknown state is not taken for active.
-    Unusable(String),
+pub enum AccountState {
+    /// `ACTIVE`.
+    Active,
+    /// Any other state as Organizations spells it, such as `SUSPENDED`; `UNKNOWN` if it returned none.
+    Other(String),
 }
 
 /// An account of the organization.
@@ -27,8 +28,8 @@ pub struct ListedAccount {
     pub email: Option<EmailAddress>,
     /// What stands there as its address, where that is none.
     pub malformed_email: Option<String>,
-    /// Whether it can be worked on.
-    pub usability: Usability,
+    /// Its state; only active accounts are swept.
+    pub state: AccountState,
 }
 
 /// One page of accounts.
@@ -55,7 +56,7 @@ pub trait Organizations: fmt::Debug + Send + Sync {
     /// The page of accounts that starts at the token; at the list's start without one. It holds at most so many.
     ///
     /// # Errors
-    /// Any failure; `may_not_list` tells whether this account can never list.
+    /// Any failure; `cannot_list_accounts` tells whether this account can never list.
     async fn accounts(&self, next_token: Option<String>, at_most: usize) -> Result<AccountPage, CallFailure>;
 
     /// One account.
@@ -66,6 +67,6 @@ pub trait Organizations: fmt::Debug + Send + Sync {
 }
 
 /// Whether a failure means that this account cannot ask Organizations at all: it is in none, or not permitted to.
-pub(crate) fn may_not_list(failure: &CallFailure) -> bool {
+pub(crate) fn cannot_list_accounts(failure: &CallFailure) -> bool {
     failure.kind() == super::FailureKind::Denied || failure.code() == "AWSOrganizationsNotInUseException"
 }

@@ -12,7 +12,7 @@ use crate::keys::{AccessKeyId, AccountId, SecretKey};
 
 /// Who a key belongs to, as STS answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
+pub struct CallerIdentity {
     /// The ARN that the key acts as.
     pub arn: String,
     /// The account that the key acts in.
@@ -21,9 +21,9 @@ pub struct Caller {
 
 /// A role to assume, and the name of its session.
 #[derive(Debug, Clone, Copy)]
-pub struct Role<'a> {
+pub struct RoleSession<'a> {
     /// The role.
-    pub arn: &'a str,
+    pub role_arn: &'a str,
     /// What trails show the session as.
     pub session_name: &'a str,
 }
@@ -52,13 +52,17 @@ pub trait Services: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// The failure of `sts:AssumeRole`, which names the role.
-    async fn iam_as(&self, role: Role<'_>, account: &AccountId) -> Result<(Arc<dyn Iam>, DateTime<Utc>), CallFailure>;
+    async fn iam_as(
+        &self,
+        role: RoleSession<'_>,
+        account: &AccountId,
+    ) -> Result<(Arc<dyn Iam>, DateTime<Utc>), CallFailure>;
 
     /// Asks STS who the given key is. Needs no permission, so it tells whether the key itself works.
     ///
     /// # Errors
     /// The failure of `sts:GetCallerIdentity`: `InvalidClientTokenId` while IAM has not spread a new key yet.
-    async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, CallFailure>;
+    async fn caller_identity(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<CallerIdentity, CallFailure>;
 }
 
 /// What the sweeper alone asks of AWS.
@@ -81,5 +85,8 @@ pub trait SweeperServices: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// The failure of `sts:AssumeRole`, which names the role.
-    async fn organization_as(&self, role: Role<'_>) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), CallFailure>;
+    async fn organization_as(
+        &self,
+        role: RoleSession<'_>,
+    ) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), CallFailure>;
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 
-use super::{Access, Aws, CallFailure, Iam, Organizations, Role, SweeperAws};
+use super::{Access, Aws, CallFailure, Iam, Organizations, RoleSession, SweeperAws};
 use crate::keys::AccountId;
 
 /// A session is renewed while this much of it is left, so that none expires during an invocation, which takes 15 minutes
@@ -15,12 +15,12 @@ use crate::keys::AccountId;
 const RENEW_BEFORE_EXPIRY: TimeDelta = TimeDelta::minutes(16);
 
 /// What a session leads to, for as long as it lasts.
-struct Session<T: ?Sized> {
+struct CachedSession<T: ?Sized> {
     leads_to: Arc<T>,
     expires: DateTime<Utc>,
 }
 
-impl<T: ?Sized> Session<T> {
+impl<T: ?Sized> CachedSession<T> {
     /// Where it leads, unless it would end during an invocation that begins now.
     fn that_lasts(&self, now: DateTime<Utc>) -> Option<Arc<T>> {
         (self.expires - RENEW_BEFORE_EXPIRY > now).then(|| Arc::clone(&self.leads_to))
@@ -29,7 +29,7 @@ impl<T: ?Sized> Session<T> {
 
 /// IAM of the accounts that a role was assumed in, by account.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<HashMap<AccountId, Session<dyn Iam>>>);
+pub(super) struct Sessions(Mutex<HashMap<AccountId, CachedSession<dyn Iam>>>);
 
 /// Organizations in a session of another role.
 #[derive(Default)]
@@ -40,7 +40,7 @@ pub(super) struct OrganizationSession(Mutex<LastAttempt>);
 enum LastAttempt {
     #[default]
     None,
-    Succeeded(Session<dyn Organizations>),
+    Succeeded(CachedSession<dyn Organizations>),
     Failed(CallFailure, DateTime<Utc>),
 }
 
@@ -73,12 +73,12 @@ impl Aws {
             return Ok(iam);
         }
         let role = format!("arn:{partition}:iam::{account}:role/{}", self.access.member_role);
-        let role = Role { arn: &role, session_name: &self.access.session_name };
+        let role = RoleSession { role_arn: &role, session_name: &self.access.session_name };
         let (iam, expires) = self.services.iam_as(role, account).await?;
         let mut sessions = self.sessions.0.lock().await;
         let now = self.now();
         sessions.retain(|_, session| session.expires > now);
-        sessions.insert(account.clone(), Session { leads_to: Arc::clone(&iam), expires });
+        sessions.insert(account.clone(), CachedSession { leads_to: Arc::clone(&iam), expires });
         Ok(iam)
     }
 }
@@ -102,9 +102,9 @@ impl SweeperAws {
             LastAttempt::Failed(failure, at) if self.now() < *at + FAILURE_STANDS => return Err(failure.clone()),
             LastAttempt::Failed(..) | LastAttempt::None => {}
         }
-        match self.services.organization_as(Role { arn, session_name }).await {
+        match self.services.organization_as(RoleSession { role_arn: arn, session_name }).await {
             Ok((organization, expires)) => {
-                *last = LastAttempt::Succeeded(Session { leads_to: Arc::clone(&organization), expires });
+                *last = LastAttempt::Succeeded(CachedSession { leads_to: Arc::clone(&organization), expires });
                 Ok(organization)
             }
             Err(failure) => {

@@ -9,7 +9,7 @@ use super::failure::{CallFailure, FailureKind};
 
 pub(crate) const PUBLISH_BATCH: &str = "sns:PublishBatch";
 /// The time of one call with its repetitions. What mail told is written down after it, and must not run out of time.
-pub(crate) const PUBLISH_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Messages of one call.
 /// <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>
@@ -54,7 +54,7 @@ pub trait Topics: fmt::Debug + Send + Sync {
 
 /// What SNS says of a message of a batch that it did not take.
 /// <https://docs.aws.amazon.com/sns/latest/api/API_BatchResultErrorEntry.html>
-pub(crate) struct EntryError {
+pub(crate) struct BatchEntryError {
     pub(crate) code: String,
     pub(crate) message: String,
     /// The message is at fault, and not the service.
@@ -62,9 +62,13 @@ pub(crate) struct EntryError {
 }
 
 /// What became of one message of a batch. One that the answer says nothing of may have been taken.
-pub(crate) fn result_of(topic_arn: &str, was_taken: bool, error: Option<EntryError>) -> Result<(), CallFailure> {
+pub(crate) fn publish_result(
+    topic_arn: &str,
+    was_taken: bool,
+    error: Option<BatchEntryError>,
+) -> Result<(), CallFailure> {
     match error {
-        Some(EntryError { code, message, is_senders_fault }) => {
+        Some(BatchEntryError { code, message, is_senders_fault }) => {
             let kind = FailureKind::of_answer(if is_senders_fault { 400 } else { 500 }, &code);
             Err(CallFailure::new(PUBLISH_BATCH, topic_arn, kind, (code, message), None))
         }

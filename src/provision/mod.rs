@@ -144,7 +144,7 @@ pub async fn repair(
         Drift::Policy => secrets.put_policy(secret_id, &policy::for_user(arn).to_string()).await,
         Drift::Schedule => configure(aws, wanted, secret_id, false).await,
         Drift::ReaderGroup => match &wanted.reader_group {
-            Some(group) => iam.join_group(group, &arn.user().name).await,
+            Some(group) => iam.add_to_group(group, &arn.user().name).await,
             None => Ok(()),
         },
     }

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{debug, info};
 
 use super::Job;
-use crate::aws::Caller;
+use crate::aws::CallerIdentity;
 use crate::error::Error;
 use crate::keys::UserArn;
 use crate::redact;
@@ -120,16 +120,16 @@ impl<'a> Trial<'a> {
     }
 
     /// One call, cut off when the time is up: an invocation that Lambda ends could not say what it tried.
-    async fn ask(&self) -> Result<Caller, String> {
+    async fn ask(&self) -> Result<CallerIdentity, String> {
         let aws = self.job.aws;
         let left = (self.give_up - aws.now()).to_std().unwrap_or_default();
         tokio::select! {
-            answer = aws.caller_of(&self.key.identity.id, &self.key.secret) => answer.map_err(|failure| failure.to_string()),
+            answer = aws.caller_identity(&self.key.identity.id, &self.key.secret) => answer.map_err(|failure| failure.to_string()),
             () = aws.sleep(left) => Err("no answer within the time left".to_owned()),
         }
     }
 
-    fn check_identity(&self, caller: &Caller) -> Result<(), Error> {
+    fn check_identity(&self, caller: &CallerIdentity) -> Result<(), Error> {
         let user = self.job.user();
         // By account and name: a user's path can be changed between two steps.
         let is_user = caller

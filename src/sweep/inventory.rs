@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::Sweep;
 use super::report::{Failure, Skipped};
-use crate::aws::{AccountPage, CallFailure, ListedAccount, SweeperAws, Usability, may_not_list};
+use crate::aws::{AccountPage, AccountState, CallFailure, ListedAccount, SweeperAws, cannot_list_accounts};
 use crate::error::Error;
 use crate::keys::AccountId;
 use crate::notify::AccountContact;
@@ -23,9 +23,9 @@ pub(super) struct Inventory {
 
 impl Inventory {
     fn add(&mut self, account: ListedAccount) {
-        match &account.usability {
-            Usability::Usable => self.accounts.push(contact_of(account)),
-            Usability::Unusable(state) => {
+        match &account.state {
+            AccountState::Active => self.accounts.push(contact_of(account)),
+            AccountState::Other(state) => {
                 self.skipped.push(Skipped::new(&account.id, &format!("its state is {state}")));
             }
         }
@@ -99,7 +99,7 @@ pub(super) async fn contact(aws: &SweeperAws, id: &AccountId) -> Result<AccountC
     let unknown = AccountContact::without_address(id);
     match aws.organizations().await?.account(id).await {
         Ok(account) => Ok(contact_of(account)),
-        Err(failure) if may_not_list(&failure) || failure.is_not_found() => Ok(unknown),
+        Err(failure) if cannot_list_accounts(&failure) || failure.is_not_found() => Ok(unknown),
         Err(failure) => Err(failure),
     }
 }
@@ -136,7 +136,7 @@ pub(super) async fn listed_contacts(
 }
 
 fn contact_of(account: ListedAccount) -> AccountContact {
-    let ListedAccount { id, name, email, malformed_email, usability: _ } = account;
+    let ListedAccount { id, name, email, malformed_email, state: _ } = account;
     AccountContact { id, name, email, malformed_email }
 }
 
@@ -149,7 +149,7 @@ enum Page {
 
 async fn page(aws: &SweeperAws, next_token: Option<String>, at_most: usize) -> Result<Page, Error> {
     match aws.organizations().await?.accounts(next_token, at_most).await {
-        Err(failure) if may_not_list(&failure) => Ok(Page::NotPermitted(failure)),
+        Err(failure) if cannot_list_accounts(&failure) => Ok(Page::NotPermitted(failure)),
         page => Ok(Page::Listed(page?)),
     }
 }

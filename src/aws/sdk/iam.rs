@@ -16,7 +16,8 @@ use super::report_stream::ReportStream;
 use super::server_time::ServerTime;
 use super::utc;
 use crate::aws::{
-    AccountDetails, CallFailure, DatedReport, Iam, ListedKey, ListedUser, NewKey, has_no_report, makes_no_more_reports,
+    AccountDetails, CallFailure, DatedReport, Iam, ListedKey, ListedUser, NewKey, is_report_capacity_exhausted,
+    is_report_unavailable,
 };
 use crate::keys::{AccessKeyId, AccountId, InvalidName, KeyStatus, KeyUse, SecretKey, UserArn, UserName, UserRef};
 
@@ -98,7 +99,7 @@ impl Iam for SdkIam {
         let about = format!("account {}", self.account);
         let answer = self.client.generate_credential_report().send().await;
         match answer.or_failure("iam:GenerateCredentialReport", about) {
-            Err(failure) if makes_no_more_reports(&failure) => Ok(false),
+            Err(failure) if is_report_capacity_exhausted(&failure) => Ok(false),
             answer => Ok(answer?.state == Some(ReportStateType::Complete)),
         }
     }
@@ -109,7 +110,7 @@ impl Iam for SdkIam {
         let stream = ReportStream::default();
         let request = self.client.get_credential_report().customize().interceptor(stream.clone());
         let answer = match request.send().await.or_failure(OPERATION, &about) {
-            Err(failure) if has_no_report(&failure) => return Ok(None),
+            Err(failure) if is_report_unavailable(&failure) => return Ok(None),
             answer => answer?,
         };
         let made_at = answer.generated_time.as_ref().and_then(utc);
@@ -248,7 +249,7 @@ impl Iam for SdkIam {
         }
     }
 
-    async fn join_group(&self, group: &str, name: &UserName) -> Result<(), CallFailure> {
+    async fn add_to_group(&self, group: &str, name: &UserName) -> Result<(), CallFailure> {
         self.client
             .add_user_to_group()
             .group_name(group)

@@ -41,7 +41,10 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use chrono::{DateTime, Utc};
 
-use super::{CallFailure, Caller, Iam, Mailer, Organizations, Role, SecretStore, Services, SweeperServices, Topics};
+use super::{
+    CallFailure, CallerIdentity, Iam, Mailer, Organizations, RoleSession, SecretStore, Services, SweeperServices,
+    Topics,
+};
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 use failure::OrFailure as _;
 pub use patience::ATTEMPTS;
@@ -88,7 +91,7 @@ impl SdkServices {
     }
 
     /// A configuration that acts as that role, and when its session ends.
-    async fn assume(&self, role: Role<'_>) -> Result<(SdkConfig, DateTime<Utc>), CallFailure> {
+    async fn assume(&self, role: RoleSession<'_>) -> Result<(SdkConfig, DateTime<Utc>), CallFailure> {
         const OPERATION: &str = "sts:AssumeRole";
         let sts = self.sts.get_or_init(|| {
             let config =
@@ -97,13 +100,14 @@ impl SdkServices {
         });
         let answer = sts
             .assume_role()
-            .role_arn(role.arn)
+            .role_arn(role.role_arn)
             .role_session_name(role.session_name)
             .duration_seconds(SESSION_SECONDS)
             .send()
             .await
-            .or_failure(OPERATION, role.arn)?;
-        let session = answer.credentials.ok_or_else(|| CallFailure::incomplete(OPERATION, role.arn, "credentials"))?;
+            .or_failure(OPERATION, role.role_arn)?;
+        let session =
+            answer.credentials.ok_or_else(|| CallFailure::incomplete(OPERATION, role.role_arn, "credentials"))?;
         let expires = utc(&session.expiration);
         // First, so that the secrets are wiped whatever is wrong with the rest.
         let credentials = Credentials::new(
@@ -113,7 +117,7 @@ impl SdkServices {
             expires.map(Into::into),
             "AssumeRole",
         );
-        let expires = expires.ok_or_else(|| CallFailure::incomplete(OPERATION, role.arn, "expiration"))?;
+        let expires = expires.ok_or_else(|| CallFailure::incomplete(OPERATION, role.role_arn, "expiration"))?;
         Ok((self.acting_as(credentials), expires))
     }
 }
@@ -136,12 +140,16 @@ impl Services for SdkServices {
         Arc::new(iam::SdkIam::new(&self.config, account.clone()))
     }
 
-    async fn iam_as(&self, role: Role<'_>, account: &AccountId) -> Result<(Arc<dyn Iam>, DateTime<Utc>), CallFailure> {
+    async fn iam_as(
+        &self,
+        role: RoleSession<'_>,
+        account: &AccountId,
+    ) -> Result<(Arc<dyn Iam>, DateTime<Utc>), CallFailure> {
         let (config, expires) = self.assume(role).await?;
         Ok((Arc::new(iam::SdkIam::new(&config, account.clone())), expires))
     }
 
-    async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, CallFailure> {
+    async fn caller_identity(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<CallerIdentity, CallFailure> {
         const OPERATION: &str = "sts:GetCallerIdentity";
         let credentials = Credentials::new(id.as_str(), secret.expose(), None, None, "KeyUnderTest");
         let sts = aws_sdk_sts::Client::new(&self.acting_as(credentials));
@@ -149,7 +157,7 @@ impl Services for SdkServices {
         let request = sts.get_caller_identity().customize().interceptor(LastOnConnection);
         let answer = request.send().await.or_failure(OPERATION, &about)?;
         match (answer.arn, answer.account) {
-            (Some(arn), Some(account)) => Ok(Caller { arn, account }),
+            (Some(arn), Some(account)) => Ok(CallerIdentity { arn, account }),
             _ => Err(CallFailure::incomplete(OPERATION, about, "ARN and account")),
         }
     }
@@ -169,7 +177,10 @@ impl SweeperServices for SdkServices {
         self.organization.get_or_init(|| Arc::new(organizations::SdkOrganizations::new(&self.config))).clone()
     }
 
-    async fn organization_as(&self, role: Role<'_>) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), CallFailure> {
+    async fn organization_as(
+        &self,
+        role: RoleSession<'_>,
+    ) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), CallFailure> {
         let (config, expires) = self.assume(role).await?;
         Ok((Arc::new(organizations::SdkOrganizations::new(&config)), expires))
     }

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use aws_sdk_organizations::types::{Account, AccountState, AccountStatus};
+use aws_sdk_organizations::types::{self, Account, AccountStatus};
 
 use super::failure::OrFailure;
 use super::patience::own_allowance;
-use crate::aws::{AccountPage, CallFailure, ListedAccount, Organizations, Usability, read_email};
+use crate::aws::{AccountPage, AccountState, CallFailure, ListedAccount, Organizations, read_email};
 use crate::keys::AccountId;
 
 /// Accounts of one page: the most that ListAccounts gives.
@@ -55,7 +55,7 @@ impl Organizations for SdkOrganizations {
 }
 
 fn listed(operation: &'static str, account: Account) -> Result<ListedAccount, CallFailure> {
-    let usability = usability(&account);
+    let state = state(&account);
     let (email, malformed_email) = read_email(account.email);
     let id = account.id.as_deref().and_then(|id| id.parse().ok());
     Ok(ListedAccount {
@@ -63,18 +63,19 @@ fn listed(operation: &'static str, account: Account) -> Result<ListedAccount, Ca
         name: account.name.unwrap_or_default(),
         email,
         malformed_email,
-        usability,
+        state,
     })
 }
 
-/// `State` replaces `Status`, which retired in September 2026: the old field counts only where the new one is absent.
+/// Returns the account's `State`, or its `Status` if the response has no `State`. AWS replaced `Status` by `State` and
+/// retired it in September 2026.
 /// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_Account.html>
-fn usability(account: &Account) -> Usability {
-    let unusable = |state: &str| Usability::Unusable(state.to_owned());
+fn state(account: &Account) -> AccountState {
+    let other = |state: &str| AccountState::Other(state.to_owned());
     match (&account.state, &account.status) {
-        (Some(AccountState::Active), _) | (None, Some(AccountStatus::Active)) => Usability::Usable,
-        (Some(other), _) => unusable(other.as_str()),
-        (None, Some(other)) => unusable(other.as_str()),
-        (None, None) => unusable("UNKNOWN"),
+        (Some(types::AccountState::Active), _) | (None, Some(AccountStatus::Active)) => AccountState::Active,
+        (Some(state), _) => other(state.as_str()),
+        (None, Some(status)) => other(status.as_str()),
+        (None, None) => other("UNKNOWN"),
     }
 }

@@ -106,7 +106,7 @@ async fn every_trial_of_a_key_comes_on_a_connection_of_its_own() {
     cloud.clock().advance(Duration::from_mins(1)).await;
     let before = door.connections();
     for trial in 0..3 {
-        aws.caller_of(&key.id, &key.secret).await.expect("the key works");
+        aws.caller_identity(&key.id, &key.secret).await.expect("the key works");
         // The first may take over the connection that is open, and closes it.
         assert_eq!(door.connections(), before + trial, "trial {trial}");
     }

@@ -10,7 +10,7 @@ use aws_sdk_sns::types::{BatchResultErrorEntry, MessageAttributeValue, PublishBa
 use aws_smithy_types::error::operation::BuildError;
 
 use super::failure::OrFailure;
-use crate::aws::{CallFailure, EntryError, PUBLISH_BATCH, PUBLISH_LIMIT, TopicMessage, Topics, result_of};
+use crate::aws::{BatchEntryError, CallFailure, PUBLISH_BATCH, PUBLISH_TIMEOUT, TopicMessage, Topics, publish_result};
 
 #[derive(Debug, Clone)]
 pub(super) struct SdkTopics {
@@ -32,7 +32,7 @@ impl Topics for SdkTopics {
     ) -> Result<Vec<Result<(), CallFailure>>, CallFailure> {
         let entries = messages.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>();
         let entries = entries.map_err(|_| CallFailure::incomplete(PUBLISH_BATCH, topic_arn, "entry"))?;
-        let limits = TimeoutConfig::builder().operation_timeout(PUBLISH_LIMIT).build();
+        let limits = TimeoutConfig::builder().operation_timeout(PUBLISH_TIMEOUT).build();
         let request = self.client.publish_batch().topic_arn(topic_arn).set_publish_batch_request_entries(Some(entries));
         let request = request.customize().config_override(Config::builder().timeout_config(limits));
         let answer = request.send().await.or_failure(PUBLISH_BATCH, topic_arn)?;
@@ -42,15 +42,15 @@ impl Topics for SdkTopics {
         let result = |position: usize| {
             let id = position.to_string();
             let error = refused.iter().find(|entry| entry.id == id).map(said);
-            result_of(topic_arn, taken.contains(&id), error)
+            publish_result(topic_arn, taken.contains(&id), error)
         };
         Ok((0..messages.len()).map(result).collect())
     }
 }
 
-fn said(entry: &BatchResultErrorEntry) -> EntryError {
+fn said(entry: &BatchResultErrorEntry) -> BatchEntryError {
     let BatchResultErrorEntry { code, message, sender_fault, .. } = entry.clone();
-    EntryError { code, message: message.unwrap_or_default(), is_senders_fault: sender_fault }
+    BatchEntryError { code, message: message.unwrap_or_default(), is_senders_fault: sender_fault }
 }
 
 /// Ids count the entries of one call, and mean nothing beyond it.

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::Actor;
 use crate::aws::{
-    AccountDetails, CallFailure, CredentialReport, DatedReport, Iam, ListedKey, ListedUser, NewKey, has_no_report,
-    makes_no_more_reports,
+    AccountDetails, CallFailure, CredentialReport, DatedReport, Iam, ListedKey, ListedUser, NewKey,
+    is_report_capacity_exhausted, is_report_unavailable,
 };
 use crate::keys::{AccessKeyId, AccountId, KeyStatus, KeyUse, SecretKey, UserName, UserRef};
 use crate::rehearsal::xml::Xml;
@@ -80,7 +80,7 @@ impl Iam for DirectIam {
     async fn request_report(&self) -> Result<bool, CallFailure> {
         let about = format!("account {}", self.account);
         match self.actor.ask("iam:GenerateCredentialReport", about, json!({})).await {
-            Err(failure) if makes_no_more_reports(&failure) => Ok(false),
+            Err(failure) if is_report_capacity_exhausted(&failure) => Ok(false),
             answer => Ok(answer?.xml()?.text_of("State") == Some("COMPLETE")),
         }
     }
@@ -89,7 +89,7 @@ impl Iam for DirectIam {
         const OPERATION: &str = "iam:GetCredentialReport";
         let about = format!("account {}", self.account);
         let answer = match self.actor.ask(OPERATION, &about, json!({})).await {
-            Err(failure) if has_no_report(&failure) => return Ok(None),
+            Err(failure) if is_report_unavailable(&failure) => return Ok(None),
             answer => answer?.xml()?,
         };
         let content = answer.blob_of("Content").and_then(|content| CredentialReport::read(content).ok());
@@ -173,7 +173,7 @@ impl Iam for DirectIam {
         }
     }
 
-    async fn join_group(&self, group: &str, name: &UserName) -> Result<(), CallFailure> {
+    async fn add_to_group(&self, group: &str, name: &UserName) -> Result<(), CallFailure> {
         let about = format!("group `{group}` and {}", self.user(name));
         let input = json!({"GroupName": group, "UserName": name.as_str()});
         self.actor.ask("iam:AddUserToGroup", about, input).await.map(drop)

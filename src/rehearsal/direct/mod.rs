@@ -26,7 +26,8 @@ use super::request::{Members, Operation, Service};
 use super::signature::Proof;
 use super::xml::Xml;
 use crate::aws::{
-    CallFailure, Caller, FailureKind, Iam, Mailer, Organizations, Role, SecretStore, Services, SweeperServices, Topics,
+    CallFailure, CallerIdentity, FailureKind, Iam, Mailer, Organizations, RoleSession, SecretStore, Services,
+    SweeperServices, Topics,
 };
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 
@@ -52,11 +53,11 @@ impl Actor {
     }
 
     /// The same as that role, and when its session ends.
-    async fn assume(&self, role: Role<'_>) -> Result<(Self, DateTime<Utc>), CallFailure> {
+    async fn assume(&self, role: RoleSession<'_>) -> Result<(Self, DateTime<Utc>), CallFailure> {
         const OPERATION: &str = "sts:AssumeRole";
-        let input = json!({"RoleArn": role.arn, "RoleSessionName": role.session_name, "DurationSeconds": 3600});
-        let answer = self.ask(OPERATION, role.arn, input).await?.xml()?;
-        let incomplete = || CallFailure::incomplete(OPERATION, role.arn, "credentials");
+        let input = json!({"RoleArn": role.role_arn, "RoleSessionName": role.session_name, "DurationSeconds": 3600});
+        let answer = self.ask(OPERATION, role.role_arn, input).await?.xml()?;
+        let incomplete = || CallFailure::incomplete(OPERATION, role.role_arn, "credentials");
         let session = answer.inside("Credentials").ok_or_else(incomplete)?;
         let member = |name: &str| session.text_of(name).map(str::to_owned).ok_or_else(incomplete);
         let expires = session.time_of("Expiration").ok_or_else(incomplete)?;
@@ -175,18 +176,22 @@ impl Services for DirectServices {
         Arc::new(iam::DirectIam::new(&self.actor, account.clone()))
     }
 
-    async fn iam_as(&self, role: Role<'_>, account: &AccountId) -> Result<(Arc<dyn Iam>, DateTime<Utc>), CallFailure> {
+    async fn iam_as(
+        &self,
+        role: RoleSession<'_>,
+        account: &AccountId,
+    ) -> Result<(Arc<dyn Iam>, DateTime<Utc>), CallFailure> {
         let (actor, expires) = self.actor.assume(role).await?;
         Ok((Arc::new(iam::DirectIam::new(&actor, account.clone())), expires))
     }
 
-    async fn caller_of(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<Caller, CallFailure> {
+    async fn caller_identity(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<CallerIdentity, CallFailure> {
         const OPERATION: &str = "sts:GetCallerIdentity";
         let about = format!("access key {id}");
         let user = self.actor.with(Credentials::new(id.as_str(), secret.expose(), None, None, "KeyUnderTest"));
         let answer = user.ask(OPERATION, &about, json!({})).await?.xml()?;
         match (answer.text_of("Arn"), answer.text_of("Account")) {
-            (Some(arn), Some(account)) => Ok(Caller { arn: arn.to_owned(), account: account.to_owned() }),
+            (Some(arn), Some(account)) => Ok(CallerIdentity { arn: arn.to_owned(), account: account.to_owned() }),
             _ => Err(CallFailure::incomplete(OPERATION, about, "ARN and account")),
         }
     }
@@ -206,7 +211,10 @@ impl SweeperServices for DirectServices {
         Arc::new(organizations::DirectOrganizations::new(&self.actor))
     }
 
-    async fn organization_as(&self, role: Role<'_>) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), CallFailure> {
+    async fn organization_as(
+        &self,
+        role: RoleSession<'_>,
+    ) -> Result<(Arc<dyn Organizations>, DateTime<Utc>), CallFailure> {
         let (actor, expires) = self.actor.assume(role).await?;
         Ok((Arc::new(organizations::DirectOrganizations::new(&actor)), expires))
     }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::Actor;
-use crate::aws::{AccountPage, CallFailure, ListedAccount, Organizations, Usability, read_email};
+use crate::aws::{AccountPage, AccountState, CallFailure, ListedAccount, Organizations, read_email};
 use crate::keys::AccountId;
 
 #[derive(Debug)]
@@ -43,13 +43,13 @@ impl Organizations for DirectOrganizations {
 fn listed(account: &Value) -> Option<ListedAccount> {
     // `State` replaces `Status`, which counts only where the other is absent.
     let state = account["State"].as_str().or(account["Status"].as_str()).unwrap_or("UNKNOWN");
-    let usability = if state == "ACTIVE" { Usability::Usable } else { Usability::Unusable(state.to_owned()) };
+    let state = if state == "ACTIVE" { AccountState::Active } else { AccountState::Other(state.to_owned()) };
     let (email, malformed_email) = read_email(account["Email"].as_str().map(str::to_owned));
     Some(ListedAccount {
         id: account["Id"].as_str()?.parse().ok()?,
         name: account["Name"].as_str().unwrap_or_default().to_owned(),
         email,
         malformed_email,
-        usability,
+        state,
     })
 }

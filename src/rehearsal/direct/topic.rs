@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::xml::Xml;
 use super::Actor;
-use crate::aws::{CallFailure, EntryError, PUBLISH_BATCH, PUBLISH_LIMIT, TopicMessage, Topics, result_of};
+use crate::aws::{BatchEntryError, CallFailure, PUBLISH_BATCH, PUBLISH_TIMEOUT, TopicMessage, Topics, publish_result};
 
 #[derive(Debug)]
 pub(super) struct DirectTopics(Actor);
@@ -25,20 +25,20 @@ impl Topics for DirectTopics {
     ) -> Result<Vec<Result<(), CallFailure>>, CallFailure> {
         let entries: Vec<Value> = messages.iter().enumerate().map(entry).collect();
         let input = json!({ "TopicArn": topic_arn, "PublishBatchRequestEntries": entries });
-        let answer = self.0.ask_within(PUBLISH_LIMIT, PUBLISH_BATCH, topic_arn, input).await?.xml()?;
+        let answer = self.0.ask_within(PUBLISH_TIMEOUT, PUBLISH_BATCH, topic_arn, input).await?.xml()?;
         let result = |position: usize| {
             let id = position.to_string();
             let is_this = |entry: &&Xml| entry.text_of("Id") == Some(&id);
             let was_taken = answer.items("Successful").iter().any(|entry| is_this(&entry));
-            result_of(topic_arn, was_taken, answer.items("Failed").iter().find(is_this).map(said))
+            publish_result(topic_arn, was_taken, answer.items("Failed").iter().find(is_this).map(said))
         };
         Ok((0..messages.len()).map(result).collect())
     }
 }
 
-fn said(entry: &Xml) -> EntryError {
+fn said(entry: &Xml) -> BatchEntryError {
     let text = |name: &str| entry.text_of(name).unwrap_or_default().to_owned();
-    EntryError { code: text("Code"), message: text("Message"), is_senders_fault: text("SenderFault") == "true" }
+    BatchEntryError { code: text("Code"), message: text("Message"), is_senders_fault: text("SenderFault") == "true" }
 }
 
 fn entry((position, message): (usize, &TopicMessage)) -> Value {
