@@ -59,4 +59,6 @@ pub mod rotation;
 pub mod settings;
 pub mod state;
 pub mod sweep;
+#[cfg(test)]
+mod testing;
 pub mod value;

@@ -76,10 +76,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-
-    fn now() -> DateTime<Utc> {
-        "2026-11-22T09:00:00Z".parse().unwrap()
-    }
+    use crate::testing::now;
 
     /// Every metric that is declared has a value, and every value is declared.
     fn check(line: &Value) {

@@ -299,15 +299,8 @@ fn parse_time(text: &str) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{key, time};
     use proptest::prelude::*;
-
-    fn key(n: usize) -> AccessKeyId {
-        format!("AKIA{n:016}").parse().unwrap()
-    }
-
-    fn time(text: &str) -> DateTime<Utc> {
-        parse_time(text).unwrap()
-    }
 
     #[test]
     fn what_is_written_is_read_back() {

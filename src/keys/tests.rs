@@ -1,11 +1,8 @@
 //! Names and ARNs: what is legal survives every round trip, what is not is refused by name.
 
 use super::*;
+use crate::testing::user;
 use proptest::prelude::*;
-
-fn user(name: &str) -> UserRef {
-    UserRef { account: "111122223333".parse().unwrap(), name: name.parse().unwrap() }
-}
 
 #[test]
 fn a_comma_is_written_reversibly() {

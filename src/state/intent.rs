@@ -105,17 +105,10 @@ impl fmt::Display for Intent {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at() -> DateTime<Utc> {
-        "2026-11-22T09:00:00Z".parse().unwrap()
-    }
-
-    fn key(n: u8) -> AccessKeyId {
-        format!("AKIA000000000000000{n}").parse().unwrap()
-    }
+    use crate::testing::{key, now};
 
     fn intent() -> Intent {
-        Intent::new(&"0123456789abcdef0123456789abcdef".parse().unwrap(), at() + TimeDelta::milliseconds(999))
+        Intent::new(&"0123456789abcdef0123456789abcdef".parse().unwrap(), now() + TimeDelta::milliseconds(999))
     }
 
     #[test]
@@ -123,7 +116,7 @@ mod tests {
         for (seconds, covered) in
             [(-60, false), (-2, false), (-1, true), (0, true), (9, true), (10, false), (60, false)]
         {
-            let made = at() + TimeDelta::seconds(seconds);
+            let made = now() + TimeDelta::seconds(seconds);
             assert_eq!(intent().candidates([(&key(1), made)], &[]).len(), usize::from(covered), "{seconds}");
         }
     }
@@ -135,11 +128,11 @@ mod tests {
         let tenths = |count: i64| TimeDelta::milliseconds(100 * count);
         let mut made_in_time = 0;
         for (ahead, waited) in (0..10).flat_map(|ahead| (0..10).map(move |waited| (ahead, waited))) {
-            let announced = Intent::new(&intent().version, at() + tenths(waited));
-            let in_time = |sent: &i64| announced.is_fresh(at() + tenths(waited + sent));
+            let announced = Intent::new(&intent().version, now() + tenths(waited));
+            let in_time = |sent: &i64| announced.is_fresh(now() + tenths(waited + sent));
             for sent in (0..FRESH_SECONDS * 10 + 10).filter(in_time) {
                 for took in 0..=CREATE_KEY_SECONDS * 10 {
-                    let made = at() + tenths(ahead + waited + sent + took);
+                    let made = now() + tenths(ahead + waited + sent + took);
                     let date = made.duration_trunc(TimeDelta::seconds(1)).unwrap();
                     assert_eq!(announced.candidates([(&key(1), date)], &[]).len(), 1, "{ahead} {waited} {sent} {took}");
                     made_in_time += 1;
@@ -152,16 +145,16 @@ mod tests {
     #[test]
     fn a_named_key_is_the_one_and_no_other_is_taken_for_it() {
         let named = intent().naming(&key(1));
-        let long_ago = at() - TimeDelta::days(1);
-        assert_eq!(named.candidates([(&key(1), long_ago), (&key(2), at())], &[]), [&key(1)]);
-        assert!(named.candidates([(&key(2), at())], &[]).is_empty());
-        assert!(named.candidates([(&key(1), at())], &[&key(1)]).is_empty(), "it is in the secret");
+        let long_ago = now() - TimeDelta::days(1);
+        assert_eq!(named.candidates([(&key(1), long_ago), (&key(2), now())], &[]), [&key(1)]);
+        assert!(named.candidates([(&key(2), now())], &[]).is_empty());
+        assert!(named.candidates([(&key(1), now())], &[&key(1)]).is_empty(), "it is in the secret");
     }
 
     #[test]
     fn a_key_may_be_made_while_the_announcement_is_fresh() {
         for (ms, fresh) in [(-1, false), (0, true), (3000, true), (3001, false)] {
-            assert_eq!(intent().is_fresh(at() + TimeDelta::milliseconds(ms)), fresh, "{ms}");
+            assert_eq!(intent().is_fresh(now() + TimeDelta::milliseconds(ms)), fresh, "{ms}");
         }
     }
 

@@ -202,12 +202,9 @@ fn text(told: &Told) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::key;
     use chrono::TimeDelta;
     use proptest::prelude::*;
-
-    fn key(n: usize) -> AccessKeyId {
-        format!("AKIA{n:016}").parse().unwrap()
-    }
 
     #[test]
     fn what_was_told_on_a_day_is_told_again_after_so_many_days() {

@@ -93,10 +93,7 @@ impl fmt::Display for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn time(text: &str) -> DateTime<Utc> {
-        parse_time(text).unwrap()
-    }
+    use crate::testing::time;
 
     #[test]
     fn the_dates_of_keys_are_read_back() {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::time;
 
 const HEADER: &str = "user,arn,user_creation_time,password_enabled,password_last_used,password_last_changed,\
 password_next_rotation,mfa_active,access_key_1_active,access_key_1_last_rotated,access_key_1_last_used_date,\
@@ -11,10 +12,6 @@ access_key_2_last_used_date,access_key_2_last_used_region,access_key_2_last_used
 cert_1_last_rotated,cert_2_active,cert_2_last_rotated";
 const ROOT_LINE: &str = "<root_account>,arn:aws:iam::111122223333:root,2020-01-01T00:00:00+00:00,not_supported,\
 no_information,not_supported,not_supported,true,false,N/A,N/A,N/A,N/A,false,N/A,N/A,N/A,N/A,false,N/A,false,N/A";
-
-fn time(text: &str) -> DateTime<Utc> {
-    text.parse().unwrap()
-}
 
 /// A line of a user; `key` stands for the five fields of key 1.
 fn line(name: &str, arn: &str, key: &str) -> String {

@@ -80,10 +80,7 @@ mod tests {
     use aws_smithy_async::time::StaticTimeSource;
 
     use super::*;
-
-    fn time(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
-    }
+    use crate::testing::time;
 
     #[tokio::test(start_paused = true)]
     async fn the_services_clock_counts_and_goes_on_between_its_answers() {

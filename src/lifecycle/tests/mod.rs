@@ -15,12 +15,9 @@ use super::{Drift, Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, Use
 use crate::keys::{AccessKeyId, KeyStatus, KeyUse, VersionId};
 use crate::settings::Periods;
 use crate::state::{Intent, Retiring, State};
+use crate::testing::{key as id, now, version};
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
-
-fn now() -> DateTime<Utc> {
-    "2026-11-22T09:00:00Z".parse().expect("a time")
-}
 
 fn days(days: i64) -> TimeDelta {
     TimeDelta::days(days)
@@ -34,14 +31,6 @@ fn periods() -> Periods {
         warn: days(7),
         repeat: Some(days(7)),
     }
-}
-
-fn id(n: u64) -> AccessKeyId {
-    format!("AKIA{n:016}").parse().expect("a key id")
-}
-
-fn version(n: u64) -> VersionId {
-    format!("{n:032x}").parse().expect("a version id")
 }
 
 fn used_at(time: DateTime<Utc>) -> LastUse {

@@ -73,10 +73,7 @@ impl<'a> Pace<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn time(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
-    }
+    use crate::testing::time;
 
     #[test]
     fn the_more_there_is_to_write_down_the_earlier_the_last_message() {

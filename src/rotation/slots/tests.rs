@@ -3,18 +3,7 @@
 use super::*;
 use crate::keys::KeyUse;
 use crate::state::{Intent, Retiring, tag};
-
-pub(super) fn now() -> DateTime<Utc> {
-    "2026-11-22T09:00:00Z".parse().unwrap()
-}
-
-pub(super) fn id(n: u8) -> AccessKeyId {
-    format!("AKIA000000000000000{n}").parse().unwrap()
-}
-
-pub(super) fn version(n: u8) -> VersionId {
-    format!("{n:032x}").parse().unwrap()
-}
+pub(super) use crate::testing::{key as id, now, version};
 
 pub(super) fn used(service: &str, ago: TimeDelta) -> LastUse {
     LastUse::At(KeyUse { time: now() - ago, service: service.to_owned(), region: "eu-west-1".to_owned() })
