@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use keywheel::rehearsal::{Clock, Cloud, Deployment, Fault, FaultKind, PRIMARY_ACCOUNT, Transport, paused_runtime};
+use keywheel::model::{Clock, Cloud, Fault, FaultKind, paused_runtime};
+use keywheel::rehearsal::{Deployment, PRIMARY_ACCOUNT, Transport};
 use peak_alloc::PeakAlloc;
 use serde_json::{Value, json};
 

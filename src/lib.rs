@@ -39,8 +39,9 @@
 //! | [`notify`] | notices → messages, and their sending | all but sending | `aws`, `keys`, `lifecycle`, `settings`, `state` |
 //! | [`sweep`] | the sweeper | its events and report | `aws`, `error`, `keys`, `lifecycle`, `metrics`, `notify`, `provision`, `redact`, `settings`, `state` |
 //! | [`process`] | environment, files, log and deadline of a process | no | `aws`, `metrics`, `settings` |
-//! | `rehearsal` | the model of AWS, and keywheel deployed on it | no | `aws`, `error`, `keys`, `notify`, `process`, `rotation`, `settings`, `state`, `sweep` |
-//! | `cli` | the command line | no | `keys`, `lifecycle`, `notify`, `process`, `rehearsal`, `settings`, `state` |
+//! | `model` | a model of AWS in memory, on a clock that can be moved | no | |
+//! | `rehearsal` | keywheel deployed on the model, and its judges | no | `aws`, `error`, `keys`, `model`, `notify`, `process`, `rotation`, `settings`, `state`, `sweep` |
+//! | `cli` | the command line | no | `keys`, `lifecycle`, `model`, `notify`, `process`, `rehearsal`, `settings`, `state` |
 
 pub mod aws;
 #[cfg(feature = "cli")]
@@ -49,6 +50,8 @@ pub mod error;
 pub mod keys;
 pub mod lifecycle;
 pub mod metrics;
+#[cfg(feature = "rehearsal")]
+pub mod model;
 pub mod notify;
 pub mod process;
 pub mod provision;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use keywheel::aws::ATTEMPTS;
-use keywheel::rehearsal::{Call, Clock, Cloud, Fault, FaultKind, PRIMARY_ACCOUNT, Transport};
+use keywheel::model::{Call, Clock, Cloud, Fault, FaultKind};
+use keywheel::rehearsal::{PRIMARY_ACCOUNT, Transport};
 use serde_json::Value;
 
 use crate::harness::{MEMBER, Stage, done, failures, rehearse, start};

@@ -1,7 +1,7 @@
 //! The credential report, by which a sweep knows for whom nothing is due: what happens where IAM is slow to make it.
 
 use chrono::TimeDelta;
-use keywheel::rehearsal::{Fault, FaultHandle, FaultKind};
+use keywheel::model::{Fault, FaultHandle, FaultKind};
 
 use crate::harness::{MEMBER, Stage, done, rehearse};
 

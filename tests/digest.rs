@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use keywheel::rehearsal::{AccountState, Fault, FaultKind};
+use keywheel::model::{AccountState, Fault, FaultKind};
 use serde_json::{Value, json};
 
 use crate::harness::{MEMBER, OTHER, Stage, failures, refused, rehearse, use_key};

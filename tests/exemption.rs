@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keywheel::rehearsal::{Fault, FaultKind};
+use keywheel::model::{Fault, FaultKind};
 
 use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keywheel::rehearsal::{Fault, FaultKind};
+use keywheel::model::{Fault, FaultKind};
 use serde_json::json;
 
 use crate::harness::{MEMBER, OTHER, Stage, done, failures, refused, rehearse};

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client as SecretsClient;
 use chrono::{DateTime, TimeDelta, Utc};
-use keywheel::rehearsal::{
-    Clock, Cloud, Deployment, FaultKind, Leaks, Mail, PRIMARY_ACCOUNT, SecretView, Transport, UserKey, UserView,
-    paused_runtime,
-};
+use keywheel::model::{Clock, Cloud, FaultKind, Mail, SecretView, UserKey, UserView, paused_runtime};
+use keywheel::rehearsal::{Deployment, Leaks, PRIMARY_ACCOUNT, Transport};
 use serde_json::{Value, json};
 
 /// The member account in which users are made unless a test says otherwise.

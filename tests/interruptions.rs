@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use keywheel::rehearsal::{Fault, FaultKind, RotationFunction, UserKey};
+use keywheel::model::{Fault, FaultKind, RotationFunction, UserKey};
 use serde_json::Value;
 
 use crate::harness::{MEMBER, Stage, failures, rehearse};

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use keywheel::model::{Clock, Cloud, paused_runtime};
 use keywheel::rehearsal::invariants::INVARIANTS;
 use keywheel::rehearsal::scenario::{self, Entry, Outcome, Script};
-use keywheel::rehearsal::{Clock, Cloud, Deployment, PRIMARY_ACCOUNT, paused_runtime};
+use keywheel::rehearsal::{Deployment, PRIMARY_ACCOUNT};
 use serde_json::{Value, json};
 
 const MEMBER: &str = "111122223333";

@@ -1,6 +1,7 @@
 //! Who is told what: once, whole, without secrets, and whatever becomes of the mail service.
 
-use keywheel::rehearsal::{Clock, Cloud, Fault, FaultKind, KeyView, Switches, Transport};
+use keywheel::model::{Clock, Cloud, Fault, FaultKind, KeyView, Switches};
+use keywheel::rehearsal::Transport;
 use serde_json::json;
 
 use crate::harness::{MEMBER, OTHER, Stage, done, failures, refused, rehearse, start};
@@ -124,7 +125,7 @@ fn upstream_defect_53_names_are_escaped_in_the_html_part_and_the_text_part_is_te
         let stage = Stage::new();
         stage.add_member(OTHER, "other");
         let name = "<script>alert('x')</script> & sons";
-        stage.cloud.set_account_state(OTHER, keywheel::rehearsal::AccountState::Active);
+        stage.cloud.set_account_state(OTHER, keywheel::model::AccountState::Active);
         stage.add_user_in(OTHER, "ci-bot", &[85]);
         let event = json!({"account": OTHER, "name": name, "email": "o@example.com"});
         stage.keywheel.sweep(event).await.expect("an answer");

@@ -1,7 +1,8 @@
 //! How much one owner gets: over the ordinary life of a key, in a month of failures, by mail and on a topic.
 
 use chrono::{DateTime, TimeDelta};
-use keywheel::rehearsal::{Fault, Mail, PRIMARY_ACCOUNT};
+use keywheel::model::{Fault, Mail};
+use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use serde_json::json;
 
 use crate::harness::{MEMBER, OTHER, Stage, failures, refused, rehearse, start};

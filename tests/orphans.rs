@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use keywheel::aws::Aws;
+use keywheel::model::{Clock, Cloud, Fault, FaultKind, KeyChange};
 use keywheel::process;
-use keywheel::rehearsal::{Clock, Cloud, Fault, FaultKind, KeyChange, Transport};
+use keywheel::rehearsal::Transport;
 use keywheel::rotation;
 use keywheel::settings::Function;
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! What people do meanwhile: they enable, disable and delete keys, delete users and make them again.
 
-use keywheel::rehearsal::{Fault, FaultKind, KeyView, UserKey};
+use keywheel::model::{Fault, FaultKind, KeyView, UserKey};
 use serde_json::json;
 
 use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse, use_key};
@@ -91,8 +91,7 @@ fn the_old_key_stays_when_a_person_deletes_or_disables_the_new_one() {
                 let user = stage.user("ci-bot");
                 assert!(user.active_keys() >= 1, "delete: {delete}");
                 // It may go once a later rotation has put another key that works into the secret.
-                let successor =
-                    user.key(&stage.current_key("ci-bot")).is_some_and(keywheel::rehearsal::KeyView::is_active);
+                let successor = user.key(&stage.current_key("ci-bot")).is_some_and(keywheel::model::KeyView::is_active);
                 assert!(stage.status("ci-bot", &old) == "Active" || successor, "delete: {delete}, {:?}", user.keys);
             }
         }

@@ -1,6 +1,7 @@
 //! A user's secret, policy, schedule and way to it: made whole after any interruption, and put right when it drifts.
 
-use keywheel::rehearsal::{Fault, FaultKind, PRIMARY_ACCOUNT, UserKey};
+use keywheel::model::{Fault, FaultKind, UserKey};
+use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use serde_json::{Value, json};
 
 use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse, secret_name};

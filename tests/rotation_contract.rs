@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use keywheel::rehearsal::{Fault, FaultKind, UserKey};
+use keywheel::model::{Fault, FaultKind, UserKey};
 
 use serde_json::json;
 
@@ -120,7 +120,7 @@ fn upstream_defect_25_a_put_that_fails_for_good_leaves_no_key_behind() {
             let user = stage.user("ci-bot");
             assert!(matches!(stage.secret("ci-bot").last_rotation, Some(Err(_))), "{kind:?}");
             assert_eq!(user.keys.len(), 1, "{kind:?}: {:?}", user.keys);
-            assert!(user.key(&old.access_key_id).is_some_and(keywheel::rehearsal::KeyView::is_active), "{kind:?}");
+            assert!(user.key(&old.access_key_id).is_some_and(keywheel::model::KeyView::is_active), "{kind:?}");
             stage.cloud.faults().clear();
             assert_eq!(stage.rotate("ci-bot").await, Ok(()));
             assert_rotated(&stage, &old, "once the store takes values again");

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use keywheel::aws::Aws;
+use keywheel::model::{Clock, Cloud, Fault, FaultKind};
 use keywheel::process;
-use keywheel::rehearsal::{Clock, Cloud, Fault, FaultKind, PRIMARY_ACCOUNT, Transport};
+use keywheel::rehearsal::{PRIMARY_ACCOUNT, Transport};
 use keywheel::rotation::{self, Memory};
 use keywheel::settings::Function;
 use serde_json::json;
@@ -393,6 +394,6 @@ fn a_forced_rotation_spares_the_key_that_readers_get_whatever_the_tags_say() {
         let rotation = begin(&stage, "ci-bot").await;
         Process::start(&stage).steps(&stage, &rotation, &["createSecret"]).await;
         assert_eq!(stage.status("ci-bot", &old), "gone");
-        assert!(stage.user("ci-bot").key(&new).is_some_and(keywheel::rehearsal::KeyView::is_active));
+        assert!(stage.user("ci-bot").key(&new).is_some_and(keywheel::model::KeyView::is_active));
     });
 }

@@ -4,9 +4,10 @@
 use chrono::TimeDelta;
 use keywheel::error::Error;
 use keywheel::keys::SecretKey;
+use keywheel::model::{Fault, FaultKind, paused_runtime};
 use keywheel::notify::Templates;
 use keywheel::rehearsal::scenario::{self, Entry, Script};
-use keywheel::rehearsal::{Fault, FaultKind, Leaks, PRIMARY_ACCOUNT, paused_runtime};
+use keywheel::rehearsal::{Leaks, PRIMARY_ACCOUNT};
 use keywheel::rotation::event::{RotationEvent, RotationToken};
 use keywheel::settings::{Function, Settings, VARIABLES};
 use keywheel::value::{StoredKey, StoredValue};

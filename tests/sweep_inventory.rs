@@ -1,6 +1,7 @@
 //! Which accounts are swept: pages, states, and what happens where they cannot be listed or reached.
 
-use keywheel::rehearsal::{AccountState, Clock, Cloud, Deployment, Fault, FaultKind, PRIMARY_ACCOUNT};
+use keywheel::model::{AccountState, Clock, Cloud, Fault, FaultKind};
+use keywheel::rehearsal::{Deployment, PRIMARY_ACCOUNT};
 use serde_json::{Value, json};
 
 use crate::harness::{MEMBER, OTHER, Stage, done, failures, refused, rehearse, secret_name, start};

@@ -1,6 +1,7 @@
 //! The way around the SDK tells the same story as the way through it: what is shown on the one holds on the other.
 
-use keywheel::rehearsal::{Clock, Cloud, KeyChange, Transport};
+use keywheel::model::{Clock, Cloud, KeyChange};
+use keywheel::rehearsal::Transport;
 
 use crate::harness::{MEMBER, OTHER, Stage, rehearse, start};
 

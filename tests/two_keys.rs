@@ -1,7 +1,7 @@
 //! Users with two keys, inactive keys and unused keys: where the predecessor locked people out.
 
 use chrono::TimeDelta;
-use keywheel::rehearsal::{Fault, FaultKind, KeyView};
+use keywheel::model::{Fault, FaultKind, KeyView};
 use serde_json::json;
 
 use crate::harness::{MEMBER, Stage, done, failures, rehearse, use_key};

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use keywheel::rehearsal::{Fault, FaultHandle, FaultKind, KeyEvent, Transport};
+use keywheel::model::{Fault, FaultHandle, FaultKind, KeyEvent};
+use keywheel::rehearsal::Transport;
 use serde_json::{Value, json};
 
 use crate::fault_matrix::is_read;
@@ -346,7 +347,7 @@ async fn rotate_without(due: &Stage, at: DateTime<Utc>, read: &Read, kind: &Faul
         assert!(why.len() > 20 && !is_rotated, "{context}: {why}");
         let view = stage.cloud.user(account, user).expect("a user");
         let old = before.as_deref().and_then(|id| view.key(id));
-        assert!(old.is_some_and(keywheel::rehearsal::KeyView::is_active), "{context}: readers' key works on");
+        assert!(old.is_some_and(keywheel::model::KeyView::is_active), "{context}: readers' key works on");
     }
     stage.cloud.faults().clear();
     for _ in 0..2 {

@@ -16,7 +16,8 @@ use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use keywheel::aws::{Access, Aws};
-use keywheel::rehearsal::{Clock, Cloud, PRIMARY_ACCOUNT};
+use keywheel::model::{Clock, Cloud};
+use keywheel::rehearsal::PRIMARY_ACCOUNT;
 
 use super::{HEAP, print};
 

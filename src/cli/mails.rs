@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Result;
-use crate::rehearsal::Mail;
+use crate::model::Mail;
 
 /// Where the mails are.
 pub(super) struct Written {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Rehearse, Result, closing, mails};
-use crate::rehearsal::paused_runtime;
+use crate::model::paused_runtime;
 use crate::rehearsal::scenario::{self, Entry, Source};
 
 pub(super) fn run(arguments: &Rehearse) -> Result<ExitCode> {

@@ -28,7 +28,7 @@ pub(super) fn run(address: SocketAddr, script: &Script) -> Result<()> {
             administrator.secret_access_key(),
             administrator.session_token().unwrap_or_default(),
         ));
-        Ok(crate::rehearsal::serve(cloud, listener).await?)
+        Ok(crate::model::serve(cloud, listener).await?)
     })
 }
 

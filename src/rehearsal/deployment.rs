@@ -9,11 +9,11 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
-use super::cloud::Cloud;
+use super::direct::DirectServices;
 use super::leaks;
-use super::rotation::RotationFunction;
 use crate::aws::{Aws, SweeperAws};
 use crate::error::Error;
+use crate::model::{Cloud, RotationFunction};
 use crate::notify::Templates;
 use crate::rotation::Memory;
 use crate::settings::{Function, Settings};
@@ -230,7 +230,10 @@ fn aws(transport: Transport, cloud: &Cloud, function: Function, settings: &Setti
             let config = cloud.sdk_config(account, &role).into_builder().time_source(clock.time_source()).build();
             SweeperAws::new(config, access)
         }
-        Transport::Direct => SweeperAws::through(Arc::new(cloud.direct_services(account, &role, clock)), access),
+        Transport::Direct => {
+            let services = DirectServices::new(cloud, cloud.role_session(account, &role), clock);
+            SweeperAws::through(Arc::new(services), access)
+        }
     }
 }
 

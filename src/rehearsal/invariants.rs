@@ -6,10 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::cloud::Cloud;
-use super::history::{KeyChange, KeyEvent};
-use super::view::{KeyView, SecretView};
 use crate::keys::SecretName;
+use crate::model::{Cloud, KeyChange, KeyEvent, KeyView, SecretView};
 use crate::settings::Settings;
 
 /// The invariants, with their words.

@@ -25,9 +25,9 @@ use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::cloud::Cloud;
-use super::ids::MARK;
 use crate::error::Error;
+use crate::model::Cloud;
+use crate::model::ids::MARK;
 use crate::process;
 
 /// Leaks that are kept; more of them say nothing new.
@@ -263,7 +263,7 @@ fn watch_panics() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rehearsal::ids;
+    use crate::model::ids;
 
     fn secrets() -> [String; 3] {
         let mut rng = fastrand::Rng::with_seed(5);
@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_of_a_model_and_of_a_result_is_looked_at() {
-        use crate::rehearsal::Clock;
+        use crate::model::Clock;
         let (leaks, [key, ..]) = (Leaks::watch(), secrets());
         let cloud = Cloud::new(Clock::starting_at(chrono::DateTime::UNIX_EPOCH), 1);
         cloud.add_account("111122223333", "prod", None);

@@ -1,6 +1,6 @@
 //! The kinds of fault that every call of every scenario gets.
 
-use keywheel::rehearsal::{Fault, FaultKind};
+use keywheel::model::{Fault, FaultKind};
 
 /// How often the SDK tries a call on the stage before it gives up.
 const SDK_ATTEMPTS: u64 = 3;

@@ -12,8 +12,9 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use keywheel::model::{Call, Fault};
+use keywheel::rehearsal::Transport;
 use keywheel::rehearsal::invariants::Watch;
-use keywheel::rehearsal::{Call, Fault, Transport};
 use serde_json::{Value, json};
 
 use crate::harness::{Stage, rehearse};

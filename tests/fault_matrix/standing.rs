@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keywheel::rehearsal::{KeyChange, KeyEvent, SecretView, UserView};
+use keywheel::model::{KeyChange, KeyEvent, SecretView, UserView};
 use serde_json::Value;
 
 use crate::harness::Stage;

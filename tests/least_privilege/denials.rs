@@ -1,8 +1,9 @@
 //! What must be denied, each beside a call that differs in one thing and is allowed: a denial for the wrong reason shows.
 
 use keywheel::keys::UserArn;
+use keywheel::model::{Fault, FaultKind};
 use keywheel::provision::policy;
-use keywheel::rehearsal::{Fault, FaultKind, PRIMARY_ACCOUNT};
+use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use serde_json::{Value, json};
 
 use super::estate::{Estate, FUNCTION, KMS_KEY, ORGANIZATION, REGION};

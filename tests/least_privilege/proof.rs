@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
+use keywheel::model::{Call, Cloud, Fault, FaultKind, SecretView};
+use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use keywheel::rehearsal::scenario::{self, Script};
-use keywheel::rehearsal::{Call, Cloud, Fault, FaultKind, PRIMARY_ACCOUNT, SecretView};
 use serde_json::json;
 
 use super::estate::{Estate, FUNCTION, KMS_KEY, ORGANIZATION, REGION, SENDER};

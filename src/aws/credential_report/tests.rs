@@ -176,7 +176,7 @@ proptest! {
 #[cfg(feature = "rehearsal")]
 #[tokio::test(start_paused = true)]
 async fn the_report_of_the_model_is_read() {
-    use crate::rehearsal::{Clock, Cloud};
+    use crate::model::{Clock, Cloud};
     let start = time("2026-11-22T09:00:00Z");
     let cloud = Cloud::new(Clock::starting_at(start), 3);
     cloud.add_account("111122223333", "prod", None);

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::production;
 use crate::aws::{Access, SweeperAws, TopicMessage};
 use crate::keys::{AccountId, UserName};
-use crate::rehearsal::{Clock, Cloud, serve};
+use crate::model::{Clock, Cloud, serve};
 
 const PRIMARY: &str = "999988887777";
 const MEMBERS: [&str; 2] = ["111122223333", "444455556666"];

@@ -127,9 +127,9 @@ mod tests {
     use super::*;
     use crate::aws::Access;
     use crate::lifecycle::{Notice, NoticeKind};
+    use crate::model::{Clock, Cloud, Fault, FaultKind};
     use crate::notify::fixtures::{contact, key, notice, now, settings, templates};
     use crate::notify::{Mode, Scope};
-    use crate::rehearsal::{Clock, Cloud, Fault, FaultKind};
     use crate::state::Notified;
 
     const ACCOUNT: &str = "999988887777";

@@ -8,9 +8,8 @@ use fastrand::Rng;
 
 use super::cast::Account;
 use super::trouble;
+use crate::model::{Fault, Switches};
 use crate::rehearsal::deployment::{Clocks, PRIMARY_ACCOUNT};
-use crate::rehearsal::faults::Fault;
-use crate::rehearsal::switches::Switches;
 
 /// Which of a user's keys, counted around.
 type Which = usize;

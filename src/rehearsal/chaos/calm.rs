@@ -11,10 +11,8 @@ use super::judge::Who;
 use super::life::Life;
 use super::rules::Rule;
 use crate::keys::{AccessKeyId, VersionId};
+use crate::model::{CURRENT, KeyView, Secret, User};
 use crate::rehearsal::deployment::PRIMARY_ACCOUNT;
-use crate::rehearsal::secretsmanager::{CURRENT, Secret};
-use crate::rehearsal::state::User;
-use crate::rehearsal::view::KeyView;
 use crate::state::{State, tag};
 
 /// A rotation may wait for a failed attempt's pause, a slot, and the next sweep.

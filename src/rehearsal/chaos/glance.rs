@@ -2,10 +2,8 @@
 
 use super::cast::Person;
 use crate::keys::{SecretName, UserRef};
-use crate::rehearsal::cloud::Cloud;
+use crate::model::{CURRENT, Cloud, Place, Plain, Secret, Version, World};
 use crate::rehearsal::deployment::PRIMARY_ACCOUNT;
-use crate::rehearsal::secretsmanager::{CURRENT, Place, Plain, Secret, Version};
-use crate::rehearsal::state::World;
 
 /// The key in the value that readers get; none for a placeholder or a value of another form.
 pub(super) fn key_of_readers(cloud: &Cloud, person: &Person) -> Option<String> {

@@ -10,9 +10,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::glance::{current_key, secret_of, was_readers};
 use super::rules::Rule;
-use crate::rehearsal::history::{KeyChange, KeyEvent};
+use crate::model::{KeyChange, KeyEvent, User, World};
 use crate::rehearsal::invariants::Violation;
-use crate::rehearsal::state::{User, World};
 use crate::settings::{Periods, Settings};
 use crate::state::tag;
 

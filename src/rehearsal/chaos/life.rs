@@ -23,13 +23,8 @@ use super::sweeping::{self, Ended};
 use super::trace::Trace;
 use super::{Counts, Found, calm};
 use crate::error::Error;
-use crate::rehearsal::clock::Clock;
-use crate::rehearsal::cloud::Cloud;
+use crate::model::{AccountState, Clock, Cloud, Fault, FaultHandle, FaultKind, Observer, Switches};
 use crate::rehearsal::deployment::{Clocks, Deployment, PRIMARY_ACCOUNT};
-use crate::rehearsal::faults::{Fault, FaultHandle, FaultKind};
-use crate::rehearsal::history::Observer;
-use crate::rehearsal::state::AccountState;
-use crate::rehearsal::switches::Switches;
 
 /// The native schedule is asked this often, at most.
 const SCHEDULE_PACE: TimeDelta = TimeDelta::hours(1);

@@ -34,11 +34,10 @@ use self::judge::Who;
 use self::life::Tally;
 use self::story::Story;
 use self::trace::Trace;
-use super::clock::paused_runtime;
-use super::cloud::Cloud;
 use super::deployment::{Deployment, Transport};
 use super::invariants::Violation;
 use crate::error::Error;
+use crate::model::{Cloud, paused_runtime};
 
 pub use rules::RULES;
 

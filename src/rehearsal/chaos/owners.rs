@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::cast::{Habit, Person, Refused};
 use super::glance::key_of_readers;
-use crate::rehearsal::cloud::Cloud;
+use crate::model::Cloud;
 
 /// What one owner knows.
 struct Owner {

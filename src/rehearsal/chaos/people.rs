@@ -4,9 +4,8 @@ use serde_json::{Value, json};
 
 use super::acts::{Act, Put, tag_name};
 use super::cast::{Person, make_again};
-use crate::rehearsal::cloud::Cloud;
+use crate::model::{Cloud, KeyView, SecretView, UserView};
 use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
-use crate::rehearsal::view::{KeyView, SecretView, UserView};
 use crate::state::tag;
 
 /// Does it; tells whether it was done.

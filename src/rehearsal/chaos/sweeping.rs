@@ -8,10 +8,8 @@ use serde_json::Value;
 
 use super::cast::Account;
 use super::judge::Who;
-use crate::rehearsal::cloud::Cloud;
+use crate::model::{AccountState, Cloud, SecretView, UserView};
 use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
-use crate::rehearsal::state::AccountState;
-use crate::rehearsal::view::{SecretView, UserView};
 
 /// Lambda's longest, which the template gives the sweeper.
 const LIMIT: Duration = Duration::from_mins(15);

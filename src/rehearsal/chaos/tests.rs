@@ -6,12 +6,9 @@ use super::acts::Act;
 use super::judge::Judge;
 use super::story::{Entry, Story, Whom, day_0};
 use super::{Script, live_alone, shrink, story_of};
-use crate::rehearsal::clock::Clock;
-use crate::rehearsal::cloud::Cloud;
+use crate::model::{Clock, Cloud, KeyChange, Observer, paused_runtime};
 use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
-use crate::rehearsal::history::{KeyChange, Observer};
 use crate::rehearsal::leaks::Leaks;
-use crate::rehearsal::paused_runtime;
 use crate::settings::Settings;
 
 const SWEEPER: &str = "arn:aws:sts::999988887777:assumed-role/execution-role/session";

@@ -8,8 +8,7 @@ use serde_json::Value;
 use super::acts::Act;
 use super::cast::Person;
 use super::story::day_0;
-use crate::rehearsal::cloud::Cloud;
-use crate::rehearsal::history::KeyChange;
+use crate::model::{Cloud, KeyChange};
 
 /// Operations that change something.
 const WRITES: [&str; 14] = [

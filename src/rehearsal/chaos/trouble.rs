@@ -7,8 +7,7 @@ use fastrand::Rng;
 
 use super::acts::{Act, up_to};
 use super::cast::Account;
-use crate::rehearsal::faults::{Fault, FaultKind};
-use crate::rehearsal::switches::Switches;
+use crate::model::{Fault, FaultKind, Switches};
 
 /// Everything that keywheel calls.
 const OPERATIONS: [(&str, &str); 28] = [

@@ -13,7 +13,7 @@ use crate::aws::{
     is_report_capacity_exhausted, is_report_unavailable,
 };
 use crate::keys::{AccessKeyId, AccountId, KeyStatus, KeyUse, SecretKey, UserName, UserRef};
-use crate::rehearsal::xml::Xml;
+use crate::model::Xml;
 
 #[derive(Debug)]
 pub(super) struct DirectIam {

@@ -78,8 +78,9 @@ fn attachment(file: &Attachment) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::DirectServices;
     use crate::aws::{Access, Attachment, OutgoingMail, SweeperAws, SweeperServices as _};
-    use crate::rehearsal::{Clock, Cloud, Mail};
+    use crate::model::{Clock, Cloud, Mail};
 
     const ACCOUNT: &str = "999988887777";
 
@@ -118,7 +119,8 @@ mod tests {
         };
         let (by_sdk, directly) = (cloud(), cloud());
         let sdk = SweeperAws::new(by_sdk.sdk_config(ACCOUNT, "sweeper"), access);
-        let direct = directly.direct_services(ACCOUNT, "sweeper", directly.clock().clone());
+        let direct =
+            DirectServices::new(&directly, directly.role_session(ACCOUNT, "sweeper"), directly.clock().clone());
         for mailer in [sdk.mailer(), direct.mailer()] {
             mailer.send(&mail).await.expect("sent");
         }

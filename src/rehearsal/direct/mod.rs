@@ -19,17 +19,12 @@ use aws_credential_types::Credentials;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::answer::Reply;
-use super::clock::Clock;
-use super::cloud::Cloud;
-use super::request::{Members, Operation, Service};
-use super::signature::Proof;
-use super::xml::Xml;
 use crate::aws::{
     CallFailure, CallerIdentity, FailureKind, Iam, Mailer, Organizations, RoleSession, SecretStore, Services,
     SweeperServices, Topics,
 };
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
+use crate::model::{Clock, Cloud, Reply, Xml};
 
 /// As long as production waits for all attempts of one call.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -89,15 +84,8 @@ impl Actor {
         about: impl fmt::Display,
         input: Value,
     ) -> Result<Answer, CallFailure> {
-        let (service, name) = operation.split_once(':').unwrap_or_default();
-        let Some(service) = Service::of_scope(service) else {
-            let error = ("InvalidRequest".to_owned(), format!("no service {service}"));
-            return Err(CallFailure::new(operation, about, FailureKind::Refused, error, None));
-        };
-        let called = Operation { service, name: name.to_owned() };
-        let input = Members::of_value(input);
         let no_answer = |why: &str| (FailureKind::NoAnswer, (why.to_owned(), String::new()));
-        let answer = self.cloud.answer(Proof::Shown(&self.credentials), &called, &input);
+        let answer = self.cloud.call(&self.credentials, operation, input);
         let (kind, error) = match tokio::time::timeout(limit, answer).await {
             Ok(Ok(Ok(reply))) => return Ok(Answer { operation, about: about.to_string(), reply }),
             Ok(Ok(Err(refusal))) => {

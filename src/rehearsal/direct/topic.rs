@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::super::xml::Xml;
 use super::Actor;
 use crate::aws::{BatchEntryError, CallFailure, PUBLISH_BATCH, PUBLISH_TIMEOUT, TopicMessage, Topics, publish_result};
+use crate::model::Xml;
 
 #[derive(Debug)]
 pub(super) struct DirectTopics(Actor);

@@ -13,15 +13,11 @@ use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::clock::Clock;
-use super::cloud::Cloud;
 use super::deployment::Deployment;
-use super::faults::{Fault, FaultKind};
-use super::history::{KeyChange, KeyEvent};
 use super::invariants::{Violation, Watch};
-use super::view::SecretView;
 use crate::error::Error;
 use crate::keys::SecretName;
+use crate::model::{Clock, Cloud, Fault, FaultKind, KeyChange, KeyEvent, SecretView};
 use organization::{Person, Unit};
 use people::People;
 
@@ -117,7 +113,7 @@ pub struct Outcome {
 }
 
 /// Runs the script. `tell` gets each entry as it happens. Needs a runtime with paused time
-/// ([`super::paused_runtime`]).
+/// ([`crate::model::paused_runtime`]).
 ///
 /// # Errors
 /// An error of the sweeper as a whole; failures for a user or an account are entries.

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::organization::{Act, Habit, Person};
 use crate::keys::{SecretName, UserRef};
-use crate::rehearsal::cloud::{Cloud, UserKey};
+use crate::model::{Cloud, UserKey};
 use crate::rehearsal::deployment::Deployment;
 use crate::state::tag;
 

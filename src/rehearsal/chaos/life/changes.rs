@@ -5,12 +5,9 @@ use chrono::TimeDelta;
 use super::super::acts::Act;
 use super::super::judge::Unreadable;
 use super::{Life, Planted};
+use crate::model::{AccountState, Fault, FaultKind, Occurrence, Switches, delta};
 use crate::rehearsal::chaos;
-use crate::rehearsal::clock::delta;
 use crate::rehearsal::deployment::Clocks;
-use crate::rehearsal::faults::{Fault, FaultKind, Occurrence};
-use crate::rehearsal::state::AccountState;
-use crate::rehearsal::switches::Switches;
 
 impl Life {
     pub(super) fn change_account(&mut self, act: &Act) -> bool {

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::rehearsal::serve;
+use crate::model::serve;
 
 /// Sends a request as bare text; answers the whole response.
 async fn raw(address: std::net::SocketAddr, request: &str) -> String {

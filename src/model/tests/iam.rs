@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_iam::types::{EntityType, StatusType};
 
 use super::*;
-use crate::rehearsal::UserKey;
+use crate::model::UserKey;
 
 fn sts(config: &aws_types::SdkConfig) -> aws_sdk_sts::Client {
     aws_sdk_sts::Client::new(config)
@@ -153,7 +153,7 @@ async fn a_role_is_assumed_by_trust_and_its_session_expires() {
     assert_eq!(identity.arn(), Some("arn:aws:sts::444455556666:assumed-role/sweeper/test"));
     cloud.clock().advance(Duration::from_mins(15)).await;
     assert_eq!(code(sts(&config).get_caller_identity().send().await), "ExpiredToken");
-    cloud.set_account_state(MEMBER, crate::rehearsal::AccountState::Suspended);
+    cloud.set_account_state(MEMBER, crate::model::AccountState::Suspended);
     assert_eq!(code(assume(sweeper, 900).await), "AccessDenied");
 }
 

@@ -2,10 +2,10 @@
 
 use super::users::{group_xml, user_xml};
 use super::{Page, invalid_input, no_such_entity, page, user};
-use crate::rehearsal::answer::{Outcome, Refusal, Reply};
-use crate::rehearsal::dispatch::Exchange;
-use crate::rehearsal::request::Members;
-use crate::rehearsal::xml::Xml;
+use crate::model::answer::{Outcome, Refusal, Reply};
+use crate::model::dispatch::Exchange;
+use crate::model::request::Members;
+use crate::model::xml::Xml;
 
 /// The member `GroupName`; the call is about this group.
 fn group_name<'i>(exchange: &mut Exchange<'_>, input: &'i Members) -> Result<&'i str, Refusal> {

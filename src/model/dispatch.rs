@@ -1,6 +1,8 @@
 //! From a request to its answer: faults, the caller, the service's handler, and the log.
 
+use aws_credential_types::Credentials;
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use super::answer::{self, Outcome, Refusal, Reply, WireAnswer};
 use super::calls::Call;
@@ -62,13 +64,18 @@ impl Cloud {
         Ok(answer::write(operation, &outcome, &request_id))
     }
 
+    /// Handles a call by these credentials without a wire. `operation` reads `service:Operation`.
+    pub(crate) async fn call(&self, credentials: &Credentials, operation: &str, input: Value) -> Result<Outcome, Lost> {
+        let (service, name) = operation.split_once(':').unwrap_or_default();
+        let Some(service) = Service::of_scope(service) else {
+            return Ok(Err(Refusal::new(400, "InvalidRequest", format!("no service {service}"))));
+        };
+        let operation = Operation { service, name: name.to_owned() };
+        self.answer(Proof::Shown(credentials), &operation, &Members::of_value(input)).await
+    }
+
     /// Handles a call, whichever way it came.
-    pub(crate) async fn answer(
-        &self,
-        proof: Proof<'_>,
-        operation: &Operation,
-        input: &Members,
-    ) -> Result<Outcome, Lost> {
+    async fn answer(&self, proof: Proof<'_>, operation: &Operation, input: &Members) -> Result<Outcome, Lost> {
         let verdict = self.judge(proof, operation, input).await;
         let outcome = self.perform(proof, operation, input, &verdict);
         if verdict.silence == Some("Stop") || verdict.stop_after {

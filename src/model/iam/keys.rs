@@ -3,13 +3,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Page, invalid_input, page, user};
-use crate::rehearsal::answer::{Outcome, Refusal, Reply};
-use crate::rehearsal::clock;
-use crate::rehearsal::dispatch::Exchange;
-use crate::rehearsal::history::KeyChange;
-use crate::rehearsal::request::Members;
-use crate::rehearsal::state::{AccessKey, User};
-use crate::rehearsal::xml::Xml;
+use crate::model::answer::{Outcome, Refusal, Reply};
+use crate::model::clock;
+use crate::model::dispatch::Exchange;
+use crate::model::history::KeyChange;
+use crate::model::request::Members;
+use crate::model::state::{AccessKey, User};
+use crate::model::xml::Xml;
 
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 const MOST_KEYS: usize = 2;

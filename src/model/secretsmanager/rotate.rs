@@ -4,12 +4,12 @@ use super::versions::{self, CURRENT, PENDING};
 use super::{
     NO_SECRET, Place, Rules, Secret, Version, identified, invalid_parameter, invalid_request, locate_alive, not_found,
 };
-use crate::rehearsal::answer::{Outcome, Refusal};
-use crate::rehearsal::dispatch::Exchange;
-use crate::rehearsal::ids;
-use crate::rehearsal::request::Members;
-use crate::rehearsal::rotation::{Extent, Job};
-use crate::rehearsal::state::World;
+use crate::model::answer::{Outcome, Refusal};
+use crate::model::dispatch::Exchange;
+use crate::model::ids;
+use crate::model::request::Members;
+use crate::model::rotation::{Extent, Job};
+use crate::model::state::World;
 use chrono::{DateTime, Utc};
 
 pub(super) fn rotate(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {

@@ -8,12 +8,12 @@ use super::{
     NO_SECRET, Place, Rules, Secret, Version, identified, identity, invalid_parameter, invalid_request, locate,
     locate_alive, not_found, seconds, tags,
 };
-use crate::rehearsal::answer::{Outcome, Refusal, Reply};
-use crate::rehearsal::clock;
-use crate::rehearsal::dispatch::Exchange;
-use crate::rehearsal::ids;
-use crate::rehearsal::request::Members;
-use crate::rehearsal::state::World;
+use crate::model::answer::{Outcome, Refusal, Reply};
+use crate::model::clock;
+use crate::model::dispatch::Exchange;
+use crate::model::ids;
+use crate::model::request::Members;
+use crate::model::state::World;
 
 /// The key that Secrets Manager makes itself; it cannot serve other accounts.
 pub(super) const DEFAULT_KEY: &str = "alias/aws/secretsmanager";

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{invalid_parameter, locate_alive};
-use crate::rehearsal::answer::{Outcome, Refusal, Reply};
-use crate::rehearsal::dispatch::Exchange;
-use crate::rehearsal::request::Members;
+use crate::model::answer::{Outcome, Refusal, Reply};
+use crate::model::dispatch::Exchange;
+use crate::model::request::Members;
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_TagResource.html>
 const MOST_TAGS: usize = 50;

@@ -1,11 +1,11 @@
 //! Users: lists with and without details, one user, tags.
 
 use super::{Page, invalid_input, page, user};
-use crate::rehearsal::answer::{Outcome, Reply};
-use crate::rehearsal::dispatch::Exchange;
-use crate::rehearsal::request::Members;
-use crate::rehearsal::state::{Account, Group, User, World};
-use crate::rehearsal::xml::Xml;
+use crate::model::answer::{Outcome, Reply};
+use crate::model::dispatch::Exchange;
+use crate::model::request::Members;
+use crate::model::state::{Account, Group, User, World};
+use crate::model::xml::Xml;
 
 pub(super) fn list(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     input.only(&["PathPrefix", "Marker", "MaxItems"])?;

@@ -20,7 +20,6 @@ use tokio::sync::watch;
 use super::calls::Call;
 use super::clock::Clock;
 use super::connector::Connector;
-use super::direct::DirectServices;
 use super::faults::Faults;
 use super::ids;
 use super::rotation::RotationFunction;
@@ -91,8 +90,8 @@ impl Cloud {
     /// calls give the same ids in both. All virtual clocks of a runtime go on together, so that the time of a world that
     /// is to be forked several times has to be remembered.
     ///
-    /// The copy has no faults, and no rotation functions: theirs call this cloud. [`super::Deployment::on`] brings
-    /// keywheel along.
+    /// The copy has no faults, and no rotation functions: theirs call this cloud. A function that should run on
+    /// the copy is registered there anew.
     #[must_use]
     pub fn fork_at(&self, time: DateTime<Utc>) -> Self {
         Self::of(self.clock().forked_at(time), self.world().forked())
@@ -190,11 +189,6 @@ impl Cloud {
     /// A role that does not exist is made, trusting nobody.
     pub fn sdk_config(&self, account: &str, role_name: &str) -> SdkConfig {
         self.config(self.role_session(account, role_name))
-    }
-
-    /// The same way without the SDK: a call costs microseconds. `clock` is the one that the function reads.
-    pub(super) fn direct_services(&self, account: &str, role_name: &str, clock: Clock) -> DirectServices {
-        DirectServices::new(self, self.role_session(account, role_name), clock)
     }
 
     /// The credentials of such a session, for a process of its own.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::rehearsal::UserKey;
+use crate::model::UserKey;
 
 const BOT: &str = "arn:aws:iam::444455556666:user/bot";
 

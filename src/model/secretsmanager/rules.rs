@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::invalid_parameter;
-use crate::rehearsal::answer::Refusal;
-use crate::rehearsal::request::Members;
+use crate::model::answer::Refusal;
+use crate::model::request::Members;
 
 /// A schedule as it was given, and the interval that it means.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::*;
-use crate::rehearsal::{Fault, FaultKind, RotationFunction};
+use crate::model::{Fault, FaultKind, RotationFunction};
 
 const FUNCTION: &str = "arn:aws:lambda:us-east-1:111122223333:function:rotation";
 
@@ -116,7 +116,7 @@ impl Stage {
         self.fake.steps.lock().expect("alone").iter().map(|(step, _)| step.clone()).collect()
     }
 
-    fn secret(&self) -> crate::rehearsal::SecretView {
+    fn secret(&self) -> crate::model::SecretView {
         self.cloud.secret("s").expect("there")
     }
 

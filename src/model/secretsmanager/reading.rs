@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::policy::{conditions, principals, statements, texts};
 use super::secrets::DEFAULT_KEY;
 use super::{Place, Secret};
-use crate::rehearsal::answer::Refusal;
-use crate::rehearsal::dispatch::Exchange;
-use crate::rehearsal::signature::{Caller, Kind};
-use crate::rehearsal::state::World;
+use crate::model::answer::Refusal;
+use crate::model::dispatch::Exchange;
+use crate::model::signature::{Caller, Kind};
+use crate::model::state::World;
 
 /// Lets a user read where its account, the policies and the key allow it, or says why not.
 pub(super) fn authorize(exchange: &Exchange<'_>, place: &Place, action: &str, full_arn: bool) -> Result<(), Refusal> {

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use crate::rehearsal::answer::{Outcome, Refusal, Reply};
-use crate::rehearsal::dispatch::Exchange;
-use crate::rehearsal::request::Members;
-use crate::rehearsal::state::{AccessKey, Account, CredentialReport, User, World};
-use crate::rehearsal::xml::Xml;
+use crate::model::answer::{Outcome, Refusal, Reply};
+use crate::model::dispatch::Exchange;
+use crate::model::request::Members;
+use crate::model::state::{AccessKey, Account, CredentialReport, User, World};
+use crate::model::xml::Xml;
 
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html>
 const HEADER: &str = "user,arn,user_creation_time,password_enabled,password_last_used,password_last_changed,\

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::secrets::{as_listed, details, role_only, stages};
 use super::{Secret, invalid_parameter};
-use crate::rehearsal::answer::{Outcome, Refusal, Reply};
-use crate::rehearsal::dispatch::Exchange;
-use crate::rehearsal::request::Members;
-use crate::rehearsal::state::Account;
+use crate::model::answer::{Outcome, Refusal, Reply};
+use crate::model::dispatch::Exchange;
+use crate::model::request::Members;
+use crate::model::state::Account;
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
 const PAGE: usize = 100;

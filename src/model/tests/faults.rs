@@ -6,7 +6,7 @@ use aws_sdk_secretsmanager::error::SdkError;
 use aws_smithy_types::retry::RetryConfig;
 
 use super::*;
-use crate::rehearsal::{Fault, FaultKind, Stopped};
+use crate::model::{Fault, FaultKind, Stopped};
 
 fn client_without_retries(cloud: &Cloud) -> aws_sdk_iam::Client {
     let config = cloud.sdk_config(MEMBER, "sweeper").into_builder().retry_config(RetryConfig::disabled()).build();

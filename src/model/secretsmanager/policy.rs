@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{NO_SECRET, identified, identity, locate_alive, not_found};
-use crate::rehearsal::answer::{Outcome, Refusal, Reply};
-use crate::rehearsal::dispatch::Exchange;
-use crate::rehearsal::request::Members;
-use crate::rehearsal::state::World;
+use crate::model::answer::{Outcome, Refusal, Reply};
+use crate::model::dispatch::Exchange;
+use crate::model::request::Members;
+use crate::model::state::World;
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutResourcePolicy.html>
 const LONGEST: usize = 20_480;

@@ -10,11 +10,11 @@ use super::{
     NO_SECRET, Place, Plain, Secret, Version, day, identified, identity, invalid_parameter, invalid_request, locate,
     locate_alive, not_found, seconds,
 };
-use crate::rehearsal::answer::{Outcome, Refusal, Reply};
-use crate::rehearsal::clock::delta;
-use crate::rehearsal::dispatch::Exchange;
-use crate::rehearsal::request::Members;
-use crate::rehearsal::state::World;
+use crate::model::answer::{Outcome, Refusal, Reply};
+use crate::model::clock::delta;
+use crate::model::dispatch::Exchange;
+use crate::model::request::Members;
+use crate::model::state::World;
 
 pub(crate) const CURRENT: &str = "AWSCURRENT";
 pub(crate) const PENDING: &str = "AWSPENDING";
