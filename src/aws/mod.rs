@@ -14,6 +14,7 @@ mod secrets;
 mod services;
 mod session;
 mod topic;
+mod until;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretPage, Se
 pub use services::{CallerIdentity, RoleSession, Services, SweeperServices};
 pub(crate) use topic::{BatchEntryError, PUBLISH_BATCH, PUBLISH_TIMEOUT, publish_result};
 pub use topic::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, TopicMessage, Topics};
+pub(crate) use until::{Tries, until};
 
 /// Who keywheel is, and which roles lead into other accounts.
 #[derive(Debug, Clone)]

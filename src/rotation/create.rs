@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::{Job, orphan, room, user_gone};
-use crate::aws::{FailureKind, Iam, NewKey, has_group};
+use crate::aws::{FailureKind, Iam, NewKey, Tries, has_group, until};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, UserArn};
 use crate::state::{CREATE_KEY_WITHIN, Intent, TagChange, tag};
@@ -17,8 +17,7 @@ use crate::value::{KeyIdentity, StoredKey, StoredValue};
 
 /// On a second attempt the value that the first one put may not be readable everywhere yet. Taking it for lost would
 /// delete the key in it.
-const READS_OF_A_RETRIED_VERSION: u32 = 3;
-const WAIT_BETWEEN_READS: Duration = Duration::from_secs(2);
+const READS_OF_A_RETRIED_VERSION: Tries = Tries { count: 3, wait: Duration::from_secs(2) };
 
 /// A key that is in its version, as the service has confirmed.
 pub(super) struct Made {
@@ -56,15 +55,10 @@ pub(super) async fn run(job: &Job<'_>) -> Result<Option<Made>, Error> {
 /// The pending value; asked for several times if an earlier attempt of this very rotation got as far as its intent.
 async fn pending_value_settled(job: &Job<'_>) -> Result<Option<StoredValue>, Error> {
     let retried = job.state.intent.as_ref().is_some_and(|intent| intent.version == job.event.version);
-    let reads = if retried { READS_OF_A_RETRIED_VERSION } else { 1 };
-    for read in 1..=reads {
-        let value = job.pending_value().await?;
-        if value.is_some() || read == reads {
-            return Ok(value);
-        }
-        job.aws.sleep(WAIT_BETWEEN_READS).await;
+    if !retried {
+        return job.pending_value().await;
     }
-    Ok(None)
+    until(job.aws, READS_OF_A_RETRIED_VERSION, || job.pending_value(), Option::is_some).await
 }
 
 /// The user's ARN, if the user is there and not exempt. Asked at this moment: a sweep may be a day old. With a record of the

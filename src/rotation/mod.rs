@@ -24,7 +24,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tracing::info;
 
-use crate::aws::{Aws, CURRENT, CallFailure, Iam, PENDING, SecretDescription};
+use crate::aws::{Aws, CURRENT, CallFailure, Iam, PENDING, SecretDescription, Tries, until};
 use crate::error::Error;
 use crate::keys::UserRef;
 use crate::metrics;
@@ -122,8 +122,7 @@ async fn go_on(
 
 /// The version that the service has just registered, or the schedule that it has just switched on, may not be readable
 /// everywhere yet.
-const DESCRIPTIONS: u32 = 3;
-const WAIT_BETWEEN_DESCRIPTIONS: Duration = Duration::from_secs(2);
+const DESCRIPTIONS: Tries = Tries { count: 3, wait: Duration::from_secs(2) };
 
 /// One step of one rotation, after its checks.
 struct Job<'a> {
@@ -178,16 +177,11 @@ impl<'a> Job<'a> {
     /// The secret as it is once the service's own last write is readable everywhere; as it is otherwise.
     async fn settled_description(aws: &Aws, event: &RotationEvent) -> Result<SecretDescription, Error> {
         let secret = event.secret.as_str();
-        for _ in 1..DESCRIPTIONS {
-            let described = aws.secrets().describe(secret).await?;
-            match described {
-                Some(found) if found.rotation_enabled && found.stages.contains_key(event.version.as_str()) => {
-                    return Ok(found);
-                }
-                _ => aws.sleep(WAIT_BETWEEN_DESCRIPTIONS).await,
-            }
-        }
-        aws.secrets().describe(secret).await?.ok_or_else(|| Error::SecretGone(secret.to_owned()))
+        let is_settled =
+            |found: &SecretDescription| found.rotation_enabled && found.stages.contains_key(event.version.as_str());
+        let described =
+            until(aws, DESCRIPTIONS, || aws.secrets().describe(secret), |found| found.as_ref().is_some_and(is_settled));
+        described.await?.ok_or_else(|| Error::SecretGone(secret.to_owned()))
     }
 
     fn user(&self) -> &'a UserRef {

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use super::{Job, record, user_gone};
-use crate::aws::{Iam, ListedKey};
+use crate::aws::{Iam, ListedKey, Tries, until};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus};
 use crate::value::StoredValue;
 
 /// A key that was just made may be missing from the list for a moment.
-const LISTINGS: u32 = 4;
-const WAIT_BETWEEN_LISTINGS: Duration = Duration::from_secs(3);
+const LISTINGS: Tries = Tries { count: 4, wait: Duration::from_secs(3) };
 
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     let pending = job.pending_value().await?.ok_or_else(|| job.no_pending_value())?;
@@ -39,15 +38,9 @@ pub(super) async fn check(job: &Job<'_>, key: &AccessKeyId) -> Result<Vec<Listed
 
 /// The user's keys, asked for until that one is among them.
 async fn list_with(job: &Job<'_>, iam: &dyn Iam, key: &AccessKeyId) -> Result<Vec<ListedKey>, Error> {
-    let list = || async { iam.access_keys(&job.user().name).await.map_err(|failure| user_gone(job.user(), failure)) };
-    for _ in 1..LISTINGS {
-        let keys = list().await?;
-        if keys.iter().any(|listed| listed.id == *key) {
-            return Ok(keys);
-        }
-        job.aws.sleep(WAIT_BETWEEN_LISTINGS).await;
-    }
-    list().await
+    let list = || iam.access_keys(&job.user().name);
+    let keys = until(job.aws, LISTINGS, list, |keys| keys.iter().any(|listed| listed.id == *key)).await;
+    keys.map_err(|failure| user_gone(job.user(), failure))
 }
 
 fn unusable(job: &Job<'_>, key: &AccessKeyId, found: &str) -> Error {

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{debug, info};
 
 use super::Job;
-use crate::aws::CallerIdentity;
+use crate::aws::{CallerIdentity, Tries, until};
 use crate::error::Error;
 use crate::keys::UserArn;
 use crate::redact;
@@ -24,8 +24,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// Kept back from the function's time to answer with an error that says what was tried.
 const TIME_TO_ANSWER: TimeDelta = TimeDelta::seconds(3);
 /// The pending version may not be readable yet just after it was registered.
-const READS: u32 = 4;
-const WAIT_BETWEEN_READS: Duration = Duration::from_secs(2);
+const READS: Tries = Tries { count: 4, wait: Duration::from_secs(2) };
 
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     let pending = pending_value(job).await?;
@@ -51,13 +50,8 @@ pub(super) async fn prove(job: &Job<'_>, key: &StoredKey) -> Result<(), Error> {
 }
 
 async fn pending_value(job: &Job<'_>) -> Result<StoredValue, Error> {
-    for _ in 1..READS {
-        if let Some(value) = job.pending_value().await? {
-            return Ok(value);
-        }
-        job.aws.sleep(WAIT_BETWEEN_READS).await;
-    }
-    job.pending_value().await?.ok_or_else(|| job.no_pending_value())
+    let value = until(job.aws, READS, || job.pending_value(), Option::is_some).await?;
+    value.ok_or_else(|| job.no_pending_value())
 }
 
 /// The role can be assumed and the user exists. Makes and changes nothing.
