@@ -78,7 +78,7 @@ fn no_fixture_is_left_out() {
 #[test]
 fn every_parameter_of_the_template_is_explained() {
     let read = |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).expect(path);
-    let (template, readme) = (read("sam/template.yaml"), read("sam/README.md"));
+    let (template, page) = (read("sam/template.yaml"), read("docs/reference/settings.md"));
     let section =
         template.split("\nParameters:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("parameters");
     let names: Vec<&str> = section
@@ -87,6 +87,6 @@ fn every_parameter_of_the_template_is_explained() {
         .collect();
     assert!(names.len() > 20, "{names:?}");
     for name in names {
-        assert!(readme.contains(&format!("\n| {name} |")), "{name} is not in sam/README.md");
+        assert!(page.contains(&format!("| `{name}` |")), "{name} is not in docs/reference/settings.md");
     }
 }
