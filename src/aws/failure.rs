@@ -1,4 +1,4 @@
-//! What went wrong in a call to AWS, in words that say which call it was and what it was about.
+//! A failed call to AWS: which call it was, what it concerned, and what the failure means to the caller.
 
 use std::fmt;
 
@@ -7,25 +7,25 @@ use crate::redact;
 /// What a failed call means to a caller that has to decide.
 ///
 /// # Design
-/// Only distinctions that some caller branches on. `NoAnswer` is the one that matters most: the call may have taken
-/// effect, so nothing may be concluded from it.
+/// There is a kind for each distinction that some caller makes, and no more. `NoAnswer` matters most: the call may have
+/// taken effect, so its caller may conclude nothing from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The caller is not permitted to do this.
+    /// AWS denied the call: a permission is missing.
     Denied,
-    /// What the call is about does not exist.
+    /// The user, key, secret, account or other resource does not exist.
     NotFound,
-    /// It exists already, or a limit on how many may exist is reached.
+    /// The resource exists already, or its quota is used up.
     Conflict,
-    /// Too many requests; the SDK's own retries are exhausted.
+    /// AWS throttled every attempt of the SDK. Repeating the call some minutes later may succeed.
     Throttled,
-    /// The service answered with another error.
+    /// The service rejected the call with any other error; see [`CallFailure::code`].
     Refused,
-    /// No readable answer came, or the service failed (5xx): the call may or may not have taken effect.
+    /// No readable response arrived, or the service failed (5xx). It is unknown whether the call took effect.
     NoAnswer,
 }
 
-/// A failed call: operation, what it was about, and what the service said.
+/// A failed call: the operation, the resource that it concerned, and the service's error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct CallFailure {
     operation: &'static str,
@@ -37,33 +37,34 @@ pub struct CallFailure {
 }
 
 impl CallFailure {
-    /// What the failure means.
+    /// What the failure means for the caller.
     pub fn kind(&self) -> FailureKind {
         self.kind
     }
 
-    /// Whether what the call is about does not exist.
+    /// Whether the resource does not exist.
     pub fn is_not_found(&self) -> bool {
         self.kind == FailureKind::NotFound
     }
 
-    /// Whether the same call may well succeed some minutes later.
+    /// Whether the same call is likely to succeed some minutes later: after throttling or without an answer.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self.kind, FailureKind::Throttled | FailureKind::NoAnswer)
     }
 
-    /// The service's error code, such as `AccessDenied`; a description of the transport failure without one.
+    /// The service's error code, such as `AccessDenied`. If no response arrived, the name of the transport failure, such as
+    /// `Timeout`.
     pub fn code(&self) -> &str {
         &self.code
     }
 
-    /// What the service said.
+    /// The service's error message, with anything that looks like a secret withheld; may be empty.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// A call that failed with this meaning. `operation` reads `service:Operation`; `about` is what the call concerns,
-    /// never a secret.
+    /// Returns a failure of the given kind. `operation` has the form `service:Operation`. `about` names the resource; it
+    /// must not hold a secret.
     pub(crate) fn new(
         operation: &'static str,
         about: impl fmt::Display,
@@ -71,35 +72,36 @@ impl CallFailure {
         (code, message): (String, String),
         request_id: Option<String>,
     ) -> Self {
-        // Services repeat what they refuse: a wrong signature is answered with all that was signed, the session token
-        // included.
+        // Services quote the request in their errors. The error for a wrong signature holds everything that was signed,
+        // including the session token.
         let (code, message) = (redact::secret_like(&code), redact::secret_like(&message));
         Self { operation, about: about.to_string(), kind, code, message, request_id }
     }
 
-    /// The same failure without the service's message, if that repeats a piece of what the call carried in secret.
+    /// Returns the failure without its message if the message repeats a part of one of these secrets.
     pub(crate) fn without(mut self, secrets: &[&str]) -> Self {
         if secrets.iter().any(|secret| redact::repeats(&self.message, secret)) {
-            self.message = format!("{} because it repeats what is secret", redact::WITHHELD);
+            self.message = format!("{} because it repeats a secret", redact::WITHHELD);
         }
         self
     }
 
-    /// An answer that tells of a user who is written otherwise, so that there is none of the name that was asked for.
+    /// Returns the failure for a response about a user whose name differs in case: the user that was asked for does not
+    /// exist.
     pub(crate) fn other_user(operation: &'static str, about: impl fmt::Display, found: &str) -> Self {
-        let error = ("NoSuchEntity".to_owned(), format!("the answer is about the user `{found}`"));
+        let error = ("NoSuchEntity".to_owned(), format!("the response is about the user `{found}`"));
         Self::new(operation, about, FailureKind::NotFound, error, None)
     }
 
-    /// An answer that arrived but lacks what it must hold.
+    /// Returns the failure for a response that lacks something it must hold. Its kind is `NoAnswer`: the call may have
+    /// taken effect.
     pub(crate) fn incomplete(operation: &'static str, about: impl fmt::Display, missing: &str) -> Self {
         Self {
             operation,
             about: about.to_string(),
-            // The effect of the call, if it has one, took place.
             kind: FailureKind::NoAnswer,
             code: "IncompleteAnswer".to_owned(),
-            message: format!("the answer has no usable {missing}"),
+            message: format!("the response has no usable {missing}"),
             request_id: None,
         }
     }
@@ -120,9 +122,9 @@ impl fmt::Display for CallFailure {
 }
 
 impl FailureKind {
-    /// What an answer with this status and error code means.
+    /// Returns the meaning of an error response with this HTTP status and error code.
     pub(crate) fn of_answer(status: u16, code: &str) -> Self {
-        // A service that failed may have done its work before.
+        // A service may fail after it has carried out the call.
         if status >= 500 { Self::NoAnswer } else { Self::of_code(code) }
     }
 
@@ -165,12 +167,12 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_repeats_a_piece_of_what_was_sent_is_withheld() {
+    fn a_message_that_repeats_part_of_a_secret_is_withheld() {
         let token = "7c3e1a52-0c1d-4e0f-9a57-1c2f3d4e5f60";
         for (message, shown) in [
             ("Access to KMS is not allowed", "Access to KMS is not allowed"),
-            ("RotationToken 7c3e1a52-0c1d is not valid", "(withheld) because it repeats what is secret"),
-            ("Value 'not+a/rea…' is too short", "(withheld) because it repeats what is secret"),
+            ("RotationToken 7c3e1a52-0c1d is not valid", "(withheld) because it repeats a secret"),
+            ("Value 'not+a/rea…' is too short", "(withheld) because it repeats a secret"),
         ] {
             let failure = failure(message).without(&["not+a/real=secret", token]);
             assert_eq!(failure.message(), shown);
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_secret_is_withheld_from_every_message() {
+    fn text_that_looks_like_a_secret_is_withheld() {
         let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzzzzzzKEY1";
         assert_eq!(failure(&format!("Value '{secret}' is bad")).message(), "Value '(withheld)' is bad");
     }

@@ -1,4 +1,4 @@
-//! What keywheel asks IAM of one account.
+//! The calls to IAM, in one account.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,169 +12,174 @@ use super::credential_report::CredentialReport;
 use super::failure::CallFailure;
 use crate::keys::{AccessKeyId, AccountId, KeyStatus, KeyUse, SecretKey, UserArn, UserName};
 
-/// A user, with what GetAccountAuthorizationDetails or GetUser tell.
+/// A user, as GetAccountAuthorizationDetails or GetUser returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedUser {
-    /// The user's ARN, path included.
+    /// The user's ARN; it includes the path.
     pub arn: UserArn,
-    /// `AIDA…`: another one after the user was deleted and made again.
+    /// Unique id, `AIDA…`. A user that is deleted and created again gets a new one.
     pub id: String,
-    /// Tags by name.
+    /// Tag values by tag name.
     pub tags: BTreeMap<String, String>,
-    /// Names of the groups that the user is in; empty when they were not asked for.
+    /// Names of the groups that the user is in; always empty from [`Iam::find_user`], which does not read them.
     pub groups: BTreeSet<String>,
 }
 
 /// One page of an account's users and groups.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AccountDetails {
-    /// Users.
+    /// Users of this page; may be empty on any page.
     pub users: Vec<ListedUser>,
-    /// Names of groups.
+    /// Names of the account's groups on this page.
     pub groups: BTreeSet<String>,
-    /// Where the next page starts; `None` after the last one.
+    /// Marker of the next page; `None` on the last page only.
     pub next: Option<String>,
 }
 
-/// A credential report.
+/// A credential report and its age.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatedReport {
-    /// When it was made. It tells nothing of what happened after that.
+    /// When IAM generated the report. It shows no later change.
     pub made_at: DateTime<Utc>,
-    /// What is in it.
+    /// Users with the dates and last uses of their keys.
     pub content: CredentialReport,
 }
 
-/// Whether a group is among these. IAM does not tell groups apart by the capitals of their names, and a setting that
-/// names one may be written otherwise.
+/// Whether a group is among these, ignoring case. Names of IAM groups are unique regardless of case, and a setting may
+/// spell the name differently.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 pub(crate) fn has_group(groups: &BTreeSet<String>, name: &str) -> bool {
     groups.iter().any(|group| group.eq_ignore_ascii_case(name))
 }
 
-/// Whether `GetCredentialReport` failed because there is no report that can be read, yet or any more.
+/// Whether `GetCredentialReport` failed because no report exists, the last one is too old, or IAM is still generating it.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetCredentialReport.html>
 pub(crate) fn is_report_unavailable(failure: &CallFailure) -> bool {
     ["ReportNotPresent", "ReportExpired", "ReportInProgress"].iter().any(|code| failure.code().contains(code))
 }
 
-/// Whether `GenerateCredentialReport` failed because IAM makes as many reports as it can at the moment ("No more capacity
-/// to launch new report generation tasks"). That limit has no number, and the SDK does not take it for throttling.
+/// Whether `GenerateCredentialReport` failed because IAM cannot generate any more reports at the moment ("No more capacity
+/// to launch new report generation tasks"). The limit is not documented, and the SDK does not treat it as throttling.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GenerateCredentialReport.html>
 pub(crate) fn is_report_capacity_exhausted(failure: &CallFailure) -> bool {
     failure.code().starts_with("LimitExceeded")
 }
 
-/// A key as ListAccessKeys shows it.
+/// An access key, as ListAccessKeys returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedKey {
-    /// Its id.
+    /// `AKIA…`.
     pub id: AccessKeyId,
-    /// Whether it can be used.
+    /// Active, inactive, or a status that keywheel does not know.
     pub status: KeyStatus,
-    /// When it was made.
+    /// Creation time by IAM's clock, in whole seconds.
     pub created: DateTime<Utc>,
 }
 
-/// A key just made. The only moment at which IAM tells its secret.
+/// A new access key, as CreateAccessKey returns it. IAM returns the secret key this one time only.
 #[derive(Debug)]
 pub struct NewKey {
-    /// Its id.
+    /// `AKIA…`.
     pub id: AccessKeyId,
-    /// Its secret.
+    /// The secret key; wiped from memory on drop.
     pub secret: SecretKey,
-    /// When it was made.
+    /// Creation time by IAM's clock; `None` if the response has none.
     pub created: Option<DateTime<Utc>>,
 }
 
-/// Its only secret wipes itself.
+/// `secret` is the only field that has to be wiped, and it wipes itself.
 impl ZeroizeOnDrop for NewKey {}
 
-/// IAM of one account.
+/// IAM in one account. Errors name the call and the resource; the text for each method says only what is special to it.
 #[async_trait]
 pub trait Iam: fmt::Debug + Send + Sync {
-    /// The account that these calls act in.
+    /// The account in which these calls are made.
     fn account(&self) -> &AccountId;
 
-    /// The time by IAM's own clock, which dates the keys: as its last answer told it, and by our clock before the first
-    /// one. Never ahead of IAM's, and behind it by a second at most.
+    /// Returns the time by IAM's clock, which also sets the keys' creation times: from the `Date` header of the last
+    /// response, or by our own clock before the first response. It is never ahead of IAM's clock, and at most one second
+    /// behind it.
     fn now(&self) -> DateTime<Utc>;
 
-    /// Users with their tags and groups, and groups: a page of up to 1,000 of them, from the start or from where the page
-    /// before ended. Whoever does not read on to the last page does not know of all.
+    /// Returns a page of up to 1,000 users and groups, users with their tags and group names. `from` is the marker of the
+    /// page before; `None` starts the list. Only a caller that reads the last page knows all users. Safe to repeat.
+    /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html>
     ///
     /// # Errors
-    /// Any failure.
+    /// Any failure; also a response about another account, which means that `PRIMARY_ACCOUNT_ID` is wrong.
     async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, CallFailure>;
 
-    /// Asks IAM for a credential report and answers whether there is one to read. IAM makes one at most every four hours,
-    /// within seconds; until then it is asked again, as it is where IAM makes too many others to begin with this one. Safe
-    /// to repeat.
+    /// Starts the generation of a credential report and returns whether a report can be read now. Generation takes
+    /// seconds, so the caller repeats this call. IAM keeps a report for four hours before it generates another. Returns
+    /// `false` also while IAM has no capacity for more reports. Safe to repeat.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html>
     ///
     /// # Errors
-    /// Any failure but that there are too many others.
+    /// Any failure except the missing capacity.
     async fn request_report(&self) -> Result<bool, CallFailure>;
 
-    /// The credential report; `None` while there is none that IAM gives out.
+    /// Returns the credential report; `None` if there is none, it has expired, or IAM is still generating it. Safe to
+    /// repeat.
     ///
     /// # Errors
-    /// Any failure but "not present", "expired" and "not ready"; a report that cannot be read.
+    /// Any other failure; also a report that cannot be read.
     async fn credential_report(&self) -> Result<Option<DatedReport>, CallFailure>;
 
-    /// One user with its tags, without its groups; `None` if there is none of exactly that name.
+    /// Returns a user with its tags and without its groups; `None` if no user has exactly this name. Safe to repeat.
     ///
-    /// IAM finds a user whatever the capitals. One that is written otherwise was made after the one that is asked for
-    /// was deleted, and has a secret of its own.
+    /// IAM ignores case when it looks up a user. A user with the same name in different case was created after the named
+    /// user was deleted, and has a secret of its own.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
     ///
     /// # Errors
-    /// Any failure but "no such user".
+    /// Any failure except "no such user".
     async fn find_user(&self, name: &UserName) -> Result<Option<ListedUser>, CallFailure>;
 
-    /// The names of all groups that a user is in.
+    /// Returns the names of all groups that a user is in. Safe to repeat.
     ///
     /// # Errors
-    /// Any failure, "no such user" included.
+    /// Any failure; "no such user" is one.
     async fn groups_of(&self, name: &UserName) -> Result<BTreeSet<String>, CallFailure>;
 
-    /// The keys of the user of exactly that name, oldest first.
+    /// Returns the access keys of the user with exactly this name, oldest first. Safe to repeat.
     ///
-    /// Keys of a user who is written otherwise are another's, as [`Iam::find_user`] says. Where there is no key, nothing
-    /// tells the spelling.
+    /// Keys of a user whose name differs in case belong to another user, as [`Iam::find_user`] explains, and are an error.
+    /// Without keys the response does not show the user's spelling, and the list is empty.
     ///
     /// # Errors
-    /// Any failure, "no such user" included.
+    /// Any failure; "no such user" is one.
     async fn access_keys(&self, name: &UserName) -> Result<Vec<ListedKey>, CallFailure>;
 
-    /// The last use of the key on record; `None` if there is none.
+    /// Returns the last use of an access key; `None` if IAM has recorded none. Safe to repeat.
+    /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccessKeyLastUsed.html>
     ///
     /// # Errors
-    /// Any failure: not knowing is not "never".
+    /// Any failure. The last use is unknown then, which is not the same as "never".
     async fn last_use(&self, id: &AccessKeyId) -> Result<Option<KeyUse>, CallFailure>;
 
-    /// Makes a key, in one attempt that is given up after that time. Never retried below this: a second attempt after a
-    /// lost answer would make a second key.
+    /// Creates an access key in a single attempt that times out after `within`. Not safe to repeat: each success creates
+    /// a key. The SDK does not retry it, because a retry after a lost response would create a second key.
     ///
     /// # Errors
-    /// Any failure. After [`super::FailureKind::NoAnswer`] a key may exist.
+    /// Any failure. After [`NoAnswer`](super::FailureKind::NoAnswer) a key may exist. `Conflict` means that the user has
+    /// two keys already.
     async fn create_access_key(&self, name: &UserName, within: Duration) -> Result<NewKey, CallFailure>;
 
-    /// Disables a key. Safe to repeat.
+    /// Sets an access key to inactive. Safe to repeat.
     ///
     /// # Errors
-    /// Any failure, "no such key" included.
+    /// Any failure; "no such key" is one. After `NoAnswer` the key may be inactive.
     async fn disable_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), CallFailure>;
 
-    /// Deletes a key for good. A key that is gone already is success.
+    /// Deletes an access key permanently. Safe to repeat: a key that does not exist counts as deleted.
     ///
     /// # Errors
-    /// Any failure but "no such key".
+    /// Any failure except "no such key". After `NoAnswer` the key may be deleted.
     async fn delete_access_key(&self, name: &UserName, id: &AccessKeyId) -> Result<(), CallFailure>;
 
-    /// Puts a user into a group. Safe to repeat.
+    /// Adds a user to a group. Safe to repeat.
     ///
     /// # Errors
-    /// Any failure, "no such group" included.
+    /// Any failure; "no such group" and "no such user" are failures. After `NoAnswer` the user may be in the group.
     async fn add_to_group(&self, group: &str, name: &UserName) -> Result<(), CallFailure>;
 }

@@ -1,4 +1,4 @@
-//! What keywheel asks SES.
+//! The calls to Amazon SES.
 
 use std::fmt;
 
@@ -10,93 +10,95 @@ use crate::keys::EmailAddress;
 /// A message to one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutgoingMail {
-    /// Who sends it.
+    /// Sender; SES must have verified the address or its domain.
     pub from: EmailAddress,
-    /// Who gets it.
+    /// The only recipient.
     pub to: EmailAddress,
-    /// Where answers go; to the sender without it.
+    /// Address for replies; `None` for the sender's address.
     pub reply_to: Option<EmailAddress>,
-    /// The configuration set that it is sent with.
+    /// SES configuration set to send with; `None` for the identity's default.
     pub configuration_set: Option<String>,
-    /// One line.
+    /// Subject, without line breaks.
     pub subject: String,
-    /// The message as HTML.
+    /// Body as HTML.
     pub html: String,
-    /// The same as plain text.
+    /// The same body as plain text.
     pub text: String,
-    /// Files that go with it.
+    /// Attached files; may be empty.
     pub attachments: Vec<Attachment>,
 }
 
-/// A file that goes with a message. SES refuses the extensions of programs, names beyond 255 characters, and messages
-/// that are encoded larger than 40 MB in all.
+/// A file attached to a message. SES rejects executable file types, file names over 255 characters, and messages over
+/// 40 MB after encoding.
 /// <https://docs.aws.amazon.com/ses/latest/dg/attachments.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
-    /// Its name with the extension, as the recipient sees it.
+    /// File name with its extension, as the recipient sees it.
     pub file_name: String,
-    /// Its media type, such as `text/csv; charset=utf-8`.
+    /// Media type, such as `text/csv; charset=utf-8`.
     pub content_type: &'static str,
-    /// What is in it.
+    /// Bytes of the file, not yet encoded.
     pub content: Vec<u8>,
 }
 
-/// What SES says of the account that sends, in the Region that it sends from.
+/// The state of the sending account in its Region, as GetAccount returns it.
+/// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html>
 #[derive(Debug, Clone, PartialEq)]
 pub struct SendingAccount {
-    /// Outside the sandbox, in which only verified addresses get mail.
+    /// Whether the account is out of the sandbox. In the sandbox only verified recipients get mail.
     pub has_production_access: bool,
-    /// Sending is switched on.
+    /// Whether sending is enabled.
     pub is_sending_enabled: bool,
-    /// `HEALTHY`, `PROBATION` or `SHUTDOWN`; `None` where SES does not say.
+    /// `HEALTHY`, `PROBATION` or `SHUTDOWN`; `None` if SES returned none.
     pub enforcement: Option<String>,
-    /// How much it may send.
+    /// Sending quota and its use.
     pub quota: SendQuota,
 }
 
-/// How much an account may send; a message counts once for each recipient.
+/// An account's sending quota. A message counts once for each recipient.
 /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendQuota.html>
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SendQuota {
-    /// Messages in 24 hours; any negative number stands for no limit.
+    /// Messages in 24 hours; any negative number means no limit.
     pub per_24_hours: f64,
-    /// Messages in a second.
+    /// Messages per second.
     pub per_second: f64,
     /// Messages sent in the last 24 hours.
     pub sent_in_24_hours: f64,
 }
 
-/// Sends mail.
+/// Amazon SES in one Region.
 #[async_trait]
 pub trait Mailer: fmt::Debug + Send + Sync {
-    /// Sends one message. Not safe to repeat: each success is a mail. Never retried below this: SES
-    /// may have taken what its answer did not come for.
+    /// Sends one message. Not safe to repeat: each success sends a mail. The SDK does not retry it, because SES may have
+    /// accepted a message although its response was lost.
     ///
     /// # Errors
-    /// Any failure; the message was not accepted, or it is not known whether it was.
+    /// Any failure. After `NoAnswer` SES may have accepted the message; after any other kind it has not.
     async fn send(&self, mail: &OutgoingMail) -> Result<(), CallFailure>;
 
-    /// What SES says of the account that sends.
+    /// Returns the state of the sending account. Safe to repeat.
     ///
     /// # Errors
-    /// Any failure; nothing is known then.
+    /// Any failure; the state is unknown then.
     async fn account(&self) -> Result<SendingAccount, CallFailure>;
 
-    /// Whether an address or a domain is an identity that SES knows and lets send. An address may send without being one
-    /// if its domain, or the domain above that, is.
+    /// Returns whether an address or a domain is a verified identity that may send. An address that is no identity may
+    /// still send if its domain or a parent domain is one. Safe to repeat.
+    /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetEmailIdentity.html>
     ///
     /// # Errors
-    /// Any failure but "no such identity"; nothing is known then.
+    /// Any failure except "no such identity", which returns `false`.
     async fn is_verified(&self, identity: &str) -> Result<bool, CallFailure>;
 }
 
-/// An address as it may stand in a log: the first character and the domain.
+/// Returns an address for a log: its first character and its domain.
 pub(crate) fn masked(address: &EmailAddress) -> String {
     let (local, domain) = address.as_str().rsplit_once('@').unwrap_or_default();
     format!("{}…@{domain}", local.chars().next().unwrap_or_default())
 }
 
-/// The domain of an identity, and whether it is that of an address: what a log may name.
+/// Returns an identity for a log: the domain, and whether the identity is an address in that domain.
 pub(crate) fn masked_identity(identity: &str) -> String {
     match identity.rsplit_once('@') {
         Some((_, domain)) => format!("the sender's address at {domain}"),

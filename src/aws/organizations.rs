@@ -1,10 +1,10 @@
-//! What keywheel asks Organizations.
+//! The calls to AWS Organizations.
 
 use std::fmt;
 
 use async_trait::async_trait;
 
-use super::failure::CallFailure;
+use super::failure::{CallFailure, FailureKind};
 use crate::keys::{AccountId, EmailAddress};
 
 /// State of an account. Roles can be assumed in an active account only.
@@ -17,31 +17,31 @@ pub enum AccountState {
     Other(String),
 }
 
-/// An account of the organization.
+/// An account of the organization, as ListAccounts or DescribeAccount returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedAccount {
-    /// Its id.
+    /// Twelve digits.
     pub id: AccountId,
-    /// Its name; empty if Organizations gives none.
+    /// Name; empty if Organizations returned none.
     pub name: String,
-    /// Its address, if that is one.
+    /// Address of the account's root user; `None` if absent or malformed.
     pub email: Option<EmailAddress>,
-    /// What stands there as its address, where that is none.
+    /// The address as Organizations returned it, if it is malformed.
     pub malformed_email: Option<String>,
-    /// Its state; only active accounts are swept.
+    /// State; only active accounts are swept.
     pub state: AccountState,
 }
 
 /// One page of accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountPage {
-    /// The accounts; may be empty in the middle of the list.
+    /// Accounts of this page; may be empty on any page.
     pub accounts: Vec<ListedAccount>,
-    /// Where the next page starts; `None` at the end of the list and only there.
+    /// Token of the next page; `None` on the last page only.
     pub next_token: Option<String>,
 }
 
-/// An address as Organizations has it: as one that mail can be sent to, or as the text that is none.
+/// Parses an account's address. Returns the address, or the text if it is malformed, or neither if there is no text.
 pub(crate) fn read_email(text: Option<String>) -> (Option<EmailAddress>, Option<String>) {
     match text.filter(|text| !text.is_empty()).map(|text| text.parse().map_err(|_| text)) {
         None => (None, None),
@@ -50,23 +50,26 @@ pub(crate) fn read_email(text: Option<String>) -> (Option<EmailAddress>, Option<
     }
 }
 
-/// The organization that the account is in.
+/// The organization of the account in which the calls are made.
 #[async_trait]
 pub trait Organizations: fmt::Debug + Send + Sync {
-    /// The page of accounts that starts at the token; at the list's start without one. It holds at most so many.
+    /// Returns a page of at most `at_most` accounts, and never more than 20. `next_token` is the token in the page before;
+    /// `None` starts the list. Safe to repeat.
+    /// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html>
     ///
     /// # Errors
-    /// Any failure; `cannot_list_accounts` tells whether this account can never list.
+    /// Any failure; `cannot_list_accounts` says whether it is a lasting one.
     async fn accounts(&self, next_token: Option<String>, at_most: usize) -> Result<AccountPage, CallFailure>;
 
-    /// One account.
+    /// Returns one account. Safe to repeat.
     ///
     /// # Errors
-    /// Any failure, "no such account" included.
+    /// Any failure; "no such account" is one.
     async fn account(&self, id: &AccountId) -> Result<ListedAccount, CallFailure>;
 }
 
-/// Whether a failure means that this account cannot ask Organizations at all: it is in none, or not permitted to.
+/// Whether a failure means that this account cannot list accounts at all: it is in no organization, or lacks the
+/// permission.
 pub(crate) fn cannot_list_accounts(failure: &CallFailure) -> bool {
-    failure.kind() == super::FailureKind::Denied || failure.code() == "AWSOrganizationsNotInUseException"
+    failure.kind() == FailureKind::Denied || failure.code() == "AWSOrganizationsNotInUseException"
 }

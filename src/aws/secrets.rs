@@ -1,4 +1,4 @@
-//! What keywheel asks Secrets Manager: the central store.
+//! The calls to Secrets Manager, which is the central store of secrets.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,125 +10,131 @@ use zeroize::Zeroizing;
 use super::failure::CallFailure;
 use crate::keys::{AccountId, SecretName, VersionId};
 
-/// The staging label of the value that readers get.
+/// Staging label of the version that readers get.
 pub(crate) const CURRENT: &str = "AWSCURRENT";
-/// The staging label of the value that is being prepared.
+/// Staging label of the version that a rotation prepares.
 pub(crate) const PENDING: &str = "AWSPENDING";
-/// The staging label of the value before the current one; moved by the service.
+/// Staging label of the version before the current one. Secrets Manager moves it whenever AWSCURRENT moves.
 pub(crate) const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// What a secret is, without its value.
+/// A secret without its value, as DescribeSecret or ListSecrets returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretDescription {
-    /// The whole ARN.
+    /// Complete ARN, with the random suffix of six characters.
     pub arn: String,
-    /// The name, and with it the user.
+    /// Name, which contains the account and the user.
     pub name: SecretName,
-    /// The KMS key as it was given; `None` for the AWS managed key.
+    /// KMS key in the form in which it was set (ARN, id or alias); `None` for the AWS managed key.
     pub kms_key: Option<String>,
-    /// Whether the native schedule runs.
+    /// Whether the native rotation schedule is on.
     pub rotation_enabled: bool,
-    /// The schedule and the function, whether it runs or not.
+    /// Rotation schedule and function; both stay on record while the schedule is off.
     pub schedule: RotationSchedule,
-    /// When the schedule rotates at the latest; may lie in the past after failures.
+    /// Latest time of the next rotation; may be in the past after failed rotations. `None` if none is planned.
     pub next_rotation: Option<DateTime<Utc>>,
-    /// When it was scheduled for deletion to take place, or marked for it.
+    /// `DeletedDate`, which is set while the secret is scheduled for deletion. `None` for a secret in use.
     pub deleted: Option<DateTime<Utc>>,
-    /// Tags by name; those without a value, which say nothing, are left out.
+    /// Tag values by tag name; tags with an empty value are left out, because keywheel writes none.
     pub tags: BTreeMap<String, String>,
-    /// Version ids with their staging labels.
+    /// Staging labels by version id.
     pub stages: BTreeMap<String, Vec<String>>,
 }
 
 impl SecretDescription {
-    /// The version that holds a staging label.
+    /// Returns the version with a staging label; `None` if no version has it.
     pub fn version_at(&self, stage: &str) -> Option<VersionId> {
         let holder = self.stages.iter().find(|(_, stages)| stages.iter().any(|label| label == stage))?;
         holder.0.parse().ok()
     }
 
-    /// The version that is being prepared, if that is another than the current one.
+    /// Returns the version of an unfinished rotation: the pending version, unless it is the current one too.
     pub fn unfinished_version(&self) -> Option<VersionId> {
         self.version_at(PENDING).filter(|pending| Some(pending) != self.version_at(CURRENT).as_ref())
     }
 
-    /// Whether it has a tag of that name whose value begins so.
+    /// Whether the secret has a tag with this name and a value that starts with `prefix`.
     pub fn has_tag(&self, name: &str, prefix: &str) -> bool {
         self.tags.get(name).is_some_and(|value| value.starts_with(prefix))
     }
 
-    /// Whether a version holds a staging label.
+    /// Whether a version has a staging label.
     pub fn is_staged(&self, version: &VersionId, stage: &str) -> bool {
         self.stages.get(version.as_str()).is_some_and(|stages| stages.iter().any(|label| label == stage))
     }
 }
 
-/// One page of a list of secrets. It may be empty and not the last one.
+/// One page of a list of secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SecretPage {
-    /// Secrets.
+    /// Secrets of this page; may be empty on any page.
     pub secrets: Vec<SecretDescription>,
-    /// Where the next page starts; `None` after the last one.
+    /// Token of the next page; `None` on the last page only.
     pub next: Option<String>,
 }
 
-/// How a secret is rotated.
+/// When a secret is rotated, and by which function.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RotationSchedule {
-    /// The ARN of the rotation function.
+    /// ARN of the rotation function; `None` if rotation was never configured.
     pub function: Option<String>,
-    /// `AutomaticallyAfterDays`.
+    /// `AutomaticallyAfterDays`; `None` if the schedule is an expression.
     pub days: Option<i64>,
-    /// `ScheduleExpression`, which excludes the days.
+    /// `ScheduleExpression`; `None` if the schedule is a number of days.
     pub expression: Option<String>,
 }
 
-/// A secret to be made.
+/// A secret to create.
 #[derive(Debug)]
 pub struct NewSecret<'a> {
-    /// Its name.
+    /// Name, made from the account and the user.
     pub name: &'a SecretName,
-    /// The id of its first version.
+    /// Id of the first version, and the idempotency token of the request.
     pub version: &'a VersionId,
-    /// One line for people.
+    /// Description that the console shows.
     pub description: String,
-    /// The KMS key; the AWS managed key without one.
+    /// KMS key; `None` for the AWS managed key.
     pub kms_key: Option<&'a str>,
-    /// Its first value. Not a secret: a placeholder.
+    /// First value: a placeholder, which contains no secret key.
     pub placeholder: String,
-    /// Tags by name.
+    /// Tag values by tag name.
     pub tags: BTreeMap<String, String>,
 }
 
-/// The central store.
+/// The central store of secrets. Each `id` is the name or the ARN of a secret.
+///
+/// Every write may have taken effect although it failed with [`NoAnswer`](super::FailureKind::NoAnswer). For seconds after
+/// CreateSecret, calls on the new secret may fail with `NotFound`.
 #[async_trait]
 pub trait SecretStore: fmt::Debug + Send + Sync {
-    /// What a secret is; `None` if there is none of that name or ARN. Also shows secrets scheduled for deletion.
+    /// Returns a secret without its value, also while it is scheduled for deletion; `None` if it does not exist. Safe to
+    /// repeat.
     ///
     /// # Errors
-    /// Any failure but "no such secret".
+    /// Any failure except "no such secret".
     async fn describe(&self, id: &str) -> Result<Option<SecretDescription>, CallFailure>;
 
-    /// Secrets of one account's users, those scheduled for deletion too: a page, from the start or from where the page
-    /// before ended. Whoever does not read on to the last page does not know of all. The list lags behind writes by up to
-    /// five minutes.
+    /// Returns a page of the secrets of one account's users, including secrets scheduled for deletion. `from` is the token
+    /// in the page before; `None` starts the list. Only a caller that reads the last page knows all secrets. The list lags
+    /// up to five minutes behind writes. Safe to repeat.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
     ///
     /// # Errors
     /// Any failure.
     async fn of_account(&self, account: &AccountId, from: Option<String>) -> Result<SecretPage, CallFailure>;
 
-    /// The names of all secrets of keywheel's that have a tag of that name whose value begins so, over all pages, without
-    /// those scheduled for deletion. The list lags behind writes by up to five minutes.
+    /// Returns the names of all keywheel secrets that have a tag with this name and a value that starts with `prefix`,
+    /// without secrets scheduled for deletion. The list lags up to five minutes behind writes. Safe to repeat.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
     ///
     /// # Errors
-    /// Any page's failure: a part of the secrets is not an answer.
+    /// The failure of any page; a part of the list is never returned.
     async fn names_with_tag(&self, tag: &str, prefix: &str) -> Result<Vec<SecretName>, CallFailure>;
 
-    /// The value of one version at one stage; `None` if that version has no value (yet) or does not exist.
+    /// Returns the value of a version, chosen by id, by staging label, or by both; `None` if the secret or the version does
+    /// not exist, or if the version has no value yet. Safe to repeat.
     ///
     /// # Errors
-    /// Any failure but "no such value". A secret scheduled for deletion is a failure.
+    /// Any failure except "not found". A secret scheduled for deletion fails; so does a binary value.
     async fn value(
         &self,
         id: &str,
@@ -136,10 +142,12 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
         stage: Option<&str>,
     ) -> Result<Option<Zeroizing<String>>, CallFailure>;
 
-    /// Puts a value into the version that a rotation prepares. The same value again is no change.
+    /// Puts a value into the pending version of a rotation. Repeating it with the same value changes nothing; another value
+    /// for the same version fails with `Conflict`. The rotation token is required if Secrets Manager sent one.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
     ///
     /// # Errors
-    /// Any failure; the version may hold the value all the same.
+    /// Any failure. After `NoAnswer` the version may have the value.
     async fn put_pending(
         &self,
         id: &str,
@@ -148,53 +156,56 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
         rotation_token: Option<&str>,
     ) -> Result<(), CallFailure>;
 
-    /// Moves AWSCURRENT from one version to another. AWSPREVIOUS follows by itself.
+    /// Moves AWSCURRENT from one version to another; Secrets Manager then moves AWSPREVIOUS.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html>
     ///
     /// # Errors
-    /// Any failure; the label may have moved all the same.
+    /// Any failure; also if `from` does not have the label, as on a repetition. After `NoAnswer` the label may have moved.
     async fn move_current(&self, id: &str, from: Option<&VersionId>, to: &VersionId) -> Result<(), CallFailure>;
 
-    /// Takes AWSPENDING off a version that a cancelled rotation left behind.
+    /// Removes AWSPENDING from the version of a rotation that was cancelled or abandoned.
     ///
     /// # Errors
-    /// Any failure.
+    /// Any failure; also if the version does not have the label.
     async fn remove_pending(&self, id: &str, version: &VersionId) -> Result<(), CallFailure>;
 
-    /// Makes a secret.
+    /// Creates a secret. Repeating it with the same version id and placeholder changes nothing.
     ///
     /// # Errors
-    /// Any failure; of kind `Conflict` if it exists already.
+    /// Any failure; `Conflict` if a secret of this name exists.
     async fn create(&self, secret: NewSecret<'_>) -> Result<(), CallFailure>;
 
-    /// Sets tags; others stay. Safe to repeat.
+    /// Sets tags and keeps all others. Makes no call without tags. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
     async fn tag(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), CallFailure>;
 
-    /// Removes tags; missing ones are no error. Safe to repeat.
+    /// Removes tags; a missing tag is no error. Makes no call without names. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
     async fn untag(&self, id: &str, names: &[&str]) -> Result<(), CallFailure>;
 
-    /// The resource policy; `None` if there is none.
+    /// Returns the resource policy as JSON; `None` if the secret has none. Safe to repeat.
     ///
     /// # Errors
-    /// Any failure.
+    /// Any failure; "no such secret" is one.
     async fn policy(&self, id: &str) -> Result<Option<String>, CallFailure>;
 
-    /// Sets the resource policy; one that grants public access is refused. Safe to repeat.
+    /// Sets the resource policy. Secrets Manager rejects a policy that grants public access (`BlockPublicPolicy`). Safe to
+    /// repeat.
     ///
     /// # Errors
     /// Any failure.
     async fn put_policy(&self, id: &str, policy: &str) -> Result<(), CallFailure>;
 
-    /// Sets function and schedule, and starts a rotation at once if asked to. Without that, the service only tests
-    /// the configuration.
+    /// Sets the rotation function and a schedule in days. With `rotate_now` it starts a rotation; without it Secrets
+    /// Manager only runs testSecret. A repetition may start another rotation.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html>
     ///
     /// # Errors
-    /// Any failure; `is_rotation_unfinished` tells that a rotation is under way already.
+    /// Any failure; `is_rotation_unfinished` recognizes an earlier rotation that is not finished.
     async fn configure_rotation(
         &self,
         id: &str,
@@ -203,38 +214,38 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
         rotate_now: bool,
     ) -> Result<(), CallFailure>;
 
-    /// Starts a rotation at once. Function and schedule stay.
+    /// Starts a rotation and keeps function and schedule. A repetition may start another rotation.
     ///
     /// # Errors
-    /// Any failure; `is_rotation_unfinished` tells that a rotation is under way already.
+    /// Any failure; `is_rotation_unfinished` recognizes an earlier rotation that is not finished.
     async fn rotate(&self, id: &str) -> Result<(), CallFailure>;
 
-    /// Switches the native schedule off. Safe to repeat.
+    /// Turns the native schedule off and cancels a rotation that is under way. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
     async fn cancel_rotation(&self, id: &str) -> Result<(), CallFailure>;
 
-    /// Re-encrypts with another KMS key.
+    /// Sets the KMS key, and re-encrypts the current, pending and previous versions with it. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
     async fn set_kms_key(&self, id: &str, kms_key: &str) -> Result<(), CallFailure>;
 
-    /// Schedules a secret for deletion; it can be restored for that many days.
+    /// Schedules a secret for deletion. It can be restored for `recovery_window_days` days, 7 to 30.
     ///
     /// # Errors
     /// Any failure.
     async fn schedule_deletion(&self, id: &str, recovery_window_days: i64) -> Result<(), CallFailure>;
 
-    /// Takes a scheduled deletion back. Safe to repeat.
+    /// Cancels a scheduled deletion. Safe to repeat.
     ///
     /// # Errors
     /// Any failure.
     async fn restore(&self, id: &str) -> Result<(), CallFailure>;
 }
 
-/// Whether RotateSecret was refused because an earlier rotation is not finished; the service tries that one again.
+/// Whether RotateSecret failed because an earlier rotation is not finished; Secrets Manager then retries that rotation.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html>
 pub(crate) fn is_rotation_unfinished(failure: &CallFailure) -> bool {
     failure.code() == "InvalidRequestException" && failure.message().contains("previous rotation")

@@ -1,4 +1,4 @@
-//! The way to AWS: what is asked of it, whoever carries the question.
+//! The seam between keywheel and AWS: how a function gets hold of the services, through the SDK or a model.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,81 +7,89 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{CallFailure, Iam, Mailer, Organizations, SecretStore, Topics};
+use super::failure::CallFailure;
+use super::iam::Iam;
+use super::mail::Mailer;
+use super::organizations::Organizations;
+use super::secrets::SecretStore;
+use super::topic::Topics;
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 
-/// Who a key belongs to, as STS answers.
+/// The owner of an access key, as GetCallerIdentity returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallerIdentity {
-    /// The ARN that the key acts as.
+    /// ARN of the user or role; unparsed, because the key may belong to anybody.
     pub arn: String,
-    /// The account that the key acts in.
+    /// Account id of the user or role; unparsed for the same reason.
     pub account: String,
 }
 
-/// A role to assume, and the name of its session.
+/// A role to assume, and the name of the session.
 #[derive(Debug, Clone, Copy)]
 pub struct RoleSession<'a> {
-    /// The role.
+    /// ARN of the role.
     pub role_arn: &'a str,
-    /// What trails show the session as.
+    /// Session name, which CloudTrail events show; 2 to 64 characters.
     pub session_name: &'a str,
 }
 
-/// What both functions ask of AWS, as their own role reaches it.
+/// The services that both functions call.
 ///
 /// # Design
-/// In production the SDK stands behind it. The seam is here, above the SDK, because a simulation of millions of calls
-/// cannot afford to build, sign and parse each one; whether the SDK is used rightly is shown by the tests that go through
-/// it, on the wire, to the model of AWS and to moto.
+/// In production the SDK implements this trait. The seam is above the SDK because a simulation of millions of calls
+/// cannot afford to build, sign and parse each one. Tests that go through the SDK, to the model of AWS and to moto, show
+/// that the SDK is used correctly.
 #[async_trait]
 pub trait Services: fmt::Debug + Send + Sync {
-    /// The time now.
+    /// Returns the time by the clock that the calls use.
     fn now(&self) -> DateTime<Utc>;
 
-    /// Waits, on the same clock.
+    /// Waits on the same clock.
     async fn sleep(&self, duration: Duration);
 
-    /// The central store of secrets.
+    /// The central store of secrets, as the function's own role reaches it.
     fn secrets(&self) -> &dyn SecretStore;
 
-    /// IAM of the account that the function's own role is in.
+    /// Returns IAM of the function's own account, as its own role.
     fn own_iam(&self, account: &AccountId) -> Arc<dyn Iam>;
 
-    /// IAM of the account that another role is in, in a session of that role, and when the session ends.
+    /// Assumes a role and returns IAM of that role's account, with the end of the session. Safe to repeat: each call
+    /// opens another session.
     ///
     /// # Errors
-    /// The failure of `sts:AssumeRole`, which names the role.
+    /// The failure of `sts:AssumeRole`, which names the role. `Denied` also means that the role does not exist.
     async fn iam_as(
         &self,
         role: RoleSession<'_>,
         account: &AccountId,
     ) -> Result<(Arc<dyn Iam>, DateTime<Utc>), CallFailure>;
 
-    /// Asks STS who the given key is. Needs no permission, so it tells whether the key itself works.
+    /// Returns the owner of an access key by calling STS with that key. GetCallerIdentity needs no permission, so its
+    /// success proves that the key works. Safe to repeat; IAM records each call as a use of the key.
+    /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html>
     ///
     /// # Errors
-    /// The failure of `sts:GetCallerIdentity`: `InvalidClientTokenId` while IAM has not spread a new key yet.
+    /// The failure of `sts:GetCallerIdentity`: `InvalidClientTokenId` until IAM has propagated a new key.
     async fn caller_identity(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<CallerIdentity, CallFailure>;
 }
 
-/// What the sweeper alone asks of AWS.
+/// The services that only the sweeper calls.
 ///
 /// # Design
-/// A trait of its own, so that the rotation function cannot do what it has no permission to, and so that its executable,
-/// which makes no such object, is linked without these clients.
+/// A separate trait, so that the rotation function cannot make calls that it has no permission for. Its executable makes
+/// no value of this type and is therefore linked without these clients.
 #[async_trait]
 pub trait SweeperServices: fmt::Debug + Send + Sync {
-    /// Outgoing mail.
+    /// SES, which sends notices as mail.
     fn mailer(&self) -> &dyn Mailer;
 
-    /// Topics that notices are published to.
+    /// SNS, which publishes notices to topics.
     fn topics(&self) -> &dyn Topics;
 
-    /// The organization, as the function's own role sees it.
+    /// Returns Organizations as the function's own role.
     fn own_organization(&self) -> Arc<dyn Organizations>;
 
-    /// The organization, in a session of another role, and when the session ends.
+    /// Assumes a role and returns Organizations as that role, with the end of the session. Safe to repeat.
     ///
     /// # Errors
     /// The failure of `sts:AssumeRole`, which names the role.

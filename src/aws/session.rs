@@ -1,41 +1,68 @@
-//! Sessions in other accounts, kept as long as they last.
+//! The sessions of assumed roles, cached until shortly before they end.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 
-use super::{Access, Aws, CallFailure, Iam, Organizations, RoleSession, SweeperAws};
+use super::failure::CallFailure;
+use super::iam::Iam;
+use super::organizations::Organizations;
 use crate::keys::AccountId;
 
-/// A session is renewed while this much of it is left, so that none expires during an invocation, which takes 15 minutes
-/// at most. <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+/// How long before its end a session is renewed. An invocation takes 15 minutes at most, so no session ends during one.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const RENEW_BEFORE_EXPIRY: TimeDelta = TimeDelta::minutes(16);
 
-/// What a session leads to, for as long as it lasts.
+/// How long a failed attempt is returned to further callers. Callers that queued behind it would otherwise repeat the
+/// attempt one after another, and each would wait as long as the first.
+const FAILURE_IS_REUSED_FOR: TimeDelta = TimeDelta::seconds(10);
+
+/// A client that acts in a session, and the end of the session.
 struct CachedSession<T: ?Sized> {
-    leads_to: Arc<T>,
+    client: Arc<T>,
     expires: DateTime<Utc>,
 }
 
 impl<T: ?Sized> CachedSession<T> {
-    /// Where it leads, unless it would end during an invocation that begins now.
-    fn that_lasts(&self, now: DateTime<Utc>) -> Option<Arc<T>> {
-        (self.expires - RENEW_BEFORE_EXPIRY > now).then(|| Arc::clone(&self.leads_to))
+    /// Returns the client, unless the session would end during an invocation that begins now.
+    fn usable_client(&self, now: DateTime<Utc>) -> Option<Arc<T>> {
+        (self.expires - RENEW_BEFORE_EXPIRY > now).then(|| Arc::clone(&self.client))
     }
 }
 
-/// IAM of the accounts that a role was assumed in, by account.
+/// The sessions of the member role, one per account.
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<HashMap<AccountId, CachedSession<dyn Iam>>>);
 
-/// Organizations in a session of another role.
+impl Sessions {
+    /// Returns IAM in a cached session; `None` if the account has no session that lasts for an invocation.
+    pub(super) async fn get(&self, account: &AccountId, now: DateTime<Utc>) -> Option<Arc<dyn Iam>> {
+        self.0.lock().await.get(account).and_then(|session| session.usable_client(now))
+    }
+
+    /// Caches a session and drops those that have ended.
+    pub(super) async fn insert(
+        &self,
+        account: AccountId,
+        client: Arc<dyn Iam>,
+        expires: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) {
+        let mut sessions = self.0.lock().await;
+        sessions.retain(|_, session| session.expires > now);
+        sessions.insert(account, CachedSession { client, expires });
+    }
+}
+
+/// The session of the role that may call Organizations.
 #[derive(Default)]
 pub(super) struct OrganizationSession(Mutex<LastAttempt>);
 
-/// What came of the last attempt at a session.
+/// The result of the last attempt to open the session.
 #[derive(Default)]
 enum LastAttempt {
     #[default]
@@ -44,8 +71,39 @@ enum LastAttempt {
     Failed(CallFailure, DateTime<Utc>),
 }
 
-/// For so long a failed attempt stands for those who waited for it: one after another, each would wait as long again.
-const FAILURE_STANDS: TimeDelta = TimeDelta::seconds(10);
+impl OrganizationSession {
+    /// Returns Organizations in the cached session, or in the one that `open` opens.
+    ///
+    /// # Errors
+    /// The failure of `open`, or that of an attempt less than [`FAILURE_IS_REUSED_FOR`] ago.
+    pub(super) async fn get_or_open(
+        &self,
+        now: impl Fn() -> DateTime<Utc>,
+        open: impl Future<Output = Result<(Arc<dyn Organizations>, DateTime<Utc>), CallFailure>>,
+    ) -> Result<Arc<dyn Organizations>, CallFailure> {
+        // The lock is held during the attempt: callers that arrive meanwhile wait for its result.
+        let mut last = self.0.lock().await;
+        match &*last {
+            LastAttempt::Succeeded(session) => {
+                if let Some(organization) = session.usable_client(now()) {
+                    return Ok(organization);
+                }
+            }
+            LastAttempt::Failed(failure, at) if now() < *at + FAILURE_IS_REUSED_FOR => return Err(failure.clone()),
+            LastAttempt::Failed(..) | LastAttempt::None => {}
+        }
+        match open.await {
+            Ok((organization, expires)) => {
+                *last = LastAttempt::Succeeded(CachedSession { client: Arc::clone(&organization), expires });
+                Ok(organization)
+            }
+            Err(failure) => {
+                *last = LastAttempt::Failed(failure.clone(), now());
+                Err(failure)
+            }
+        }
+    }
+}
 
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,61 +114,5 @@ impl fmt::Debug for Sessions {
 impl fmt::Debug for OrganizationSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OrganizationSession")
-    }
-}
-
-impl Aws {
-    /// IAM of that account: as the function itself in its own account, through the member role elsewhere.
-    ///
-    /// # Errors
-    /// The failure of `sts:AssumeRole`, which names the role.
-    pub async fn iam(&self, account: &AccountId, partition: &str) -> Result<Arc<dyn Iam>, CallFailure> {
-        if account == self.primary_account() {
-            return Ok(self.services.own_iam(account));
-        }
-        let kept = self.sessions.0.lock().await.get(account).and_then(|session| session.that_lasts(self.now()));
-        if let Some(iam) = kept {
-            return Ok(iam);
-        }
-        let role = format!("arn:{partition}:iam::{account}:role/{}", self.access.member_role);
-        let role = RoleSession { role_arn: &role, session_name: &self.access.session_name };
-        let (iam, expires) = self.services.iam_as(role, account).await?;
-        let mut sessions = self.sessions.0.lock().await;
-        let now = self.now();
-        sessions.retain(|_, session| session.expires > now);
-        sessions.insert(account.clone(), CachedSession { leads_to: Arc::clone(&iam), expires });
-        Ok(iam)
-    }
-}
-
-impl SweeperAws {
-    /// Organizations: directly, or as the role that the settings name.
-    ///
-    /// # Errors
-    /// The failure of `sts:AssumeRole`.
-    pub async fn organizations(&self) -> Result<Arc<dyn Organizations>, CallFailure> {
-        let Access { org_list_role_arn, session_name, .. } = &*self.aws.access;
-        let Some(arn) = org_list_role_arn else { return Ok(self.services.own_organization()) };
-        // Who comes meanwhile waits for the session and does not begin another.
-        let mut last = self.organization.0.lock().await;
-        match &*last {
-            LastAttempt::Succeeded(session) => {
-                if let Some(organization) = session.that_lasts(self.now()) {
-                    return Ok(organization);
-                }
-            }
-            LastAttempt::Failed(failure, at) if self.now() < *at + FAILURE_STANDS => return Err(failure.clone()),
-            LastAttempt::Failed(..) | LastAttempt::None => {}
-        }
-        match self.services.organization_as(RoleSession { role_arn: arn, session_name }).await {
-            Ok((organization, expires)) => {
-                *last = LastAttempt::Succeeded(CachedSession { leads_to: Arc::clone(&organization), expires });
-                Ok(organization)
-            }
-            Err(failure) => {
-                *last = LastAttempt::Failed(failure.clone(), self.now());
-                Err(failure)
-            }
-        }
     }
 }

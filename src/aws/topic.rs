@@ -1,4 +1,4 @@
-//! What keywheel asks SNS.
+//! The calls to Amazon SNS.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,28 +7,31 @@ use async_trait::async_trait;
 
 use super::failure::{CallFailure, FailureKind};
 
+/// Name of the call in failures.
 pub(crate) const PUBLISH_BATCH: &str = "sns:PublishBatch";
-/// The time of one call with its repetitions. What mail told is written down after it, and must not run out of time.
+/// Time limit of one call including its retries. Notices that went out by mail are recorded only after this call, so it
+/// must leave time for that.
 pub(crate) const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Messages of one call.
+/// Maximum number of messages in one call.
 /// <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>
 pub const MAX_BATCH_MESSAGES: usize = 10;
-/// Bytes of one message, and of all messages of one call together, attributes included.
+/// Maximum size in bytes of one message, and of all messages of one call together; attributes count.
 /// <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>
 pub const MAX_BATCH_BYTES: usize = 262_144;
 
-/// A message for all subscribers of a topic.
+/// A message to all subscribers of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicMessage {
-    /// What it says.
+    /// Text that subscribers get.
     pub body: String,
-    /// Texts by name, by which subscriptions filter.
+    /// String attributes as name and value; subscriptions filter by them.
     pub attributes: Vec<(&'static str, String)>,
 }
 
 impl TopicMessage {
-    /// What it counts for against [`MAX_BATCH_BYTES`]: names, types and values of attributes count, too.
+    /// Returns the size in bytes that counts towards [`MAX_BATCH_BYTES`]: the body, and each attribute's name, type and
+    /// value.
     /// <https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html>
     pub fn size(&self) -> usize {
         let attributes = self.attributes.iter();
@@ -36,15 +39,16 @@ impl TopicMessage {
     }
 }
 
-/// Publishes to topics.
+/// Amazon SNS.
 #[async_trait]
 pub trait Topics: fmt::Debug + Send + Sync {
-    /// Publishes up to [`MAX_BATCH_MESSAGES`] messages of up to [`MAX_BATCH_BYTES`] together, and says of each, in their
-    /// order, whether SNS took it. Repeating it publishes again; SNS itself may deliver a message more than once.
+    /// Publishes up to [`MAX_BATCH_MESSAGES`] messages with a total size up to [`MAX_BATCH_BYTES`]. Returns a result for
+    /// each message, in the same order. Not safe to repeat: each success publishes again. SNS itself may deliver a message
+    /// more than once.
     ///
     /// # Errors
-    /// A failure of the whole call: no message was taken, or it is not known whether any was. A failure of one message
-    /// stands in its place.
+    /// A failure of the whole call: SNS accepted no message, or after `NoAnswer` possibly some. The failure of a single
+    /// message is in the returned list.
     async fn publish(
         &self,
         topic_arn: &str,
@@ -52,19 +56,20 @@ pub trait Topics: fmt::Debug + Send + Sync {
     ) -> Result<Vec<Result<(), CallFailure>>, CallFailure>;
 }
 
-/// What SNS says of a message of a batch that it did not take.
+/// The error of one message in a batch, as PublishBatch returns it.
 /// <https://docs.aws.amazon.com/sns/latest/api/API_BatchResultErrorEntry.html>
 pub(crate) struct BatchEntryError {
     pub(crate) code: String,
     pub(crate) message: String,
-    /// The message is at fault, and not the service.
+    /// Whether the message caused the error; otherwise the service failed.
     pub(crate) is_senders_fault: bool,
 }
 
-/// What became of one message of a batch. One that the answer says nothing of may have been taken.
+/// Returns the result of one message in a batch. A message that the response does not mention fails with `NoAnswer`,
+/// because SNS may have accepted it.
 pub(crate) fn publish_result(
     topic_arn: &str,
-    was_taken: bool,
+    was_accepted: bool,
     error: Option<BatchEntryError>,
 ) -> Result<(), CallFailure> {
     match error {
@@ -72,7 +77,7 @@ pub(crate) fn publish_result(
             let kind = FailureKind::of_answer(if is_senders_fault { 400 } else { 500 }, &code);
             Err(CallFailure::new(PUBLISH_BATCH, topic_arn, kind, (code, message), None))
         }
-        None if was_taken => Ok(()),
+        None if was_accepted => Ok(()),
         None => Err(CallFailure::incomplete(PUBLISH_BATCH, topic_arn, "result for every message")),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::Aws;
+use super::client::Aws;
 
 /// How often a read is made at most, and the pause between two reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

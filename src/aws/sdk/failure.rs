@@ -1,4 +1,4 @@
-//! What the SDK's errors mean.
+//! The SDK's errors as failures of calls.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 
-use crate::aws::{CallFailure, FailureKind};
+use crate::aws::failure::{CallFailure, FailureKind};
 
-/// Turns an SDK result into one whose error says what was attempted.
+/// Turns an SDK result into one whose error names the call and the resource.
 pub(crate) trait OrFailure<T> {
-    /// `operation` reads `service:Operation`; `about` is what the call concerns, never a secret.
+    /// `operation` has the form `service:Operation`. `about` names the resource; it must not hold a secret.
     fn or_failure(self, operation: &'static str, about: impl fmt::Display) -> Result<T, CallFailure>;
 }
 
@@ -37,7 +37,7 @@ fn describe<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> (Fail
         SdkError::DispatchFailure(failure) if failure.is_timeout() => transport("Timeout"),
         SdkError::DispatchFailure(_) => transport("ConnectionFailure"),
         SdkError::ResponseError(_) => transport("UnreadableAnswer"),
-        // Nothing was sent: the request could not be built.
+        // The request could not be built, so nothing was sent.
         other => (FailureKind::Refused, "InvalidRequest".to_owned(), other.to_string()),
     }
 }

@@ -1,4 +1,4 @@
-//! Calls to IAM of one account through the SDK.
+//! The calls to IAM in one account, through the SDK.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,17 +11,17 @@ use aws_sdk_iam::types::{EntityType, ReportStateType, StatusType, Tag};
 use chrono::{DateTime, Utc};
 
 use super::failure::OrFailure;
-use super::patience::own_allowance;
 use super::report_stream::ReportStream;
-use super::server_time::ServerTime;
-use super::utc;
-use crate::aws::{
-    AccountDetails, CallFailure, DatedReport, Iam, ListedKey, ListedUser, NewKey, is_report_capacity_exhausted,
+use super::retry::own_quota;
+use super::time::{ServerClock, utc};
+use crate::aws::failure::CallFailure;
+use crate::aws::iam::{
+    AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey, is_report_capacity_exhausted,
     is_report_unavailable,
 };
 use crate::keys::{AccessKeyId, AccountId, InvalidName, KeyStatus, KeyUse, SecretKey, UserArn, UserName, UserRef};
 
-/// Items of one page: the most that IAM gives.
+/// Items of one page: the maximum that IAM accepts, to make few calls.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html>
 const PAGE_SIZE: i32 = 1000;
 
@@ -29,28 +29,29 @@ const PAGE_SIZE: i32 = 1000;
 pub(super) struct SdkIam {
     client: aws_sdk_iam::Client,
     account: AccountId,
-    time: ServerTime,
+    clock: ServerClock,
 }
 
 impl SdkIam {
     pub(super) fn new(config: &SdkConfig, account: AccountId) -> Self {
-        let time = ServerTime::new(config.time_source().unwrap_or_default());
-        let allowance = own_allowance(format!("iam-{account}"));
-        let config = aws_sdk_iam::config::Builder::from(config).retry_partition(allowance);
-        let listening = config.interceptor(time.clone()).build();
-        Self { client: aws_sdk_iam::Client::from_conf(listening), account, time }
+        let clock = ServerClock::new(config.time_source().unwrap_or_default());
+        let quota = own_quota(format!("iam-{account}"));
+        let config = aws_sdk_iam::config::Builder::from(config).retry_partition(quota);
+        let config = config.interceptor(clock.clone()).build();
+        Self { client: aws_sdk_iam::Client::from_conf(config), account, clock }
     }
 
     fn user(&self, name: &UserName) -> UserRef {
         UserRef { account: self.account.clone(), name: name.clone() }
     }
 
-    /// With a wrong `PRIMARY_ACCOUNT_ID` no role would be assumed, and one account's users would pass for another's.
+    /// Fails if a user is in another account than expected. With a wrong `PRIMARY_ACCOUNT_ID` keywheel would assume no role
+    /// and would take one account's users for another's.
     fn check_account(&self, operation: &'static str, arn: &UserArn) -> Result<(), CallFailure> {
         if arn.user().account == self.account {
             return Ok(());
         }
-        let missing = format!("user of that account: {arn} was answered; check PRIMARY_ACCOUNT_ID");
+        let missing = format!("user: {arn} is in another account; check PRIMARY_ACCOUNT_ID");
         Err(CallFailure::incomplete(operation, format!("account {}", self.account), &missing))
     }
 }
@@ -62,7 +63,7 @@ impl Iam for SdkIam {
     }
 
     fn now(&self) -> DateTime<Utc> {
-        self.time.now()
+        self.clock.now()
     }
 
     async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, CallFailure> {
@@ -197,7 +198,7 @@ impl Iam for SdkIam {
         Ok(Some(KeyUse { time, service: used.service_name, region: used.region }))
     }
 
-    // The SDK would make a second key after a lost answer: it may not retry.
+    // Without retries: after a lost response the SDK would create a second key.
     async fn create_access_key(&self, name: &UserName, within: Duration) -> Result<NewKey, CallFailure> {
         const OPERATION: &str = "iam:CreateAccessKey";
         let limit = TimeoutConfig::builder().operation_timeout(within).operation_attempt_timeout(within).build();
@@ -212,7 +213,7 @@ impl Iam for SdkIam {
             .await
             .or_failure(OPERATION, self.user(name))?;
         let key = answer.access_key.ok_or_else(|| CallFailure::incomplete(OPERATION, self.user(name), "access key"))?;
-        // First, so that it is wiped whatever is wrong with the rest.
+        // Before the checks, so that it is wiped even if the rest of the response is unusable.
         let secret = SecretKey::new(key.secret_access_key);
         let id = key.access_key_id.parse();
         Ok(NewKey {

@@ -1,4 +1,4 @@
-//! Calls to SES v2 through the SDK.
+//! The calls to Amazon SES, through version 2 of its API.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -10,7 +10,8 @@ use aws_smithy_types::Blob;
 use aws_smithy_types::error::operation::BuildError;
 
 use super::failure::OrFailure;
-use crate::aws::{Attachment, CallFailure, Mailer, OutgoingMail, SendQuota, SendingAccount, masked, masked_identity};
+use crate::aws::failure::CallFailure;
+use crate::aws::mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount, masked, masked_identity};
 
 #[derive(Debug, Clone)]
 pub(super) struct SdkMailer {
@@ -42,7 +43,7 @@ impl SdkMailer {
     }
 }
 
-/// In Base64, as SES's own default takes seven bits.
+/// Encodes the file as Base64, because the default of SES is 7-bit text.
 fn attachment(file: &Attachment) -> Result<types::Attachment, BuildError> {
     types::Attachment::builder()
         .file_name(&file.file_name)
@@ -54,7 +55,7 @@ fn attachment(file: &Attachment) -> Result<types::Attachment, BuildError> {
 
 #[async_trait]
 impl Mailer for SdkMailer {
-    // The SDK would send again what SES took without its answer arriving: it may not retry.
+    // Without retries: after a lost response the SDK would send the message a second time.
     async fn send(&self, mail: &OutgoingMail) -> Result<(), CallFailure> {
         const OPERATION: &str = "ses:SendEmail";
         let about = format!("a message to {}", masked(&mail.to));
@@ -72,7 +73,7 @@ impl Mailer for SdkMailer {
         const OPERATION: &str = "ses:GetAccount";
         const ABOUT: &str = "the account that sends";
         let answer = self.client.get_account().send().await.or_failure(OPERATION, ABOUT)?;
-        // The SDK takes a flag that is missing for "no". Where the quota is missing, so may they be.
+        // The SDK reads a missing flag as `false`. If the quota is missing, the flags may be missing too.
         let quota = answer.send_quota.ok_or_else(|| CallFailure::incomplete(OPERATION, ABOUT, "quota"))?;
         Ok(SendingAccount {
             has_production_access: answer.production_access_enabled,
@@ -89,7 +90,7 @@ impl Mailer for SdkMailer {
     async fn is_verified(&self, identity: &str) -> Result<bool, CallFailure> {
         let request = self.client.get_email_identity().email_identity(identity);
         match request.send().await.or_failure("ses:GetEmailIdentity", masked_identity(identity)) {
-            // The SDK takes a flag that is missing for "no": the kind is there with every real answer.
+            // The SDK reads a missing flag as `false`. Every genuine response has the identity's type.
             Ok(answer) if answer.identity_type.is_none() => {
                 Err(CallFailure::incomplete("ses:GetEmailIdentity", masked_identity(identity), "identity"))
             }

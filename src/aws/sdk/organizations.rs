@@ -1,15 +1,16 @@
-//! Calls to Organizations through the SDK.
+//! The calls to AWS Organizations, through the SDK.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_organizations::types::{self, Account, AccountStatus};
 
 use super::failure::OrFailure;
-use super::patience::own_allowance;
-use crate::aws::{AccountPage, AccountState, CallFailure, ListedAccount, Organizations, read_email};
+use super::retry::own_quota;
+use crate::aws::failure::CallFailure;
+use crate::aws::organizations::{AccountPage, AccountState, ListedAccount, Organizations, read_email};
 use crate::keys::AccountId;
 
-/// Accounts of one page: the most that ListAccounts gives.
+/// Accounts of one page: the maximum that ListAccounts accepts.
 /// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html>
 const PAGE_SIZE: usize = 20;
 
@@ -20,8 +21,8 @@ pub(super) struct SdkOrganizations {
 
 impl SdkOrganizations {
     pub(super) fn new(config: &SdkConfig) -> Self {
-        let allowance = own_allowance("organizations".to_owned());
-        let config = aws_sdk_organizations::config::Builder::from(config).retry_partition(allowance);
+        let quota = own_quota("organizations".to_owned());
+        let config = aws_sdk_organizations::config::Builder::from(config).retry_partition(quota);
         Self { client: aws_sdk_organizations::Client::from_conf(config.build()) }
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration that a Lambda function runs with.
+//! The SDK configuration of a Lambda function.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,20 +18,20 @@ use aws_smithy_runtime_api::client::http::{HttpClient as _, SharedHttpClient, ht
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
-use super::patience;
+use super::retry;
 
-/// Answers an environment variable.
+/// Returns the value of an environment variable; `None` if it is not set.
 pub type Lookup = fn(&str) -> Option<String>;
 
-/// Endpoints, Region and credentials from the variables of the standard AWS configuration, retries and timeouts set on
-/// purpose.
+/// Returns the SDK configuration of a Lambda function. Endpoints, Region and credentials are read from AWS's environment
+/// variables. Retries and timeouts are set here:
 ///
-/// A single attempt that takes 10 s will not succeed any more; the attempts with their growing waits sit throttling out;
-/// 30 s in all leave time to act on the failure within a function's limit.
+/// - An attempt ends after 10 s, because it will not succeed later.
+/// - A call ends after 30 s with all its retries, so that the function has time left to handle the failure.
 ///
 /// # Design
-/// Not the SDK's own chain, which goes on to look for files, for the metadata of machines and containers and for programs
-/// that print credentials: a function has none of these, and should act as nobody but its own role.
+/// The SDK's own chain also searches files, instance and container metadata, and programs that print credentials. A
+/// function has none of these and must act only as its own role, so it reads the environment alone.
 pub fn production_config(lookup: Lookup) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
@@ -44,7 +44,7 @@ pub fn production_config(lookup: Lookup) -> SdkConfig {
         .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
         .identity_cache(IdentityCache::lazy().build())
         .service_config(Endpoints(lookup))
-        .retry_config(patience::retries())
+        .retry_config(retry::retries())
         .timeout_config(timeouts)
         .time_source(SharedTimeSource::new(SystemTimeSource::new()))
         .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
@@ -60,14 +60,14 @@ fn flag(lookup: Lookup, variable: &str) -> Option<bool> {
         "true" => Some(true),
         "false" => Some(false),
         _ => {
-            // As the SDK has it.
-            tracing::warn!(variable, value, "neither true nor false, and taken for not set");
+            // The SDK ignores such a value, too.
+            tracing::warn!(variable, value, "environment variable is neither true nor false, so it is ignored");
             None
         }
     }
 }
 
-/// `AWS_ENDPOINT_URL_<SERVICE>` and `AWS_ENDPOINT_URL`, which clients ask for.
+/// Reads `AWS_ENDPOINT_URL_<SERVICE>` and `AWS_ENDPOINT_URL` for the clients.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
 struct Endpoints(Lookup);
 
@@ -88,9 +88,9 @@ impl LoadServiceConfig for Endpoints {
     }
 }
 
-/// The SDK's default, but one for all clients. Each would make its own, with another pool of connections and another TLS
-/// configuration; and it would read all certificates of the system as soon as it is made, and again make a TLS
-/// configuration of them, which nobody uses. This one does that for the first call.
+/// Returns one HTTP client for all SDK clients, otherwise like the SDK's default. By default each SDK client would have a
+/// pool of connections and a TLS configuration of its own. It would also load all certificates of the system when it is
+/// made, for a TLS configuration that is never used. This client loads them at the first call.
 pub(super) fn http_client() -> SharedHttpClient {
     let connectors = Builder::new().build_with_connector_fn(|settings, components| {
         let mut connector = Connector::builder();
@@ -99,7 +99,7 @@ pub(super) fn http_client() -> SharedHttpClient {
         connector.set_proxy_config(Some(ProxyConfig::from_env()));
         connector.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build()
     });
-    // Not the client itself: the SDK would have it checked for each client that is made.
+    // A function and not the client itself, because the SDK would validate the client once for each SDK client.
     http_client_fn(move |settings, components| connectors.http_connector(settings, components))
 }
 
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_s_own_endpoint_goes_before_that_of_all() {
+    fn the_endpoint_of_a_service_precedes_the_general_one() {
         let lookup: Lookup = |variable| match variable {
             "AWS_ENDPOINT_URL_SECRETS_MANAGER" => Some("http://secrets".to_owned()),
             "AWS_ENDPOINT_URL" => Some("http://all".to_owned()),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_can_be_switched_off() {
+    fn configured_endpoints_can_be_ignored() {
         let lookup: Lookup = |variable| match variable {
             "AWS_ENDPOINT_URL" | "AWS_ENDPOINT_URL_STS" => Some("http://all".to_owned()),
             "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS" => Some("true".to_owned()),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn region_and_kinds_of_endpoints_are_those_of_the_environment() {
+    fn region_and_endpoint_flags_are_read_from_the_environment() {
         let config = production_config(|variable| match variable {
             "AWS_REGION" => Some("eu-west-1".to_owned()),
             "AWS_DEFAULT_REGION" => Some("us-east-1".to_owned()),

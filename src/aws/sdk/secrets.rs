@@ -1,4 +1,4 @@
-//! Calls to Secrets Manager through the SDK.
+//! The calls to Secrets Manager, through the SDK.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,13 @@ use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType, RotationRulesT
 use zeroize::Zeroizing;
 
 use super::failure::OrFailure;
-use super::patience::own_allowance;
-use super::utc;
-use crate::aws::{
-    CURRENT, CallFailure, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretPage, SecretStore,
-};
+use super::retry::own_quota;
+use super::time::utc;
+use crate::aws::failure::CallFailure;
+use crate::aws::secrets::{CURRENT, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretPage, SecretStore};
 use crate::keys::{AccountId, SecretName, VersionId};
 
-/// Items of one page: the most that ListSecrets gives.
+/// Items of one page: the maximum that ListSecrets accepts.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
 const PAGE_SIZE: i32 = 100;
 
@@ -26,20 +25,20 @@ pub(super) struct SdkSecretStore {
 
 impl SdkSecretStore {
     pub(super) fn new(config: &SdkConfig) -> Self {
-        let allowance = own_allowance("secrets".to_owned());
-        let config = aws_sdk_secretsmanager::config::Builder::from(config).retry_partition(allowance);
+        let quota = own_quota("secrets".to_owned());
+        let config = aws_sdk_secretsmanager::config::Builder::from(config).retry_partition(quota);
         Self { client: aws_sdk_secretsmanager::Client::from_conf(config.build()) }
     }
 
-    /// A page of keywheel's secrets of which that begins so.
+    /// Returns a page of the secrets whose `field` starts with `prefix`, without those whose name is not one of keywheel's.
     async fn page(
         &self,
-        (what, prefix): (FilterNameStringType, &str),
+        (field, prefix): (FilterNameStringType, &str),
         deleted_too: bool,
         from: Option<String>,
     ) -> Result<SecretPage, CallFailure> {
-        let about = format!("{what}s starting with {prefix}");
-        let filter = Filter::builder().key(what).values(prefix).build();
+        let about = format!("{field}s starting with {prefix}");
+        let filter = Filter::builder().key(field).values(prefix).build();
         let page = self
             .client
             .list_secrets()
@@ -81,7 +80,7 @@ impl SecretStore for SdkSecretStore {
     async fn of_account(&self, account: &AccountId, from: Option<String>) -> Result<SecretPage, CallFailure> {
         let prefix = SecretName::account_prefix(account);
         let mut page = self.page((FilterNameStringType::Name, &prefix), true, from).await?;
-        // A name that merely starts like one of ours belongs to somebody else.
+        // The prefix may also match names that belong to somebody else.
         page.secrets.retain(|secret| secret.name.user().account == *account);
         Ok(page)
     }
@@ -91,7 +90,7 @@ impl SecretStore for SdkSecretStore {
         let mut from = None;
         loop {
             let page = self.page((FilterNameStringType::TagValue, prefix), false, from).await?;
-            // The filter looks at the values of all tags.
+            // The filter matches the values of all tags, whatever their names.
             let tagged = page.secrets.into_iter().filter(|secret| secret.has_tag(tag, prefix));
             names.extend(tagged.map(|secret| secret.name));
             from = page.next;
@@ -266,6 +265,7 @@ impl SecretStore for SdkSecretStore {
     }
 }
 
+/// Returns a listed secret; `None` if its name is not one of keywheel's.
 fn listed(entry: SecretListEntry) -> Option<SecretDescription> {
     Some(SecretDescription {
         arn: entry.arn?,

@@ -1,4 +1,4 @@
-//! What all clients share, over real connections to the model.
+//! The connections that clients share, over real sockets to the model.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use crate::model::{Clock, Cloud, serve};
 const PRIMARY: &str = "999988887777";
 const MEMBERS: [&str; 2] = ["111122223333", "444455556666"];
 
-/// The model behind a door that counts who comes in.
-struct Door {
+/// A proxy in front of the model that counts connections.
+struct CountingProxy {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
 }
 
-impl Door {
-    async fn before(cloud: &Cloud) -> Self {
+impl CountingProxy {
+    async fn in_front_of(cloud: &Cloud) -> Self {
         let inside = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let to = inside.local_addr().expect("bound");
         tokio::spawn(serve(cloud.clone(), inside));
         let outside = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let door = Self { address: outside.local_addr().expect("bound"), connections: Arc::default() };
-        let connections = door.connections.clone();
+        let proxy = Self { address: outside.local_addr().expect("bound"), connections: Arc::default() };
+        let connections = proxy.connections.clone();
         tokio::spawn(async move {
             while let Ok((mut caller, _)) = outside.accept().await {
                 connections.fetch_add(1, Ordering::SeqCst);
@@ -36,7 +36,7 @@ impl Door {
                 tokio::spawn(async move { tokio::io::copy_bidirectional(&mut caller, &mut model).await });
             }
         });
-        door
+        proxy
     }
 
     fn connections(&self) -> usize {
@@ -57,7 +57,7 @@ fn cloud() -> (Cloud, String) {
     (cloud, topic)
 }
 
-fn through(door: &Door, cloud: &Cloud) -> SweeperAws {
+fn through(proxy: &CountingProxy, cloud: &Cloud) -> SweeperAws {
     let config = cloud.sdk_config(PRIMARY, "sweeper").into_builder().http_client(production::http_client());
     let access = Access {
         primary_account: PRIMARY.parse().expect("twelve digits"),
@@ -65,16 +65,16 @@ fn through(door: &Door, cloud: &Cloud) -> SweeperAws {
         session_name: "session".to_owned(),
         org_list_role_arn: None,
     };
-    SweeperAws::new(config.endpoint_url(format!("http://{}", door.address)).build(), access)
+    SweeperAws::new(config.endpoint_url(format!("http://{}", proxy.address)).build(), access)
 }
 
-/// One connection means one connector, and a connector has one TLS configuration.
+/// One connection means one connector, so one TLS configuration.
 #[tokio::test]
 async fn one_connection_serves_all_clients_and_all_roles() {
     let (cloud, topic) = cloud();
-    let door = Door::before(&cloud).await;
-    let aws = through(&door, &cloud);
-    assert_eq!(door.connections(), 0, "nothing is asked before it is needed");
+    let proxy = CountingProxy::in_front_of(&cloud).await;
+    let aws = through(&proxy, &cloud);
+    assert_eq!(proxy.connections(), 0, "no connection before the first call");
     aws.secrets().describe("nothing").await.expect("Secrets Manager answers");
     aws.organizations().await.expect("own role").accounts(None, 20).await.expect("Organizations answers");
     aws.mailer().account().await.expect("SES answers");
@@ -85,29 +85,29 @@ async fn one_connection_serves_all_clients_and_all_roles() {
         let account: AccountId = member.parse().expect("twelve digits");
         let iam = aws.iam(&account, "aws").await.expect("STS answers");
         iam.find_user(&bot).await.expect("IAM answers").expect("made above");
-        // Its own time limits change nothing.
+        // A call with time limits of its own uses the same connection.
         iam.create_access_key(&bot, Duration::from_secs(5)).await.expect("made");
     }
     let own: AccountId = PRIMARY.parse().expect("twelve digits");
     aws.iam(&own, "aws").await.expect("own role").find_user(&bot).await.expect("IAM answers");
-    assert_eq!(door.connections(), 1);
+    assert_eq!(proxy.connections(), 1);
 }
 
-/// Each might lead to another place that has not heard of the key.
+/// Each connection may reach another host, which may not know the key yet.
 #[tokio::test]
-async fn every_trial_of_a_key_comes_on_a_connection_of_its_own() {
+async fn every_test_of_a_key_has_a_connection_of_its_own() {
     let (cloud, _) = cloud();
-    let door = Door::before(&cloud).await;
-    let aws = through(&door, &cloud);
+    let proxy = CountingProxy::in_front_of(&cloud).await;
+    let aws = through(&proxy, &cloud);
     let account: AccountId = MEMBERS[0].parse().expect("twelve digits");
     let iam = aws.iam(&account, "aws").await.expect("STS answers");
     let bot: UserName = "bot".parse().expect("a user name");
     let key = iam.create_access_key(&bot, Duration::from_secs(5)).await.expect("made");
     cloud.clock().advance(Duration::from_mins(1)).await;
-    let before = door.connections();
+    let before = proxy.connections();
     for trial in 0..3 {
         aws.caller_identity(&key.id, &key.secret).await.expect("the key works");
-        // The first may take over the connection that is open, and closes it.
-        assert_eq!(door.connections(), before + trial, "trial {trial}");
+        // The first call may use the open connection, and then closes it.
+        assert_eq!(proxy.connections(), before + trial, "trial {trial}");
     }
 }

@@ -1,4 +1,4 @@
-//! Calls to SNS through the SDK.
+//! The calls to Amazon SNS, through the SDK.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,8 @@ use aws_sdk_sns::types::{BatchResultErrorEntry, MessageAttributeValue, PublishBa
 use aws_smithy_types::error::operation::BuildError;
 
 use super::failure::OrFailure;
-use crate::aws::{BatchEntryError, CallFailure, PUBLISH_BATCH, PUBLISH_TIMEOUT, TopicMessage, Topics, publish_result};
+use crate::aws::failure::CallFailure;
+use crate::aws::topic::{BatchEntryError, PUBLISH_BATCH, PUBLISH_TIMEOUT, TopicMessage, Topics, publish_result};
 
 #[derive(Debug, Clone)]
 pub(super) struct SdkTopics {
@@ -36,24 +37,24 @@ impl Topics for SdkTopics {
         let request = self.client.publish_batch().topic_arn(topic_arn).set_publish_batch_request_entries(Some(entries));
         let request = request.customize().config_override(Config::builder().timeout_config(limits));
         let answer = request.send().await.or_failure(PUBLISH_BATCH, topic_arn)?;
-        let taken: Vec<String> =
+        let accepted: Vec<String> =
             answer.successful.unwrap_or_default().into_iter().filter_map(|entry| entry.id).collect();
-        let refused = answer.failed.unwrap_or_default();
+        let rejected = answer.failed.unwrap_or_default();
         let result = |position: usize| {
             let id = position.to_string();
-            let error = refused.iter().find(|entry| entry.id == id).map(said);
-            publish_result(topic_arn, taken.contains(&id), error)
+            let error = rejected.iter().find(|entry| entry.id == id).map(entry_error);
+            publish_result(topic_arn, accepted.contains(&id), error)
         };
         Ok((0..messages.len()).map(result).collect())
     }
 }
 
-fn said(entry: &BatchResultErrorEntry) -> BatchEntryError {
+fn entry_error(entry: &BatchResultErrorEntry) -> BatchEntryError {
     let BatchResultErrorEntry { code, message, sender_fault, .. } = entry.clone();
     BatchEntryError { code, message: message.unwrap_or_default(), is_senders_fault: sender_fault }
 }
 
-/// Ids count the entries of one call, and mean nothing beyond it.
+/// Each entry's id is its position in the call; SNS returns it with the result.
 fn entry((position, message): (usize, &TopicMessage)) -> Result<PublishBatchRequestEntry, BuildError> {
     let attributes = message.attributes.iter().map(|(name, value)| {
         let value = MessageAttributeValue::builder().data_type("String").string_value(value).build()?;
