@@ -87,6 +87,7 @@ mod rotation_contract;
 mod rotation_memory;
 mod secrecy;
 mod sweep_inventory;
+mod sweep_memory;
 mod transports;
 mod two_keys;
 mod unknown_is_not_no;

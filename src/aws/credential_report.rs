@@ -1,86 +1,82 @@
-//! IAM's credential report: one line for the root user and one for each user of an account, as CSV. Pure.
+//! IAM's credential report: CSV with a row for the root user and one for each user of an account. Pure.
 //!
-//! # What it can prove
+//! # What a report proves
 //!
-//! One call tells about all users, which is why it is worth reading; what it tells is old and coarse:
+//! One call covers all users, but its facts are old and coarse:
 //!
-//! - A report is made at most every four hours; until then IAM answers the earlier one. Of what happened after it was
-//!   made it tells nothing. <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html>
-//! - It has no ids of keys. The key that is called 1 here need not be the first of another list, or of an earlier report.
-//! - `access_key_N_last_rotated` is when the key was made **or last changed**. An active key is at least that old, and may
-//!   be older: one that was disabled and enabled again starts anew here, and nowhere else.
-//! - It is `N/A` for a key that is not active: a place without an active key may be empty or hold an inactive key.
-//! - A use is recorded once in 15 minutes, and not at all before 22 April 2015; `N/A` is "never" or "not recorded" or
-//!   "there is no such key".
+//! - IAM makes a report at most every four hours and returns the earlier one until then. It knows nothing of later
+//!   changes. <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html>
+//! - It has no key ids. Its key 1 need not be the first key of another list, or key 1 of an earlier report.
+//! - `access_key_N_last_rotated` is when the key was made **or last changed**. An active key is at least that old. It may
+//!   be older, because disabling and enabling a key sets this time anew.
+//! - It is `N/A` for an inactive key, so a slot without an active key may be empty or hold an inactive key.
+//! - IAM records a use once in 15 minutes, and recorded none before 22 April 2015. `N/A` means never used, not recorded or
+//!   no such key.
 //!
-//! So by itself it proves that a key is due, and that a user has no active key. That nothing is due, it proves together
-//! with what the tags of the secrets tell: which key is current and since when, and that none is on its way out. Never
-//! does it prove that something may be disabled or deleted, and nothing of that kind may rest on it.
+//! A report alone proves that a key is due, and that a user has no active key. Together with the secret's tags it proves
+//! that nothing is due: the tags say which key is current, since when, and that no key is being retired. A report never
+//! proves that a key may be disabled or deleted, and no such action may rest on it.
 //!
 //! # How it is read
 //!
-//! By the names in its first line: IAM has added columns and may add more. A report with a line or a value that is not
-//! understood is refused as a whole, because a part of the users is not an answer.
+//! Columns are found by their names, because IAM has added columns and may add more. One row or value that is not
+//! understood refuses the whole report, because some of the users would look like all of them.
 
-mod csv;
-mod table;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use csv::{ErrorKind, ReaderBuilder, StringRecord};
 
 use crate::keys::{KeyUse, MAX_KEYS_PER_USER, UserArn, UserName};
 use crate::redact;
-use csv::{Record, Records};
-use table::Table;
 
-/// The name in the line of the root user, which keywheel never touches.
+/// Name in the row of the root user, which keywheel never touches.
 const ROOT: &str = "<root_account>";
-/// There is none, or none is known.
+/// The value does not exist or is unknown.
 const NOT_APPLICABLE: &str = "N/A";
-/// IAM has no record, although there may be something to tell.
+/// IAM has no record, although there may have been a use.
 const NO_INFORMATION: &str = "no_information";
-/// Not a thing that this user can have.
+/// This user cannot have the value.
 const NOT_SUPPORTED: &str = "not_supported";
 
 /// Why a report cannot be read: the line, from 1, and the column.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the credential report is not as IAM makes it: line {line}: {what}")]
 pub struct MalformedReport {
-    line: usize,
+    line: u64,
     what: String,
 }
 
 impl MalformedReport {
-    fn new(line: usize, what: impl Into<String>) -> Self {
+    fn new(line: u64, what: impl Into<String>) -> Self {
         Self { line, what: what.into() }
     }
 
-    fn value(line: usize, column: &str, value: &str, expected: &str) -> Self {
-        let value: String = value.chars().take(200).collect();
-        Self::new(line, format!("column {column} is `{}`, which is not {expected}", redact::secret_like(&value)))
+    fn of_csv(error: &csv::Error) -> Self {
+        let line = error.position().map_or(1, csv::Position::line);
+        match error.kind() {
+            ErrorKind::Utf8 { .. } => Self::new(line, "it is not UTF-8"),
+            _ => Self::new(line, error.to_string()),
+        }
     }
 }
 
-/// What a report tells, in some 60 bytes a user: an account may have many.
+/// The users of a report and their keys, without the root user.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CredentialReport {
-    table: Table,
+    users: BTreeMap<UserName, ReportedKeys>,
 }
 
-/// One user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportedUser {
-    /// The user's name.
-    pub name: UserName,
-    /// Key 1 and key 2. A place without an active key says nothing: it may be empty or hold an inactive key.
-    pub keys: [ReportedKey; MAX_KEYS_PER_USER],
-}
+/// Key 1 and key 2 of one user.
+pub type ReportedKeys = [ReportedKey; MAX_KEYS_PER_USER];
 
-/// One of the two places for a key.
+/// One of a user's two key slots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportedKey {
-    /// When the active key was made or last changed: it is at least that old. `None` where there is no active key.
+    /// When the active key was made or last changed: the key is at least that old. `None` if the slot has no active key;
+    /// it may be empty or hold an inactive key.
     pub active_since: Option<DateTime<Utc>>,
-    /// The last use on record; `None` proves nothing.
+    /// The last recorded use; `None` proves nothing.
     pub last_use: Option<KeyUse>,
 }
 
@@ -88,111 +84,40 @@ impl CredentialReport {
     /// Reads the content of `GetCredentialReport`, decoded from base64.
     ///
     /// # Errors
-    /// As [`ReportReader::finish`].
+    /// [`MalformedReport`] with line and column for anything that IAM's documentation does not describe: text that is not
+    /// UTF-8, a column that is missing or repeated, a row with more or fewer fields than the header, a field with a line
+    /// break, a value of another form, a user that is listed twice, a user name that its ARN contradicts.
     pub fn read(content: &[u8]) -> Result<Self, MalformedReport> {
-        let mut reader = ReportReader::default();
-        content.chunks(PIECE).for_each(|piece| reader.push(piece));
-        reader.finish()
+        let malformed = |error: csv::Error| MalformedReport::of_csv(&error);
+        let mut reader = ReaderBuilder::new().flexible(true).from_reader(content);
+        let columns = Columns::find(reader.headers().map_err(malformed)?)?;
+        let mut users = BTreeMap::new();
+        for record in reader.records() {
+            let record = record.map_err(malformed)?;
+            let row = Row::of(&record, &columns)?;
+            if row.text("user") == ROOT {
+                continue;
+            }
+            let (name, keys) = row.user()?;
+            if users.insert(name, keys).is_some() {
+                return Err(row.malformed("user", "a user for the first time"));
+            }
+        }
+        Ok(Self { users })
     }
 
-    /// The keys of that user; `None` if the report has no line of it.
-    pub fn keys_of(&self, user: &UserName) -> Option<[ReportedKey; MAX_KEYS_PER_USER]> {
-        self.table.keys_of(user)
+    /// The keys of that user; `None` if the report has no row for the user.
+    pub fn keys_of(&self, user: &UserName) -> Option<&ReportedKeys> {
+        self.users.get(user)
     }
 
     /// Every user but the root user, by name.
-    pub fn users(&self) -> impl Iterator<Item = ReportedUser> {
-        self.table.users()
+    pub fn users(&self) -> impl Iterator<Item = (&UserName, &ReportedKeys)> {
+        self.users.iter()
     }
 }
 
-/// What is read of a text that is there as a whole is copied, but not the whole at once.
-const PIECE: usize = 16 * 1024;
-
-/// Reads a report piece by piece, as it arrives: the text of it is never there as a whole.
-#[derive(Debug, Default)]
-pub struct ReportReader {
-    columns: Option<Columns>,
-    table: Table,
-    /// Lines that were read.
-    lines: usize,
-    /// The start of a record whose end has not come yet.
-    rest: Vec<u8>,
-    /// Whether the rest ends inside of quotes.
-    is_quoted: bool,
-    mistake: Option<MalformedReport>,
-}
-
-impl ReportReader {
-    /// Takes the next piece, which may end anywhere.
-    pub fn push(&mut self, piece: &[u8]) {
-        if self.mistake.is_some() {
-            return;
-        }
-        let mut end = None;
-        for (at, byte) in (self.rest.len()..).zip(piece) {
-            match byte {
-                b'"' => self.is_quoted = !self.is_quoted,
-                b'\n' if !self.is_quoted => end = Some(at + 1),
-                _ => {}
-            }
-        }
-        self.rest.extend_from_slice(piece);
-        if let Some(end) = end {
-            let after = self.rest.split_off(end);
-            let records = std::mem::replace(&mut self.rest, after);
-            self.mistake = self.read(&records).err();
-        }
-    }
-
-    /// Takes it that what came is no report.
-    pub(crate) fn refuse(&mut self, why: &str) {
-        self.mistake.get_or_insert_with(|| MalformedReport::new(self.lines + 1, why));
-    }
-
-    /// The report, when all pieces are there.
-    ///
-    /// # Errors
-    /// [`MalformedReport`] with line and column for anything that IAM's documentation does not describe: another text
-    /// than UTF-8, a column that is missing or there twice, a line with more or fewer fields than the first, a value of
-    /// another form, a user that is there twice or whose name and ARN contradict each other.
-    pub fn finish(mut self) -> Result<CredentialReport, MalformedReport> {
-        if let Some(mistake) = self.mistake {
-            return Err(mistake);
-        }
-        let rest = std::mem::take(&mut self.rest);
-        self.read(&rest)?;
-        if self.columns.is_none() {
-            return Err(MalformedReport::new(1, "it is empty"));
-        }
-        self.table.finish()?;
-        Ok(CredentialReport { table: self.table })
-    }
-
-    fn read(&mut self, records: &[u8]) -> Result<(), MalformedReport> {
-        let text = std::str::from_utf8(records).map_err(|error| {
-            let before = String::from_utf8_lossy(&records[..error.valid_up_to()]);
-            MalformedReport::new(self.lines + before.matches('\n').count() + 1, "it is not UTF-8")
-        })?;
-        let mut records = Records::after(self.lines, text);
-        for record in records.by_ref() {
-            let record = record?;
-            let Some(columns) = &self.columns else {
-                self.columns = Some(Columns::find(&record)?);
-                continue;
-            };
-            let row = Row { record, columns };
-            row.check_width()?;
-            if row.text("user") != ROOT {
-                self.table.add(row.record.line, &row.user()?)?;
-            }
-        }
-        self.lines = records.lines();
-        Ok(())
-    }
-}
-
-/// The columns that are read, of the documented ones. The others are about passwords, MFA and certificates.
+/// The documented columns that are read. The others are about passwords, MFA and certificates.
 const COLUMNS: [&str; 13] = [
     "user",
     "arn",
@@ -209,53 +134,75 @@ const COLUMNS: [&str; 13] = [
     "access_key_2_last_used_service",
 ];
 
-/// Where each of [`COLUMNS`] stands, and how many there are.
+const KEY_COLUMNS: [[&str; 5]; MAX_KEYS_PER_USER] = [
+    [COLUMNS[3], COLUMNS[4], COLUMNS[5], COLUMNS[6], COLUMNS[7]],
+    [COLUMNS[8], COLUMNS[9], COLUMNS[10], COLUMNS[11], COLUMNS[12]],
+];
+
+const TIME: &str = "a time in ISO 8601, such as 2026-11-22T09:00:00+00:00";
+
+/// The position of each of [`COLUMNS`] in a row.
 #[derive(Debug)]
 struct Columns {
-    places: [usize; COLUMNS.len()],
+    positions: [usize; COLUMNS.len()],
     width: usize,
 }
 
 impl Columns {
-    fn find(header: &Record<'_>) -> Result<Self, MalformedReport> {
-        let mut places = [0; COLUMNS.len()];
-        for (place, name) in places.iter_mut().zip(COLUMNS) {
-            let mut found = header.fields.iter().enumerate().filter(|(_, field)| *field == name);
+    fn find(header: &StringRecord) -> Result<Self, MalformedReport> {
+        if header.is_empty() {
+            return Err(MalformedReport::new(1, "it is empty"));
+        }
+        refuse_line_breaks(1, header)?;
+        let mut positions = [0; COLUMNS.len()];
+        for (position, name) in positions.iter_mut().zip(COLUMNS) {
+            let mut found = header.iter().enumerate().filter(|(_, field)| *field == name);
             let (Some((at, _)), None) = (found.next(), found.next()) else {
-                return Err(MalformedReport::new(header.line, format!("column {name} is missing or there twice")));
+                return Err(MalformedReport::new(1, format!("column {name} is missing or there twice")));
             };
-            *place = at;
+            *position = at;
         }
-        Ok(Self { places, width: header.fields.len() })
+        Ok(Self { positions, width: header.len() })
     }
 }
 
-struct Row<'a, 'b> {
-    record: Record<'a>,
-    columns: &'b Columns,
+/// No value of IAM has a line break: a quote without its end has made one field of several rows, and users are lost.
+fn refuse_line_breaks(line: u64, record: &StringRecord) -> Result<(), MalformedReport> {
+    let is_broken = record.iter().any(|field| field.contains(['\r', '\n']));
+    if is_broken { Err(MalformedReport::new(line, "a field has more than one line")) } else { Ok(()) }
 }
 
-impl Row<'_, '_> {
-    fn check_width(&self) -> Result<(), MalformedReport> {
-        let wanted = self.columns.width;
-        let found = self.record.fields.len();
-        if found == wanted {
-            return Ok(());
+/// The fields of one user, as many as the header has.
+struct Row<'a> {
+    line: u64,
+    fields: &'a StringRecord,
+    columns: &'a Columns,
+}
+
+impl<'a> Row<'a> {
+    fn of(fields: &'a StringRecord, columns: &'a Columns) -> Result<Self, MalformedReport> {
+        let line = fields.position().map_or(1, csv::Position::line);
+        refuse_line_breaks(line, fields)?;
+        if fields.len() != columns.width {
+            let what = format!("it has {} fields, and the first line has {}", fields.len(), columns.width);
+            return Err(MalformedReport::new(line, what));
         }
-        Err(MalformedReport::new(self.record.line, format!("it has {found} fields, and the first line has {wanted}")))
+        Ok(Self { line, fields, columns })
     }
 
-    /// The field of one of [`COLUMNS`]; there is one once the width is checked.
+    /// The field of one of [`COLUMNS`].
     fn text(&self, column: &str) -> &str {
-        let place = COLUMNS.iter().position(|name| *name == column).map(|at| self.columns.places[at]);
-        place.and_then(|place| self.record.fields.get(place)).map(AsRef::as_ref).unwrap_or_default()
+        let position = COLUMNS.iter().position(|name| *name == column).map(|at| self.columns.positions[at]);
+        position.and_then(|at| self.fields.get(at)).unwrap_or_default()
     }
 
     fn malformed(&self, column: &str, expected: &str) -> MalformedReport {
-        MalformedReport::value(self.record.line, column, self.text(column), expected)
+        let value: String = self.text(column).chars().take(200).collect();
+        let value = redact::secret_like(&value);
+        MalformedReport::new(self.line, format!("column {column} is `{value}`, which is not {expected}"))
     }
 
-    fn user(&self) -> Result<ReportedUser, MalformedReport> {
+    fn user(&self) -> Result<(UserName, ReportedKeys), MalformedReport> {
         let arn: UserArn = self.text("arn").parse().map_err(|_| self.malformed("arn", "the ARN of a user"))?;
         if arn.user().name.as_str() != self.text("user") {
             return Err(self.malformed("user", "the name at the end of the ARN"));
@@ -263,15 +210,15 @@ impl Row<'_, '_> {
         if self.time("user_creation_time")?.is_none() {
             return Err(self.malformed("user_creation_time", TIME));
         }
-        Ok(ReportedUser { name: arn.user().name.clone(), keys: [self.key(KEY_COLUMNS[0])?, self.key(KEY_COLUMNS[1])?] })
+        Ok((arn.user().name.clone(), [self.key(KEY_COLUMNS[0])?, self.key(KEY_COLUMNS[1])?]))
     }
 
-    fn key(&self, [active, changed, date, region, service]: [&'static str; 5]) -> Result<ReportedKey, MalformedReport> {
+    fn key(&self, [active, changed, date, region, service]: [&str; 5]) -> Result<ReportedKey, MalformedReport> {
         let active_since = match (self.text(active), self.time(changed)?) {
             ("true", Some(since)) => Some(since),
-            // An active key of unknown age must not pass for none.
+            // An active key of unknown age must not look like an empty slot.
             ("true", None) => return Err(self.malformed(changed, "a time, although the key is active")),
-            // The documentation says `N/A` here; a time would tell nothing that is asked for.
+            // The documentation says `N/A` here, and nothing depends on the time of an inactive key.
             ("false", _) => None,
             _ => return Err(self.malformed(active, "true or false")),
         };
@@ -293,13 +240,6 @@ impl Row<'_, '_> {
         }
     }
 }
-
-const TIME: &str = "a time in ISO 8601, such as 2026-11-22T09:00:00+00:00";
-
-const KEY_COLUMNS: [[&str; 5]; MAX_KEYS_PER_USER] = [
-    [COLUMNS[3], COLUMNS[4], COLUMNS[5], COLUMNS[6], COLUMNS[7]],
-    [COLUMNS[8], COLUMNS[9], COLUMNS[10], COLUMNS[11], COLUMNS[12]],
-];
 
 #[cfg(test)]
 mod tests;

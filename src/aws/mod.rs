@@ -23,7 +23,7 @@ mod topic;
 mod until;
 
 pub use client::{Access, Aws, SweeperAws};
-pub use credential_report::{CredentialReport, MalformedReport, ReportReader, ReportedKey, ReportedUser};
+pub use credential_report::{CredentialReport, MalformedReport, ReportedKey, ReportedKeys};
 pub use failure::{CallFailure, FailureKind};
 pub use iam::{AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey};
 pub(crate) use iam::{has_group, is_report_capacity_exhausted, is_report_unavailable};

@@ -4,7 +4,7 @@
 //! looked at (`lifecycle::is_quiet`). Secrets come page by page and are dropped with their page: what is kept of a user
 //! who was not come to is a line of the list of users and one of the credential report, some 150 bytes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +18,10 @@ use super::Sweep;
 use super::members::Members;
 use super::observe::{self, Member, Place, Policy};
 use super::report::Failure;
-use super::roster::Roster;
 use super::tally::Tally;
 use super::user::{self, OUT_OF_TIME, Outcome};
 use crate::aws::{CallFailure, DatedReport, Iam, SecretDescription, has_group};
-use crate::keys::AccountId;
+use crate::keys::{AccountId, UserName};
 use crate::lifecycle::{self, Exemption, KeySighting, Listed, SecretFacts, Sighting};
 
 /// So many users are looked at for the price of the credential report, and a look sees what is not hours old.
@@ -45,7 +44,7 @@ struct Account {
     iam: Arc<dyn Iam>,
     groups: BTreeSet<String>,
     /// Users who were not come to yet.
-    users: Roster,
+    users: BTreeMap<UserName, Member>,
     report: Option<DatedReport>,
     listed_at: DateTime<Utc>,
     pages: usize,
@@ -87,7 +86,7 @@ pub(super) async fn sweep(
         }
         if sweep.is_out_of_time() {
             tally.leave(account.users.len());
-            account.users = Roster::default();
+            account.users.clear();
             break;
         }
     }
@@ -141,14 +140,15 @@ impl Account {
     /// The users, the groups and the credential report.
     async fn list(sweep: &Sweep<'_>, id: &AccountId, tally: &mut Tally) -> Result<Self, CallFailure> {
         let iam = sweep.aws.iam(id, sweep.partition()).await?;
-        let (mut users, mut groups, mut from) = (Roster::default(), BTreeSet::new(), None);
+        let (mut users, mut groups, mut from) = (BTreeMap::new(), BTreeSet::new(), None);
         let mut requested = None;
         let (listed_at, mut pages) = (sweep.aws.now(), 0);
         loop {
             let page = iam.account_details(from).await?;
             pages += 1;
             for listed in page.users {
-                users.add(&Member::of(sweep, listed));
+                let member = Member::of(sweep, listed);
+                users.insert(member.name().clone(), member);
             }
             groups.extend(page.groups);
             from = page.next;
@@ -160,7 +160,6 @@ impl Account {
                 break;
             }
         }
-        users.sort();
         let report = match requested {
             Some(requested) => match read_report(sweep, &*iam, requested).await {
                 Ok(report) => report,
@@ -186,7 +185,7 @@ impl Account {
         sample: &mut Sample,
         tally: &mut Tally,
     ) -> Option<Look> {
-        let Some(member) = self.users.take(&secret.name.user().name) else {
+        let Some(member) = self.users.remove(&secret.name.user().name) else {
             return secret.deleted.is_none().then_some(Look::Gone(secret));
         };
         let facts = place.listed(&member, Some(&secret));
@@ -203,7 +202,7 @@ impl Account {
     fn users_without_secret(&mut self, place: &Place<'_>, tally: &mut Tally) -> Vec<Look> {
         let mut looks = Vec::new();
         let Self { users, report, .. } = self;
-        for member in users.take_all() {
+        while let Some((_, member)) = users.pop_first() {
             let sighting = report.as_ref().and_then(|report| sighting(report, &member));
             if is_quiet(place.sweep, &member, sighting.as_ref(), SecretFacts::Missing) {
                 tally.add_quiet(&member, sighting.as_ref());
@@ -229,7 +228,7 @@ impl Account {
             let error = format!("group `{exemption}` (IAM_EXEMPTION_GROUP) does not exist, so nobody is exempt");
             failures.push(Failure::of_account(id, "exemption-group", &error));
         }
-        let needs_readers = id != sweep.aws.primary_account() && self.users.len() > 0;
+        let needs_readers = id != sweep.aws.primary_account() && !self.users.is_empty();
         if let Some(readers) = sweep.wanted.reader_group.as_ref().filter(|_| needs_readers)
             && !has_group(&self.groups, readers)
         {
@@ -275,8 +274,8 @@ async fn read_report(
 
 /// What the credential report says of that user.
 fn sighting(report: &DatedReport, member: &Member) -> Option<Sighting> {
-    let keys = report.content.keys_of(member.name())?.into_iter();
-    let active = keys.filter_map(|key| Some(KeySighting { since: key.active_since?, last_use: key.last_use }));
+    let keys = report.content.keys_of(member.name())?.iter();
+    let active = keys.filter_map(|key| Some(KeySighting { since: key.active_since?, last_use: key.last_use.clone() }));
     Some(Sighting { at: report.made_at, active: active.collect() })
 }
 

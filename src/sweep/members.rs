@@ -1,12 +1,13 @@
 //! The users of an account as they are when something is changed: what was listed of them long ago is listed again.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 use tracing::warn;
 
 use super::Sweep;
 use super::observe::Member;
-use super::roster::Roster;
 use crate::aws::{CallFailure, Iam};
 use crate::keys::UserName;
 use crate::lifecycle::Exemption;
@@ -29,7 +30,7 @@ struct Latest {
     /// How many pages it had.
     pages: usize,
     /// Its users, if it is not the first one.
-    again: Option<Roster>,
+    again: Option<BTreeMap<UserName, Member>>,
     /// How many users were asked for alone since it is too old.
     asked: usize,
     is_refused: bool,
@@ -59,9 +60,9 @@ impl Members {
                 latest.list_again(sweep, iam).await;
             }
             if !latest.is_old(sweep.aws.now()) {
-                let Some(again) = &mut latest.again else { return Ok(Some(known.clone())) };
+                let Some(again) = &latest.again else { return Ok(Some(known.clone())) };
                 if let Some(member) = again.get(name) {
-                    return Ok(Some(member));
+                    return Ok(Some(member.clone()));
                 }
             }
             latest.asked += 1;
@@ -93,17 +94,17 @@ impl Latest {
     }
 }
 
-async fn list(sweep: &Sweep<'_>, iam: &dyn Iam) -> Result<(Roster, usize), CallFailure> {
-    let (mut users, mut pages, mut from) = (Roster::default(), 0, None);
+async fn list(sweep: &Sweep<'_>, iam: &dyn Iam) -> Result<(BTreeMap<UserName, Member>, usize), CallFailure> {
+    let (mut users, mut pages, mut from) = (BTreeMap::new(), 0, None);
     loop {
         let page = iam.account_details(from).await?;
         pages += 1;
         for listed in page.users {
-            users.add(&Member::of(sweep, listed));
+            let member = Member::of(sweep, listed);
+            users.insert(member.name().clone(), member);
         }
         from = page.next;
         if from.is_none() {
-            users.sort();
             return Ok((users, pages));
         }
     }

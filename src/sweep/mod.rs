@@ -1,7 +1,7 @@
 //! The sweeper: provisions secrets and runs the later phases. Never reads a secret's value.
 //!
-//! `event` says what is asked for; `inventory` lists the accounts; `account` lists one account's users, which `roster`
-//! keeps, and finds those that have to be looked at; `observe` reads, and `members` reads users once more before a change;
+//! `event` says what is asked for; `inventory` lists the accounts; `account` lists one account's users, and
+//! finds those that have to be looked at; `observe` reads, and `members` reads users once more before a change;
 //! the [`crate::lifecycle`] plans; `user` takes one user through all of it; `apply` writes; `tell` sends the notices and
 //! records them; `tally` adds up, and `report` says what was done. A dry run stops before `apply`. `news` tells what an
 //! event of Secrets Manager reports, `digest` what the sweeps of single accounts held.
@@ -15,7 +15,6 @@ mod members;
 mod news;
 mod observe;
 mod report;
-mod roster;
 mod tally;
 mod tell;
 mod user;

@@ -20,9 +20,12 @@ fn line(name: &str, arn: &str, key: &str) -> String {
     )
 }
 
-fn read(lines: &[&str]) -> Result<Vec<ReportedUser>, String> {
-    let report = CredentialReport::read(lines.join("\n").as_bytes());
-    report.map(|report| report.users().collect()).map_err(|error| error.to_string())
+fn read(lines: &[&str]) -> Result<CredentialReport, String> {
+    CredentialReport::read(lines.join("\n").as_bytes()).map_err(|error| error.to_string())
+}
+
+fn users(report: &CredentialReport) -> Vec<(&str, &ReportedKeys)> {
+    report.users().map(|(name, keys)| (name.as_str(), keys)).collect()
 }
 
 const ARN: &str = "arn:aws:iam::111122223333:user/ci/bot";
@@ -30,12 +33,12 @@ const USED: &str = "true,2026-01-02T03:04:05+00:00,2026-03-04T05:06:00+00:00,eu-
 
 #[test]
 fn users_and_their_keys_are_read_and_the_root_user_is_passed_over() {
-    let users = read(&[HEADER, ROOT_LINE, &line("bot", ARN, USED)]).unwrap();
-    let [user] = &users[..] else { panic!("{users:?}") };
-    assert_eq!(user.name.as_str(), "bot");
+    let report = read(&[HEADER, ROOT_LINE, &line("bot", ARN, USED)]).unwrap();
+    let [(name, keys)] = users(&report)[..] else { panic!("{report:?}") };
+    assert_eq!(name, "bot");
     let used = KeyUse { time: time("2026-03-04T05:06:00Z"), service: "s3".to_owned(), region: "eu-west-1".to_owned() };
-    assert_eq!(user.keys[0], ReportedKey { active_since: Some(time("2026-01-02T03:04:05Z")), last_use: Some(used) });
-    assert_eq!(user.keys[1], ReportedKey { active_since: None, last_use: None });
+    assert_eq!(keys[0], ReportedKey { active_since: Some(time("2026-01-02T03:04:05Z")), last_use: Some(used) });
+    assert_eq!(keys[1], ReportedKey { active_since: None, last_use: None });
 }
 
 #[test]
@@ -50,9 +53,10 @@ fn every_key_stays_in_its_place() {
         line(&name.to_string(), &arn, first).replace(&format!("{first},{NONE},false,N/A,false,N/A"), &both)
     });
     let lines: Vec<String> = [HEADER.to_owned()].into_iter().chain(lines).collect();
-    let users = read(&lines.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
-    let found =
-        users.iter().map(|user| user.keys.each_ref().map(|key| (key.active_since.is_some(), key.last_use.is_some())));
+    let report = read(&lines.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let found = users(&report)
+        .into_iter()
+        .map(|(_, keys)| keys.each_ref().map(|key| (key.active_since.is_some(), key.last_use.is_some())));
     let told = |text| match text {
         NONE => (false, false),
         OFF => (false, true),
@@ -77,7 +81,7 @@ fn columns_are_found_by_name_and_new_ones_are_passed_over() {
 #[test]
 fn a_name_with_a_comma_is_quoted() {
     let text = line("\"a,b\"", "\"arn:aws:iam::111122223333:user/x,y/a,b\"", "false,N/A,N/A,N/A,N/A");
-    assert_eq!(read(&[HEADER, &text]).unwrap()[0].name.as_str(), "a,b");
+    assert_eq!(users(&read(&[HEADER, &text]).unwrap())[0].0, "a,b");
 }
 
 #[test]
@@ -99,6 +103,7 @@ fn a_report_that_is_not_understood_is_refused_by_line_and_column() {
         vec![HEADER, "\"bot"],
         vec![HEADER, "\"bot\"x"],
         vec![HEADER, "b\"x"],
+        vec![HEADER, &key(USED).replace("false,N/A,false,N/A", "false,N/A,false,\"N/A"), &line("lost", "arn", USED)],
     ]
     .iter()
     .map(|lines| read(lines).expect_err("refused"))
@@ -147,11 +152,11 @@ proptest! {
             expected.push((name.clone(), key.and_then(|(since, _)| since), key.map(|(_, used)| used)));
         }
         let report = CredentialReport::read(lines.join(ending).as_bytes()).unwrap();
-        let found: Vec<_> = report.users().map(|user| {
-            assert_eq!(report.keys_of(&user.name).as_ref(), Some(&user.keys));
-            let [key, other] = user.keys;
-            assert_eq!((other.active_since, other.last_use), (None, None));
-            (user.name.to_string(), key.active_since, key.last_use.map(|used| used.time))
+        let found: Vec<_> = report.users().map(|(name, keys)| {
+            assert_eq!(report.keys_of(name), Some(keys));
+            let [key, other] = keys;
+            assert_eq!((other.active_since, &other.last_use), (None, &None));
+            (name.to_string(), key.active_since, key.last_use.as_ref().map(|used| used.time))
         }).collect();
         prop_assert_eq!(found, expected);
     }
@@ -199,7 +204,8 @@ async fn the_report_of_the_model_is_read() {
         report
             .keys_of(&name.parse().unwrap())
             .unwrap()
-            .map(|key| (key.active_since, key.last_use.map(|used| used.service)))
+            .each_ref()
+            .map(|key| (key.active_since, key.last_use.as_ref().map(|used| used.service.clone())))
     };
     assert_eq!(report.users().count(), 4);
     assert_eq!(keys("a,b"), [(Some(made), None), (None, None)]);

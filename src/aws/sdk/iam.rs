@@ -11,9 +11,9 @@ use aws_sdk_iam::types::{EntityType, ReportStateType, StatusType, Tag};
 use chrono::{DateTime, Utc};
 
 use super::failure::OrFailure;
-use super::report_stream::ReportStream;
 use super::retry::own_quota;
 use super::time::{ServerClock, utc};
+use crate::aws::credential_report::CredentialReport;
 use crate::aws::failure::CallFailure;
 use crate::aws::iam::{
     AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey, is_report_capacity_exhausted,
@@ -108,17 +108,15 @@ impl Iam for SdkIam {
     async fn credential_report(&self) -> Result<Option<DatedReport>, CallFailure> {
         const OPERATION: &str = "iam:GetCredentialReport";
         let about = format!("account {}", self.account);
-        let stream = ReportStream::default();
-        let request = self.client.get_credential_report().customize().interceptor(stream.clone());
-        let answer = match request.send().await.or_failure(OPERATION, &about) {
+        let answer = match self.client.get_credential_report().send().await.or_failure(OPERATION, &about) {
             Err(failure) if is_report_unavailable(&failure) => return Ok(None),
             answer => answer?,
         };
         let made_at = answer.generated_time.as_ref().and_then(utc);
         let made_at = made_at.ok_or_else(|| CallFailure::incomplete(OPERATION, &about, "time of the report"))?;
-        let content = stream.finish().ok_or_else(|| CallFailure::incomplete(OPERATION, &about, "content"))?;
-        let content =
-            content.map_err(|error| CallFailure::incomplete(OPERATION, &about, &format!("content ({error})")))?;
+        let content = answer.content.ok_or_else(|| CallFailure::incomplete(OPERATION, &about, "content"))?;
+        let content = CredentialReport::read(content.as_ref())
+            .map_err(|error| CallFailure::incomplete(OPERATION, &about, &format!("content ({error})")))?;
         Ok(Some(DatedReport { made_at, content }))
     }
 

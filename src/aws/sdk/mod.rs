@@ -22,7 +22,6 @@ mod iam;
 mod mail;
 mod organizations;
 mod production;
-mod report_stream;
 mod retry;
 mod secrets;
 mod services;
