@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{Criterion, Throughput};
 
 use keywheel::keys::{AccessKeyId, KeyStatus, KeyUse, LastUse, SecretName, UserArn, VersionId};
-use keywheel::lifecycle::{Action, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts, plan};
+use keywheel::lifecycle::{Action, ActionName, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts, plan};
 use keywheel::settings::Periods;
-use keywheel::state::{KeyDates, Reader, State};
+use keywheel::state::{KeyDates, Phase, Reader, State};
 
 const FLEET: u32 = 100_000;
 
@@ -53,7 +53,7 @@ struct Case {
     /// The n-th user, in it.
     facts: fn(u32) -> UserFacts,
     /// The names of the actions that follow from it: what is measured is what it says.
-    actions: &'static [&'static str],
+    actions: &'static [ActionName],
     /// How many notices follow from it.
     notices: usize,
 }
@@ -63,8 +63,14 @@ const CASES: [Case; 8] = [
     Case { name: "before its first rotation", in_a_hundred: 10, facts: unrotated, actions: &[], notices: 0 },
     Case { name: "installation grace", in_a_hundred: 7, facts: in_grace, actions: &[], notices: 0 },
     Case { name: "recovery", in_a_hundred: 7, facts: in_recovery, actions: &[], notices: 0 },
-    Case { name: "to be disabled", in_a_hundred: 1, facts: to_be_disabled, actions: &["disable"], notices: 1 },
-    Case { name: "due", in_a_hundred: 1, facts: due, actions: &["rotate"], notices: 1 },
+    Case {
+        name: "to be disabled",
+        in_a_hundred: 1,
+        facts: to_be_disabled,
+        actions: &[ActionName::Disable],
+        notices: 1,
+    },
+    Case { name: "due", in_a_hundred: 1, facts: due, actions: &[ActionName::Rotate], notices: 1 },
     Case { name: "two keys of a person's", in_a_hundred: 2, facts: two_keys, actions: &[], notices: 0 },
     Case { name: "exempt", in_a_hundred: 2, facts: exempt, actions: &[], notices: 0 },
 ];
@@ -72,7 +78,7 @@ const CASES: [Case; 8] = [
 impl Case {
     fn check(&self, facts: &UserFacts) {
         let plan = plan(facts, &periods(), now());
-        let actions: Vec<&str> = plan.actions.iter().map(Action::name).collect();
+        let actions: Vec<ActionName> = plan.actions.iter().map(Action::name).collect();
         let found = (&actions[..], plan.notices.len(), plan.problems.len());
         assert_eq!(found, (self.actions, self.notices, 0), "{}: {plan}", self.name);
     }
@@ -90,24 +96,24 @@ fn unrotated(n: u32) -> UserFacts {
 }
 
 fn in_grace(n: u32) -> UserFacts {
-    let secret = told(rotated(n, 5), &id(n, OLD), &["disable-ahead"]);
+    let secret = told(rotated(n, 5), &id(n, OLD), &[Phase::DisableAhead]);
     user(n, vec![used(key(n, OLD, 95), 6), key(n, NEW, 5)], secret)
 }
 
 fn in_recovery(n: u32) -> UserFacts {
-    let mut secret = told(rotated(n, 14), &id(n, OLD), &["disable-ahead", "disabled"]);
+    let mut secret = told(rotated(n, 14), &id(n, OLD), &[Phase::DisableAhead, Phase::Disabled]);
     secret.state.disabled_at = Some(now() - days(2));
     let old = KeyFacts { status: KeyStatus::Inactive, ..used(key(n, OLD, 104), 15) };
     user(n, vec![old, key(n, NEW, 14)], secret)
 }
 
 fn to_be_disabled(n: u32) -> UserFacts {
-    let secret = told(rotated(n, 10), &id(n, OLD), &["disable-ahead"]);
+    let secret = told(rotated(n, 10), &id(n, OLD), &[Phase::DisableAhead]);
     user(n, vec![used(key(n, OLD, 100), 11), key(n, NEW, 10)], secret)
 }
 
 fn due(n: u32) -> UserFacts {
-    user(n, vec![key(n, NEW, 90)], told(after_recovery(n, 90), &id(n, NEW), &["rotate-ahead"]))
+    user(n, vec![key(n, NEW, 90)], told(after_recovery(n, 90), &id(n, NEW), &[Phase::RotateAhead]))
 }
 
 fn two_keys(n: u32) -> UserFacts {
@@ -115,7 +121,7 @@ fn two_keys(n: u32) -> UserFacts {
 }
 
 fn exempt(n: u32) -> UserFacts {
-    let secret = told(provisioned(n, OLD), &id(n, OLD), &["cancelled"]);
+    let secret = told(provisioned(n, OLD), &id(n, OLD), &[Phase::Cancelled]);
     let secret = PresentSecret { rotation_enabled: false, ..secret };
     UserFacts { exemption: Exemption::Exempt, ..user(n, vec![key(n, OLD, 400)], secret) }
 }
@@ -172,18 +178,18 @@ fn rotated(n: u32, ago: i64) -> PresentSecret {
     secret.state.previous_key = Some(id(n, OLD));
     secret.state.rotated_at = Some(now() - days(ago));
     secret.state.key_dates = Some(KeyDates { current: Some(now() - days(ago)), others: Vec::new() });
-    told(secret, &id(n, NEW), &["rotated"])
+    told(secret, &id(n, NEW), &[Phase::Rotated])
 }
 
 /// With the new key, where the old one has gone all its way.
 fn after_recovery(n: u32, rotated_ago: i64) -> PresentSecret {
-    let phases = ["disable-ahead", "disabled", "delete-ahead", "last-call", "deleted"];
+    let phases = [Phase::DisableAhead, Phase::Disabled, Phase::DeleteAhead, Phase::LastCall, Phase::Deleted];
     told(rotated(n, rotated_ago), &id(n, OLD), &phases)
 }
 
-fn told(mut secret: PresentSecret, key: &AccessKeyId, phases: &[&str]) -> PresentSecret {
-    for phase in phases {
-        secret.state.notified.insert(key, phase);
+fn told(mut secret: PresentSecret, key: &AccessKeyId, phases: &[Phase]) -> PresentSecret {
+    for &phase in phases {
+        secret.state.notified.record(key, phase);
     }
     secret
 }

@@ -16,6 +16,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use tracing::info;
 
+use crate::lifecycle::ActionName;
 use crate::sweep::Report;
 
 /// The target of these lines: the log writes their message as it is, without a frame around it.
@@ -35,7 +36,7 @@ pub fn of_rotation_step(succeeded: bool, now: DateTime<Utc>) {
 
 fn sweep_line(report: &Report, now: DateTime<Utc>) -> Value {
     let count = |number: usize| json!(number);
-    let action = |name: &str| json!(report.actions.get(name).copied().unwrap_or_default());
+    let action = |name| json!(report.actions.get(&name).copied().unwrap_or_default());
     let mails_failed = report.failures.iter().filter(|failure| failure.action == "mail").count();
     let failed = report.failures.len() + report.failures_omitted - mails_failed;
     let mut metrics = vec![
@@ -43,11 +44,11 @@ fn sweep_line(report: &Report, now: DateTime<Utc>) -> Value {
         ("AccountsSkipped", "Count", count(report.skipped.len() + report.skipped_omitted)),
         ("UsersSeen", "Count", count(report.users)),
         ("UserFailures", "Count", count(failed)),
-        ("SecretsProvisioned", "Count", action("provision")),
-        ("RotationsStarted", "Count", action("rotate")),
-        ("KeysDisabled", "Count", action("disable")),
-        ("KeysDeleted", "Count", action("delete")),
-        ("Warnings", "Count", action("warn")),
+        ("SecretsProvisioned", "Count", action(ActionName::Provision)),
+        ("RotationsStarted", "Count", action(ActionName::Rotate)),
+        ("KeysDisabled", "Count", action(ActionName::Disable)),
+        ("KeysDeleted", "Count", action(ActionName::Delete)),
+        ("Warnings", "Count", action(ActionName::Warn)),
         ("MailsSent", "Count", count(report.mails)),
         ("MailsFailed", "Count", count(mails_failed)),
     ];
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_sweep_is_counted() {
-        let actions = BTreeMap::from([("provision", 2), ("rotate", 1), ("warn", 4)]);
+        let actions = BTreeMap::from([(ActionName::Provision, 2), (ActionName::Rotate, 1), (ActionName::Warn, 4)]);
         let report = Report { accounts: 3, users: 9, actions, oldest_active_key_days: Some(88), ..Report::default() };
         let line = sweep_line(&report, now());
         check(&line);

@@ -6,6 +6,7 @@
 
 mod intent;
 mod notified;
+mod phase;
 mod seen;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use crate::keys::{AccessKeyId, KeyUse, VersionId};
 pub use intent::{CREATE_KEY_WITHIN, Intent};
 pub use notified::Notified;
+pub use phase::{Phase, UnknownPhase};
 pub use seen::{KeyDates, Reader};
 
 /// The names of the tags.

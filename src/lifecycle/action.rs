@@ -5,10 +5,11 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
+use super::action_name::ActionName;
 use super::facts::Drift;
 use super::notice::Notice;
 use crate::keys::{AccessKeyId, UserRef, VersionId};
-use crate::state::{Notified, TagChange, format_time, tag};
+use crate::state::{Notified, Phase, TagChange, format_time, tag};
 
 /// What is to be done for one user, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +57,8 @@ impl fmt::Display for UserPlan {
 /// Something that keeps an action from being planned. Reported, never guessed around.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The name of the action that it stands in the way of.
-    pub action: &'static str,
+    /// The action that it prevents.
+    pub action: ActionName,
     /// What is wrong, and the way out.
     pub error: String,
 }
@@ -190,25 +191,25 @@ pub enum Action {
 
 impl Action {
     /// The name under which the report counts it.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> ActionName {
         match self {
-            Self::Provision { .. } => "provision",
-            Self::Restore => "restore",
-            Self::Adopt { .. } => "adopt",
+            Self::Provision { .. } => ActionName::Provision,
+            Self::Restore => ActionName::Restore,
+            Self::Adopt { .. } => ActionName::Adopt,
             Self::RestoreFacts(_)
             | Self::DropIntent
             | Self::Repair(_)
             | Self::AbandonRotation { .. }
-            | Self::StopRetiring { .. } => "repair",
-            Self::Rotate { .. } => "rotate",
-            Self::Retire { .. } => "retire",
-            Self::RecordDisabled { .. } => "record-disabled",
-            Self::RecordDeleted { .. } => "record-deleted",
-            Self::RestartGrace { .. } => "restart-grace",
-            Self::Disable { .. } => "disable",
-            Self::Delete { .. } => "delete",
-            Self::CancelSchedule(_) => "cancel",
-            Self::DeleteSecret => "delete-secret",
+            | Self::StopRetiring { .. } => ActionName::Repair,
+            Self::Rotate { .. } => ActionName::Rotate,
+            Self::Retire { .. } => ActionName::Retire,
+            Self::RecordDisabled { .. } => ActionName::RecordDisabled,
+            Self::RecordDeleted { .. } => ActionName::RecordDeleted,
+            Self::RestartGrace { .. } => ActionName::RestartGrace,
+            Self::Disable { .. } => ActionName::Disable,
+            Self::Delete { .. } => ActionName::Delete,
+            Self::CancelSchedule(_) => ActionName::Cancel,
+            Self::DeleteSecret => ActionName::DeleteSecret,
         }
     }
 
@@ -270,13 +271,13 @@ impl Action {
             | Self::RestoreFacts(RestoredFacts { previous_key: Some(key), .. }) => notified.forget(key),
             // It was told with another date, if it was told.
             Self::RecordDisabled { key } => {
-                notified.forget_phase(Some(key), "disabled");
-                notified.forget_phase(Some(key), "delete-ahead");
-                notified.forget_phase(Some(key), "last-call");
+                notified.forget_phase(Some(key), Phase::Disabled);
+                notified.forget_phase(Some(key), Phase::DeleteAhead);
+                notified.forget_phase(Some(key), Phase::LastCall);
             }
             // It was told of an earlier time without a schedule.
             Self::CancelSchedule(_) | Self::Repair(Drift::Schedule) | Self::Rotate { configure: true, .. } => {
-                notified.forget_phase(None, "cancelled");
+                notified.forget_phase(None, Phase::Cancelled);
             }
             _ => {}
         }

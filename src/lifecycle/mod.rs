@@ -5,6 +5,7 @@
 //! a plan consists of. `quiet` tells from lists alone that the plan for a user would be empty. Nothing here reads a clock or calls AWS: time is an argument.
 
 mod action;
+mod action_name;
 mod facts;
 mod notice;
 mod outgoing;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use crate::keys::LastUse;
 pub use action::{Action, CancelReason, Problem, RestoredFacts, UserPlan};
+pub use action_name::ActionName;
 pub use facts::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
 pub use notice::{Notice, NoticeKind};
 pub use plan::{plan, plan_for_deleted_user};

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action::CancelReason;
 use crate::keys::{AccessKeyId, KeyUse, UserRef};
-use crate::state::{Notified, format_time};
+use crate::state::{Notified, Phase, format_time};
 
 /// Something to tell the owner and the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,24 +113,24 @@ pub enum NoticeKind {
 }
 
 impl NoticeKind {
-    /// The name under which it is remembered as told.
-    pub fn phase(&self) -> &'static str {
+    /// The phase under which the notice is recorded.
+    pub fn phase(&self) -> Phase {
         match self {
-            Self::RotationAhead { .. } => "rotate-ahead",
-            Self::RotationDue { .. } => "rotate-due",
-            Self::RotationUnfinished { .. } => "unfinished",
-            Self::RotationFailed { .. } => "failed",
-            Self::Rotated { .. } => "rotated",
-            Self::StillInUse { .. } => "in-use",
-            Self::DisableAhead { .. } => "disable-ahead",
-            Self::Disabled { .. } => "disabled",
-            Self::DeleteAhead { .. } => "delete-ahead",
-            Self::LastCall { .. } => "last-call",
-            Self::Deleted => "deleted",
-            Self::Retiring { .. } => "retiring",
-            Self::Reactivated { .. } => "reactivated",
-            Self::ScheduleCancelled(_) => "cancelled",
-            Self::SecretDeleted => "secret-deleted",
+            Self::RotationAhead { .. } => Phase::RotateAhead,
+            Self::RotationDue { .. } => Phase::RotateDue,
+            Self::RotationUnfinished { .. } => Phase::Unfinished,
+            Self::RotationFailed { .. } => Phase::Failed,
+            Self::Rotated { .. } => Phase::Rotated,
+            Self::StillInUse { .. } => Phase::InUse,
+            Self::DisableAhead { .. } => Phase::DisableAhead,
+            Self::Disabled { .. } => Phase::Disabled,
+            Self::DeleteAhead { .. } => Phase::DeleteAhead,
+            Self::LastCall { .. } => Phase::LastCall,
+            Self::Deleted => Phase::Deleted,
+            Self::Retiring { .. } => Phase::Retiring,
+            Self::Reactivated { .. } => Phase::Reactivated,
+            Self::ScheduleCancelled(_) => Phase::Cancelled,
+            Self::SecretDeleted => Phase::SecretDeleted,
         }
     }
 
@@ -154,13 +154,13 @@ impl NoticeKind {
         now: DateTime<Utc>,
     ) -> bool {
         let is_told = |phase, longer| match repeat.filter(|_| self.lasts()) {
-            Some(period) => notified.was_told_after(key, phase, now - period - longer),
-            None => notified.contains(key, phase),
+            Some(period) => notified.was_sent_after(key, phase, now - period - longer),
+            None => notified.was_sent(key, phase),
         };
         // Both tell of the same trouble, and an event says more of it than a sweep sees: it gets a day to be the one that
         // repeats it.
         let is_said_better =
-            || matches!(self, Self::RotationUnfinished { .. }) && is_told("failed", TimeDelta::days(1));
+            || matches!(self, Self::RotationUnfinished { .. }) && is_told(Phase::Failed, TimeDelta::days(1));
         is_told(self.phase(), TimeDelta::zero()) || is_said_better()
     }
 

@@ -7,12 +7,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action::Action;
+use super::action_name::ActionName;
 use super::facts::KeyFacts;
 use super::notice::NoticeKind;
 use super::plan::Planner;
 use super::second_key;
 use crate::keys::{AccessKeyId, KeyStatus, KeyUse, LastUse, MAX_KEYS_PER_USER};
-use crate::state::{State, was_enabled_since};
+use crate::state::{Phase, State, was_enabled_since};
 
 /// Use within this time of the rotation is the owner on the way to the new key, and no news.
 const USE_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(3);
@@ -135,7 +136,7 @@ impl<'a> Outgoing<'a> {
             (KeyStatus::Other(status), _) => {
                 let error =
                     format!("access key {} has the unknown status {status}; nothing is done to it", self.key.id);
-                planner.problem("disable", error);
+                planner.problem(ActionName::Disable, error);
             }
         }
     }
@@ -166,7 +167,7 @@ impl<'a> Outgoing<'a> {
             return self.tell_of_disabling_ahead(planner);
         }
         if let Some(obstacle) = self.obstacle(planner) {
-            return planner.problem("disable", obstacle);
+            return planner.problem(ActionName::Disable, obstacle);
         }
         planner.act(Action::Disable { key: self.key.id.clone() });
         let delete_at = planner.now + planner.periods.recovery_grace;
@@ -193,7 +194,7 @@ impl<'a> Outgoing<'a> {
             return self.tell_of_deletion_ahead(planner, delete_at);
         }
         if let Some(obstacle) = self.obstacle(planner) {
-            return planner.problem("delete", obstacle);
+            return planner.problem(ActionName::Delete, obstacle);
         }
         planner.act(Action::Delete { key: self.key.id.clone() });
         planner.tell(&self.key.id, NoticeKind::Deleted);
@@ -205,7 +206,7 @@ impl<'a> Outgoing<'a> {
             return second_key::tell_retiring(planner, self.key, Some(self.disable_at()), self.disable_at());
         };
         let disable_at = self.disable_at();
-        if restarted && !planner.was_told(&self.key.id, "disable-ahead") {
+        if restarted && !planner.was_told(&self.key.id, Phase::DisableAhead) {
             // The time of the disabling stays beside a grace that a person's enabling began, and beside no other.
             let was_disabled = planner.state().is_some_and(|state| state.disabled_at.is_some());
             let kind = if was_disabled {
@@ -218,7 +219,7 @@ impl<'a> Outgoing<'a> {
         // A use that was told of is told of again once there is another.
         let is_news = |last_use: &KeyUse| {
             let notified = planner.state().map(|state| &state.notified);
-            !notified.is_some_and(|told| told.was_told_after(&self.key.id, "in-use", last_use.time))
+            !notified.is_some_and(|told| told.was_sent_after(&self.key.id, Phase::InUse, last_use.time))
         };
         if let Some(last_use) = self.use_since_rotation().filter(is_news) {
             planner.tell(&self.key.id, NoticeKind::StillInUse { last_use, disable_at });

@@ -3,13 +3,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action::{Action, CancelReason, Problem, RestoredFacts, UserPlan};
+use super::action_name::ActionName;
 use super::facts::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
 use super::notice::{Notice, NoticeKind};
 use super::outgoing::{self, Outgoing};
 use super::second_key;
 use crate::keys::{AccessKeyId, LastUse, MAX_KEYS_PER_USER, UserRef, VersionId};
 use crate::settings::Periods;
-use crate::state::{State, format_time, tag};
+use crate::state::{Phase, State, format_time, tag};
 
 /// A rotation that was due for this long and is still not finished does not finish by itself.
 const UNFINISHED_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(1);
@@ -33,7 +34,7 @@ pub fn plan_for_deleted_user(user: &UserRef, secret: &PresentSecret) -> UserPlan
              keywheel:managed; delete it, or tag it keywheel:managed = 1 to have it deleted",
             secret.arn
         );
-        plan.problems.push(Problem { action: "delete-secret", error });
+        plan.problems.push(Problem { action: ActionName::DeleteSecret, error });
         return plan;
     }
     if secret.rotation_enabled {
@@ -41,7 +42,7 @@ pub fn plan_for_deleted_user(user: &UserRef, secret: &PresentSecret) -> UserPlan
     }
     plan.actions.push(Action::DeleteSecret);
     if let Some(key) = secret.state.current_key.clone().or(secret.state.previous_key.clone())
-        && !secret.state.notified.contains(&key, NoticeKind::SecretDeleted.phase())
+        && !secret.state.notified.was_sent(&key, Phase::SecretDeleted)
     {
         let kind = NoticeKind::SecretDeleted;
         let secret_arn = Some(secret.arn.clone());
@@ -76,7 +77,7 @@ impl<'a> Planner<'a> {
             }
             Exemption::Unknown(why) => {
                 let error = format!("it is not known whether the user is exempt: {why}; nothing is done until it is");
-                self.problem("rotate", error);
+                self.problem(ActionName::Rotate, error);
             }
             Exemption::NotExempt if self.newest_active().is_none() => self.stop_schedule(CancelReason::NoActiveKey),
             Exemption::NotExempt => self.rotate_user(),
@@ -101,7 +102,7 @@ impl<'a> Planner<'a> {
 
     fn maintain(&mut self, secret: &'a PresentSecret) {
         for malformed in &secret.state.malformed {
-            self.problem("rotate", malformed.to_string());
+            self.problem(ActionName::Rotate, malformed.to_string());
         }
         let resumed = self.resume_grace(secret);
         for drift in &secret.drift {
@@ -112,7 +113,7 @@ impl<'a> Planner<'a> {
         }
         if !secret.state.managed {
             let Some(version) = secret.current_version.clone() else {
-                return self.problem("adopt", format!("secret {} has no current version", secret.arn));
+                return self.problem(ActionName::Adopt, format!("secret {} has no current version", secret.arn));
             };
             self.adopt(version);
         } else if secret.facts_are_fresh() {
@@ -158,7 +159,7 @@ impl<'a> Planner<'a> {
     }
 
     fn tell_of_rotation(&mut self, secret: &PresentSecret) {
-        let Some(current) = self.proven_current().filter(|current| !self.was_told(&current.id, "rotated")) else {
+        let Some(current) = self.proven_current().filter(|current| !self.was_told(&current.id, Phase::Rotated)) else {
             return;
         };
         let old_key = secret.state.previous_key.clone().filter(|old| self.key(old).is_some());
@@ -177,7 +178,7 @@ impl<'a> Planner<'a> {
     /// The tags describe another version than readers get. Nothing else is done before that is put right.
     fn restore_facts(&mut self, secret: &PresentSecret) {
         let Some(version) = secret.current_version.clone() else {
-            return self.problem("repair", format!("secret {} has no current version", secret.arn));
+            return self.problem(ActionName::Repair, format!("secret {} has no current version", secret.arn));
         };
         let state = &secret.state;
         let finished = state.intent.as_ref().filter(|intent| intent.version == version);
@@ -280,7 +281,7 @@ impl<'a> Planner<'a> {
                  another key, or delete this one",
                 orphan.id
             );
-            self.problem("rotate", error);
+            self.problem(ActionName::Rotate, error);
         }
     }
 
@@ -307,7 +308,7 @@ impl<'a> Planner<'a> {
             format_time(intent.at),
             tag::INTENT
         );
-        self.problem("rotate", error);
+        self.problem(ActionName::Rotate, error);
     }
 
     /// Whether the key has to give way to the rotation of another one.
@@ -400,7 +401,7 @@ impl<'a> Planner<'a> {
         self.plan.actions.push(action);
     }
 
-    pub(super) fn problem(&mut self, action: &'static str, error: String) {
+    pub(super) fn problem(&mut self, action: ActionName, error: String) {
         self.plan.problems.push(Problem { action, error });
     }
 
@@ -412,8 +413,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    pub(super) fn was_told(&self, key: &AccessKeyId, phase: &str) -> bool {
-        self.secret().is_some_and(|secret| secret.state.notified.contains(key, phase))
+    pub(super) fn was_told(&self, key: &AccessKeyId, phase: Phase) -> bool {
+        self.secret().is_some_and(|secret| secret.state.notified.was_sent(key, phase))
     }
 
     /// Plans a notice, whatever was told before.

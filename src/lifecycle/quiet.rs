@@ -18,7 +18,7 @@ use super::plan::{KEYS_ARE_LISTED_WITHIN, plan};
 use super::second_key;
 use crate::keys::{AccessKeyId, KeyStatus, KeyUse, LastUse, UserArn};
 use crate::settings::Periods;
-use crate::state::{KeyDates, Reader};
+use crate::state::{KeyDates, Phase, Reader};
 
 /// What the lists of an account tell of one user.
 #[derive(Debug, Clone)]
@@ -140,7 +140,7 @@ fn other_key(secret: &PresentSecret) -> Option<AccessKeyId> {
     match named {
         Some(named) if Some(named) == state.current_key.as_ref() => None,
         // The replaced key is gone, and this one is a person's.
-        Some(named) if state.notified.contains(named, "deleted") => NAMELESS.parse().ok(),
+        Some(named) if state.notified.was_sent(named, Phase::Deleted) => NAMELESS.parse().ok(),
         Some(named) => Some(named.clone()),
         None => NAMELESS.parse().ok(),
     }

@@ -6,12 +6,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action::Action;
+use super::action_name::ActionName;
 use super::facts::KeyFacts;
 use super::notice::NoticeKind;
 use super::outgoing::{Origin, Outgoing};
 use super::plan::Planner;
 use crate::keys::{KeyStatus, LastUse};
 use crate::settings::Periods;
+use crate::state::Phase;
 
 /// Disabling and deleting are done by the first run after their time, so that each may come a day late. Without that in
 /// hand, the native schedule would find the slot still taken.
@@ -79,7 +81,7 @@ pub(super) fn drop_times(planner: &mut Planner<'_>) {
 fn announce(planner: &mut Planner<'_>, key: &KeyFacts, grace: TimeDelta) {
     if let KeyStatus::Other(status) = &key.status {
         let error = format!("access key {} has the unknown status {status}; nothing is done to it", key.id);
-        return planner.problem("retire", error);
+        return planner.problem(ActionName::Retire, error);
     }
     let inactive = !key.is_active();
     planner.act(Action::Retire { key: key.id.clone(), inactive });
@@ -97,7 +99,7 @@ pub(super) fn tell_retiring(
     recovery_from: DateTime<Utc>,
 ) {
     let kind = retiring_notice(planner, disable_at, recovery_from);
-    if !planner.was_told(&key.id, "reactivated") {
+    if !planner.was_told(&key.id, Phase::Reactivated) {
         planner.tell(&key.id, kind);
     }
 }
@@ -136,14 +138,14 @@ fn choose<'a>(planner: &mut Planner<'a>, needed: bool) -> Option<&'a KeyFacts> {
                  are left as they are. Delete the one that is not needed, and the other is rotated when it is due",
                 older.id, newer.id
             );
-            planner.problem("retire", error);
+            planner.problem(ActionName::Retire, error);
         }
         return None;
     }
     if let Some(why) = older.last_use.unknown().or(newer.last_use.unknown()) {
         if needed {
             let error = format!("the last use of the user's two keys is not known: {why}; both are left as they are");
-            planner.problem("retire", error);
+            planner.problem(ActionName::Retire, error);
         }
         return None;
     }

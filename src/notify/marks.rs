@@ -50,7 +50,7 @@ pub(super) fn was_told(
     now: DateTime<Utc>,
 ) -> bool {
     let after = repeat.filter(|_| notice.kind.lasts()).map(|period| now - period);
-    notified.was_told_to(&notice.key, notice.kind.phase(), audience.letter(), after)
+    notified.was_sent_to(&notice.key, notice.kind.phase(), audience.letter(), after)
 }
 
 /// Remembers who was told. Safe to repeat. Not for dry runs, which change nothing, tags included.
@@ -58,11 +58,11 @@ pub fn remember(notified: &mut Notified, notice: &Notice, told: &Told, now: Date
     let Notice { key, kind, .. } = notice;
     let on = kind.lasts().then_some(now);
     match (told, on) {
-        (Told::Fully, Some(now)) => notified.insert_on(key, kind.phase(), now),
-        (Told::Fully, None) => notified.insert(key, kind.phase()),
+        (Told::Fully, Some(now)) => notified.record_on(key, kind.phase(), now),
+        (Told::Fully, None) => notified.record(key, kind.phase()),
         (Told::Partly(audiences), on) => {
             let letters = audiences.iter().map(|audience| audience.letter()).collect();
-            notified.insert_for(key, kind.phase(), letters, on);
+            notified.record_for(key, kind.phase(), letters, on);
         }
         (Told::Not, _) => {}
     }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use crate::lifecycle::NoticeKind;
     use crate::notify::fixtures::{key, kinds, notice, now, rotation_ahead};
-    use crate::state::{State, tag};
+    use crate::state::{Phase, State, tag};
 
     #[test]
     fn what_was_told_to_everybody_is_remembered_of_that_key() {
@@ -125,8 +125,8 @@ mod tests {
         let notice = notice(rotation_ahead());
         let is_told = |notified: &Notified| notice.kind.is_told(&notice.key, notified, None, now());
         let mut notified = Notified::default();
-        notified.insert(&notice.key, "rotated");
-        notified.insert(&key(7), "deleted");
+        notified.record(&notice.key, Phase::Rotated);
+        notified.record(&key(7), Phase::Deleted);
         remember(&mut notified, &notice, &Told::Partly(vec![Audience::Account]), now());
         assert!(!is_told(&notified));
         let is_told_to = |audience, notified: &Notified| was_told(&notice, notified, audience, None, now());
@@ -138,7 +138,7 @@ mod tests {
         remember(&mut notified, &notice, &Told::Fully, now());
         assert!(is_told(&notified));
         assert!(!is_told_to(Audience::Account, &notified), "the partial mark goes");
-        assert!(notified.contains(&notice.key, "rotated") && notified.contains(&key(7), "deleted"));
+        assert!(notified.was_sent(&notice.key, Phase::Rotated) && notified.was_sent(&key(7), Phase::Deleted));
     }
 
     #[test]

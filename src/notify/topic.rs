@@ -14,7 +14,7 @@ use super::{Addressed, Mode, Templates};
 use crate::aws::TopicMessage;
 use crate::keys::{AccessKeyId, AccountId, KeyUse, UserName};
 use crate::lifecycle::{Notice, NoticeKind};
-use crate::state::format_time;
+use crate::state::{Phase, format_time};
 
 pub(super) use publish::{Publication, publish};
 
@@ -30,7 +30,7 @@ struct Published<'a> {
     id: String,
     time: String,
     dry_run: bool,
-    phase: &'static str,
+    phase: Phase,
     severity: &'static str,
     account: Account<'a>,
     user: &'a UserName,
@@ -70,7 +70,7 @@ pub(super) fn message(templates: &Templates, mode: Mode, now: DateTime<Utc>, ite
     let published = Published::new(templates, mode, now, item);
     TopicMessage {
         attributes: vec![
-            ("phase", published.phase.to_owned()),
+            ("phase", published.phase.to_string()),
             ("severity", published.severity.to_owned()),
             ("account", published.account.id.to_string()),
             ("dry_run", published.dry_run.to_string()),
@@ -248,7 +248,7 @@ mod tests {
         for example in schema["examples"].as_array().unwrap() {
             assert_eq!(mistakes(&schema, example, "example"), Vec::<String>::new());
         }
-        let phases: BTreeSet<&str> = kinds().iter().map(|(_, kind)| kind.phase()).collect();
+        let phases: BTreeSet<&str> = kinds().iter().map(|(_, kind)| kind.phase().as_str()).collect();
         let described: BTreeSet<&str> =
             schema["properties"]["phase"]["enum"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         assert_eq!(described, phases);
@@ -301,7 +301,7 @@ mod tests {
             .into_iter()
             .flat_map(|(_, kind)| [Mode::Enforced, Mode::DryRun].map(|mode| id(mode, now(), &notice(kind.clone()))))
             .collect();
-        let phases: BTreeSet<&str> = kinds().iter().map(|(_, kind)| kind.phase()).collect();
+        let phases: BTreeSet<Phase> = kinds().iter().map(|(_, kind)| kind.phase()).collect();
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 2 * phases.len());
         assert_eq!(ids[0], "111122223333/ci-bot/AKIA0000000000000001/rotate-ahead/2026-11-22");
         let tomorrow = now() + chrono::TimeDelta::days(1);

@@ -1,4 +1,4 @@
-//! What was told about each key, as a tag holds it.
+//! Which notices of each key were sent, and to whom, as a tag holds it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -6,71 +6,51 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 
 use super::MAX_TAG_VALUE_LENGTH;
+use super::phase::{Phase, RecordedPhase};
 use crate::keys::AccessKeyId;
 
-/// Stands between a phase and the audiences that were told, where that is not all of them.
-const AUDIENCE_MARK: char = '@';
-/// Stands between a phase and the day on which it was told.
-const DAY_MARK: char = ':';
-/// Most audiences of one mark.
+/// Separates a phase from the letters of the audiences that have the notice, if others still lack it.
+const BEFORE_AUDIENCES: char = '@';
+/// Separates a phase from the day on which its notice was sent.
+const BEFORE_DAY: char = ':';
+/// Limits the letters after one phase: account, owner, copy and topic. More letters are not keywheel's writing.
 const MAX_AUDIENCES: usize = 4;
-
-/// The phases that say that a key will be gone.
-const ANNOUNCES_THE_END: [&str; 3] = ["disabled", "delete-ahead", "last-call"];
-
-/// What is forgotten first where a tag has no room: what a key's life has left behind.
-const ORDER_OF_LIFE: [&str; 14] = [
-    "rotate-due",
-    "rotate-ahead",
-    "unfinished",
-    "failed",
-    "cancelled",
-    "rotated",
-    "in-use",
-    "reactivated",
-    "retiring",
-    "disable-ahead",
-    "disabled",
-    "delete-ahead",
-    "last-call",
-    "deleted",
-];
 
 /// Days since 1970, in UTC.
 fn day_of(time: DateTime<Utc>) -> i64 {
     time.timestamp().div_euclid(86_400)
 }
 
-/// To whom it was told, and when.
+/// Who has one notice, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Mark {
-    /// The letters of those who were told; all were, if there are none.
+struct SentTo {
+    /// Letters of the audiences that have the notice while others lack it; empty if all have it.
     audiences: BTreeSet<char>,
-    /// The day, in days since 1970, where that matters.
+    /// Days since 1970; only for notices that are repeated while their trouble lasts.
     day: Option<i64>,
 }
 
-impl Mark {
-    /// A phase and its mark: `disabled`, `disabled@ao`, `in-use:20779`, `in-use@o:20779`.
-    fn read(text: &str) -> Option<(String, Self)> {
-        let (text, day) = match text.split_once(DAY_MARK) {
+impl SentTo {
+    /// Reads a phase and who has its notice: `disabled`, `disabled@ao`, `in-use:20779`, `in-use@o:20779`.
+    fn read(text: &str) -> Option<(RecordedPhase, Self)> {
+        let (text, day) = match text.split_once(BEFORE_DAY) {
             Some((text, day)) => (text, Some(day.parse().ok()?)),
             None => (text, None),
         };
-        let (phase, letters) = text.split_once(AUDIENCE_MARK).unwrap_or((text, ""));
+        let (phase, letters) = text.split_once(BEFORE_AUDIENCES).unwrap_or((text, ""));
         let is_read =
             !phase.is_empty() && letters.len() <= MAX_AUDIENCES && letters.bytes().all(|it| it.is_ascii_lowercase());
-        is_read.then(|| (phase.to_owned(), Self { audiences: letters.chars().collect(), day }))
+        is_read.then(|| (RecordedPhase::read(phase), Self { audiences: letters.chars().collect(), day }))
     }
 
-    fn write(&self, phase: &str, text: &mut String) {
-        text.push_str(phase);
+    fn write(&self, phase: &RecordedPhase, text: &mut String) {
+        text.push_str(phase.as_str());
         if !self.audiences.is_empty() {
-            text.push(AUDIENCE_MARK);
+            text.push(BEFORE_AUDIENCES);
             text.extend(&self.audiences);
         }
         if let Some(day) = self.day {
-            write!(text, "{DAY_MARK}{day}").expect("writing to a string does not fail");
+            write!(text, "{BEFORE_DAY}{day}").expect("writing to a string does not fail");
         }
     }
 
@@ -79,97 +59,108 @@ impl Mark {
     }
 }
 
-type Told = BTreeMap<AccessKeyId, BTreeMap<String, Mark>>;
+type ByKey = BTreeMap<AccessKeyId, BTreeMap<RecordedPhase, SentTo>>;
 
-/// What was told about each key, by phase.
+/// The notices of each key that were sent, by phase.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Notified(Told);
+pub struct Notified(ByKey);
 
 impl Notified {
+    /// Reads the tag's value. Unreadable parts are dropped: their notices are sent again. An unknown phase is kept.
     pub(super) fn read(text: &str) -> Self {
-        let mut told = Self::default();
+        let mut notified = Self::default();
         for entry in text.split(' ') {
-            // What cannot be read is dropped: at worst something is told twice.
             let Some((key, phases)) = entry.split_once('=') else { continue };
             let Ok(key) = key.parse() else { continue };
-            told.0.insert(key, phases.split('.').filter_map(Mark::read).collect());
+            notified.0.insert(key, phases.split('.').filter_map(SentTo::read).collect());
         }
-        told
+        notified
     }
 
-    fn mark(&self, key: &AccessKeyId, phase: &str) -> Option<&Mark> {
-        self.0.get(key)?.get(phase)
+    fn sent(&self, key: &AccessKeyId, phase: Phase) -> Option<&SentTo> {
+        self.0.get(key)?.get(&RecordedPhase::Known(phase))
     }
 
-    /// Whether that was told about that key to all who can be told, on whatever day.
-    pub fn contains(&self, key: &AccessKeyId, phase: &str) -> bool {
-        self.mark(key, phase).is_some_and(|mark| mark.audiences.is_empty())
+    /// Whether all audiences have the notice of that key, sent on any day.
+    pub fn was_sent(&self, key: &AccessKeyId, phase: Phase) -> bool {
+        self.sent(key, phase).is_some_and(|sent| sent.audiences.is_empty())
     }
 
-    /// The same after that time. A mark without a day is older than all times.
-    pub fn was_told_after(&self, key: &AccessKeyId, phase: &str, time: DateTime<Utc>) -> bool {
-        self.contains(key, phase) && self.mark(key, phase).is_some_and(|mark| mark.is_after(time))
+    /// Whether all audiences have the notice of that key, sent on a day after `time`. Without a recorded day: `false`.
+    pub fn was_sent_after(&self, key: &AccessKeyId, phase: Phase, time: DateTime<Utc>) -> bool {
+        self.was_sent(key, phase) && self.sent(key, phase).is_some_and(|sent| sent.is_after(time))
     }
 
-    /// Whether one audience was told, by its letter, while another was not; with a time, after that time.
-    pub fn was_told_to(&self, key: &AccessKeyId, phase: &str, audience: char, after: Option<DateTime<Utc>>) -> bool {
-        let is_recent = |mark: &&Mark| after.is_none_or(|time| mark.is_after(time));
-        self.mark(key, phase).filter(is_recent).is_some_and(|mark| mark.audiences.contains(&audience))
+    /// Whether one audience, by its letter, has a notice that another audience lacks. With `after`, only if it was sent
+    /// on a day after that time.
+    pub fn was_sent_to(&self, key: &AccessKeyId, phase: Phase, audience: char, after: Option<DateTime<Utc>>) -> bool {
+        let is_recent = |sent: &&SentTo| after.is_none_or(|time| sent.is_after(time));
+        self.sent(key, phase).filter(is_recent).is_some_and(|sent| sent.audiences.contains(&audience))
     }
 
-    /// Whether anybody was told that the key will be gone.
+    /// Whether any audience has a notice that the key will be gone.
     pub fn announces_end(&self, key: &AccessKeyId) -> bool {
-        ANNOUNCES_THE_END.iter().any(|phase| self.mark(key, phase).is_some())
+        let announces = |phase: &RecordedPhase| matches!(phase, RecordedPhase::Known(phase) if phase.announces_end());
+        self.0.get(key).is_some_and(|phases| phases.keys().any(announces))
     }
 
-    /// The keys that something was told about.
+    /// The keys about which any notice was sent.
     pub fn keys(&self) -> impl Iterator<Item = &AccessKeyId> {
         self.0.keys()
     }
 
-    /// What was told of keys that are gone, where somebody was told that they will be deleted and not all that they are.
+    /// Returns the records of keys that are gone and whose deletion was announced, if somebody still lacks the notice
+    /// that the key is deleted.
     #[must_use]
     pub fn owed(&self, is_there: impl Fn(&AccessKeyId) -> bool) -> Self {
-        let is_owed = |key: &AccessKeyId| !is_there(key) && self.announces_end(key) && !self.contains(key, "deleted");
-        Self(self.0.iter().filter(|(key, _)| is_owed(key)).map(|(key, told)| (key.clone(), told.clone())).collect())
+        let is_owed =
+            |key: &AccessKeyId| !is_there(key) && self.announces_end(key) && !self.was_sent(key, Phase::Deleted);
+        Self(self.0.iter().filter(|(key, _)| is_owed(key)).map(|(key, sent)| (key.clone(), sent.clone())).collect())
     }
 
-    /// Remembers that all were told.
-    pub fn insert(&mut self, key: &AccessKeyId, phase: &str) {
-        self.put(key, phase, Mark::default());
+    /// Records a notice that all audiences have. Safe to repeat.
+    pub fn record(&mut self, key: &AccessKeyId, phase: Phase) {
+        self.put(key, phase, SentTo::default());
     }
 
-    /// Remembers that all were told on that day, for what is told again after some time.
-    pub fn insert_on(&mut self, key: &AccessKeyId, phase: &str, time: DateTime<Utc>) {
-        self.put(key, phase, Mark { day: Some(day_of(time)), ..Mark::default() });
+    /// Records a notice that all audiences have, with the day: it is repeated while its trouble lasts.
+    pub fn record_on(&mut self, key: &AccessKeyId, phase: Phase, time: DateTime<Utc>) {
+        self.put(key, phase, SentTo { day: Some(day_of(time)), ..SentTo::default() });
     }
 
-    /// Remembers that these audiences were told, by their letters, and nobody else; on that day, if that matters.
-    pub fn insert_for(&mut self, key: &AccessKeyId, phase: &str, audiences: BTreeSet<char>, on: Option<DateTime<Utc>>) {
+    /// Records a notice that only these audiences have, by their letters; with the day if the notice is repeated.
+    /// Changes nothing without an audience.
+    pub fn record_for(
+        &mut self,
+        key: &AccessKeyId,
+        phase: Phase,
+        audiences: BTreeSet<char>,
+        on: Option<DateTime<Utc>>,
+    ) {
         if !audiences.is_empty() {
-            self.put(key, phase, Mark { audiences, day: on.map(day_of) });
+            self.put(key, phase, SentTo { audiences, day: on.map(day_of) });
         }
     }
 
-    fn put(&mut self, key: &AccessKeyId, phase: &str, mark: Mark) {
-        self.0.entry(key.clone()).or_default().insert(phase.to_owned(), mark);
+    fn put(&mut self, key: &AccessKeyId, phase: Phase, sent: SentTo) {
+        self.0.entry(key.clone()).or_default().insert(RecordedPhase::Known(phase), sent);
     }
 
-    /// Forgets that it was told about that key or, without one, about any.
-    pub fn forget_phase(&mut self, key: Option<&AccessKeyId>, phase: &str) {
-        for (_, told) in self.0.iter_mut().filter(|(told_of, _)| key.is_none_or(|key| key == *told_of)) {
-            told.remove(phase);
+    /// Forgets a phase of one key or, with `None`, of all keys: the notice is due again.
+    pub fn forget_phase(&mut self, key: Option<&AccessKeyId>, phase: Phase) {
+        for (_, phases) in self.0.iter_mut().filter(|(id, _)| key.is_none_or(|key| key == *id)) {
+            phases.remove(&RecordedPhase::Known(phase));
         }
-        self.0.retain(|_, told| !told.is_empty());
+        self.0.retain(|_, phases| !phases.is_empty());
     }
 
-    /// Forgets all about a key: what comes for it is news again.
+    /// Forgets all phases of a key: each of its notices is due again.
     pub fn forget(&mut self, key: &AccessKeyId) {
         self.0.remove(key);
     }
 
-    /// The tag's value; what does not fit is forgotten, of the key of which most is remembered what is longest past, and at
-    /// worst told twice.
+    /// The tag's value. If it would be too long, the key with the most phases loses the phase that is first in the order
+    /// of life: at worst, an old notice is sent twice.
     pub fn to_tag(&self) -> String {
         let mut kept = self.0.clone();
         loop {
@@ -177,23 +168,23 @@ impl Notified {
             if text.len() <= MAX_TAG_VALUE_LENGTH {
                 return text;
             }
-            let Some(most) = kept.values_mut().max_by_key(|told| told.len()) else { return String::new() };
-            let place = |phase: &String| ORDER_OF_LIFE.iter().position(|other| other == phase);
-            let Some(past) = most.keys().min_by_key(|phase| place(phase)).cloned() else { return String::new() };
-            most.remove(&past);
-            kept.retain(|_, told| !told.is_empty());
+            let Some(most) = kept.values_mut().max_by_key(|phases| phases.len()) else { return String::new() };
+            if most.pop_first().is_none() {
+                return String::new();
+            }
+            kept.retain(|_, phases| !phases.is_empty());
         }
     }
 }
 
-fn text(told: &Told) -> String {
+fn text(by_key: &ByKey) -> String {
     let mut text = String::new();
-    for (key, phases) in told {
+    for (key, phases) in by_key {
         let gap = if text.is_empty() { "" } else { " " };
         write!(text, "{gap}{key}=").expect("writing to a string does not fail");
-        for (n, (phase, mark)) in phases.iter().enumerate() {
+        for (n, (phase, sent)) in phases.iter().enumerate() {
             text.push_str(if n == 0 { "" } else { "." });
-            mark.write(phase, &mut text);
+            sent.write(phase, &mut text);
         }
     }
     text
@@ -207,107 +198,135 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_was_told_on_a_day_is_told_again_after_so_many_days() {
-        let told_at: DateTime<Utc> = "2026-11-22T23:00:00Z".parse().unwrap();
+    fn a_notice_with_a_day_is_due_again_after_its_period() {
+        let sent_at: DateTime<Utc> = "2026-11-22T23:00:00Z".parse().unwrap();
         let week = TimeDelta::days(7);
         let mut notified = Notified::default();
-        notified.insert(&key(1), "in-use");
-        assert!(notified.contains(&key(1), "in-use"), "told by a version that kept no day");
-        assert!(!notified.was_told_after(&key(1), "in-use", told_at - week));
-        notified.insert_on(&key(1), "in-use", told_at);
+        notified.record(&key(1), Phase::InUse);
+        assert!(notified.was_sent(&key(1), Phase::InUse), "recorded by a version that kept no day");
+        assert!(!notified.was_sent_after(&key(1), Phase::InUse, sent_at - week));
+        notified.record_on(&key(1), Phase::InUse, sent_at);
         let read = Notified::read(&notified.to_tag());
         assert_eq!(read, notified);
         for (now, is_recent) in
             [("2026-11-22T23:00:00Z", true), ("2026-11-28T23:59:59Z", true), ("2026-11-29T00:00:00Z", false)]
         {
             let now: DateTime<Utc> = now.parse().unwrap();
-            assert_eq!(read.was_told_after(&key(1), "in-use", now - week), is_recent, "{now}");
+            assert_eq!(read.was_sent_after(&key(1), Phase::InUse, now - week), is_recent, "{now}");
         }
-        assert!(read.contains(&key(1), "in-use") && !read.contains(&key(1), "in") && !read.contains(&key(2), "in-use"));
-        notified.insert_on(&key(1), "in-use", told_at + week);
+        assert!(read.was_sent(&key(1), Phase::InUse) && !read.was_sent(&key(2), Phase::InUse));
+        assert!(
+            !Notified::read(&format!("{}=in", key(1))).was_sent(&key(1), Phase::InUse),
+            "no phase by its beginning"
+        );
+        notified.record_on(&key(1), Phase::InUse, sent_at + week);
         assert_eq!(notified.to_tag().matches("in-use").count(), 1, "one day, the last");
-        notified.forget_phase(None, "in-use");
+        notified.forget_phase(None, Phase::InUse);
         assert_eq!(notified, Notified::default());
+    }
+
+    #[test]
+    fn a_full_tag_keeps_the_deletion_of_the_secret() {
+        let at: DateTime<Utc> = "2026-11-22T09:00:00Z".parse().unwrap();
+        let mut notified = Notified::default();
+        for phase in Phase::ALL {
+            notified.record_for(&key(1), phase, BTreeSet::from(['a', 'o', 't']), Some(at));
+        }
+        notified.record(&key(1), Phase::SecretDeleted);
+        let tag = notified.to_tag();
+        let read = Notified::read(&tag);
+        assert!(read.was_sent(&key(1), Phase::SecretDeleted) && read != notified, "{tag}");
+    }
+
+    #[test]
+    fn an_unknown_phase_is_kept_until_the_tag_is_full() {
+        let tag = format!("{}=fetched@o:20779.rotated", key(1));
+        let mut notified = Notified::read(&tag);
+        assert_eq!(notified.to_tag(), tag);
+        notified.record(&key(1), Phase::InUse);
+        assert_eq!(notified.to_tag(), format!("{tag}.in-use"));
+        let long = format!("{}={}.rotated", key(1), "x".repeat(240));
+        assert_eq!(Notified::read(&long).to_tag(), format!("{}=rotated", key(1)), "the unknown phase goes first");
+    }
+
+    fn any_phase() -> impl Strategy<Value = Phase> {
+        prop::sample::select(Phase::ALL.to_vec())
     }
 
     proptest! {
         #[test]
-        fn what_was_told_fits_into_a_tag_and_is_read_back(
-            told in prop::collection::vec((0usize..6, "[a-z]{2,6}(-[a-z]{2,6})?"), 0..40),
+        fn any_tag_that_is_read_is_written_without_additions(
+            sent in prop::collection::vec((0usize..6, "[a-z]{2,6}(-[a-z]{2,6})?"), 0..40),
         ) {
-            let mut notified = Notified::default();
-            for (n, phase) in &told {
-                notified.insert(&key(*n), phase);
-            }
+            let tag = sent.iter().map(|(n, phase)| format!("{}={phase}", key(*n))).collect::<Vec<_>>().join(" ");
+            let notified = Notified::read(&tag);
             let text = notified.to_tag();
             prop_assert!(text.len() <= MAX_TAG_VALUE_LENGTH);
             prop_assert!(text.chars().all(|c| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c)));
-            let read = Notified::read(&text);
-            for (key, phases) in &read.0 {
-                for phase in phases.keys() {
-                    prop_assert!(notified.contains(key, phase));
+            for (key, phases) in &Notified::read(&text).0 {
+                for (phase, sent) in phases {
+                    prop_assert_eq!(notified.0[key].get(phase), Some(sent));
                 }
             }
         }
 
         #[test]
-        fn nothing_that_was_told_is_forgotten_while_there_is_room(
-            told in prop::collection::vec((0usize..3, prop::sample::select(ORDER_OF_LIFE.to_vec()), any_mark()), 0..9),
+        fn every_record_is_read_back_while_there_is_room(
+            sent in prop::collection::vec((0usize..3, any_phase(), any_audiences()), 0..9),
         ) {
             let mut notified = Notified::default();
-            for (n, phase, mark) in told {
-                notified.put(&key(n), phase, mark);
+            for (n, phase, sent) in sent {
+                notified.put(&key(n), phase, sent);
             }
             prop_assume!(text(&notified.0).len() <= MAX_TAG_VALUE_LENGTH);
             prop_assert_eq!(Notified::read(&notified.to_tag()), notified);
         }
 
-        // Otherwise it would be told on every run.
+        // Otherwise a notice would be sent on every run.
         #[test]
-        fn the_life_of_a_key_beside_another_fits_whoever_was_told(
-            marks in prop::collection::vec(any_mark(), ORDER_OF_LIFE.len()), rotated in any_mark(),
+        fn the_newest_record_of_a_life_fits_beside_another_key(
+            sent in prop::collection::vec(any_audiences(), Phase::ALL.len()), rotated in any_audiences(),
         ) {
             let mut notified = Notified::default();
-            notified.put(&key(2), "rotated", rotated);
-            for (phase, mark) in ORDER_OF_LIFE.into_iter().zip(marks) {
-                notified.put(&key(1), phase, mark.clone());
+            notified.put(&key(2), Phase::Rotated, rotated);
+            for (phase, sent) in Phase::ALL.into_iter().zip(sent) {
+                notified.put(&key(1), phase, sent.clone());
                 notified = Notified::read(&notified.to_tag());
-                prop_assert_eq!(notified.mark(&key(1), phase), Some(&mark), "{}", phase);
+                prop_assert_eq!(notified.sent(&key(1), phase), Some(&sent), "{}", phase);
             }
         }
 
         #[test]
-        fn no_tag_of_what_was_told_makes_the_reader_panic(value in any::<String>()) {
+        fn no_value_of_the_tag_makes_the_reader_panic(value in any::<String>()) {
             let read = Notified::read(&value);
             prop_assert!(read.to_tag().len() <= MAX_TAG_VALUE_LENGTH);
         }
     }
 
-    fn any_mark() -> impl Strategy<Value = Mark> {
+    fn any_audiences() -> impl Strategy<Value = SentTo> {
         let audiences = prop::collection::btree_set(prop::sample::select(vec!['a', 'c', 'o', 't']), 0..4);
         let day = prop::option::of(20_000i64..99_999);
-        (audiences, day).prop_map(|(audiences, day)| Mark { audiences, day })
+        (audiences, day).prop_map(|(audiences, day)| SentTo { audiences, day })
     }
 
     #[test]
-    fn who_was_told_is_read_back_and_what_no_one_wrote_is_told_again() {
+    fn audiences_are_read_back_and_unreadable_records_dropped() {
         let mut notified = Notified::default();
         let at: DateTime<Utc> = "2026-11-22T09:00:00Z".parse().unwrap();
-        notified.insert_for(&key(1), "disabled", BTreeSet::from(['a', 'o']), None);
-        notified.insert_for(&key(1), "in-use", BTreeSet::from(['o']), Some(at));
-        notified.insert_for(&key(1), "deleted", BTreeSet::new(), None);
-        assert_eq!(notified.to_tag(), format!("{}=disabled@ao.in-use@o:20779", key(1)));
+        notified.record_for(&key(1), Phase::Disabled, BTreeSet::from(['a', 'o']), None);
+        notified.record_for(&key(1), Phase::InUse, BTreeSet::from(['o']), Some(at));
+        notified.record_for(&key(1), Phase::Deleted, BTreeSet::new(), None);
+        assert_eq!(notified.to_tag(), format!("{}=in-use@o:20779.disabled@ao", key(1)), "in the order of life");
         let read = Notified::read(&notified.to_tag());
-        assert!(read == notified && !read.contains(&key(1), "disabled") && read.announces_end(&key(1)));
-        assert!(read.was_told_to(&key(1), "disabled", 'a', None) && !read.was_told_to(&key(1), "disabled", 'c', None));
-        let week = |ago: i64| Some(at + TimeDelta::days(ago - 7));
-        assert!(
-            read.was_told_to(&key(1), "in-use", 'o', week(6)) && !read.was_told_to(&key(1), "in-use", 'o', week(7))
-        );
-        assert_eq!(read.owed(|_| false), read, "somebody is owed the word that it is gone");
+        assert!(read == notified && !read.was_sent(&key(1), Phase::Disabled) && read.announces_end(&key(1)));
+        let was_sent_to = |audience| read.was_sent_to(&key(1), Phase::Disabled, audience, None);
+        assert!(was_sent_to('a') && !was_sent_to('c'));
+        let in_use = |ago: i64| read.was_sent_to(&key(1), Phase::InUse, 'o', Some(at + TimeDelta::days(ago - 7)));
+        assert!(in_use(6) && !in_use(7));
+        assert_eq!(read.owed(|_| false), read, "the owner still lacks the notice that the key is deleted");
         for text in ["disabled@account", "disabled@", "disabled:today", "@o", ""] {
             let read = Notified::read(&format!("{}={text}", key(1)));
-            assert!(!read.contains(&key(1), "disabled") || text == "disabled@", "{text}");
+            assert!(!read.was_sent(&key(1), Phase::Disabled) || text == "disabled@", "{text}");
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::keys::{AccountId, UserName, UserRef};
-use crate::lifecycle::UserPlan;
+use crate::lifecycle::{ActionName, UserPlan};
 
 /// The answer names so many of each and counts the rest; the log has all.
 const MAX_LISTED: usize = 400;
@@ -31,7 +31,7 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest_after: Option<AccountId>,
     /// Actions by name: carried out, or planned in a dry run.
-    pub actions: BTreeMap<&'static str, usize>,
+    pub actions: BTreeMap<ActionName, usize>,
     /// Mails that were sent.
     pub mails: usize,
     /// Age in whole days of the oldest active key of a user who is not exempt.
@@ -118,7 +118,7 @@ pub struct Planned {
     /// For which user.
     pub user: UserName,
     /// The action's name; `notify` for a notice.
-    pub action: &'static str,
+    pub action: ActionName,
     /// What exactly.
     pub detail: String,
 }
@@ -127,9 +127,9 @@ impl Report {
     /// Adds what is planned for one user. The log has all of it; the answer as much as it holds.
     pub(super) fn add_plan(&mut self, plan: &UserPlan) {
         let UserPlan { user, actions, notices, problems } = plan;
-        let mut add = |action: &'static str, detail: String| {
+        let mut add = |action: ActionName, detail: String| {
             let UserRef { account, name } = user;
-            info!(%account, user = %name, action, detail, dry_run = self.dry_run, "planned");
+            info!(%account, user = %name, action = action.as_str(), detail, dry_run = self.dry_run, "planned");
             if self.plan.len() < MAX_LISTED {
                 let detail = cut(detail);
                 self.plan.push(Planned { account: account.clone(), user: name.clone(), action, detail });
@@ -141,10 +141,10 @@ impl Report {
             add(action.name(), action.to_string());
         }
         for notice in notices {
-            add("notify", notice.to_string());
+            add(ActionName::Notify, notice.to_string());
         }
         for problem in problems {
-            self.add_failure(Failure::of_user(user, problem.action, &problem.error));
+            self.add_failure(Failure::of_user(user, problem.action.as_str(), &problem.error));
         }
     }
 
@@ -205,7 +205,7 @@ impl Report {
     }
 
     /// Counts an action.
-    pub(super) fn count(&mut self, action: &'static str) {
+    pub(super) fn count(&mut self, action: ActionName) {
         *self.actions.entry(action).or_default() += 1;
     }
 
@@ -276,7 +276,7 @@ mod tests {
         let actions = vec![Action::Disable { key: key.clone() }, Action::Delete { key }, Action::DeleteSecret];
         report.add_plan(&UserPlan { actions, ..UserPlan::nothing(&user(1)) });
         let listed: Vec<_> = report.plan.iter().map(|planned| planned.action).collect();
-        assert_eq!(listed, ["disable", "delete", "delete-secret"]);
+        assert_eq!(listed, [ActionName::Disable, ActionName::Delete, ActionName::DeleteSecret]);
     }
 
     #[test]
@@ -287,13 +287,13 @@ mod tests {
             users: 20,
             mails: 2,
             oldest_active_key_days: Some(80),
-            actions: BTreeMap::from([("warn", 4)]),
+            actions: BTreeMap::from([(ActionName::Warn, 4)]),
             failures: vec![failure("mail"), failure("sweep")],
             ..Report::default()
         };
         let told = report.of_telling();
         assert_eq!((told.accounts, told.users, told.mails, told.oldest_active_key_days), (0, 0, 2, None));
-        assert_eq!((told.failures, told.actions["warn"]), (vec![failure("mail")], 4));
+        assert_eq!((told.failures, told.actions[&ActionName::Warn]), (vec![failure("mail")], 4));
         assert!(Report { dry_run: true, ..report }.of_telling().actions.is_empty(), "planned, and counted, before");
     }
 
@@ -302,7 +302,7 @@ mod tests {
         let mut report = Report::default();
         for n in 0..1000 {
             let actions = vec![Action::DeleteSecret];
-            let problems = vec![Problem { action: "rotate", error: "denied".to_owned() }];
+            let problems = vec![Problem { action: ActionName::Rotate, error: "denied".to_owned() }];
             report.add_plan(&UserPlan { actions, problems, ..UserPlan::nothing(&user(n)) });
         }
         let report = report.finish();
@@ -317,7 +317,7 @@ mod tests {
         let mut report = Report::default();
         for n in 0..1000 {
             let user = UserRef { name: long_name(n), ..user(n) };
-            let problems = vec![Problem { action: "rotate", error: "\"ü\"".repeat(1_000) }];
+            let problems = vec![Problem { action: ActionName::Rotate, error: "\"ü\"".repeat(1_000) }];
             report.add_plan(&UserPlan { actions: vec![Action::DeleteSecret], problems, ..UserPlan::nothing(&user) });
             let reason = "no".repeat(1_000);
             report.add_skipped(Skipped::new(&user.account, &reason));

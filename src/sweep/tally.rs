@@ -30,7 +30,7 @@ impl Tally {
         if self.report.dry_run {
             outcome.plan.actions.iter().for_each(|action| self.report.count(action.name()));
         } else {
-            outcome.done.iter().for_each(|action| self.report.count(action));
+            outcome.done.iter().for_each(|action| self.report.count(*action));
         }
     }
 

@@ -11,7 +11,7 @@ use super::apply::Target;
 use super::report::{Failure, Report};
 use super::user::{Outcome, was_put_off};
 use crate::keys::{SecretName, UserArn, UserRef};
-use crate::lifecycle::{Action, Notice};
+use crate::lifecycle::{Action, ActionName, Notice};
 use crate::notify::{AccountContact, Addressed, MailFailure, Mode, Scope, Telling, Told, deliver, remember};
 use crate::state::{Notified, TagChange, tag};
 
@@ -51,7 +51,7 @@ pub(super) async fn tell(sweep: &Sweep<'_>, swept: &mut [Swept], scope: Scope, r
     for (Addressed { notice, .. }, outcome) in now.iter().zip(&delivery.told) {
         let warned = notice.kind.is_warning() && (sweep.dry_run || *outcome != Told::Not);
         if warned {
-            report.count("warn");
+            report.count(ActionName::Warn);
         }
         add(notice, outcome);
     }

@@ -12,8 +12,8 @@ use super::report::Failure;
 use crate::aws::{Iam, SecretDescription, is_rotation_unfinished};
 use crate::keys::{SecretName, UserArn, UserRef};
 use crate::lifecycle::{
-    Action, CancelReason, Drift, Exemption, KeyFacts, Notice, NoticeKind, Problem, UserFacts, UserPlan, is_reader,
-    key_dates, plan, plan_for_deleted_user,
+    Action, ActionName, CancelReason, Drift, Exemption, KeyFacts, Notice, NoticeKind, Problem, UserFacts, UserPlan,
+    is_reader, key_dates, plan, plan_for_deleted_user,
 };
 use crate::provision;
 use crate::state::{KeyDates, Notified, Reader, State, TagChange, tag};
@@ -25,7 +25,7 @@ pub(super) struct Outcome {
     /// How many of the planned actions were begun.
     pub(super) begun: usize,
     /// Names of the actions that were carried out.
-    pub(super) done: Vec<&'static str>,
+    pub(super) done: Vec<ActionName>,
     /// What is to be told.
     pub(super) notices: Vec<Notice>,
     /// What was told before; the actions may have made some of it void.
@@ -212,7 +212,7 @@ pub(super) fn refuse_unreachable(
         plan.notices.clear();
         let error = "SECRETS_KMS_KEY_ID is not set, and a secret under the AWS managed key cannot be read from another \
                      account; set it to a customer managed key";
-        plan.problems.push(Problem { action: "provision", error: error.to_owned() });
+        plan.problems.push(Problem { action: ActionName::Provision, error: error.to_owned() });
     }
     plan
 }
@@ -307,7 +307,7 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
     for action in rest.by_ref() {
         if target.sweep.is_out_of_time() {
             // An action cut short would take the report and all mails with it.
-            outcome.failures.push(Failure::of_user(&outcome.plan.user, action.name(), OUT_OF_TIME));
+            outcome.failures.push(Failure::of_user(&outcome.plan.user, action.name().as_str(), OUT_OF_TIME));
             break;
         }
         if *action == Action::DeleteSecret {
@@ -334,7 +334,7 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
             }
             Err(failure) => {
                 warn!(user = %outcome.plan.user, %action, error = %failure, "failed");
-                outcome.failures.push(Failure::of_user(&outcome.plan.user, action.name(), &failure));
+                outcome.failures.push(Failure::of_user(&outcome.plan.user, action.name().as_str(), &failure));
                 if !is_beside_the_keys(action, &failure) {
                     break;
                 }
@@ -342,7 +342,7 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
         }
     }
     let done = &outcome.done;
-    let planned: BTreeSet<&str> = actions.iter().map(Action::name).collect();
+    let planned: BTreeSet<ActionName> = actions.iter().map(Action::name).collect();
     let deletes = outcome.secret_to_delete.is_some();
     outcome.notices.retain(|notice| {
         if notice.kind == NoticeKind::SecretDeleted {
@@ -365,14 +365,14 @@ fn is_beside_the_keys(action: &Action, failure: &crate::aws::CallFailure) -> boo
 }
 
 /// The actions that a notice can tell of, where one is planned in the same run.
-pub(super) fn follow_from(kind: &NoticeKind) -> &'static [&'static str] {
+pub(super) fn follow_from(kind: &NoticeKind) -> &'static [ActionName] {
     match kind {
-        NoticeKind::Disabled { .. } => &["disable", "record-disabled"],
-        NoticeKind::Deleted => &["delete"],
-        NoticeKind::Retiring { .. } => &["retire"],
-        NoticeKind::Reactivated { .. } | NoticeKind::DisableAhead { .. } => &["restart-grace"],
-        NoticeKind::ScheduleCancelled(_) => &["cancel"],
-        NoticeKind::RotationDue { .. } => &["rotate"],
+        NoticeKind::Disabled { .. } => &[ActionName::Disable, ActionName::RecordDisabled],
+        NoticeKind::Deleted => &[ActionName::Delete],
+        NoticeKind::Retiring { .. } => &[ActionName::Retire],
+        NoticeKind::Reactivated { .. } | NoticeKind::DisableAhead { .. } => &[ActionName::RestartGrace],
+        NoticeKind::ScheduleCancelled(_) => &[ActionName::Cancel],
+        NoticeKind::RotationDue { .. } => &[ActionName::Rotate],
         NoticeKind::RotationAhead { .. }
         | NoticeKind::RotationUnfinished { .. }
         | NoticeKind::RotationFailed { .. }

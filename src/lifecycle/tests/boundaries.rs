@@ -120,7 +120,7 @@ fn an_unfinished_rotation_is_news_a_day_after_it_was_due() {
 
 #[test]
 fn a_rotation_that_waits_for_its_slot_is_announced_for_the_day_on_which_it_can_be() {
-    let secret = rotated(1, None, days(120)).retiring(2, days(15)).disabled(days(4)).told(2, &["disabled"]);
-    let facts = user([key(1, days(120)), key(2, days(60)).inactive()]).with(secret.told(1, &["rotated"]));
+    let secret = rotated(1, None, days(120)).retiring(2, days(15)).disabled(days(4)).told(2, &[Phase::Disabled]);
+    let facts = user([key(1, days(120)), key(2, days(60)).inactive()]).with(secret.told(1, &[Phase::Rotated]));
     assert_eq!(decide(&facts), "tell 2: will be deleted on 2026-11-28 | tell 1: will be rotated on 2026-11-28");
 }

@@ -1,7 +1,7 @@
 //! A plan prints itself: every kind of action, notice and problem.
 
 use super::*;
-use crate::lifecycle::{Action, CancelReason, Notice, NoticeKind, Problem, RestoredFacts, UserPlan};
+use crate::lifecycle::{Action, ActionName, CancelReason, Notice, NoticeKind, Problem, RestoredFacts, UserPlan};
 
 fn actions() -> Vec<Action> {
     let (key, created) = (id(1), now() - days(95));
@@ -66,7 +66,7 @@ fn a_plan_prints_every_action_notice_and_problem() {
         user: user.clone(),
         actions: actions(),
         notices: kinds().into_iter().map(notice).collect(),
-        problems: vec![Problem { action: "delete", error: "the key's last use is not known".to_owned() }],
+        problems: vec![Problem { action: ActionName::Delete, error: "the key's last use is not known".to_owned() }],
     };
     insta::assert_snapshot!(plan, @"
     user `ci-bot` in account 111122223333:
@@ -117,7 +117,7 @@ fn a_plan_prints_every_action_notice_and_problem() {
 
 #[test]
 fn what_is_told_of_is_remembered_by_its_own_name() {
-    let mut phases: Vec<&str> = kinds().iter().map(NoticeKind::phase).collect();
+    let mut phases: Vec<Phase> = kinds().iter().map(NoticeKind::phase).collect();
     phases.dedup();
     let count = phases.len();
     phases.sort_unstable();

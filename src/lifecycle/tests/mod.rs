@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Drift, Exemption, KeyFacts, LastUse, PresentSecret, SecretFacts, UserFacts, plan};
 use crate::keys::{AccessKeyId, KeyStatus, KeyUse, VersionId};
 use crate::settings::Periods;
-use crate::state::{Intent, Retiring, State};
+use crate::state::{Intent, Phase, Retiring, State};
 use crate::testing::{key as id, now, version};
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
@@ -107,12 +107,12 @@ impl PresentSecret {
         self
     }
 
-    fn told(self, n: u64, phases: &[&str]) -> Self {
+    fn told(self, n: u64, phases: &[Phase]) -> Self {
         self.state(|state| {
-            for phase in phases {
-                match *phase {
-                    "in-use" | "failed" | "unfinished" => state.notified.insert_on(&id(n), phase, now()),
-                    phase => state.notified.insert(&id(n), phase),
+            for &phase in phases {
+                match phase {
+                    Phase::InUse | Phase::Failed | Phase::Unfinished => state.notified.record_on(&id(n), phase, now()),
+                    phase => state.notified.record(&id(n), phase),
                 }
             }
         })

@@ -155,7 +155,7 @@ fn count(world: &World, of: impl Fn(&Action) -> bool) -> usize {
 }
 
 /// What was told about a key before that time, `ahead` or more.
-fn was_told(world: &World, key: &AccessKeyId, phases: &[&str], before: DateTime<Utc>, ahead: TimeDelta) -> bool {
+fn was_told(world: &World, key: &AccessKeyId, phases: &[Phase], before: DateTime<Utc>, ahead: TimeDelta) -> bool {
     world.sent.iter().any(|sent| sent.key == *key && phases.contains(&sent.phase) && sent.at + ahead <= before)
 }
 
@@ -203,15 +203,15 @@ proptest! {
         for done in &world.done {
             match &done.action {
                 Action::Disable { key } => {
-                    let told = was_told(&world, key, &["disable-ahead", "retiring", "reactivated"], done.at, ahead);
+                    let told = was_told(&world, key, &[Phase::DisableAhead, Phase::Retiring, Phase::Reactivated], done.at, ahead);
                     prop_assert!(told, "{key} was disabled unannounced: {:#?}", world.sent);
                 }
                 Action::Delete { key } => {
-                    let told = was_told(&world, key, &["delete-ahead"], done.at, ahead);
+                    let told = was_told(&world, key, &[Phase::DeleteAhead], done.at, ahead);
                     prop_assert!(told, "{key} was deleted unannounced: {:#?}", world.sent);
                 }
                 Action::Rotate { key, created, .. } if *created + days(84) > now() => {
-                    let told = was_told(&world, key, &["rotate-ahead"], done.at, ahead);
+                    let told = was_told(&world, key, &[Phase::RotateAhead], done.at, ahead);
                     prop_assert!(told, "{key} was rotated unannounced: {:#?}", world.sent);
                 }
                 _ => {}
@@ -220,7 +220,7 @@ proptest! {
         let mut told: BTreeMap<_, DateTime<Utc>> = BTreeMap::new();
         for sent in &world.sent {
             let before = told.insert((&sent.key, sent.phase), sent.at);
-            let lasts = ["in-use", "unfinished", "failed"].contains(&sent.phase);
+            let lasts = [Phase::InUse, Phase::Unfinished, Phase::Failed].contains(&sent.phase);
             let is_right = before.is_none_or(|before| lasts && (sent.at.date_naive() - before.date_naive()).num_days() >= 7);
             prop_assert!(is_right, "something was told twice: {:#?}", world.sent);
         }

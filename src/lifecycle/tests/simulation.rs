@@ -125,7 +125,7 @@ impl Sweep {
 pub(super) struct Sent {
     pub(super) at: DateTime<Utc>,
     pub(super) key: AccessKeyId,
-    pub(super) phase: &'static str,
+    pub(super) phase: Phase,
 }
 
 /// An action that took effect.
@@ -297,9 +297,9 @@ impl World {
         let mut notified = self.state().notified;
         for notice in notices.iter().filter(|notice| !notice.kind.is_for_dry_run_only()) {
             if notice.kind.lasts() {
-                notified.insert_on(&notice.key, notice.kind.phase(), self.now);
+                notified.record_on(&notice.key, notice.kind.phase(), self.now);
             } else {
-                notified.insert(&notice.key, notice.kind.phase());
+                notified.record(&notice.key, notice.kind.phase());
             }
             self.sent.push(Sent { at: self.now, key: notice.key.clone(), phase: notice.kind.phase() });
         }

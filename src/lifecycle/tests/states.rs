@@ -21,8 +21,8 @@ fn an_exempt_user_has_its_schedule_cancelled_once_and_is_told_each_time_that_hap
         "tell 1: is not rotated any more: the user is exempt",
         "the mail was lost"
     );
-    assert_eq!(decide(&facts(off().told(1, &["cancelled"]))), "");
-    let exempt_again = decide(&facts(placeholder(1).told(1, &["cancelled"])));
+    assert_eq!(decide(&facts(off().told(1, &[Phase::Cancelled]))), "");
+    let exempt_again = decide(&facts(placeholder(1).told(1, &[Phase::Cancelled])));
     assert_eq!(exempt_again, first, "the schedule ran in between");
 }
 
@@ -91,7 +91,7 @@ fn a_rotation_that_stopped_between_the_label_and_its_records_is_restored_from_th
 /// IAM's list of keys lags by minutes. Rotated once more, the user would have no slot for twenty days.
 #[test]
 fn a_key_that_was_just_made_current_and_is_not_listed_yet_is_not_rotated_again() {
-    let facts = |ago| user([key(1, days(90)).used(days(1))]).with(rotated(2, Some(1), ago).told(2, &["rotated"]));
+    let facts = |ago| user([key(1, days(90)).used(days(1))]).with(rotated(2, Some(1), ago).told(2, &[Phase::Rotated]));
     assert_eq!(decide(&facts(TimeDelta::minutes(5))), "");
     assert_eq!(decide(&facts(-TimeDelta::minutes(5))), "", "the clocks of two functions");
     let deleted = decide(&facts(days(1)));
@@ -164,23 +164,23 @@ fn the_predecessors_secret_is_adopted_and_what_its_tags_say_is_not_believed() {
 
 #[test]
 fn a_person_who_enables_a_disabled_key_is_heeded() {
-    let secret = rotated(2, Some(1), days(12)).disabled(days(2)).told(1, &["disabled", "disable-ahead"]);
+    let secret = rotated(2, Some(1), days(12)).disabled(days(2)).told(1, &[Phase::Disabled, Phase::DisableAhead]);
     let plan = plan(&user(pair()).with(secret.clone()), &periods(), now());
     assert_eq!(plan.actions, [Action::RestartGrace { key: id(1) }]);
     assert!(plan.to_string().contains("was enabled again and will be disabled on 2026-12-02"), "{plan}");
     let change = plan.actions[0].tag_change(now(), &secret.state.notified);
     assert!(change.remove.contains(&tag::NOTIFIED), "what was told is void");
     assert!(!change.remove.contains(&tag::DISABLED_AT), "a stop after the removal would disable the key again at once");
-    let after = rotated(2, Some(1), days(12)).disabled(days(2)).retiring(1, days(0)).told(2, &["rotated"]);
-    let decided = decide(&user(pair()).with(after.told(1, &["reactivated", "in-use"])));
+    let after = rotated(2, Some(1), days(12)).disabled(days(2)).retiring(1, days(0)).told(2, &[Phase::Rotated]);
+    let decided = decide(&user(pair()).with(after.told(1, &[Phase::Reactivated, Phase::InUse])));
     assert_eq!(decided, "", "the new grace runs");
 }
 
 #[test]
 fn a_grace_that_restarted_before_the_rotation_belongs_to_another_way_out() {
     // Key 1 was a second key once, disabled and enabled; then it was rotated. The tags of that time are still there.
-    let secret = rotated(2, Some(1), days(2)).retiring(1, days(30)).disabled(days(25)).told(2, &["rotated"]);
-    assert_eq!(decide(&user(pair()).with(secret.clone().told(1, &["in-use"]))), "");
+    let secret = rotated(2, Some(1), days(2)).retiring(1, days(30)).disabled(days(25)).told(2, &[Phase::Rotated]);
+    assert_eq!(decide(&user(pair()).with(secret.clone().told(1, &[Phase::InUse]))), "");
     let [old, new] = pair();
     let decided = decide(&user([old.inactive(), new]).with(secret));
     assert!(decided.starts_with("write down that 1 is disabled"), "{decided}");
@@ -189,7 +189,7 @@ fn a_grace_that_restarted_before_the_rotation_belongs_to_another_way_out() {
 #[test]
 fn a_key_that_replaced_itself_is_not_on_its_way_out() {
     // A person deleted key 9, which had replaced key 1; then a rotation announced itself, found key 1 and failed.
-    let secret = rotated(1, Some(1), days(20)).told(1, &["rotated"]);
+    let secret = rotated(1, Some(1), days(20)).told(1, &[Phase::Rotated]);
     let decided = decide(&user(pair()).with(secret));
     assert!(!decided.contains("disable 1 |"), "{decided}");
     assert!(
@@ -219,7 +219,7 @@ fn an_old_key_disabled_by_its_owner_starts_its_recovery_period() {
 fn the_time_of_a_disabling_is_dropped_when_the_key_is_needed_again() {
     // The successor was disabled by a person, who enabled the old key; its slot is not needed.
     let keys = [key(1, days(60)).used(days(0)), key(2, days(25)).inactive()];
-    let secret = rotated(2, Some(1), days(25)).disabled(days(9)).told(2, &["rotated"]);
+    let secret = rotated(2, Some(1), days(25)).disabled(days(9)).told(2, &[Phase::Rotated]);
     let both = plan(&user(keys.clone()).with(secret.clone()), &periods(), now());
     assert_eq!(both.actions, [Action::StopRetiring { key: id(1) }]);
     let [old, _] = keys;
@@ -237,19 +237,19 @@ fn a_second_key_that_was_enabled_again_is_heeded_even_where_nothing_can_be_chose
 #[test]
 fn nothing_is_on_its_way_out_while_the_user_is_exempt() {
     let [old, new] = pair();
-    let secret = rotated(2, Some(1), days(30)).disabled(days(9)).told(2, &["rotated", "cancelled"]);
+    let secret = rotated(2, Some(1), days(30)).disabled(days(9)).told(2, &[Phase::Rotated, Phase::Cancelled]);
     let secret = PresentSecret { rotation_enabled: false, ..secret };
     let exempt =
         plan(&user([old.clone().inactive(), new.clone()]).with(secret).exempt(Exemption::Exempt), &periods(), now());
     assert_eq!(exempt.actions, [Action::StopRetiring { key: id(1) }]);
-    let after = decide(&user([old.inactive(), new]).with(rotated(2, Some(1), days(30)).told(2, &["rotated"])));
+    let after = decide(&user([old.inactive(), new]).with(rotated(2, Some(1), days(30)).told(2, &[Phase::Rotated])));
     assert!(after.starts_with("write down that 1 is disabled"), "the whole recovery period, from then on: {after}");
 }
 
 #[test]
 fn an_old_key_gets_its_grace_again_when_its_successor_was_out_of_service() {
     // Key 2 was disabled by a person and had to give way; now it is enabled, and key 1 may still be in use.
-    let secret = rotated(2, Some(1), days(30)).retiring(2, days(5)).disabled(days(5)).told(2, &["rotated"]);
+    let secret = rotated(2, Some(1), days(30)).retiring(2, days(5)).disabled(days(5)).told(2, &[Phase::Rotated]);
     let active = plan(&user(pair()).with(secret.clone()), &periods(), now());
     assert_eq!(active.actions, [Action::RestartGrace { key: id(1) }]);
     assert!(active.to_string().contains("AKIA0000000000000001: will be disabled on 2026-12-02"), "{active}");
@@ -299,10 +299,10 @@ fn an_announcement_is_taken_back_when_its_key_stays() {
 #[test]
 fn a_key_whose_announcement_was_taken_back_is_announced_anew() {
     let keys = [key(1, days(95)).used(days(1)), key(2, days(50)).used(days(1))];
-    let decided = decide(&user(keys).with(placeholder(2).told(1, &["retiring"])));
+    let decided = decide(&user(keys).with(placeholder(2).told(1, &[Phase::Retiring])));
     assert!(decided.contains("tell 1: has to give way"), "{decided}");
     let retire = Action::Retire { key: id(1), inactive: false };
-    let change = retire.tag_change(now(), &placeholder(2).told(1, &["retiring"]).state.notified);
+    let change = retire.tag_change(now(), &placeholder(2).told(1, &[Phase::Retiring]).state.notified);
     assert!(change.remove.contains(&tag::NOTIFIED), "told before its way out began: void");
 }
 
@@ -312,7 +312,7 @@ fn the_choice_of_the_second_key_follows_use() {
     let secret = || placeholder(2).retiring(1, days(9));
     let older_used = decide(&user([key(1, days(95)).used(days(1)), key(2, days(50))]).with(secret()));
     assert!(older_used.starts_with("announce that 2 has to give way"), "{older_used}");
-    let both_unused = decide(&user([key(1, days(95)), key(2, days(50))]).with(secret().told(1, &["retiring"])));
+    let both_unused = decide(&user([key(1, days(95)), key(2, days(50))]).with(secret().told(1, &[Phase::Retiring])));
     assert_eq!(both_unused, "");
 }
 
@@ -320,8 +320,9 @@ fn the_choice_of_the_second_key_follows_use() {
 fn a_status_that_is_not_known_is_named_and_nothing_is_done_to_the_key() {
     let expired = |key| KeyFacts { status: KeyStatus::Other("Expired".to_owned()), ..key };
     let [old, new] = pair();
-    let replaced =
-        decide(&user([expired(old.clone()), new.clone()]).with(rotated(2, Some(1), days(50)).told(2, &["rotated"])));
+    let replaced = decide(
+        &user([expired(old.clone()), new.clone()]).with(rotated(2, Some(1), days(50)).told(2, &[Phase::Rotated])),
+    );
     assert_eq!(replaced, "problem disable: access key 1 has the unknown status Expired; nothing is done to it");
     let second = decide(&user([expired(old), KeyFacts { created: now() - days(80), ..new }]).with(placeholder(2)));
     assert!(second.starts_with("problem retire: access key 1 has the unknown status Expired"), "{second}");
@@ -329,12 +330,12 @@ fn a_status_that_is_not_known_is_named_and_nothing_is_done_to_the_key() {
 
 #[test]
 fn a_deleted_key_is_told_once_whatever_names_it() {
-    let facts = |secret: PresentSecret| user([key(2, days(30))]).with(secret.told(2, &["rotated"]));
-    let gone = rotated(2, Some(1), days(30)).retiring(1, days(25)).told(1, &["disabled"]);
+    let facts = |secret: PresentSecret| user([key(2, days(30))]).with(secret.told(2, &[Phase::Rotated]));
+    let gone = rotated(2, Some(1), days(30)).retiring(1, days(25)).told(1, &[Phase::Disabled]);
     assert_eq!(decide(&facts(gone.clone())), "write down that 1 is gone | tell 1: is deleted");
     let recorded = gone.state(|state| state.retiring = None);
     assert_eq!(decide(&facts(recorded.clone())), "tell 1: is deleted");
-    assert_eq!(decide(&facts(recorded.told(1, &["deleted"]))), "");
+    assert_eq!(decide(&facts(recorded.told(1, &[Phase::Deleted]))), "");
     assert_eq!(decide(&facts(rotated(2, Some(1), days(5)))), "", "its owner deleted it in the grace: no news");
 }
 
@@ -370,19 +371,19 @@ fn after_an_exemption_the_old_key_gets_its_whole_grace_before_the_schedule_runs_
 #[test]
 fn what_a_finished_rotation_left_behind_is_cleared_away() {
     let keys = [key(1, days(100)), key(2, days(5))];
-    let left = rotated(2, Some(1), days(2)).told(2, &["rotated"]).intent(1, days(2));
+    let left = rotated(2, Some(1), days(2)).told(2, &[Phase::Rotated]).intent(1, days(2));
     let cleared = "forget the intent of a rotation that is finished";
     assert_eq!(decide(&user(keys.clone()).with(left.clone())), cleared);
     let other = left.intent(2, days(2)).unfinished(2);
     assert!(!decide(&user(keys).with(other)).contains(cleared), "that one is not finished");
-    let gone = rotated(2, Some(1), days(30)).told(2, &["rotated"]).told(1, &["deleted"]).disabled(days(15));
+    let gone = rotated(2, Some(1), days(30)).told(2, &[Phase::Rotated]).told(1, &[Phase::Deleted]).disabled(days(15));
     assert_eq!(decide(&user([key(2, days(30))]).with(gone)), "write down that 1 is gone");
 }
 
 #[test]
 fn a_forced_rotation_that_failed_is_taken_up_again_and_decides_about_the_other_key() {
     let keys = [key(1, days(100)), key(2, days(11))];
-    let told = |secret: PresentSecret| secret.told(2, &["rotated"]).told(1, &["disable-ahead"]);
+    let told = |secret: PresentSecret| secret.told(2, &[Phase::Rotated]).told(1, &[Phase::DisableAhead]);
     let ordered = told(rotated(2, Some(1), days(11))).state(|state| state.force = true);
     assert_eq!(decide(&user(keys.clone()).with(ordered.clone().unfinished(2))), "rotate 2, made 2026-11-11");
     assert!(decide(&user(keys.clone()).with(ordered)).starts_with("disable 1"), "not started: the owner's to start");
@@ -396,7 +397,7 @@ fn a_forced_rotation_that_failed_is_taken_up_again_and_decides_about_the_other_k
 #[test]
 fn a_grace_that_began_again_without_a_person_is_not_told_as_a_persons_deed() {
     let keys = [key(1, days(200)), key(2, days(60))];
-    let resumed = rotated(2, Some(1), days(60)).told(2, &["rotated"]).retiring(1, days(1));
+    let resumed = rotated(2, Some(1), days(60)).told(2, &[Phase::Rotated]).retiring(1, days(1));
     assert_eq!(decide(&user(keys.clone()).with(resumed.clone())), "tell 1: will be disabled on 2026-12-01");
     let enabled = decide(&user(keys).with(resumed.disabled(days(5))));
     assert_eq!(enabled, "tell 1: was enabled again and will be disabled on 2026-12-01");

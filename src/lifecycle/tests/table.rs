@@ -137,7 +137,8 @@ impl Case {
                 let managed = self.place(Managed).expect("one key is in the secret");
                 let replaced = self.place(Replaced);
                 let since = self.age(managed);
-                let secret = rotated(number(managed), replaced.map(number), since).told(number(managed), &["rotated"]);
+                let secret =
+                    rotated(number(managed), replaced.map(number), since).told(number(managed), &[Phase::Rotated]);
                 // Disabled after its grace, and its recovery period is over.
                 let was_disabled = replaced.is_some_and(|n| !self.states[n].0);
                 if was_disabled { secret.disabled(days(25)) } else { secret }

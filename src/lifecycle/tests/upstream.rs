@@ -111,10 +111,11 @@ fn upstream_defect_11_a_pair_that_its_user_manages_is_announced_before_anything_
 
 #[test]
 fn upstream_defect_12_and_13_the_notice_says_what_the_action_does() {
-    let disabled =
-        decide(&user([key(1, days(100)), key(2, days(10))]).with(rotated(2, Some(1), days(10)).told(2, &["rotated"])));
+    let disabled = decide(
+        &user([key(1, days(100)), key(2, days(10))]).with(rotated(2, Some(1), days(10)).told(2, &[Phase::Rotated])),
+    );
     assert_eq!(disabled, "disable 1 | tell 1: is disabled and will be deleted on 2026-12-02");
-    let secret = rotated(1, None, days(90)).retiring(2, days(20)).disabled(days(10)).told(1, &["rotated"]);
+    let secret = rotated(1, None, days(90)).retiring(2, days(20)).disabled(days(10)).told(1, &[Phase::Rotated]);
     let both = decide(&user([key(1, days(90)), key(2, days(20)).inactive()]).with(secret));
     insta::assert_snapshot!(both, @"delete 2 | rotate 1, made 2026-08-24 | tell 2: is deleted | tell 1: is due for rotation since 2026-11-22");
 }
@@ -127,7 +128,7 @@ fn upstream_defect_14_a_key_that_has_to_give_way_is_not_announced_for_rotation_t
         announced,
         "announce that 1 has to give way | tell 1: has to give way and will be disabled on 2026-12-02"
     );
-    let under_way = placeholder(2).retiring(1, days(2)).told(1, &["retiring"]);
+    let under_way = placeholder(2).retiring(1, days(2)).told(1, &[Phase::Retiring]);
     assert_eq!(decide(&user(keys).with(under_way)), "");
 }
 
@@ -143,7 +144,7 @@ fn upstream_defect_17_facts_that_cannot_be_known_are_a_problem_of_that_user() {
 #[test]
 fn upstream_defect_18_the_phase_of_a_key_follows_from_stored_times_alone() {
     let keys = [key(1, days(500)).inactive(), key(2, days(400)).used(days(1))];
-    let observed = decide(&user(keys).with(rotated(2, Some(1), days(40)).told(2, &["rotated"])));
+    let observed = decide(&user(keys).with(rotated(2, Some(1), days(40)).told(2, &[Phase::Rotated])));
     assert_eq!(
         observed.split(" | ").next(),
         Some("write down that 1 is disabled"),
@@ -162,7 +163,7 @@ fn upstream_defect_19_the_secret_of_a_deleted_user_is_scheduled_for_deletion() {
       tell: AKIA0000000000000002: belonged to a deleted user, and its secret is scheduled for deletion
     ");
     let cancelled = PresentSecret { rotation_enabled: false, ..rotated(2, None, days(40)) };
-    let again = plan_for_deleted_user(gone.user(), &cancelled.told(2, &["secret-deleted"]));
+    let again = plan_for_deleted_user(gone.user(), &cancelled.told(2, &[Phase::SecretDeleted]));
     insta::assert_snapshot!(again, @"
     user `ci-bot` in account 111122223333:
       schedule the secret for deletion
@@ -216,5 +217,5 @@ fn upstream_defect_40_and_41_exempt_users_and_those_who_may_be_exempt_are_left_a
 fn upstream_defect_60_nothing_is_told_twice() {
     let facts = |secret| user([key(1, days(85))]).with(secret);
     assert!(decide(&facts(placeholder(1))).contains("will be rotated"));
-    assert_eq!(decide(&facts(placeholder(1).told(1, &["rotate-ahead"]))), "");
+    assert_eq!(decide(&facts(placeholder(1).told(1, &[Phase::RotateAhead]))), "");
 }
