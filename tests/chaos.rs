@@ -2,11 +2,11 @@
 
 use std::io::Write as _;
 
-use keywheel::rehearsal::chaos::{RULES, Script, run};
+use keywheel::rehearsal::chaos::{ChaosOptions, RULES, run};
 
 #[test]
 fn whatever_happens_the_rules_hold() {
-    let script = Script { seed: 2031, days: 150, users: 50, shard: None };
+    let script = ChaosOptions { seed: 2031, days: 150, users: 50, shard: None };
     let outcome = run(&script).expect("the system gives a runtime");
     let (counts, faults) = (&outcome.counts, outcome.counts.faults.values().sum::<u64>());
     let _ = writeln!(

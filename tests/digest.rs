@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use keywheel::model::{AccountState, Fault, FaultKind};
+use keywheel::model::{AccountStatus, Fault, FaultKind};
 use serde_json::{Value, json};
 
 use crate::harness::{MEMBER, OTHER, Stage, failures, refused, rehearse, use_key};
@@ -164,7 +164,7 @@ fn the_digest_of_a_dry_run_plans_for_any_number_of_accounts_in_parts() {
         stage.add_member("888877776666", "last");
         stage.add_user_in("888877776666", "last", &[200]);
         stage.cloud.add_account("888877775555", "suspended", None);
-        stage.cloud.set_account_state("888877775555", AccountState::Suspended);
+        stage.cloud.set_account_state("888877775555", AccountStatus::Suspended);
         let refused = stage.keywheel.sweep(json!({})).await.expect_err("203 accounts one after another");
         assert_eq!(refused.name(), "TooManyAccounts");
         let planned_for = |answer: &Value| -> BTreeSet<String> {

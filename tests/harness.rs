@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client as SecretsClient;
 use chrono::{DateTime, TimeDelta, Utc};
-use keywheel::model::{Clock, Cloud, FaultKind, Mail, SecretView, UserKey, UserView, paused_runtime};
+use keywheel::model::{AccessKeyPair, Clock, Cloud, FaultKind, Mail, SecretView, UserView, paused_runtime};
 use keywheel::rehearsal::{Deployment, Leaks, PRIMARY_ACCOUNT, Transport};
 use serde_json::{Value, json};
 
@@ -112,12 +112,12 @@ impl Stage {
     }
 
     /// A user of the member account with keys of these ages in days.
-    pub(crate) fn add_user(&self, name: &str, key_ages: &[i64]) -> Vec<UserKey> {
+    pub(crate) fn add_user(&self, name: &str, key_ages: &[i64]) -> Vec<AccessKeyPair> {
         self.add_user_in(MEMBER, name, key_ages)
     }
 
     /// A user of an account with keys of these ages in days.
-    pub(crate) fn add_user_in(&self, account: &str, name: &str, key_ages: &[i64]) -> Vec<UserKey> {
+    pub(crate) fn add_user_in(&self, account: &str, name: &str, key_ages: &[i64]) -> Vec<AccessKeyPair> {
         self.cloud.add_user(account, name, "/");
         key_ages
             .iter()
@@ -141,7 +141,7 @@ impl Stage {
     }
 
     /// The status of a key of a user of the member account; `gone` without one.
-    pub(crate) fn status(&self, user: &str, key: &UserKey) -> String {
+    pub(crate) fn status(&self, user: &str, key: &AccessKeyPair) -> String {
         let found = self.user(user).key(&key.access_key_id).map(|key| key.status.clone());
         found.unwrap_or_else(|| "gone".to_owned())
     }
@@ -223,7 +223,7 @@ impl Stage {
     }
 
     /// A user of the member account whose key keywheel has just rotated: the old key, and the id of the new one.
-    pub(crate) async fn add_rotated_user(&self, name: &str) -> (UserKey, String) {
+    pub(crate) async fn add_rotated_user(&self, name: &str) -> (AccessKeyPair, String) {
         let old = self.add_user(name, &[90]).remove(0);
         self.live().await;
         let new = self.current_key(name);
@@ -291,6 +291,6 @@ pub(crate) fn failures(answer: &Value) -> String {
 }
 
 /// The owner uses the key now.
-pub(crate) fn use_key(stage: &Stage, key: &UserKey) {
+pub(crate) fn use_key(stage: &Stage, key: &AccessKeyPair) {
     stage.cloud.use_key(MEMBER, "ci-bot", &key.access_key_id, "s3", stage.now()).expect("it works");
 }

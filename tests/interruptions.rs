@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use keywheel::model::{Fault, FaultKind, RotationFunction, UserKey};
+use keywheel::model::{AccessKeyPair, Fault, FaultKind, RotationFunction};
 use serde_json::Value;
 
 use crate::harness::{MEMBER, Stage, failures, rehearse};
@@ -17,7 +17,7 @@ async fn sweep_with(stage: &Stage, service: &str, operation: &str, kind: FaultKi
     stage.cloud.faults().clear();
 }
 
-async fn rotated() -> (Stage, UserKey) {
+async fn rotated() -> (Stage, AccessKeyPair) {
     let stage = Stage::new();
     let (old, _) = stage.add_rotated_user("ci-bot").await;
     (stage, old)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use keywheel::model::{Clock, Cloud, paused_runtime};
 use keywheel::rehearsal::invariants::INVARIANTS;
-use keywheel::rehearsal::scenario::{self, Entry, Outcome, Script};
+use keywheel::rehearsal::scenario::{self, ScenarioOptions, ScenarioOutcome, TimelineEntry};
 use keywheel::rehearsal::{Deployment, PRIMARY_ACCOUNT};
 use serde_json::{Value, json};
 
@@ -74,13 +74,13 @@ fn a_key_is_warned_of_rotated_disabled_and_deleted_in_its_time() {
     });
 }
 
-fn rehearse(script: &Script, tell: &mut dyn FnMut(Entry)) -> (Cloud, Outcome) {
+fn rehearse(script: &ScenarioOptions, tell: &mut dyn FnMut(TimelineEntry)) -> (Cloud, ScenarioOutcome) {
     paused_runtime().expect("a runtime").block_on(scenario::run(script, tell)).expect("a rehearsal")
 }
 
 #[test]
 fn the_rehearsal_holds_every_invariant_and_checks_each() {
-    let script = Script { days: 112, ..Script::default() };
+    let script = ScenarioOptions { days: 112, ..ScenarioOptions::default() };
     let mut entries = 0;
     let (cloud, outcome) = rehearse(&script, &mut |_| entries += 1);
     assert_eq!(outcome.violations, []);
@@ -101,7 +101,7 @@ fn the_rehearsal_holds_every_invariant_and_checks_each() {
 
 #[test]
 fn a_rehearsal_in_dry_run_changes_nothing() {
-    let script = Script { days: 3, dry_run: true, ..Script::default() };
+    let script = ScenarioOptions { days: 3, dry_run: true, ..ScenarioOptions::default() };
     let (cloud, outcome) = rehearse(&script, &mut |_| {});
     assert_eq!((outcome.rotations, outcome.disables, outcome.deletes), (0, 0, 0));
     assert_eq!(cloud.secrets().len(), 0);

@@ -125,7 +125,7 @@ fn upstream_defect_53_names_are_escaped_in_the_html_part_and_the_text_part_is_te
         let stage = Stage::new();
         stage.add_member(OTHER, "other");
         let name = "<script>alert('x')</script> & sons";
-        stage.cloud.set_account_state(OTHER, keywheel::model::AccountState::Active);
+        stage.cloud.set_account_state(OTHER, keywheel::model::AccountStatus::Active);
         stage.add_user_in(OTHER, "ci-bot", &[85]);
         let event = json!({"account": OTHER, "name": name, "email": "o@example.com"});
         stage.keywheel.sweep(event).await.expect("an answer");

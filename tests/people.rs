@@ -1,6 +1,6 @@
 //! What people do meanwhile: they enable, disable and delete keys, delete users and make them again.
 
-use keywheel::model::{Fault, FaultKind, KeyView, UserKey};
+use keywheel::model::{AccessKeyPair, Fault, FaultKind, KeyView};
 use serde_json::json;
 
 use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse, use_key};
@@ -8,7 +8,7 @@ use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse, use_key};
 const EXEMPT: &str = "ASAIAMExemptionsGroup";
 
 /// A user whose old key keywheel has disabled.
-async fn disabled() -> (Stage, UserKey, String) {
+async fn disabled() -> (Stage, AccessKeyPair, String) {
     let stage = Stage::new();
     let (old, new) = stage.add_rotated_user("ci-bot").await;
     stage.pass_days(10).await;

@@ -1,6 +1,6 @@
 //! A user's secret, policy, schedule and way to it: made whole after any interruption, and put right when it drifts.
 
-use keywheel::model::{Fault, FaultKind, UserKey};
+use keywheel::model::{AccessKeyPair, Fault, FaultKind};
 use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse, secret_na
 const READERS: &str = "keywheel-secret-readers";
 
 /// Reads the user's secret as the user does.
-async fn read_own(stage: &Stage, user: &str, key: &UserKey) -> Result<Value, String> {
+async fn read_own(stage: &Stage, user: &str, key: &AccessKeyPair) -> Result<Value, String> {
     let client = aws_sdk_secretsmanager::Client::new(&stage.cloud.user_config(key));
     let answer = client.get_secret_value().secret_id(stage.secret(user).arn).send().await;
     let answer = answer.map_err(|error| format!("{:?}", error.into_service_error()))?;
@@ -136,7 +136,7 @@ fn upstream_defect_24_28_29_a_user_of_another_account_reads_its_secret_and_nobod
         let secret = stage.secret("ci-bot");
         assert_eq!(secret.account, PRIMARY_ACCOUNT, "the central store");
         let value = read_own(&stage, "ci-bot", &key).await.expect("read with the old key");
-        let new = UserKey::new(stage.current_key("ci-bot"), value["SecretAccessKey"].as_str().expect("a secret"));
+        let new = AccessKeyPair::new(stage.current_key("ci-bot"), value["SecretAccessKey"].as_str().expect("a secret"));
         stage.pass_days(1).await;
         read_own(&stage, "ci-bot", &new).await.expect("read with the new key");
         let refused = read_own(&stage, "ci-bot", &mallory).await.expect_err("not hers");

@@ -5,7 +5,7 @@ use keywheel::model::{Fault, FaultKind, KeyView};
 use crate::harness::{MEMBER, Stage, rehearse, secret_name, use_key};
 
 /// A user with a managed secret, whose key is young and whose other slot is taken by a key of a person's.
-async fn two_keys(ages: [i64; 2]) -> (Stage, Vec<keywheel::model::UserKey>) {
+async fn two_keys(ages: [i64; 2]) -> (Stage, Vec<keywheel::model::AccessKeyPair>) {
     let stage = Stage::new();
     let keys = stage.add_user("ci-bot", &ages);
     stage.sweep().await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use keywheel::model::{Fault, FaultKind, UserKey};
+use keywheel::model::{AccessKeyPair, Fault, FaultKind};
 
 use serde_json::json;
 
@@ -34,7 +34,7 @@ fn rehearse_warm_and_cold(work: impl AsyncFn(Start)) {
 }
 
 /// A user with one key that is due, and its rotation in the queue.
-async fn rotation_ahead(start: Start) -> (Stage, UserKey) {
+async fn rotation_ahead(start: Start) -> (Stage, AccessKeyPair) {
     let stage = Stage::new();
     start.apply(&stage);
     let old = stage.add_user("ci-bot", &[90]).remove(0);
@@ -43,7 +43,7 @@ async fn rotation_ahead(start: Start) -> (Stage, UserKey) {
 }
 
 /// The old key is untouched, the new one is in the secret, works, and is the only other key.
-fn assert_rotated(stage: &Stage, old: &UserKey, context: &str) {
+fn assert_rotated(stage: &Stage, old: &AccessKeyPair, context: &str) {
     let user = stage.user("ci-bot");
     let secret = stage.secret("ci-bot");
     assert_eq!(secret.last_rotation, Some(Ok(())), "{context}");

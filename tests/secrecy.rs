@@ -6,7 +6,7 @@ use keywheel::error::Error;
 use keywheel::keys::SecretKey;
 use keywheel::model::{Fault, FaultKind, paused_runtime};
 use keywheel::notify::Templates;
-use keywheel::rehearsal::scenario::{self, Entry, Script};
+use keywheel::rehearsal::scenario::{self, ScenarioOptions, TimelineEntry};
 use keywheel::rehearsal::{Leaks, PRIMARY_ACCOUNT};
 use keywheel::rotation::event::{RotationEvent, RotationToken};
 use keywheel::settings::{Function, Settings, VARIABLES};
@@ -91,8 +91,8 @@ fn a_whole_life_with_forced_and_adopted_keys_shows_no_secret() {
 #[test]
 fn the_rehearsal_shows_no_secret() {
     let leaks = Leaks::watch();
-    let mut tell = |entry: Entry| leaks.scan_debug("timeline", &entry);
-    let script = Script { days: 25, ..Script::default() };
+    let mut tell = |entry: TimelineEntry| leaks.scan_debug("timeline", &entry);
+    let script = ScenarioOptions { days: 25, ..ScenarioOptions::default() };
     let run = paused_runtime().expect("a runtime").block_on(scenario::run(&script, &mut tell));
     let (cloud, outcome) = run.expect("a rehearsal");
     leaks.scan_debug("outcome", &outcome);

@@ -1,6 +1,6 @@
 //! Which accounts are swept: pages, states, and what happens where they cannot be listed or reached.
 
-use keywheel::model::{AccountState, Clock, Cloud, Fault, FaultKind};
+use keywheel::model::{AccountStatus, Clock, Cloud, Fault, FaultKind};
 use keywheel::rehearsal::{Deployment, PRIMARY_ACCOUNT};
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ fn upstream_defect_47_accounts_are_read_with_either_of_the_two_fields_of_their_s
         for (state, status) in [(true, false), (false, true)] {
             let stage = Stage::new();
             stage.add_member(OTHER, "closed");
-            stage.cloud.set_account_state(OTHER, AccountState::Suspended);
+            stage.cloud.set_account_state(OTHER, AccountStatus::Suspended);
             stage.cloud.switch(|aws| (aws.omit_account_state, aws.omit_account_status) = (state, status));
             let answer = stage.sweep_well().await;
             assert_eq!(answer["accounts"], 2);
@@ -74,7 +74,7 @@ fn upstream_defect_47_an_account_without_any_state_is_not_taken_for_active() {
 fn upstream_defect_46_an_organization_without_an_active_account_is_an_answer() {
     rehearse(async {
         let stage = Stage::new();
-        stage.cloud.set_account_state(MEMBER, AccountState::Closed);
+        stage.cloud.set_account_state(MEMBER, AccountStatus::Closed);
         stage.cloud.switch(|aws| (aws.omit_account_state, aws.omit_account_status) = (true, true));
         let answer = stage.sweep_well().await;
         assert_eq!(answer["accounts"], 0);
@@ -174,7 +174,7 @@ fn one_account_is_swept_alone_and_its_contact_is_found() {
 fn the_inventory_comes_in_pages_that_add_up() {
     rehearse(async {
         let stage = organization(50);
-        stage.cloud.set_account_state("200000000007", AccountState::Suspended);
+        stage.cloud.set_account_state("200000000007", AccountStatus::Suspended);
         stage.cloud.switch(|aws| aws.empty_account_pages = true);
         let mut seen: Vec<Value> = Vec::new();
         let (mut token, mut skipped, mut pages) = (Value::Null, 0, 0);

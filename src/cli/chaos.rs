@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Rehearse, Result};
-use crate::rehearsal::chaos::{self, Counts, Outcome, RULES, Script};
+use crate::rehearsal::chaos::{self, ChaosOptions, ChaosOutcome, Counts, RULES};
 
 pub(super) fn run(arguments: &Rehearse) -> Result<ExitCode> {
-    let script = Script {
+    let script = ChaosOptions {
         seed: arguments.seed,
         days: arguments.days,
         users: arguments.users.try_into()?,
@@ -34,14 +34,14 @@ fn now() -> Instant {
 }
 
 /// The command that runs the shard of the violation again.
-fn reproduction(script: &Script, shard: usize) -> String {
-    let Script { seed, days, users, .. } = script;
+fn reproduction(script: &ChaosOptions, shard: usize) -> String {
+    let ChaosOptions { seed, days, users, .. } = script;
     format!("keywheel rehearse --chaos --seed {seed} --days {days} --users {users} --shard {shard}")
 }
 
-fn print(out: &mut dyn Write, script: &Script, outcome: &Outcome, took: Duration) -> Result<()> {
+fn print(out: &mut dyn Write, script: &ChaosOptions, outcome: &ChaosOutcome, took: Duration) -> Result<()> {
     let Counts { acts, faults, checks, .. } = &outcome.counts;
-    let Script { seed, days, users, .. } = script;
+    let ChaosOptions { seed, days, users, .. } = script;
     writeln!(out, "seed {seed}: {users} users in {} shards, {days} days\n", outcome.shards)?;
     let mut table = |title: &str, rows: Vec<(String, u64)>| -> Result<()> {
         writeln!(out, "{title}: {}", rows.iter().map(|(_, count)| count).sum::<u64>())?;
@@ -92,7 +92,7 @@ fn work(counts: &Counts) -> Vec<(String, u64)> {
     .into()
 }
 
-fn as_json(script: &Script, outcome: &Outcome, took: Duration) -> Value {
+fn as_json(script: &ChaosOptions, outcome: &ChaosOutcome, took: Duration) -> Value {
     let Counts {
         steps,
         acts,

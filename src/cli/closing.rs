@@ -10,15 +10,15 @@ use tabled::settings::style::HorizontalLine;
 use super::Result;
 use super::mails::Written;
 use crate::rehearsal::invariants::INVARIANTS;
-use crate::rehearsal::scenario::Outcome;
+use crate::rehearsal::scenario::ScenarioOutcome;
 
-pub(super) fn print(out: &mut dyn Write, outcome: &Outcome, written: &Written) -> Result<()> {
-    writeln!(out, "\n{}\n", standings(outcome))?;
+pub(super) fn print(out: &mut dyn Write, outcome: &ScenarioOutcome, written: &Written) -> Result<()> {
+    writeln!(out, "\n{}\n", summaries(outcome))?;
     writeln!(out, "{}\n", invariants(outcome))?;
     for violation in &outcome.violations {
         writeln!(out, "BROKEN ({}): {}", violation.invariant, violation.what)?;
     }
-    let Outcome { users, rotations, disables, deletes, mails, api_calls, .. } = outcome;
+    let ScenarioOutcome { users, rotations, disables, deletes, mails, api_calls, .. } = outcome;
     writeln!(
         out,
         "{users} users, {rotations} rotations, {disables} keys disabled, {deletes} deleted, {mails} mails, {api_calls} API calls"
@@ -31,16 +31,16 @@ pub(super) fn print(out: &mut dyn Write, outcome: &Outcome, written: &Written) -
     Ok(writeln!(out, "{end}")?)
 }
 
-fn standings(outcome: &Outcome) -> Table {
+fn summaries(outcome: &ScenarioOutcome) -> Table {
     let mut rows = header(["account", "user", "shows", "keys", "secret"]);
-    for standing in &outcome.standings {
+    for standing in &outcome.summaries {
         let keys = if standing.keys.is_empty() { "none".to_owned() } else { standing.keys.join("\n") };
         rows.push_record([&standing.account, &standing.user, &standing.shows, &keys, &standing.secret]);
     }
     drawn(rows)
 }
 
-fn invariants(outcome: &Outcome) -> Table {
+fn invariants(outcome: &ScenarioOutcome) -> Table {
     let mut rows = header(["", "invariant", "checks", "holds"]);
     for (letter, words) in INVARIANTS {
         let checks = outcome.checks.get(&letter).copied().unwrap_or_default();

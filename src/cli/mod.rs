@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::rehearsal::scenario::Script;
+use crate::rehearsal::scenario::ScenarioOptions;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -75,7 +75,7 @@ struct Rehearse {
 
 impl Default for Rehearse {
     fn default() -> Self {
-        let Script { days, seed, users, accounts, dry_run } = Script::default();
+        let ScenarioOptions { days, seed, users, accounts, dry_run } = ScenarioOptions::default();
         let out = PathBuf::from("rehearsal-out");
         Self {
             days,
@@ -93,9 +93,9 @@ impl Default for Rehearse {
 }
 
 impl Rehearse {
-    fn script(&self) -> Result<Script> {
+    fn script(&self) -> Result<ScenarioOptions> {
         let (users, accounts) = (self.users.try_into()?, self.accounts.try_into()?);
-        Ok(Script { days: self.days, seed: self.seed, users, accounts, dry_run: self.dry_run })
+        Ok(ScenarioOptions { days: self.days, seed: self.seed, users, accounts, dry_run: self.dry_run })
     }
 
     fn run(&self) -> Result<ExitCode> {

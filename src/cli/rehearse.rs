@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Rehearse, Result, closing, mails};
 use crate::model::paused_runtime;
-use crate::rehearsal::scenario::{self, Entry, Source};
+use crate::rehearsal::scenario::{self, TimelineEntry, TimelineSource};
 
 pub(super) fn run(arguments: &Rehearse) -> Result<ExitCode> {
     let script = arguments.script()?;
@@ -47,7 +47,7 @@ impl<'a> Show<'a> {
         Self { out, json: arguments.json, bar, day: None, failed: None }
     }
 
-    fn entry(&mut self, entry: &Entry) {
+    fn entry(&mut self, entry: &TimelineEntry) {
         self.bar.set_position(entry.day.unsigned_abs());
         let line = if self.json { serde_json::to_string(entry).unwrap_or_default() } else { self.line(entry) };
         let out = &mut self.out;
@@ -58,16 +58,16 @@ impl<'a> Show<'a> {
     }
 
     /// The day stands before its first entry only.
-    fn line(&mut self, entry: &Entry) -> String {
+    fn line(&mut self, entry: &TimelineEntry) -> String {
         let day = match self.day.replace(entry.day) {
             Some(day) if day == entry.day => " ".repeat(20),
             _ => format!("day {:>3}  {}  ", entry.day, entry.at.date_naive()),
         };
         let mark = match entry.source {
-            Source::Person => "·",
-            Source::Keywheel => "→",
-            Source::Problem => "!",
-            Source::Mail => "✉",
+            TimelineSource::Person => "·",
+            TimelineSource::Keywheel => "→",
+            TimelineSource::Problem => "!",
+            TimelineSource::Mail => "✉",
         };
         format!("{day} {mark} {:<24} {}", entry.who, entry.what)
     }

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use super::Result;
-use crate::rehearsal::scenario::{self, Script};
+use crate::rehearsal::scenario::{self, ScenarioOptions};
 
-pub(super) fn run(address: SocketAddr, script: &Script) -> Result<()> {
+pub(super) fn run(address: SocketAddr, script: &ScenarioOptions) -> Result<()> {
     if !address.ip().is_loopback() {
         return Err(format!(
             "{address} is not a loopback address; the model has no protection, so it is served on loopback only"

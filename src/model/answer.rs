@@ -16,15 +16,15 @@ pub(crate) enum Reply {
 
 /// An error as AWS answers it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Refusal {
+pub(crate) struct ServiceError {
     pub(crate) status: u16,
     pub(crate) code: String,
     pub(crate) message: String,
 }
 
-pub(crate) type Outcome = Result<Reply, Refusal>;
+pub(crate) type ServiceResult = Result<Reply, ServiceError>;
 
-impl Refusal {
+impl ServiceError {
     pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
         Self { status, code: code.to_owned(), message: message.into() }
     }
@@ -80,7 +80,7 @@ impl Refusal {
 }
 
 /// An answer as it goes over the wire.
-pub(crate) struct WireAnswer {
+pub(crate) struct WireResponse {
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
     /// The error code, for the header of REST JSON.
@@ -89,14 +89,14 @@ pub(crate) struct WireAnswer {
 }
 
 /// Writes an outcome in the service's protocol.
-pub(crate) fn write(operation: &Operation, outcome: &Outcome, request_id: &str) -> WireAnswer {
+pub(crate) fn write(operation: &Operation, outcome: &ServiceResult, request_id: &str) -> WireResponse {
     match outcome {
         Ok(reply) => success(operation, reply, request_id),
         Err(refusal) => error(operation.service, refusal, request_id),
     }
 }
 
-fn success(operation: &Operation, reply: &Reply, request_id: &str) -> WireAnswer {
+fn success(operation: &Operation, reply: &Reply, request_id: &str) -> WireResponse {
     let service = operation.service;
     let body = match (service, reply) {
         (Service::Iam | Service::Sts | Service::Sns, Reply::Xml(inner)) => {
@@ -106,7 +106,7 @@ fn success(operation: &Operation, reply: &Reply, request_id: &str) -> WireAnswer
         (_, Reply::Json(value)) => value.to_string(),
         (_, _) => "{}".to_owned(),
     };
-    WireAnswer { status: 200, content_type: service.content_type(), error: None, body }
+    WireResponse { status: 200, content_type: service.content_type(), error: None, body }
 }
 
 fn envelope(operation: &Operation, inner: &str, request_id: &str) -> String {
@@ -117,7 +117,7 @@ fn envelope(operation: &Operation, inner: &str, request_id: &str) -> String {
     )
 }
 
-fn error(service: Service, refusal: &Refusal, request_id: &str) -> WireAnswer {
+fn error(service: Service, refusal: &ServiceError, request_id: &str) -> WireResponse {
     let body = match service {
         Service::Iam | Service::Sts | Service::Sns => xml_error(service, refusal, request_id),
         Service::Ses => json!({ "message": refusal.message }).to_string(),
@@ -125,10 +125,15 @@ fn error(service: Service, refusal: &Refusal, request_id: &str) -> WireAnswer {
             json!({ "__type": refusal.code, "message": refusal.message }).to_string()
         }
     };
-    WireAnswer { status: refusal.status, content_type: service.content_type(), error: Some(refusal.code.clone()), body }
+    WireResponse {
+        status: refusal.status,
+        content_type: service.content_type(),
+        error: Some(refusal.code.clone()),
+        body,
+    }
 }
 
-fn xml_error(service: Service, refusal: &Refusal, request_id: &str) -> String {
+fn xml_error(service: Service, refusal: &ServiceError, request_id: &str) -> String {
     let fault = if refusal.status < 500 { "Sender" } else { "Receiver" };
     let inner = Xml::new().text("Type", fault).text("Code", &refusal.code).text("Message", &refusal.message);
     let body = Xml::new().element("Error", inner).text("RequestId", request_id);

@@ -12,10 +12,10 @@ const LONGEST_SLEEP: Duration = Duration::from_hours(300 * 24);
 
 /// A clock, cheap to clone; every clone shows and moves the same time.
 #[derive(Clone, Debug)]
-pub struct Clock(Kind);
+pub struct Clock(TimeBase);
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum TimeBase {
     /// Tokio's paused time, counted from `origin`, added to `base`.
     Virtual { base: DateTime<Utc>, origin: tokio::time::Instant },
     /// The system's clock and a movable offset in milliseconds.
@@ -27,22 +27,22 @@ impl Clock {
     /// paused (see [`paused_runtime`]); then every sleep, the SDK's too, passes in a moment.
     pub fn starting_at(base: DateTime<Utc>) -> Self {
         let origin = tokio::time::Instant::now();
-        Self(Kind::Virtual { base, origin })
+        Self(TimeBase::Virtual { base, origin })
     }
 
     /// The system's clock, which [`Clock::advance`] sets ahead. For a served model.
     pub fn shifted() -> Self {
-        Self(Kind::Shifted { offset_ms: watch::Sender::new(0) })
+        Self(TimeBase::Shifted { offset_ms: watch::Sender::new(0) })
     }
 
     /// A clock of its own, of the same kind, that shows `time` now.
     #[must_use]
     pub fn forked_at(&self, time: DateTime<Utc>) -> Self {
         match &self.0 {
-            Kind::Virtual { .. } => Self::starting_at(time),
-            Kind::Shifted { .. } => {
+            TimeBase::Virtual { .. } => Self::starting_at(time),
+            TimeBase::Shifted { .. } => {
                 let offset_ms = (time - system_now()).num_milliseconds();
-                Self(Kind::Shifted { offset_ms: watch::Sender::new(offset_ms) })
+                Self(TimeBase::Shifted { offset_ms: watch::Sender::new(offset_ms) })
             }
         }
     }
@@ -51,16 +51,16 @@ impl Clock {
     #[must_use]
     pub fn skewed(&self, by: TimeDelta) -> Self {
         match &self.0 {
-            Kind::Virtual { base, origin } => Self(Kind::Virtual { base: *base + by, origin: *origin }),
-            Kind::Shifted { .. } => self.clone(),
+            TimeBase::Virtual { base, origin } => Self(TimeBase::Virtual { base: *base + by, origin: *origin }),
+            TimeBase::Shifted { .. } => self.clone(),
         }
     }
 
     /// The time that this clock shows.
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {
-            Kind::Virtual { base, origin } => *base + delta(origin.elapsed()),
-            Kind::Shifted { offset_ms } => system_now() + TimeDelta::milliseconds(*offset_ms.borrow()),
+            TimeBase::Virtual { base, origin } => *base + delta(origin.elapsed()),
+            TimeBase::Shifted { offset_ms } => system_now() + TimeDelta::milliseconds(*offset_ms.borrow()),
         }
     }
 
@@ -68,8 +68,8 @@ impl Clock {
     /// a shifted clock jumps.
     pub async fn advance(&self, by: Duration) {
         match &self.0 {
-            Kind::Virtual { .. } => sleep_in_pieces(by).await,
-            Kind::Shifted { offset_ms } => {
+            TimeBase::Virtual { .. } => sleep_in_pieces(by).await,
+            TimeBase::Shifted { offset_ms } => {
                 let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
                 offset_ms.send_modify(|offset| *offset = offset.saturating_add(ms));
             }
@@ -86,8 +86,8 @@ impl Clock {
     /// Sleeps until this clock has gone on by `duration`; moving a shifted clock shortens the wait.
     pub async fn sleep_for(&self, duration: Duration) {
         match &self.0 {
-            Kind::Virtual { .. } => sleep_in_pieces(duration).await,
-            Kind::Shifted { offset_ms } => {
+            TimeBase::Virtual { .. } => sleep_in_pieces(duration).await,
+            TimeBase::Shifted { offset_ms } => {
                 let deadline = self.now() + delta(duration);
                 let mut moved = offset_ms.subscribe();
                 while let Ok(left) = (deadline - self.now()).to_std() {
@@ -105,7 +105,7 @@ impl Clock {
 
     /// Whether only this process moves the time (a virtual clock).
     pub fn is_virtual(&self) -> bool {
-        matches!(self.0, Kind::Virtual { .. })
+        matches!(self.0, TimeBase::Virtual { .. })
     }
 
     /// This clock as the SDK reads it.

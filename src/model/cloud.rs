@@ -24,7 +24,7 @@ use super::faults::Faults;
 use super::ids;
 use super::rotation::RotationFunction;
 use super::ses::Mail;
-use super::sns::TopicMessage;
+use super::sns::PublishedMessage;
 use super::state::{Session, World};
 use super::switches::Switches;
 
@@ -44,23 +44,23 @@ struct Inner {
 
 /// An access key with its secret, as its owner has it. `Debug` shows the id only.
 #[derive(Clone, PartialEq, Eq)]
-pub struct UserKey {
+pub struct AccessKeyPair {
     /// The access key id.
     pub access_key_id: String,
     /// The secret access key.
     pub secret: String,
 }
 
-impl UserKey {
+impl AccessKeyPair {
     /// A key from its parts, for example from a secret's value.
     pub fn new(access_key_id: impl Into<String>, secret: impl Into<String>) -> Self {
         Self { access_key_id: access_key_id.into(), secret: secret.into() }
     }
 }
 
-impl fmt::Debug for UserKey {
+impl fmt::Debug for AccessKeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "UserKey({})", self.access_key_id)
+        write!(f, "AccessKeyPair({})", self.access_key_id)
     }
 }
 
@@ -171,7 +171,7 @@ impl Cloud {
     }
 
     /// What was published to a topic so far, oldest first; nothing where there is no such topic.
-    pub fn topic_messages(&self, topic_arn: &str) -> Vec<TopicMessage> {
+    pub fn topic_messages(&self, topic_arn: &str) -> Vec<PublishedMessage> {
         self.world().topics.get(topic_arn).map(|topic| topic.messages.clone()).unwrap_or_default()
     }
 
@@ -213,7 +213,7 @@ impl Cloud {
     }
 
     /// Clients made from this act with a user's key.
-    pub fn user_config(&self, key: &UserKey) -> SdkConfig {
+    pub fn user_config(&self, key: &AccessKeyPair) -> SdkConfig {
         self.config(Credentials::new(&key.access_key_id, &key.secret, None, None, "rehearsal"))
     }
 

@@ -13,9 +13,9 @@ use aws_smithy_types::body::SdkBody;
 use chrono::{DateTime, Utc};
 use http_body_util::BodyExt as _;
 
-use super::answer::WireAnswer;
+use super::answer::WireResponse;
 use super::cloud::Cloud;
-use super::request::Wire;
+use super::request::WireRequest;
 
 /// An HTTP client whose only server is the model.
 #[derive(Clone)]
@@ -59,13 +59,13 @@ impl HttpConnector for Connector {
     }
 }
 
-async fn read(request: &mut HttpRequest) -> Result<Wire, ConnectorError> {
+async fn read(request: &mut HttpRequest) -> Result<WireRequest, ConnectorError> {
     let uri: http::Uri =
         request.uri().parse().map_err(|error: http::uri::InvalidUri| ConnectorError::user(error.into()))?;
     // Read as a stream: the SDK watches that its upload goes on and ends.
     let body = request.take_body().collect().await.map_err(ConnectorError::user)?.to_bytes();
     let headers = request.headers().iter();
-    Ok(Wire {
+    Ok(WireRequest {
         method: request.method().to_owned(),
         path: uri.path_and_query().map_or("/", |it| it.as_str()).to_owned(),
         host: uri.authority().map(ToString::to_string).unwrap_or_default(),
@@ -74,7 +74,7 @@ async fn read(request: &mut HttpRequest) -> Result<Wire, ConnectorError> {
     })
 }
 
-fn written(answer: WireAnswer, now: DateTime<Utc>) -> Result<HttpResponse, ConnectorError> {
+fn written(answer: WireResponse, now: DateTime<Utc>) -> Result<HttpResponse, ConnectorError> {
     let response = head(&answer, now)
         .body(SdkBody::from(answer.body))
         .map_err(|error| ConnectorError::other(error.into(), None))?;
@@ -82,7 +82,7 @@ fn written(answer: WireAnswer, now: DateTime<Utc>) -> Result<HttpResponse, Conne
 }
 
 /// Status and headers of an answer. The date is the model's, so that the SDK sees no skew between the clocks.
-pub(crate) fn head(answer: &WireAnswer, now: DateTime<Utc>) -> http::response::Builder {
+pub(crate) fn head(answer: &WireResponse, now: DateTime<Utc>) -> http::response::Builder {
     let mut head = http::Response::builder()
         .status(answer.status)
         .header("content-type", answer.content_type)

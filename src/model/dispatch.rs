@@ -4,14 +4,14 @@ use aws_credential_types::Credentials;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::answer::{self, Outcome, Refusal, Reply, WireAnswer};
+use super::answer::{self, Reply, ServiceError, ServiceResult, WireResponse};
 use super::calls::Call;
 use super::cloud::Cloud;
-use super::faults::{FaultKind, Target};
+use super::faults::{FaultKind, IncomingCall};
 use super::ids;
-use super::request::{self, Members, Operation, Request, Service, Wire};
+use super::request::{self, Input, Operation, Service, ServiceRequest, WireRequest};
 use super::signature::{self, Caller, Proof};
-use super::state::{Account, World};
+use super::state::{AwsAccount, World};
 use super::{iam, organizations, secretsmanager, ses, sns, sts};
 
 /// The connection broke before the answer.
@@ -32,7 +32,7 @@ pub(crate) struct Exchange<'w> {
 
 impl Exchange<'_> {
     /// The account in which the caller acts.
-    pub(crate) fn account(&mut self) -> &mut Account {
+    pub(crate) fn account(&mut self) -> &mut AwsAccount {
         self.world.expect_account(&self.caller.account)
     }
 }
@@ -40,86 +40,91 @@ impl Exchange<'_> {
 /// What the planted faults make of a call.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "faults that can hit one call together")]
-struct Verdict {
-    refuse: Option<Refusal>,
+struct FaultEffects {
+    refuse: Option<ServiceError>,
     deny: bool,
     echo: bool,
     /// The code under which a call is logged that is never handled.
     silence: Option<&'static str>,
-    after: Option<Refusal>,
+    after: Option<ServiceError>,
     lost: bool,
     stop_after: bool,
 }
 
 impl Cloud {
     /// Handles a request as AWS would, with the planted faults.
-    pub(crate) async fn handle(&self, wire: Wire) -> Result<WireAnswer, Lost> {
+    pub(crate) async fn handle(&self, wire: WireRequest) -> Result<WireResponse, Lost> {
         let request = match request::parse(&wire) {
             Ok(request) => request,
             Err((operation, refusal)) => return Ok(self.refuse_unread(&operation, refusal)),
         };
-        let Request { operation, authorization, input } = &request;
+        let ServiceRequest { operation, authorization, input } = &request;
         let outcome = self.answer(Proof::Signed(&wire, authorization), operation, input).await?;
         let request_id = ids::uuid(&mut self.world().rng);
         Ok(answer::write(operation, &outcome, &request_id))
     }
 
     /// Handles a call by these credentials without a wire. `operation` reads `service:Operation`.
-    pub(crate) async fn call(&self, credentials: &Credentials, operation: &str, input: Value) -> Result<Outcome, Lost> {
+    pub(crate) async fn call(
+        &self,
+        credentials: &Credentials,
+        operation: &str,
+        input: Value,
+    ) -> Result<ServiceResult, Lost> {
         let (service, name) = operation.split_once(':').unwrap_or_default();
         let Some(service) = Service::of_scope(service) else {
-            return Ok(Err(Refusal::new(400, "InvalidRequest", format!("no service {service}"))));
+            return Ok(Err(ServiceError::new(400, "InvalidRequest", format!("no service {service}"))));
         };
         let operation = Operation { service, name: name.to_owned() };
-        self.answer(Proof::Shown(credentials), &operation, &Members::of_value(input)).await
+        self.answer(Proof::Shown(credentials), &operation, &Input::of_value(input)).await
     }
 
     /// Handles a call, whichever way it came.
-    async fn answer(&self, proof: Proof<'_>, operation: &Operation, input: &Members) -> Result<Outcome, Lost> {
-        let verdict = self.judge(proof, operation, input).await;
-        let outcome = self.perform(proof, operation, input, &verdict);
-        if verdict.silence == Some("Stop") || verdict.stop_after {
+    async fn answer(&self, proof: Proof<'_>, operation: &Operation, input: &Input) -> Result<ServiceResult, Lost> {
+        let effects = self.judge(proof, operation, input).await;
+        let outcome = self.perform(proof, operation, input, &effects);
+        if effects.silence == Some("Stop") || effects.stop_after {
             self.announce_stop();
         }
-        if verdict.silence.is_some() || verdict.stop_after {
+        if effects.silence.is_some() || effects.stop_after {
             std::future::pending::<()>().await;
         }
-        if verdict.lost { Err(Lost) } else { Ok(outcome) }
+        if effects.lost { Err(Lost) } else { Ok(outcome) }
     }
 
     /// Looks the faults up; latency is waited for here.
-    async fn judge(&self, proof: Proof<'_>, operation: &Operation, input: &Members) -> Verdict {
-        let mut verdict = Verdict::default();
+    async fn judge(&self, proof: Proof<'_>, operation: &Operation, input: &Input) -> FaultEffects {
+        let mut effects = FaultEffects::default();
         for kind in self.hits(proof, operation, input) {
             match kind {
                 FaultKind::Latency(wait) => tokio::time::sleep(wait).await,
                 FaultKind::Jitter(most) => tokio::time::sleep(most.mul_f64(fastrand::f64())).await,
                 FaultKind::ErrorBefore { status, code, message } => {
-                    verdict.refuse = Some(Refusal::new(status, &code, message));
+                    effects.refuse = Some(ServiceError::new(status, &code, message));
                 }
                 FaultKind::ErrorAfter { status, code, message } => {
-                    verdict.after = Some(Refusal::new(status, &code, message));
+                    effects.after = Some(ServiceError::new(status, &code, message));
                 }
                 FaultKind::Throttle { .. } => {
-                    verdict.refuse = Some(Refusal::throttled(operation.service));
+                    effects.refuse = Some(ServiceError::throttled(operation.service));
                 }
-                FaultKind::AccessDenied => verdict.deny = true,
-                FaultKind::Echo => verdict.echo = true,
-                FaultKind::Hang => verdict.silence = Some("Hang"),
-                FaultKind::Stop => verdict.silence = Some("Stop"),
-                FaultKind::LostAnswer => verdict.lost = true,
-                FaultKind::StopAfter => verdict.stop_after = true,
+                FaultKind::AccessDenied => effects.deny = true,
+                FaultKind::Echo => effects.echo = true,
+                FaultKind::Hang => effects.silence = Some("Hang"),
+                FaultKind::Stop => effects.silence = Some("Stop"),
+                FaultKind::LostAnswer => effects.lost = true,
+                FaultKind::StopAfter => effects.stop_after = true,
             }
         }
-        verdict
+        effects
     }
 
-    fn hits(&self, proof: Proof<'_>, operation: &Operation, input: &Members) -> Vec<FaultKind> {
+    fn hits(&self, proof: Proof<'_>, operation: &Operation, input: &Input) -> Vec<FaultKind> {
         if self.faults().is_empty() {
             return Vec::new();
         }
         let account = self.account_of(proof.access_key_id());
-        self.faults().hits(&Target {
+        self.faults().hits(&IncomingCall {
             service: operation.service.name(),
             operation: &operation.name,
             account: &account,
@@ -136,19 +141,19 @@ impl Cloud {
     }
 
     /// Lets the call take effect, unless a fault forbids it, and logs it.
-    fn perform(&self, proof: Proof<'_>, operation: &Operation, input: &Members, verdict: &Verdict) -> Outcome {
+    fn perform(&self, proof: Proof<'_>, operation: &Operation, input: &Input, effects: &FaultEffects) -> ServiceResult {
         let now = self.clock().now();
         let mut world = self.world();
         let caller = signature::authenticate(&mut world, proof, operation.service, now);
         let (outcome, resource, beside) = match &caller {
             Err(refusal) => (Err(refusal.clone()), "*".to_owned(), Vec::new()),
-            Ok(_) if verdict.silence.is_some() => {
-                (Err(Refusal::new(500, "NoAnswer", "no answer")), "*".to_owned(), Vec::new())
+            Ok(_) if effects.silence.is_some() => {
+                (Err(ServiceError::new(500, "NoAnswer", "no answer")), "*".to_owned(), Vec::new())
             }
-            Ok(caller) => answered(&mut world, caller, now, operation, input, verdict),
+            Ok(caller) => answered(&mut world, caller, now, operation, input, effects),
         };
         world.log_call(|| {
-            let error_code = verdict.code().or_else(|| outcome.as_ref().err().map(|refusal| refusal.code.clone()));
+            let error_code = effects.code().or_else(|| outcome.as_ref().err().map(|refusal| refusal.code.clone()));
             Call {
                 at: now,
                 service: operation.service.name().to_owned(),
@@ -161,10 +166,10 @@ impl Cloud {
                 error_code,
             }
         });
-        if verdict.echo { Err(echo(proof, input, &outcome)) } else { outcome }
+        if effects.echo { Err(echo(proof, input, &outcome)) } else { outcome }
     }
 
-    fn refuse_unread(&self, operation: &Operation, refusal: Refusal) -> WireAnswer {
+    fn refuse_unread(&self, operation: &Operation, refusal: ServiceError) -> WireResponse {
         let mut world = self.world();
         let request_id = ids::uuid(&mut world.rng);
         world.log_call(|| Call {
@@ -183,7 +188,7 @@ impl Cloud {
 }
 
 /// What a service answers that repeats all that it was told and all that it would have answered.
-fn echo(proof: Proof<'_>, input: &Members, outcome: &Outcome) -> Refusal {
+fn echo(proof: Proof<'_>, input: &Input, outcome: &ServiceResult) -> ServiceError {
     let token = proof.session_token().unwrap_or_default();
     let answer = match outcome {
         Ok(Reply::Json(value)) => value.to_string(),
@@ -196,10 +201,10 @@ fn echo(proof: Proof<'_>, input: &Members, outcome: &Outcome) -> Refusal {
          should have been\n'POST\n/\n\nx-amz-security-token:{token}\n'. {answer}",
         input.text_of_all()
     );
-    Refusal::new(400, "ValidationException", message)
+    ServiceError::new(400, "ValidationException", message)
 }
 
-impl Verdict {
+impl FaultEffects {
     /// The code that the log shows where the fault takes the answer away.
     fn code(&self) -> Option<String> {
         let taken = match (self.silence, self.lost, self.stop_after) {
@@ -218,27 +223,27 @@ fn answered(
     caller: &Caller,
     now: DateTime<Utc>,
     operation: &Operation,
-    input: &Members,
-    verdict: &Verdict,
-) -> (Outcome, String, Vec<String>) {
+    input: &Input,
+    effects: &FaultEffects,
+) -> (ServiceResult, String, Vec<String>) {
     let mut exchange = Exchange { world, caller, now, resource: "*".to_owned(), beside: Vec::new() };
-    if let Some(refusal) = &verdict.refuse {
+    if let Some(refusal) = &effects.refuse {
         return (Err(refusal.clone()), exchange.resource, exchange.beside);
     }
-    if verdict.deny {
+    if effects.deny {
         let action = format!("{}:{}", operation.service.name(), operation.name);
-        let denied = Refusal::access_denied(operation.service, &caller.arn, &action, "*");
+        let denied = ServiceError::access_denied(operation.service, &caller.arn, &action, "*");
         return (Err(denied), exchange.resource, exchange.beside);
     }
     let outcome = dispatch(&mut exchange, operation, input);
-    let outcome = match &verdict.after {
+    let outcome = match &effects.after {
         Some(refusal) => Err(refusal.clone()),
         None => outcome,
     };
     (outcome, exchange.resource, exchange.beside)
 }
 
-fn dispatch(exchange: &mut Exchange<'_>, operation: &Operation, input: &Members) -> Outcome {
+fn dispatch(exchange: &mut Exchange<'_>, operation: &Operation, input: &Input) -> ServiceResult {
     let name = operation.name.as_str();
     match operation.service {
         Service::Iam => iam::handle(exchange, name, input),

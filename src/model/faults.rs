@@ -158,7 +158,7 @@ impl Fault {
         self
     }
 
-    fn matches(&self, call: &Target<'_>) -> bool {
+    fn matches(&self, call: &IncomingCall<'_>) -> bool {
         (self.service == "*" || self.service == call.service)
             && (self.operation == "*" || self.operation == call.operation)
             && self.account.as_deref().is_none_or(|it| it == call.account)
@@ -167,7 +167,7 @@ impl Fault {
 }
 
 /// The call that faults are looked up for.
-pub(crate) struct Target<'a> {
+pub(crate) struct IncomingCall<'a> {
     pub(crate) service: &'a str,
     pub(crate) operation: &'a str,
     pub(crate) account: &'a str,
@@ -177,7 +177,7 @@ pub(crate) struct Target<'a> {
 }
 
 #[derive(Debug)]
-struct Planted {
+struct InjectedFault {
     id: u64,
     fault: Fault,
     seen: u64,
@@ -186,9 +186,9 @@ struct Planted {
     fired: Arc<AtomicU64>,
 }
 
-impl Planted {
+impl InjectedFault {
     /// Counts a matching call; tells whether it is hit.
-    fn hit(&mut self, call: &Target<'_>) -> bool {
+    fn hit(&mut self, call: &IncomingCall<'_>) -> bool {
         if !self.fault.matches(call) {
             return false;
         }
@@ -207,8 +207,8 @@ impl Planted {
     }
 }
 
-impl Planted {
-    fn repeats(&mut self, nth: u64, times: u64, call: &Target<'_>) -> bool {
+impl InjectedFault {
+    fn repeats(&mut self, nth: u64, times: u64, call: &IncomingCall<'_>) -> bool {
         if self.seen == nth {
             self.hit_content = Some((call.content)());
             return true;
@@ -227,14 +227,14 @@ fn scattered(n: u64) -> u64 {
 }
 
 #[derive(Debug, Default)]
-struct Plan {
+struct InjectedFaults {
     next_id: u64,
-    planted: Vec<Planted>,
+    planted: Vec<InjectedFault>,
 }
 
 /// The faults planted so far. Cheap to clone; all clones are the same set.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<Plan>>);
+pub struct Faults(Arc<Mutex<InjectedFaults>>);
 
 impl Faults {
     /// Plants a fault. The handle tells how often it fired and takes it away.
@@ -243,7 +243,7 @@ impl Faults {
         plan.next_id += 1;
         let id = plan.next_id;
         let fired = Arc::new(AtomicU64::new(0));
-        plan.planted.push(Planted { id, fault, seen: 0, hit_content: None, fired: Arc::clone(&fired) });
+        plan.planted.push(InjectedFault { id, fault, seen: 0, hit_content: None, fired: Arc::clone(&fired) });
         FaultHandle { id, fired, faults: self.clone() }
     }
 
@@ -258,12 +258,12 @@ impl Faults {
     }
 
     /// The kinds that hit this call, in the order of their injection.
-    pub(crate) fn hits(&self, call: &Target<'_>) -> Vec<FaultKind> {
+    pub(crate) fn hits(&self, call: &IncomingCall<'_>) -> Vec<FaultKind> {
         let mut plan = self.plan();
         plan.planted.iter_mut().filter_map(|planted| planted.hit(call).then(|| planted.fault.kind.clone())).collect()
     }
 
-    fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
+    fn plan(&self) -> std::sync::MutexGuard<'_, InjectedFaults> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::cloud::Cloud;
 use super::rotation::rotation_under_way;
-use super::state::{AccessKey, User, World};
+use super::state::{AccessKey, IamUser, World};
 
 /// What happened to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl fmt::Debug for Observer {
     }
 }
 
-fn others(user: &User, id: &str) -> Vec<(String, String, bool)> {
+fn others(user: &IamUser, id: &str) -> Vec<(String, String, bool)> {
     let others = user.keys.iter().filter(|key| key.id != id);
     others.map(|key| (key.id.clone(), key.status.clone(), key.last_use.is_some())).collect()
 }

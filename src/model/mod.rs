@@ -46,14 +46,14 @@ mod tests;
 
 pub use calls::Call;
 pub use clock::{Clock, paused_runtime};
-pub use cloud::{Cloud, Stopped, UserKey};
+pub use cloud::{AccessKeyPair, Cloud, Stopped};
 pub use faults::{Fault, FaultHandle, FaultKind, Faults, Occurrence};
 pub use history::{KeyChange, KeyEvent};
 pub use rotation::RotationFunction;
 pub use serve::serve;
 pub use ses::{Mail, MailAttachment};
-pub use sns::TopicMessage;
-pub use state::{AccountState, LastUse};
+pub use sns::PublishedMessage;
+pub use state::{AccountStatus, RecordedUse};
 pub use switches::Switches;
 pub use view::{KeyView, SecretView, UserView, VersionView};
 
@@ -61,6 +61,6 @@ pub use view::{KeyView, SecretView, UserView, VersionView};
 pub(crate) use answer::Reply;
 pub(crate) use clock::delta;
 pub(crate) use history::Observer;
-pub(crate) use secretsmanager::{CURRENT, Place, Plain, Secret, Version};
-pub(crate) use state::{User, World};
+pub(crate) use secretsmanager::{CURRENT, Plain, Secret, SecretLocation, Version};
+pub(crate) use state::{IamUser, World};
 pub(crate) use xml::Xml;

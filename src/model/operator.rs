@@ -6,9 +6,9 @@ use serde_json::Value;
 use super::answer::Reply;
 use super::cloud::Cloud;
 use super::dispatch::Exchange;
-use super::request::Members;
+use super::request::Input;
 use super::secretsmanager;
-use super::signature::{Caller, Kind};
+use super::signature::{Caller, CallerKind};
 
 const ROLE: &str = "operator";
 
@@ -23,12 +23,12 @@ impl Cloud {
             account: account.to_owned(),
             arn: format!("arn:{}:sts::{account}:assumed-role/{ROLE}/person", world.partition),
             user_id: format!("AROAOPERATOROPERATOR:{ROLE}"),
-            kind: Kind::Role { name: ROLE.to_owned() },
+            kind: CallerKind::Role { name: ROLE.to_owned() },
         };
         let now = self.clock().now();
         let mut exchange =
             Exchange { world: &mut world, caller: &caller, now, resource: "*".to_owned(), beside: Vec::new() };
-        match secretsmanager::handle(&mut exchange, operation, &Members::of_value(input)) {
+        match secretsmanager::handle(&mut exchange, operation, &Input::of_value(input)) {
             Ok(Reply::Json(answer)) => Ok(answer),
             Ok(_) => Ok(Value::Null),
             Err(refusal) => Err(format!("{}: {}", refusal.code, refusal.message)),

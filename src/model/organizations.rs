@@ -2,32 +2,32 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{Outcome, Refusal, Reply};
+use super::answer::{Reply, ServiceError, ServiceResult};
 use super::dispatch::Exchange;
-use super::request::{Members, Service};
-use super::state::{Account, Organization, World};
+use super::request::{Input, Service};
+use super::state::{AwsAccount, Organization, World};
 
 /// Accounts on one page at most.
 /// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html>
 const PAGE: usize = 20;
 
-pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Members) -> Outcome {
+pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Input) -> ServiceResult {
     match operation {
         "ListAccounts" => list_accounts(exchange, input),
         "DescribeAccount" => describe_account(exchange, input),
         "DescribeOrganization" => describe_organization(exchange, input),
-        _ => Err(Refusal::unknown_operation(Service::Organizations, operation)),
+        _ => Err(ServiceError::unknown_operation(Service::Organizations, operation)),
     }
 }
 
-fn organization(world: &World) -> Result<&Organization, Refusal> {
+fn organization(world: &World) -> Result<&Organization, ServiceError> {
     world.organization.as_ref().ok_or_else(|| {
-        Refusal::new(400, "AWSOrganizationsNotInUseException", "Your account is not a member of an organization.")
+        ServiceError::new(400, "AWSOrganizationsNotInUseException", "Your account is not a member of an organization.")
     })
 }
 
 /// Only roles of the management account and of delegated administrators read the organization.
-fn reader<'w>(exchange: &'w Exchange<'_>) -> Result<&'w Organization, Refusal> {
+fn reader<'w>(exchange: &'w Exchange<'_>) -> Result<&'w Organization, ServiceError> {
     let organization = organization(exchange.world)?;
     let caller = exchange.caller;
     let account = &caller.account;
@@ -35,10 +35,10 @@ fn reader<'w>(exchange: &'w Exchange<'_>) -> Result<&'w Organization, Refusal> {
     if allowed && caller.is_role() {
         return Ok(organization);
     }
-    Err(Refusal::new(400, "AccessDeniedException", "You don't have permissions to access this resource."))
+    Err(ServiceError::new(400, "AccessDeniedException", "You don't have permissions to access this resource."))
 }
 
-fn list_accounts(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+fn list_accounts(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["NextToken", "MaxResults"])?;
     reader(exchange)?;
     let size = input.count("MaxResults", PAGE, PAGE).map_err(|it| invalid_input(it.message))?;
@@ -69,7 +69,7 @@ fn list_accounts(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     Ok(Reply::Json(answer))
 }
 
-fn describe_account(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+fn describe_account(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["AccountId"])?;
     let id = input.needed("AccountId")?;
     exchange.resource = account_arn(exchange.world, id);
@@ -77,11 +77,11 @@ fn describe_account(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     let world = &*exchange.world;
     match world.accounts.get(id) {
         Some(account) => Ok(Reply::Json(json!({ "Account": shown(world, account) }))),
-        None => Err(Refusal::new(400, "AccountNotFoundException", "You specified an account that doesn't exist.")),
+        None => Err(ServiceError::new(400, "AccountNotFoundException", "You specified an account that doesn't exist.")),
     }
 }
 
-fn describe_organization(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+fn describe_organization(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&[])?;
     let world = &*exchange.world;
     let organization = organization(world)?;
@@ -106,7 +106,7 @@ fn account_arn(world: &World, account: &str) -> String {
     format!("arn:{}:organizations::{management}:account/{id}/{account}", world.partition)
 }
 
-fn shown(world: &World, account: &Account) -> Value {
+fn shown(world: &World, account: &AwsAccount) -> Value {
     let mut value = json!({
         "Id": account.id,
         "Arn": account_arn(world, &account.id),
@@ -126,6 +126,6 @@ fn shown(world: &World, account: &Account) -> Value {
     value
 }
 
-fn invalid_input(message: String) -> Refusal {
-    Refusal::new(400, "InvalidInputException", message)
+fn invalid_input(message: String) -> ServiceError {
+    ServiceError::new(400, "InvalidInputException", message)
 }

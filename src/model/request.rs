@@ -5,10 +5,10 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde_json::{Map, Value};
 
-use super::answer::Refusal;
+use super::answer::ServiceError;
 
 /// A request as it came, from the SDK's connector or from a socket.
-pub(crate) struct Wire {
+pub(crate) struct WireRequest {
     pub(crate) method: String,
     /// Path and query.
     pub(crate) path: String,
@@ -18,7 +18,7 @@ pub(crate) struct Wire {
     pub(crate) body: Vec<u8>,
 }
 
-impl Wire {
+impl WireRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(it, _)| it == name);
         found.map(|(_, value)| value.as_str())
@@ -117,15 +117,15 @@ impl Authorization {
 }
 
 /// A parsed request.
-pub(crate) struct Request {
+pub(crate) struct ServiceRequest {
     pub(crate) operation: Operation,
     pub(crate) authorization: Authorization,
-    pub(crate) input: Members,
+    pub(crate) input: Input,
 }
 
 /// A number that is the same for every attempt at a call. Tags are left out: times in them differ when the attempt is not
 /// the SDK's but a later step's.
-pub(crate) fn content(access_key_id: &str, operation: &Operation, input: &Members) -> u64 {
+pub(crate) fn content(access_key_id: &str, operation: &Operation, input: &Input) -> u64 {
     let mut hasher = DefaultHasher::new();
     (operation.service.name(), &operation.name, access_key_id).hash(&mut hasher);
     for (name, value) in input.0.iter().filter(|(name, _)| *name != "Tags") {
@@ -135,15 +135,16 @@ pub(crate) fn content(access_key_id: &str, operation: &Operation, input: &Member
 }
 
 /// A request that cannot be handled, with the service whose protocol the answer takes.
-pub(crate) type Unreadable = (Operation, Refusal);
+pub(crate) type ParseFailure = (Operation, ServiceError);
 
-pub(crate) fn parse(wire: &Wire) -> Result<Request, Unreadable> {
+pub(crate) fn parse(wire: &WireRequest) -> Result<ServiceRequest, ParseFailure> {
     let guessed = guess(wire);
     let Some(authorization) = wire.header("authorization").and_then(Authorization::parse) else {
         return Err((unnamed(guessed), unsigned(guessed)));
     };
     let Some(service) = Service::of_scope(&authorization.service) else {
-        let refusal = Refusal::new(400, "UnknownOperationException", format!("no service {}", authorization.service));
+        let refusal =
+            ServiceError::new(400, "UnknownOperationException", format!("no service {}", authorization.service));
         return Err((unnamed(guessed), refusal));
     };
     let (name, input) = match service {
@@ -152,7 +153,7 @@ pub(crate) fn parse(wire: &Wire) -> Result<Request, Unreadable> {
         Service::Ses => rest(wire),
     }
     .map_err(|refusal| (unnamed(service), refusal))?;
-    Ok(Request { operation: Operation { service, name }, authorization, input })
+    Ok(ServiceRequest { operation: Operation { service, name }, authorization, input })
 }
 
 fn unnamed(service: Service) -> Operation {
@@ -161,7 +162,7 @@ fn unnamed(service: Service) -> Operation {
 }
 
 /// Whose protocol an unsigned request seems to speak.
-fn guess(wire: &Wire) -> Service {
+fn guess(wire: &WireRequest) -> Service {
     match wire.header("x-amz-target") {
         Some(target) if target.starts_with("AWSOrganizations") => Service::Organizations,
         Some(_) => Service::SecretsManager,
@@ -172,15 +173,15 @@ fn guess(wire: &Wire) -> Service {
     }
 }
 
-fn unsigned(service: Service) -> Refusal {
+fn unsigned(service: Service) -> ServiceError {
     let (status, code) = match service {
         Service::Iam | Service::Sts | Service::Sns => (403, "MissingAuthenticationToken"),
         _ => (400, "MissingAuthenticationTokenException"),
     };
-    Refusal::new(status, code, "Missing Authentication Token")
+    ServiceError::new(status, code, "Missing Authentication Token")
 }
 
-fn json_1_1(service: Service, wire: &Wire) -> Result<(String, Members), Refusal> {
+fn json_1_1(service: Service, wire: &WireRequest) -> Result<(String, Input), ServiceError> {
     let target = wire.header("x-amz-target").unwrap_or_default();
     let expected = match service {
         Service::Organizations => "AWSOrganizationsV20161128",
@@ -188,36 +189,36 @@ fn json_1_1(service: Service, wire: &Wire) -> Result<(String, Members), Refusal>
     };
     let name = match target.split_once('.') {
         Some((prefix, name)) if prefix == expected => name.to_owned(),
-        _ => return Err(Refusal::unknown_operation(service, target)),
+        _ => return Err(ServiceError::unknown_operation(service, target)),
     };
-    Ok((name, Members::of_json(&wire.body)?))
+    Ok((name, Input::of_json(&wire.body)?))
 }
 
-fn query(service: Service, wire: &Wire) -> Result<(String, Members), Refusal> {
-    let (name, version, input) = Members::of_form(&wire.body);
+fn query(service: Service, wire: &WireRequest) -> Result<(String, Input), ServiceError> {
+    let (name, version, input) = Input::of_form(&wire.body);
     let expected = match service {
         Service::Iam => "2010-05-08",
         Service::Sns => "2010-03-31",
         _ => "2011-06-15",
     };
     if version != expected {
-        return Err(Refusal::new(400, "InvalidAction", format!("no operation {name} in version {version}")));
+        return Err(ServiceError::new(400, "InvalidAction", format!("no operation {name} in version {version}")));
     }
     Ok((name, input))
 }
 
-fn rest(wire: &Wire) -> Result<(String, Members), Refusal> {
+fn rest(wire: &WireRequest) -> Result<(String, Input), ServiceError> {
     let path = wire.path.split('?').next().unwrap_or_default();
     let identity = path.strip_prefix("/v2/email/identities/");
     match (wire.method.as_str(), path, identity) {
-        ("POST", "/v2/email/outbound-emails", _) => Ok(("SendEmail".to_owned(), Members::of_json(&wire.body)?)),
-        ("GET", "/v2/email/account", _) => Ok(("GetAccount".to_owned(), Members::default())),
+        ("POST", "/v2/email/outbound-emails", _) => Ok(("SendEmail".to_owned(), Input::of_json(&wire.body)?)),
+        ("GET", "/v2/email/account", _) => Ok(("GetAccount".to_owned(), Input::default())),
         ("GET", _, Some(name)) if !name.contains('/') => {
             let mut members = Map::new();
             members.insert("EmailIdentity".to_owned(), Value::String(percent_decoded(name)));
-            Ok(("GetEmailIdentity".to_owned(), Members(members)))
+            Ok(("GetEmailIdentity".to_owned(), Input(members)))
         }
-        _ => Err(Refusal::unknown_operation(Service::Ses, &format!("{} {path}", wire.method))),
+        _ => Err(ServiceError::unknown_operation(Service::Ses, &format!("{} {path}", wire.method))),
     }
 }
 
@@ -259,9 +260,9 @@ impl Branch {
 
 /// The input members of a request, whatever the protocol. In the Query protocol all scalars are text.
 #[derive(Default)]
-pub(crate) struct Members(Map<String, Value>);
+pub(crate) struct Input(Map<String, Value>);
 
-impl Members {
+impl Input {
     /// The members of a JSON object; nulls are members that were not given.
     pub(crate) fn of_value(value: Value) -> Self {
         match value {
@@ -270,10 +271,10 @@ impl Members {
         }
     }
 
-    fn of_json(body: &[u8]) -> Result<Self, Refusal> {
+    fn of_json(body: &[u8]) -> Result<Self, ServiceError> {
         match serde_json::from_slice(body) {
             Ok(Value::Object(members)) => Ok(Self(members)),
-            _ => Err(Refusal::new(400, "SerializationException", "the body is no JSON object")),
+            _ => Err(ServiceError::new(400, "SerializationException", "the body is no JSON object")),
         }
     }
 
@@ -298,11 +299,13 @@ impl Members {
     }
 
     /// Refuses members that the model does not know: ignoring them could change the meaning.
-    pub(crate) fn only(&self, known: &[&str]) -> Result<(), Refusal> {
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), ServiceError> {
         let given = self.0.iter().filter(|(_, value)| !value.is_null());
         let unknown = given.map(|(key, _)| key).find(|key| !known.contains(&key.as_str()));
         match unknown {
-            Some(name) => Err(Refusal::validation(format!("the member {name} is not modelled for this operation"))),
+            Some(name) => {
+                Err(ServiceError::validation(format!("the member {name} is not modelled for this operation")))
+            }
             None => Ok(()),
         }
     }
@@ -315,7 +318,7 @@ impl Members {
         self.value(name).is_some()
     }
 
-    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Refusal> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, ServiceError> {
         match self.value(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -324,16 +327,16 @@ impl Members {
     }
 
     /// A text that must be there and not be empty.
-    pub(crate) fn needed(&self, name: &str) -> Result<&str, Refusal> {
+    pub(crate) fn needed(&self, name: &str) -> Result<&str, ServiceError> {
         match self.text(name)? {
             Some(text) if !text.is_empty() => Ok(text),
-            _ => Err(Refusal::validation(format!(
+            _ => Err(ServiceError::validation(format!(
                 "1 validation error detected: Value at '{name}' failed to satisfy constraint: Member must not be null"
             ))),
         }
     }
 
-    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, ServiceError> {
         match self.value(name) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
@@ -343,7 +346,7 @@ impl Members {
         }
     }
 
-    pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, Refusal> {
+    pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, ServiceError> {
         let number = match self.value(name) {
             None => return Ok(None),
             Some(Value::Number(number)) => number.as_i64(),
@@ -354,12 +357,12 @@ impl Members {
     }
 
     /// A number within limits, or the default.
-    pub(crate) fn count(&self, name: &str, default: usize, most: usize) -> Result<usize, Refusal> {
+    pub(crate) fn count(&self, name: &str, default: usize, most: usize) -> Result<usize, ServiceError> {
         match self.number(name)? {
             None => Ok(default),
             Some(count) => match usize::try_from(count) {
                 Ok(count) if (1..=most).contains(&count) => Ok(count),
-                _ => Err(Refusal::validation(format!(
+                _ => Err(ServiceError::validation(format!(
                     "1 validation error detected: Value '{count}' at '{name}' failed to satisfy constraint: \
                      Member must have value between 1 and {most}"
                 ))),
@@ -367,7 +370,7 @@ impl Members {
         }
     }
 
-    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
+    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, ServiceError> {
         let Some(list) = self.list(name)? else {
             return Ok(None);
         };
@@ -376,7 +379,7 @@ impl Members {
         texts.map(Some).ok_or_else(|| mistyped(name, "a list of strings"))
     }
 
-    fn list(&self, name: &str) -> Result<Option<&Vec<Value>>, Refusal> {
+    fn list(&self, name: &str) -> Result<Option<&Vec<Value>>, ServiceError> {
         match self.value(name) {
             None => Ok(None),
             Some(Value::Array(list)) => Ok(Some(list)),
@@ -386,18 +389,18 @@ impl Members {
         }
     }
 
-    pub(crate) fn object(&self, name: &str) -> Result<Option<Members>, Refusal> {
+    pub(crate) fn object(&self, name: &str) -> Result<Option<Input>, ServiceError> {
         match self.value(name) {
             None => Ok(None),
-            Some(Value::Object(members)) => Ok(Some(Members(members.clone()))),
+            Some(Value::Object(members)) => Ok(Some(Input(members.clone()))),
             Some(_) => Err(mistyped(name, "a structure")),
         }
     }
 
-    pub(crate) fn objects(&self, name: &str) -> Result<Vec<Members>, Refusal> {
+    pub(crate) fn objects(&self, name: &str) -> Result<Vec<Input>, ServiceError> {
         let list = self.list(name)?.map(Vec::as_slice).unwrap_or_default();
-        let objects = list.iter().map(|it| it.as_object().cloned().map(Members));
-        let objects: Option<Vec<Members>> = objects.collect();
+        let objects = list.iter().map(|it| it.as_object().cloned().map(Input));
+        let objects: Option<Vec<Input>> = objects.collect();
         objects.ok_or_else(|| mistyped(name, "a list of structures"))
     }
 
@@ -408,6 +411,6 @@ impl Members {
     }
 }
 
-fn mistyped(name: &str, expected: &str) -> Refusal {
-    Refusal::new(400, "SerializationException", format!("the member {name} must be {expected}"))
+fn mistyped(name: &str, expected: &str) -> ServiceError {
+    ServiceError::new(400, "SerializationException", format!("the member {name} must be {expected}"))
 }

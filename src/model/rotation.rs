@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::clock::delta;
 use super::cloud::{Cloud, Stopped};
 use super::ids;
-use super::secretsmanager::{CURRENT, PENDING, Place, Secret, start_rotation};
+use super::secretsmanager::{CURRENT, PENDING, Secret, SecretLocation, start_rotation};
 use super::state::World;
 
 /// The order of the steps.
@@ -61,40 +61,40 @@ pub(crate) enum Extent {
 
 /// A rotation in the queue.
 #[derive(Clone, Debug)]
-pub(crate) struct Job {
-    place: Place,
+pub(crate) struct RotationJob {
+    location: SecretLocation,
     token: String,
     extent: Extent,
 }
 
-impl Job {
-    pub(crate) fn new(place: &Place, token: &str, extent: Extent) -> Self {
-        Self { place: place.clone(), token: token.to_owned(), extent }
+impl RotationJob {
+    pub(crate) fn new(location: &SecretLocation, token: &str, extent: Extent) -> Self {
+        Self { location: location.clone(), token: token.to_owned(), extent }
     }
 
     fn same_as(&self, other: &Self) -> bool {
-        self.place == other.place && self.token == other.token
+        self.location == other.location && self.token == other.token
     }
 
-    fn key(&self) -> (Place, String) {
-        (self.place.clone(), self.token.clone())
+    fn key(&self) -> (SecretLocation, String) {
+        (self.location.clone(), self.token.clone())
     }
 }
 
 /// Rotations that wait for their turn, each once.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Queue {
-    jobs: VecDeque<Job>,
-    keys: HashSet<(Place, String)>,
+pub(crate) struct RotationQueue {
+    jobs: VecDeque<RotationJob>,
+    keys: HashSet<(SecretLocation, String)>,
 }
 
-impl Queue {
+impl RotationQueue {
     pub(crate) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
 
     /// Answers whether the job is new.
-    fn push(&mut self, job: Job) -> bool {
+    fn push(&mut self, job: RotationJob) -> bool {
         let is_new = self.keys.insert(job.key());
         if is_new {
             self.jobs.push_back(job);
@@ -103,7 +103,7 @@ impl Queue {
     }
 
     /// These come first.
-    pub(crate) fn put_before(&mut self, jobs: Vec<Job>) {
+    pub(crate) fn put_before(&mut self, jobs: Vec<RotationJob>) {
         for job in jobs.into_iter().rev() {
             if self.keys.insert(job.key()) {
                 self.jobs.push_front(job);
@@ -112,7 +112,7 @@ impl Queue {
     }
 
     /// The next jobs, so many at most.
-    fn take(&mut self, count: usize) -> Vec<Job> {
+    fn take(&mut self, count: usize) -> Vec<RotationJob> {
         let taken: Vec<_> = self.jobs.drain(..count.min(self.jobs.len())).collect();
         for job in &taken {
             self.keys.remove(&job.key());
@@ -124,11 +124,11 @@ impl Queue {
 /// Marks a job as running; dropping it ends that, also when the whole run is dropped.
 struct Running<'c> {
     cloud: &'c Cloud,
-    job: Job,
+    job: RotationJob,
 }
 
 impl<'c> Running<'c> {
-    fn new(cloud: &'c Cloud, job: Job) -> Self {
+    fn new(cloud: &'c Cloud, job: RotationJob) -> Self {
         cloud.world().running.push(job.clone());
         Self { cloud, job }
     }
@@ -142,7 +142,7 @@ impl Drop for Running<'_> {
 }
 
 /// What a job needs to know of its secret.
-struct Target {
+struct RotationTarget {
     arn: String,
     function: String,
     rotation_token: String,
@@ -150,17 +150,17 @@ struct Target {
 
 impl World {
     /// Queues a rotation unless it waits or runs already.
-    pub(crate) fn queue(&mut self, job: Job) {
+    pub(crate) fn queue(&mut self, job: RotationJob) {
         let runs = self.running.iter().any(|it| it.same_as(&job));
         if !runs && self.rotations.push(job) {
             self.rotation_queued.notify_one();
         }
     }
 
-    fn target(&mut self, job: &Job) -> Result<Target, String> {
+    fn target(&mut self, job: &RotationJob) -> Result<RotationTarget, String> {
         let rotation_token = ids::rotation_token(&mut self.rng);
-        let account = self.accounts.get_mut(&job.place.account);
-        let secret = account.and_then(|it| it.secrets.get_mut(&job.place.name));
+        let account = self.accounts.get_mut(&job.location.account);
+        let secret = account.and_then(|it| it.secrets.get_mut(&job.location.name));
         let secret = secret.filter(|it| it.deletion_date.is_none());
         let secret = secret.ok_or("the secret is gone or marked for deletion")?;
         if !secret.rotation.enabled {
@@ -173,24 +173,24 @@ impl World {
             _ => rotation_token,
         };
         secret.rotation.under_way = Some((job.token.clone(), under_way.clone()));
-        Ok(Target {
+        Ok(RotationTarget {
             arn: secret.arn.clone(),
             function: function.ok_or("the secret has no rotation function")?,
             rotation_token: under_way,
         })
     }
 
-    fn alter(&mut self, job: &Job, now: DateTime<Utc>, change: impl FnOnce(&mut Secret)) {
-        if let Some(secret) = self.change_secret(&job.place, now) {
+    fn alter(&mut self, job: &RotationJob, now: DateTime<Utc>, change: impl FnOnce(&mut Secret)) {
+        if let Some(secret) = self.change_secret(&job.location, now) {
             change(secret);
         }
     }
 
     /// The event as CloudTrail hands it to EventBridge.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html>
-    fn announce(&mut self, job: &Job, event_name: &str, now: DateTime<Utc>) {
-        let Some(arn) = self.secret_at(&job.place).map(|it| it.arn.clone()) else { return };
-        let account = job.place.account.clone();
+    fn announce(&mut self, job: &RotationJob, event_name: &str, now: DateTime<Utc>) {
+        let Some(arn) = self.secret_at(&job.location).map(|it| it.arn.clone()) else { return };
+        let account = job.location.account.clone();
         let detail = json!({
             "eventVersion": "1.08",
             "userIdentity": { "accountId": account, "invokedBy": "secretsmanager.amazonaws.com" },
@@ -252,10 +252,10 @@ impl Cloud {
         let now = self.clock().now();
         let mut world = self.world();
         world.purge_secrets(now);
-        for place in due(&world, now) {
+        for location in due(&world, now) {
             let token = ids::uuid(&mut world.rng);
             // An earlier rotation that is not complete is queued instead; there is nobody to tell.
-            let _ = start_rotation(&mut world, &place, &token, Extent::Whole, now);
+            let _ = start_rotation(&mut world, &location, &token, Extent::Whole, now);
         }
     }
 
@@ -266,16 +266,16 @@ impl Cloud {
         secrets.filter_map(Secret::next_attempt).min()
     }
 
-    async fn run(&self, job: Job) {
+    async fn run(&self, job: RotationJob) {
         let running = Running::new(self, job);
         let job = &running.job;
         let (attempts, mut wait) = self.begin(job);
         for attempt in 1..=attempts {
             match self.attempt(job).await {
                 Ok(()) => return self.conclude(job, Ok(())),
-                Err(Failure::Abandoned(why)) => return self.abandon(job, why),
-                Err(Failure::Step(why)) if attempt == attempts => return self.conclude(job, Err(why)),
-                Err(Failure::Step(_)) => {
+                Err(AttemptFailure::Abandoned(why)) => return self.abandon(job, why),
+                Err(AttemptFailure::Step(why)) if attempt == attempts => return self.conclude(job, Err(why)),
+                Err(AttemptFailure::Step(_)) => {
                     self.clock().sleep_for(wait).await;
                     wait = wait.saturating_mul(2);
                 }
@@ -284,7 +284,7 @@ impl Cloud {
     }
 
     /// Announces a rotation; answers how often it may be tried, and the first wait between attempts.
-    fn begin(&self, job: &Job) -> (u32, Duration) {
+    fn begin(&self, job: &RotationJob) -> (u32, Duration) {
         let mut world = self.world();
         let prefix = job.extent.event_prefix();
         world.announce(job, &format!("{prefix}Started"), self.clock().now());
@@ -296,26 +296,26 @@ impl Cloud {
     }
 
     /// All steps of the job once, in order, until one fails.
-    async fn attempt(&self, job: &Job) -> Result<(), Failure> {
+    async fn attempt(&self, job: &RotationJob) -> Result<(), AttemptFailure> {
         let steps = match job.extent {
             Extent::Whole => &STEPS[..],
             Extent::TestOnly => &["testSecret"],
         };
         for step in steps {
-            let target = self.world().target(job).map_err(Failure::Abandoned)?;
-            self.step(job, &target, step).await.map_err(|why| Failure::Step(format!("{step}: {why}")))?;
+            let target = self.world().target(job).map_err(AttemptFailure::Abandoned)?;
+            self.step(job, &target, step).await.map_err(|why| AttemptFailure::Step(format!("{step}: {why}")))?;
         }
         let world = self.world();
-        let current = world.secret_at(&job.place).and_then(|it| it.staged(CURRENT));
+        let current = world.secret_at(&job.location).and_then(|it| it.staged(CURRENT));
         let moved = current.is_some_and(|it| it.id == job.token);
         if moved || job.extent == Extent::TestOnly {
             return Ok(());
         }
-        Err(Failure::Step("finishSecret: AWSCURRENT is not on the new version".to_owned()))
+        Err(AttemptFailure::Step("finishSecret: AWSCURRENT is not on the new version".to_owned()))
     }
 
     /// One invocation: within its time, dropped when a fault stops it.
-    async fn step(&self, job: &Job, target: &Target, step: &str) -> Result<(), String> {
+    async fn step(&self, job: &RotationJob, target: &RotationTarget, step: &str) -> Result<(), String> {
         let function = self.functions().get(&target.function).cloned();
         let function = function.ok_or_else(|| {
             format!("Secrets Manager cannot invoke the specified Lambda function {}", target.function)
@@ -339,7 +339,7 @@ impl Cloud {
     }
 
     /// Records how a rotation ended.
-    fn conclude(&self, job: &Job, result: Result<(), String>) {
+    fn conclude(&self, job: &RotationJob, result: Result<(), String>) {
         let now = self.clock().now();
         let mut world = self.world();
         let lingers = world.switches.pending_label_lingers;
@@ -353,7 +353,7 @@ impl Cloud {
     }
 
     /// A rotation whose secret is gone or whose schedule was switched off ends without a result of its own.
-    fn abandon(&self, job: &Job, why: String) {
+    fn abandon(&self, job: &RotationJob, why: String) {
         let now = self.clock().now();
         let mut world = self.world();
         world.alter(job, now, |secret| match job.extent {
@@ -364,7 +364,7 @@ impl Cloud {
     }
 }
 
-enum Failure {
+enum AttemptFailure {
     /// A step failed: the whole rotation is tried again.
     Step(String),
     /// There is nothing left to rotate.
@@ -381,7 +381,7 @@ impl Extent {
 }
 
 /// The copy is removed whatever the test showed.
-fn end_test(secret: &mut Secret, job: &Job, result: Result<(), String>) {
+fn end_test(secret: &mut Secret, job: &RotationJob, result: Result<(), String>) {
     secret.versions.retain(|it| it.id != job.token || it.stages.contains(CURRENT));
     secret.rotation.under_way = None;
     secret.rotation.last_test = Some(result);
@@ -406,8 +406,8 @@ fn end_rotation(secret: &mut Secret, result: Result<(), String>, lingers: bool, 
     secret.changed = now;
 }
 
-fn due(world: &World, now: DateTime<Utc>) -> Vec<Place> {
+fn due(world: &World, now: DateTime<Utc>) -> Vec<SecretLocation> {
     let secrets = world.accounts.values().flat_map(|it| it.secrets.values());
     let due = secrets.filter(|it| it.next_attempt().is_some_and(|next| next <= now));
-    due.map(|it| Place { account: it.account.clone(), name: it.name.clone() }).collect()
+    due.map(|it| SecretLocation { account: it.account.clone(), name: it.name.clone() }).collect()
 }

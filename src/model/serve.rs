@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::cloud::Cloud;
 use super::connector::head;
-use super::request::Wire;
+use super::request::WireRequest;
 
 /// No AWS request of the modelled services is larger.
 const LARGEST_BODY: usize = 12 * 1024 * 1024;
@@ -57,12 +57,12 @@ async fn respond(cloud: &Cloud, request: http::Request<Incoming>) -> io::Result<
     head.body(Full::from(answer.body)).map_err(io::Error::other)
 }
 
-async fn read(request: http::Request<Incoming>) -> io::Result<Wire> {
+async fn read(request: http::Request<Incoming>) -> io::Result<WireRequest> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, LARGEST_BODY).collect().await.map_err(io::Error::other)?.to_bytes();
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = head.headers.iter();
-    Ok(Wire {
+    Ok(WireRequest {
         method: head.method.to_string(),
         path: head.uri.path_and_query().map_or("/", |it| it.as_str()).to_owned(),
         host: head.headers.get("host").map(text).unwrap_or_default(),

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use super::answer::{Outcome, Refusal, Reply};
+use super::answer::{Reply, ServiceError, ServiceResult};
 use super::dispatch::Exchange;
 use super::ids;
-use super::request::{Members, Service};
+use super::request::{Input, Service};
 use super::switches::Switches;
 
 /// Mail is kept so far and no further.
@@ -99,23 +99,23 @@ impl Outbox {
     }
 }
 
-pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Members) -> Outcome {
+pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Input) -> ServiceResult {
     if exchange.world.switches.mail_down {
-        return Err(Refusal::new(500, "InternalFailure", "The mail service is down."));
+        return Err(ServiceError::new(500, "InternalFailure", "The mail service is down."));
     }
     if !exchange.caller.is_role() {
         let action = format!("ses:{operation}");
-        return Err(Refusal::access_denied(Service::Ses, &exchange.caller.arn, &action, "*"));
+        return Err(ServiceError::access_denied(Service::Ses, &exchange.caller.arn, &action, "*"));
     }
     match operation {
         "SendEmail" => send(exchange, input),
         "GetAccount" => get_account(exchange, input),
         "GetEmailIdentity" => get_identity(exchange, input),
-        _ => Err(Refusal::unknown_operation(Service::Ses, operation)),
+        _ => Err(ServiceError::unknown_operation(Service::Ses, operation)),
     }
 }
 
-fn get_account(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+fn get_account(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&[])?;
     let switches = &exchange.world.switches;
     let sandbox = switches.mail_sandbox;
@@ -131,12 +131,12 @@ fn get_account(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     })))
 }
 
-fn get_identity(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+fn get_identity(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     let identity = input.needed("EmailIdentity")?;
     exchange.resource = identity_arn(exchange, identity);
     let verified = &exchange.world.switches.verified_identities;
     if !verified.is_empty() && !verified.contains(identity) {
-        return Err(Refusal::new(404, "NotFoundException", format!("Email identity {identity} does not exist.")));
+        return Err(ServiceError::new(404, "NotFoundException", format!("Email identity {identity} does not exist.")));
     }
     let kind = if identity.contains('@') { "EMAIL_ADDRESS" } else { "DOMAIN" };
     Ok(Reply::Json(json!({
@@ -155,7 +155,7 @@ fn identity_arn(exchange: &Exchange<'_>, identity: &str) -> String {
     format!("arn:{}:ses:{}:{account}:identity/{identity}", world.partition, world.region)
 }
 
-fn send(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+fn send(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["FromEmailAddress", "Destination", "Content", "ReplyToAddresses", "ConfigurationSetName"])?;
     let mut mail = compose(exchange, input)?;
     let domain = address(&mail.from).rsplit('@').next().unwrap_or_default().to_owned();
@@ -171,10 +171,10 @@ fn send(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     Ok(Reply::Json(json!({ "MessageId": message_id })))
 }
 
-fn compose(exchange: &mut Exchange<'_>, input: &Members) -> Result<Mail, Refusal> {
+fn compose(exchange: &mut Exchange<'_>, input: &Input) -> Result<Mail, ServiceError> {
     let destination = input.object("Destination")?.unwrap_or_default();
     destination.only(&["ToAddresses", "CcAddresses", "BccAddresses"])?;
-    let recipients = |name: &str| Ok::<_, Refusal>(destination.texts(name)?.unwrap_or_default());
+    let recipients = |name: &str| Ok::<_, ServiceError>(destination.texts(name)?.unwrap_or_default());
     let mut mail = Mail {
         account: exchange.caller.account.clone(),
         at: exchange.now,
@@ -201,9 +201,9 @@ fn compose(exchange: &mut Exchange<'_>, input: &Members) -> Result<Mail, Refusal
     Ok(mail)
 }
 
-fn read_simple(mail: &mut Mail, simple: &Members) -> Result<(), Refusal> {
+fn read_simple(mail: &mut Mail, simple: &Input) -> Result<(), ServiceError> {
     simple.only(&["Subject", "Body", "Headers", "Attachments"])?;
-    let part = |members: Option<Members>| -> Result<Option<String>, Refusal> {
+    let part = |members: Option<Input>| -> Result<Option<String>, ServiceError> {
         let Some(members) = members else { return Ok(None) };
         members.only(&["Data", "Charset"])?;
         Ok(Some(members.text("Data")?.unwrap_or_default().to_owned()))
@@ -230,7 +230,7 @@ fn read_simple(mail: &mut Mail, simple: &Members) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn read_attachment(file: &Members) -> Result<MailAttachment, Refusal> {
+fn read_attachment(file: &Input) -> Result<MailAttachment, ServiceError> {
     file.only(&["FileName", "ContentType", "ContentTransferEncoding", "RawContent"])?;
     let file_name = file.needed("FileName")?.to_owned();
     let extension = file_name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
@@ -249,7 +249,7 @@ fn read_attachment(file: &Members) -> Result<MailAttachment, Refusal> {
 }
 
 /// Takes sender, recipients and subject from a raw message's headers where the request has none.
-fn read_raw(mail: &mut Mail, raw: &Members) -> Result<(), Refusal> {
+fn read_raw(mail: &mut Mail, raw: &Input) -> Result<(), ServiceError> {
     raw.only(&["Data"])?;
     let bytes = STANDARD.decode(raw.needed("Data")?);
     let bytes = bytes.map_err(|_| bad_request("Raw data is not base64."))?;
@@ -280,7 +280,7 @@ fn read_raw(mail: &mut Mail, raw: &Members) -> Result<(), Refusal> {
 
 /// The caller needs a permission for the set, too.
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsimpleemailservicev2.html>
-fn check_configuration_set(exchange: &mut Exchange<'_>, mail: &Mail) -> Result<(), Refusal> {
+fn check_configuration_set(exchange: &mut Exchange<'_>, mail: &Mail) -> Result<(), ServiceError> {
     let Some(name) = &mail.configuration_set else { return Ok(()) };
     let (world, account) = (&exchange.world, &exchange.caller.account);
     let arn = format!("arn:{}:ses:{}:{account}:configuration-set/{name}", world.partition, world.region);
@@ -288,29 +288,29 @@ fn check_configuration_set(exchange: &mut Exchange<'_>, mail: &Mail) -> Result<(
     if exchange.world.switches.configuration_sets.contains(name) {
         return Ok(());
     }
-    Err(Refusal::new(404, "NotFoundException", format!("Configuration set <{name}> does not exist.")))
+    Err(ServiceError::new(404, "NotFoundException", format!("Configuration set <{name}> does not exist.")))
 }
 
-fn check_state(exchange: &Exchange<'_>) -> Result<(), Refusal> {
+fn check_state(exchange: &Exchange<'_>) -> Result<(), ServiceError> {
     let switches = &exchange.world.switches;
     if switches.mail_paused || switches.mail_enforcement == "SHUTDOWN" {
         let message = "Email sending is disabled for this account.";
-        return Err(Refusal::new(400, "SendingPausedException", message));
+        return Err(ServiceError::new(400, "SendingPausedException", message));
     }
     let of_a_day = exchange.world.outbox.sent_since(exchange.now - TimeDelta::hours(24));
     if of_a_day >= usize::try_from(daily_quota(switches)).unwrap_or(usize::MAX) {
-        return Err(Refusal::new(429, "TooManyRequestsException", "Daily message quota exceeded."));
+        return Err(ServiceError::new(429, "TooManyRequestsException", "Daily message quota exceeded."));
     }
     let recent = exchange.world.outbox.sent_since(exchange.now - TimeDelta::seconds(1));
     match switches.mails_per_second {
         Some(limit) if u64::try_from(recent).unwrap_or(u64::MAX) >= u64::from(limit) => {
-            Err(Refusal::new(429, "TooManyRequestsException", "Maximum sending rate exceeded."))
+            Err(ServiceError::new(429, "TooManyRequestsException", "Maximum sending rate exceeded."))
         }
         _ => Ok(()),
     }
 }
 
-fn check_addresses(switches: &Switches, mail: &Mail) -> Result<(), Refusal> {
+fn check_addresses(switches: &Switches, mail: &Mail) -> Result<(), ServiceError> {
     let recipients: Vec<&String> = mail.to.iter().chain(&mail.cc).chain(&mail.bcc).collect();
     if recipients.is_empty() || recipients.len() > MOST_RECIPIENTS {
         return Err(bad_request(&format!("1 to {MOST_RECIPIENTS} recipients are needed.")));
@@ -323,7 +323,7 @@ fn check_addresses(switches: &Switches, mail: &Mail) -> Result<(), Refusal> {
     if !verified.is_empty() && !is_verified(switches, &mail.from) {
         let message =
             format!("Email address is not verified. The following identities failed the check: {}", mail.from);
-        return Err(Refusal::new(400, "MessageRejected", message));
+        return Err(ServiceError::new(400, "MessageRejected", message));
     }
     let unverified = recipients.into_iter().find(|it| switches.mail_sandbox && !is_verified(switches, it));
     match unverified {
@@ -331,7 +331,7 @@ fn check_addresses(switches: &Switches, mail: &Mail) -> Result<(), Refusal> {
         Some(recipient) => {
             let message =
                 format!("Email address is not verified. The following identities failed the check: {recipient}");
-            Err(Refusal::new(400, "MessageRejected", message))
+            Err(ServiceError::new(400, "MessageRejected", message))
         }
     }
 }
@@ -357,6 +357,6 @@ fn is_verified(switches: &Switches, text: &str) -> bool {
     verified.contains(address) || verified.contains(domain)
 }
 
-fn bad_request(message: &str) -> Refusal {
-    Refusal::new(400, "BadRequestException", message)
+fn bad_request(message: &str) -> ServiceError {
+    ServiceError::new(400, "BadRequestException", message)
 }

@@ -8,8 +8,8 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-use super::answer::Refusal;
-use super::request::{Authorization, Service, Wire};
+use super::answer::ServiceError;
+use super::request::{Authorization, Service, WireRequest};
 use super::state::World;
 
 /// Who a request acts as.
@@ -19,18 +19,18 @@ pub(crate) struct Caller {
     pub(crate) arn: String,
     /// AIDA… for a user, AROA…:session for a role.
     pub(crate) user_id: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: CallerKind,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum CallerKind {
     User { name: String },
     Role { name: String },
 }
 
 impl Caller {
     pub(crate) fn is_role(&self) -> bool {
-        matches!(self.kind, Kind::Role { .. })
+        matches!(self.kind, CallerKind::Role { .. })
     }
 }
 
@@ -38,7 +38,7 @@ impl Caller {
 #[derive(Clone, Copy)]
 pub(crate) enum Proof<'a> {
     /// A signed request.
-    Signed(&'a Wire, &'a Authorization),
+    Signed(&'a WireRequest, &'a Authorization),
     /// The credentials themselves, from a caller without a wire in between.
     Shown(&'a Credentials),
 }
@@ -65,7 +65,7 @@ impl Proof<'_> {
         }
     }
 
-    fn check(&self, secret: &str, service: Service) -> Result<(), Refusal> {
+    fn check(&self, secret: &str, service: Service) -> Result<(), ServiceError> {
         match self {
             Self::Signed(wire, authorization) => check_signature(wire, authorization, secret, service),
             Self::Shown(credentials) if credentials.secret_access_key() == secret => Ok(()),
@@ -80,7 +80,7 @@ pub(crate) fn authenticate(
     proof: Proof<'_>,
     service: Service,
     now: DateTime<Utc>,
-) -> Result<Caller, Refusal> {
+) -> Result<Caller, ServiceError> {
     if let Proof::Signed(_, authorization) = proof {
         check_region(world, authorization, service)?;
     }
@@ -92,7 +92,7 @@ pub(crate) fn authenticate(
 }
 
 /// The services are only where they are: IAM and Organizations in the partition's own region, the others in the model's.
-fn check_region(world: &World, authorization: &Authorization, service: Service) -> Result<(), Refusal> {
+fn check_region(world: &World, authorization: &Authorization, service: Service) -> Result<(), ServiceError> {
     let expected = match service {
         Service::Organizations if world.partition == "aws-cn" => "cn-northwest-1",
         Service::Iam | Service::Organizations => world.global_region(),
@@ -106,7 +106,12 @@ fn check_region(world: &World, authorization: &Authorization, service: Service) 
     Err(bad_signature(service, message))
 }
 
-fn session_caller(world: &World, proof: Proof<'_>, service: Service, now: DateTime<Utc>) -> Result<Caller, Refusal> {
+fn session_caller(
+    world: &World,
+    proof: Proof<'_>,
+    service: Service,
+    now: DateTime<Utc>,
+) -> Result<Caller, ServiceError> {
     let Some(session) = world.sessions.get(proof.access_key_id()) else {
         return Err(unknown_key(service));
     };
@@ -126,11 +131,16 @@ fn session_caller(world: &World, proof: Proof<'_>, service: Service, now: DateTi
         account: account.clone(),
         arn: format!("arn:{partition}:sts::{account}:assumed-role/{}/{name}", role.name),
         user_id: format!("{}:{name}", role.id),
-        kind: Kind::Role { name: role.name.clone() },
+        kind: CallerKind::Role { name: role.name.clone() },
     })
 }
 
-fn key_caller(world: &mut World, proof: Proof<'_>, service: Service, now: DateTime<Utc>) -> Result<Caller, Refusal> {
+fn key_caller(
+    world: &mut World,
+    proof: Proof<'_>,
+    service: Service,
+    now: DateTime<Utc>,
+) -> Result<Caller, ServiceError> {
     let id = proof.access_key_id();
     let region = proof.region(world).to_owned();
     let Some((account, name)) = world.key_owners.get(id).cloned() else {
@@ -148,24 +158,29 @@ fn key_caller(world: &mut World, proof: Proof<'_>, service: Service, now: DateTi
     proof.check(&key.secret, service)?;
     key.note_use(service.name(), &region, now);
     let arn = world.accounts[&account].user(&name).map(|user| world.user_arn(&account, user));
-    Ok(Caller { account, arn: arn.unwrap_or_default(), user_id, kind: Kind::User { name } })
+    Ok(Caller { account, arn: arn.unwrap_or_default(), user_id, kind: CallerKind::User { name } })
 }
 
 /// Signs the request again with the key that the model knows and compares.
-fn check_signature(wire: &Wire, authorization: &Authorization, secret: &str, service: Service) -> Result<(), Refusal> {
+fn check_signature(
+    wire: &WireRequest,
+    authorization: &Authorization,
+    secret: &str,
+    service: Service,
+) -> Result<(), ServiceError> {
     match expected_signature(wire, authorization, secret) {
         Some(expected) if expected == authorization.signature => Ok(()),
         _ => Err(mismatch(service)),
     }
 }
 
-fn mismatch(service: Service) -> Refusal {
+fn mismatch(service: Service) -> ServiceError {
     let message = "The request signature we calculated does not match the signature you provided. \
                    Check your AWS Secret Access Key and signing method.";
     bad_signature(service, message.to_owned())
 }
 
-fn expected_signature(wire: &Wire, authorization: &Authorization, secret: &str) -> Option<String> {
+fn expected_signature(wire: &WireRequest, authorization: &Authorization, secret: &str) -> Option<String> {
     let time = signing_time(wire.header("x-amz-date")?)?;
     let identity = Credentials::new(&authorization.access_key_id, secret, None, None, "rehearsal").into();
     let mut settings = SigningSettings::default();
@@ -195,28 +210,28 @@ fn signing_time(text: &str) -> Option<SystemTime> {
     Some(time.and_utc().into())
 }
 
-fn unknown_key(service: Service) -> Refusal {
+fn unknown_key(service: Service) -> ServiceError {
     let (status, code) = match service {
         Service::Iam | Service::Sts | Service::Sns => (403, "InvalidClientTokenId"),
         Service::Ses => (403, "UnrecognizedClientException"),
         _ => (400, "UnrecognizedClientException"),
     };
-    Refusal::new(status, code, "The security token included in the request is invalid.")
+    ServiceError::new(status, code, "The security token included in the request is invalid.")
 }
 
-fn expired(service: Service) -> Refusal {
+fn expired(service: Service) -> ServiceError {
     let (status, code) = match service {
         Service::Iam | Service::Sts | Service::Sns => (403, "ExpiredToken"),
         Service::Ses => (403, "ExpiredTokenException"),
         _ => (400, "ExpiredTokenException"),
     };
-    Refusal::new(status, code, "The security token included in the request is expired")
+    ServiceError::new(status, code, "The security token included in the request is expired")
 }
 
-fn bad_signature(service: Service, message: String) -> Refusal {
+fn bad_signature(service: Service, message: String) -> ServiceError {
     match service {
-        Service::Iam | Service::Sts | Service::Sns => Refusal::new(403, "SignatureDoesNotMatch", message),
-        Service::Ses => Refusal::new(403, "InvalidSignatureException", message),
-        _ => Refusal::new(400, "InvalidSignatureException", message),
+        Service::Iam | Service::Sts | Service::Sns => ServiceError::new(403, "SignatureDoesNotMatch", message),
+        Service::Ses => ServiceError::new(403, "InvalidSignatureException", message),
+        _ => ServiceError::new(400, "InvalidSignatureException", message),
     }
 }

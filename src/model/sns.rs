@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::answer::{Outcome, Refusal, Reply};
+use super::answer::{Reply, ServiceError, ServiceResult};
 use super::dispatch::Exchange;
 use super::ids;
-use super::request::{Members, Service};
+use super::request::{Input, Service};
 use super::xml::Xml;
 
 /// <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>
@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 262_144;
 
 /// A message as it was published.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TopicMessage {
+pub struct PublishedMessage {
     /// When.
     pub at: DateTime<Utc>,
     /// What it says.
@@ -26,7 +26,7 @@ pub struct TopicMessage {
     pub attributes: BTreeMap<String, String>,
 }
 
-impl TopicMessage {
+impl PublishedMessage {
     /// The message as JSON; null if it is none.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
@@ -35,33 +35,33 @@ impl TopicMessage {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Topic {
-    pub(crate) messages: Vec<TopicMessage>,
+    pub(crate) messages: Vec<PublishedMessage>,
 }
 
-pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Members) -> Outcome {
+pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Input) -> ServiceResult {
     match operation {
         "PublishBatch" => publish_batch(exchange, input),
-        _ => Err(Refusal::unknown_operation(Service::Sns, operation)),
+        _ => Err(ServiceError::unknown_operation(Service::Sns, operation)),
     }
 }
 
-fn publish_batch(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+fn publish_batch(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["TopicArn", "PublishBatchRequestEntries"])?;
     let arn = input.needed("TopicArn")?;
     arn.clone_into(&mut exchange.resource);
     let account = arn.split(':').nth(4).unwrap_or_default();
     // A topic of another account has a policy, which is not modelled.
     if !exchange.caller.is_role() || account != exchange.caller.account {
-        return Err(Refusal::access_denied(Service::Sns, &exchange.caller.arn, "SNS:Publish", arn));
+        return Err(ServiceError::access_denied(Service::Sns, &exchange.caller.arn, "SNS:Publish", arn));
     }
     if !exchange.world.topics.contains_key(arn) {
-        return Err(Refusal::new(404, "NotFound", "Topic does not exist"));
+        return Err(ServiceError::new(404, "NotFound", "Topic does not exist"));
     }
     let entries = input.objects("PublishBatchRequestEntries")?;
     let entries = entries.iter().map(|entry| read(exchange, entry)).collect::<Result<Vec<_>, _>>()?;
     check_batch(&entries)?;
     let refused = exchange.world.switches.topic_refuses.clone();
-    let is_refused = |message: &TopicMessage| refused.as_ref().is_some_and(|text| message.body.contains(text));
+    let is_refused = |message: &PublishedMessage| refused.as_ref().is_some_and(|text| message.body.contains(text));
     let (mut successful, mut failed) = (Vec::new(), Vec::new());
     for (id, message) in entries {
         if is_refused(&message) {
@@ -83,7 +83,7 @@ fn publish_batch(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     Ok(Reply::Xml(Xml::new().list("Successful", successful).list("Failed", failed)))
 }
 
-fn read(exchange: &Exchange<'_>, entry: &Members) -> Result<(String, TopicMessage), Refusal> {
+fn read(exchange: &Exchange<'_>, entry: &Input) -> Result<(String, PublishedMessage), ServiceError> {
     entry.only(&["Id", "Message", "MessageAttributes"])?;
     let mut attributes = BTreeMap::new();
     for attribute in entry.objects("MessageAttributes")? {
@@ -95,12 +95,12 @@ fn read(exchange: &Exchange<'_>, entry: &Members) -> Result<(String, TopicMessag
         }
         attributes.insert(attribute.needed("Name")?.to_owned(), value.needed("StringValue")?.to_owned());
     }
-    let message = TopicMessage { at: exchange.now, body: entry.needed("Message")?.to_owned(), attributes };
+    let message = PublishedMessage { at: exchange.now, body: entry.needed("Message")?.to_owned(), attributes };
     Ok((entry.needed("Id")?.to_owned(), message))
 }
 
-fn check_batch(entries: &[(String, TopicMessage)]) -> Result<(), Refusal> {
-    let refuse = |code: &str, message: &str| Err(Refusal::new(400, code, message));
+fn check_batch(entries: &[(String, PublishedMessage)]) -> Result<(), ServiceError> {
+    let refuse = |code: &str, message: &str| Err(ServiceError::new(400, code, message));
     let is_legal = |id: &str| id.len() <= 80 && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
     let ids: BTreeSet<&String> = entries.iter().map(|(id, _)| id).collect();
     match entries.len() {
@@ -123,11 +123,11 @@ fn check_batch(entries: &[(String, TopicMessage)]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn size(message: &TopicMessage) -> usize {
+fn size(message: &PublishedMessage) -> usize {
     let attributes = message.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len());
     message.body.len() + attributes.sum::<usize>()
 }
 
-fn invalid(message: &str) -> Refusal {
-    Refusal::new(400, "InvalidParameter", format!("Invalid parameter: {message}"))
+fn invalid(message: &str) -> ServiceError {
+    ServiceError::new(400, "InvalidParameter", format!("Invalid parameter: {message}"))
 }

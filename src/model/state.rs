@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::calls::Call;
 use super::history::{KeyEvent, Observer};
 use super::ids;
-use super::rotation::{Job, Queue};
+use super::rotation::{RotationJob, RotationQueue};
 use super::secretsmanager::Secret;
 use super::ses::Outbox;
 use super::sns::Topic;
@@ -20,7 +20,7 @@ use super::switches::Switches;
 /// The state of an account in its organization.
 /// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_Account.html>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccountState {
+pub enum AccountStatus {
     /// In use.
     Active,
     /// Suspended by AWS.
@@ -33,7 +33,7 @@ pub enum AccountState {
     Closed,
 }
 
-impl AccountState {
+impl AccountStatus {
     /// The word of the member `State`.
     pub(crate) fn state(self) -> &'static str {
         match self {
@@ -62,7 +62,7 @@ impl AccountState {
 
 /// The last use of an access key as IAM records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastUse {
+pub struct RecordedUse {
     /// The first use in its quarter of an hour.
     pub at: DateTime<Utc>,
     /// The service as IAM names it, for example `s3`.
@@ -79,7 +79,7 @@ pub(crate) struct AccessKey {
     /// From when on the key is accepted.
     pub(crate) accepted_from: DateTime<Utc>,
     pub(crate) status: String,
-    pub(crate) last_use: Option<LastUse>,
+    pub(crate) last_use: Option<RecordedUse>,
     /// When the status changed last, and what it was before.
     pub(crate) changed: Option<(DateTime<Utc>, String)>,
 }
@@ -91,7 +91,7 @@ impl fmt::Debug for AccessKey {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct User {
+pub(crate) struct IamUser {
     pub(crate) name: String,
     pub(crate) path: String,
     pub(crate) id: String,
@@ -122,36 +122,36 @@ pub(crate) struct Role {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct CredentialReport {
+pub(crate) struct GeneratedReport {
     pub(crate) started: DateTime<Utc>,
     pub(crate) content: Arc<str>,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Account {
+pub(crate) struct AwsAccount {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) email: Option<String>,
-    pub(crate) state: AccountState,
+    pub(crate) state: AccountStatus,
     pub(crate) joined: DateTime<Utc>,
     pub(crate) alias: Option<String>,
     /// By name in lower case: names are unique ignoring case.
-    pub(crate) users: BTreeMap<String, User>,
+    pub(crate) users: BTreeMap<String, IamUser>,
     /// By name in lower case.
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) roles: BTreeMap<String, Role>,
-    pub(crate) report: Option<CredentialReport>,
+    pub(crate) report: Option<GeneratedReport>,
     pub(crate) secrets: BTreeMap<String, Secret>,
     /// Names by order of creation, for lists.
     pub(crate) secret_order: BTreeMap<u64, String>,
 }
 
-impl Account {
-    pub(crate) fn user(&self, name: &str) -> Option<&User> {
+impl AwsAccount {
+    pub(crate) fn user(&self, name: &str) -> Option<&IamUser> {
         self.users.get(&name.to_ascii_lowercase())
     }
 
-    pub(crate) fn user_mut(&mut self, name: &str) -> Option<&mut User> {
+    pub(crate) fn user_mut(&mut self, name: &str) -> Option<&mut IamUser> {
         self.users.get_mut(&name.to_ascii_lowercase())
     }
 
@@ -189,7 +189,7 @@ pub(crate) struct World {
     pub(crate) partition: String,
     pub(crate) region: String,
     pub(crate) rng: fastrand::Rng,
-    pub(crate) accounts: BTreeMap<String, Account>,
+    pub(crate) accounts: BTreeMap<String, AwsAccount>,
     pub(crate) organization: Option<Organization>,
     pub(crate) sessions: HashMap<String, Session>,
     /// Whose a long-term key is: account and user name.
@@ -207,8 +207,8 @@ pub(crate) struct World {
     pub(crate) calls_counted: usize,
     pub(crate) key_history: Vec<KeyEvent>,
     pub(crate) observer: Observer,
-    pub(crate) rotations: Queue,
-    pub(crate) running: Vec<Job>,
+    pub(crate) rotations: RotationQueue,
+    pub(crate) running: Vec<RotationJob>,
     pub(crate) rotation_queued: Arc<Notify>,
     pub(crate) serial: u64,
 }
@@ -236,7 +236,7 @@ impl World {
             calls_counted: 0,
             key_history: Vec::new(),
             observer: Observer::default(),
-            rotations: Queue::default(),
+            rotations: RotationQueue::default(),
             running: Vec::new(),
             rotation_queued: Arc::default(),
             serial: 0,
@@ -265,7 +265,7 @@ impl World {
         self.serial
     }
 
-    pub(crate) fn user_arn(&self, account: &str, user: &User) -> String {
+    pub(crate) fn user_arn(&self, account: &str, user: &IamUser) -> String {
         let (partition, path, name) = (&self.partition, &user.path, &user.name);
         format!("arn:{partition}:iam::{account}:user{path}{name}")
     }

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::answer::{Outcome, Refusal, Reply};
+use super::answer::{Reply, ServiceError, ServiceResult};
 use super::dispatch::Exchange;
 use super::ids;
-use super::request::{Members, Service};
-use super::signature::{Caller, Kind};
+use super::request::{Input, Service};
+use super::signature::{Caller, CallerKind};
 use super::state::{Role, Session, World};
 use super::xml::Xml;
 
@@ -14,29 +14,29 @@ use super::xml::Xml;
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining>
 const LONGEST_CHAINED_S: i64 = 3600;
 
-pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Members) -> Outcome {
+pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Input) -> ServiceResult {
     match operation {
         "GetCallerIdentity" => get_caller_identity(exchange, input),
         "AssumeRole" => assume_role(exchange, input),
-        _ => Err(Refusal::unknown_operation(Service::Sts, operation)),
+        _ => Err(ServiceError::unknown_operation(Service::Sts, operation)),
     }
 }
 
-fn get_caller_identity(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+fn get_caller_identity(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&[])?;
     let caller = exchange.caller;
     let answer = Xml::new().text("Arn", &caller.arn).text("UserId", &caller.user_id).text("Account", &caller.account);
     Ok(Reply::Xml(answer))
 }
 
-fn assume_role(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+fn assume_role(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["RoleArn", "RoleSessionName", "DurationSeconds"])?;
     let arn = input.needed("RoleArn")?;
     arn.clone_into(&mut exchange.resource);
     let session_name = session_name(input)?;
     let seconds = duration(exchange.caller, input)?;
     let (account, role) = trusted_role(exchange.world, exchange.caller, arn)
-        .ok_or_else(|| Refusal::access_denied(Service::Sts, &exchange.caller.arn, "sts:AssumeRole", arn))?;
+        .ok_or_else(|| ServiceError::access_denied(Service::Sts, &exchange.caller.arn, "sts:AssumeRole", arn))?;
     let expires = exchange.now + TimeDelta::seconds(seconds);
     let rng = &mut exchange.world.rng;
     let id = ids::unique_id(rng, "ASIA");
@@ -85,13 +85,13 @@ fn session_xml(world: &World, id: &str, session: &Session) -> Xml {
 }
 
 /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
-fn session_name(input: &Members) -> Result<&str, Refusal> {
+fn session_name(input: &Input) -> Result<&str, ServiceError> {
     let name = input.needed("RoleSessionName")?;
     let legal = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
     if (2..=64).contains(&name.len()) && name.chars().all(legal) {
         return Ok(name);
     }
-    Err(Refusal::new(
+    Err(ServiceError::new(
         400,
         "ValidationError",
         format!(
@@ -100,13 +100,13 @@ fn session_name(input: &Members) -> Result<&str, Refusal> {
     ))
 }
 
-fn duration(caller: &Caller, input: &Members) -> Result<i64, Refusal> {
+fn duration(caller: &Caller, input: &Input) -> Result<i64, ServiceError> {
     let seconds = input.number("DurationSeconds")?.unwrap_or(LONGEST_CHAINED_S);
     if !(900..=43_200).contains(&seconds) {
         let message = format!(
             "1 validation error detected: Value '{seconds}' at 'durationSeconds' failed to satisfy constraint: 900 to 43200"
         );
-        return Err(Refusal::new(400, "ValidationError", message));
+        return Err(ServiceError::new(400, "ValidationError", message));
     }
     if seconds <= LONGEST_CHAINED_S {
         return Ok(seconds);
@@ -116,7 +116,7 @@ fn duration(caller: &Caller, input: &Members) -> Result<i64, Refusal> {
     } else {
         "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
     };
-    Err(Refusal::new(400, "ValidationError", message))
+    Err(ServiceError::new(400, "ValidationError", message))
 }
 
 /// The account and the name of the role, if it exists, its account works and its trust allows the caller.
@@ -132,8 +132,8 @@ fn trusted_role(world: &World, caller: &Caller, arn: &str) -> Option<(String, St
 fn trusts(world: &World, role: &Role, caller: &Caller) -> bool {
     let account = &caller.account;
     let identity = match &caller.kind {
-        Kind::Role { name } => world.role_arn(account, name),
-        Kind::User { .. } => caller.arn.clone(),
+        CallerKind::Role { name } => world.role_arn(account, name),
+        CallerKind::User { .. } => caller.arn.clone(),
     };
     let root = format!("arn:{}:iam::{account}:root", world.partition);
     let mut trusted = role.trusts.iter();

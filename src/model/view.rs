@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cloud::Cloud;
 use super::secretsmanager::{Plain, Rules, Secret, policy};
-use super::state::{AccessKey, LastUse, User, World};
+use super::state::{AccessKey, IamUser, RecordedUse, World};
 
 /// A user and its keys.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +55,7 @@ pub struct KeyView {
     /// When it was made.
     pub created: DateTime<Utc>,
     /// Its recorded last use; none: never used.
-    pub last_use: Option<LastUse>,
+    pub last_use: Option<RecordedUse>,
 }
 
 impl KeyView {
@@ -211,7 +211,7 @@ impl Cloud {
     }
 }
 
-fn user_view(world: &World, account: &str, user: &User) -> UserView {
+fn user_view(world: &World, account: &str, user: &IamUser) -> UserView {
     UserView {
         account: account.to_owned(),
         name: user.name.clone(),

@@ -7,21 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use super::clock::delta;
-use super::cloud::{Cloud, UserKey};
+use super::cloud::{AccessKeyPair, Cloud};
 use super::history::KeyChange;
 use super::ids;
 use super::secretsmanager::{Plain, plant};
-use super::state::{AccessKey, Account, AccountState, Group, LastUse, Organization, Role, User, World};
+use super::state::{AccessKey, AccountStatus, AwsAccount, Group, IamUser, Organization, RecordedUse, Role, World};
 
 impl World {
-    pub(crate) fn expect_account(&mut self, id: &str) -> &mut Account {
+    pub(crate) fn expect_account(&mut self, id: &str) -> &mut AwsAccount {
         match self.accounts.get_mut(id) {
             Some(account) => account,
             None => panic!("the rehearsal's script names account {id}, which it never added"),
         }
     }
 
-    pub(crate) fn expect_user(&mut self, account: &str, name: &str) -> &mut User {
+    pub(crate) fn expect_user(&mut self, account: &str, name: &str) -> &mut IamUser {
         match self.expect_account(account).user_mut(name) {
             Some(user) => user,
             None => panic!("the rehearsal's script names user {name}, who is not in {account}"),
@@ -81,7 +81,7 @@ impl World {
     }
 
     /// Takes a user away with keys and memberships.
-    pub(crate) fn remove_user(&mut self, account: &str, name: &str) -> Option<User> {
+    pub(crate) fn remove_user(&mut self, account: &str, name: &str) -> Option<IamUser> {
         let lower = name.to_ascii_lowercase();
         let account = self.expect_account(account);
         let user = account.users.remove(&lower)?;
@@ -98,11 +98,11 @@ impl World {
 impl Cloud {
     /// Adds an account, active and in the organization.
     pub fn add_account(&self, id: &str, name: &str, email: Option<&str>) {
-        let account = Account {
+        let account = AwsAccount {
             id: id.to_owned(),
             name: name.to_owned(),
             email: email.map(ToOwned::to_owned),
-            state: AccountState::Active,
+            state: AccountStatus::Active,
             joined: self.clock().now(),
             alias: None,
             users: BTreeMap::new(),
@@ -124,7 +124,7 @@ impl Cloud {
     }
 
     /// Suspends, closes or reopens an account.
-    pub fn set_account_state(&self, id: &str, state: AccountState) {
+    pub fn set_account_state(&self, id: &str, state: AccountStatus) {
         self.world().expect_account(id).state = state;
     }
 
@@ -182,7 +182,7 @@ impl Cloud {
     /// When the account has a user of this name, whatever the case of its letters.
     pub fn add_user_made_at(&self, account: &str, name: &str, path: &str, created: DateTime<Utc>) {
         let mut world = self.world();
-        let user = User {
+        let user = IamUser {
             name: name.to_owned(),
             path: path.to_owned(),
             id: ids::unique_id(&mut world.rng, "AIDA"),
@@ -272,19 +272,19 @@ impl Cloud {
     }
 
     /// Makes a key for a user as of `created`; the limit of two is not checked here.
-    pub fn add_access_key(&self, account: &str, user: &str, created: DateTime<Utc>) -> UserKey {
+    pub fn add_access_key(&self, account: &str, user: &str, created: DateTime<Utc>) -> AccessKeyPair {
         let now = self.clock().now();
         let mut world = self.world();
         let key = world.make_key(account, user, created);
         world.note_key(account, user, &key, KeyChange::Created, None, now);
-        UserKey::new(key.id, key.secret)
+        AccessKeyPair::new(key.id, key.secret)
     }
 
     /// A key with its secret, as its owner kept it since it was made.
-    pub fn user_key(&self, account: &str, user: &str, id: &str) -> Option<UserKey> {
+    pub fn user_key(&self, account: &str, user: &str, id: &str) -> Option<AccessKeyPair> {
         let world = self.world();
         let keys = &world.accounts.get(account)?.user(user)?.keys;
-        keys.iter().find(|key| key.id == id).map(|key| UserKey::new(&key.id, &key.secret))
+        keys.iter().find(|key| key.id == id).map(|key| AccessKeyPair::new(&key.id, &key.secret))
     }
 
     /// Sets a key's status: `Active`, `Inactive` or `Expired`.
@@ -353,7 +353,7 @@ impl AccessKey {
     pub(crate) fn note_use(&mut self, service: &str, region: &str, at: DateTime<Utc>) {
         let recorded = self.last_use.as_ref().map(|it| it.at);
         if recorded.is_none_or(|last| at - last >= chrono::TimeDelta::minutes(15)) {
-            self.last_use = Some(LastUse { at, service: service.to_owned(), region: region.to_owned() });
+            self.last_use = Some(RecordedUse { at, service: service.to_owned(), region: region.to_owned() });
         }
     }
 }

@@ -57,10 +57,10 @@ pub struct Leaks {
 }
 
 #[derive(Default)]
-struct Seen(Mutex<Found>);
+struct Seen(Mutex<ScanResult>);
 
 #[derive(Default)]
-struct Found {
+struct ScanResult {
     lines: usize,
     texts: usize,
     leaks: Vec<Leak>,
@@ -168,7 +168,7 @@ fn texts_of(cloud: &Cloud) -> Vec<(&'static str, String)> {
 }
 
 impl Seen {
-    fn found(&self) -> std::sync::MutexGuard<'_, Found> {
+    fn found(&self) -> std::sync::MutexGuard<'_, ScanResult> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

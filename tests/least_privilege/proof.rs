@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use keywheel::model::{Call, Cloud, Fault, FaultKind, SecretView};
 use keywheel::rehearsal::PRIMARY_ACCOUNT;
-use keywheel::rehearsal::scenario::{self, Script};
+use keywheel::rehearsal::scenario::{self, ScenarioOptions};
 use serde_json::json;
 
 use super::estate::{Estate, FUNCTION, KMS_KEY, ORGANIZATION, REGION, SENDER};
@@ -34,7 +34,7 @@ impl Proof {
     fn make() -> Self {
         let (mut proof, estate) = (Self::default(), Estate::new());
         rehearse(async {
-            let script = Script { days: DAYS, ..Script::default() };
+            let script = ScenarioOptions { days: DAYS, ..ScenarioOptions::default() };
             let (cloud, _) = scenario::run(&script, &mut |_| ()).await.expect("the rehearsal runs");
             proof.judge_all(&estate, &cloud);
             proof.judge_all(&estate, &repairs().await.cloud);

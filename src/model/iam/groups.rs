@@ -1,20 +1,20 @@
 //! Groups and who is in them.
 
 use super::users::{group_xml, user_xml};
-use super::{Page, invalid_input, no_such_entity, page, user};
-use crate::model::answer::{Outcome, Refusal, Reply};
+use super::{ListPage, invalid_input, no_such_entity, page, user};
+use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::dispatch::Exchange;
-use crate::model::request::Members;
+use crate::model::request::Input;
 use crate::model::xml::Xml;
 
 /// The member `GroupName`; the call is about this group.
-fn group_name<'i>(exchange: &mut Exchange<'_>, input: &'i Members) -> Result<&'i str, Refusal> {
+fn group_name<'i>(exchange: &mut Exchange<'_>, input: &'i Input) -> Result<&'i str, ServiceError> {
     let name = input.needed("GroupName").map_err(|it| invalid_input(it.message))?;
     exchange.resource = exchange.world.group_arn(&exchange.caller.account, name);
     Ok(name)
 }
 
-pub(super) fn get(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn get(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["GroupName", "Marker", "MaxItems"])?;
     let name = group_name(exchange, input)?;
     let world = &*exchange.world;
@@ -24,10 +24,10 @@ pub(super) fn get(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     let page = page(members, input, world.switches.short_iam_pages)?;
     let page = page.map(|user| user_xml(world, account, user));
     let lists = Xml::new().element("Group", group_xml(world, account, group)).list("Users", page.items);
-    Ok(Page::<Xml>::end(page.marker.as_deref(), lists))
+    Ok(ListPage::<Xml>::end(page.marker.as_deref(), lists))
 }
 
-pub(super) fn list_for_user(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn list_for_user(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["UserName", "Marker", "MaxItems"])?;
     let names: Vec<String> = user(exchange, input)?.groups.iter().cloned().collect();
     let world = &*exchange.world;
@@ -35,18 +35,18 @@ pub(super) fn list_for_user(exchange: &mut Exchange<'_>, input: &Members) -> Out
     let groups = names.iter().filter_map(|name| account.group(name));
     let page = page(groups, input, false)?.map(|group| group_xml(world, account, group));
     let list = Xml::new().list("Groups", page.items);
-    Ok(Page::<Xml>::end(page.marker.as_deref(), list))
+    Ok(ListPage::<Xml>::end(page.marker.as_deref(), list))
 }
 
-pub(super) fn add_user(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn add_user(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     change_membership(exchange, input, true)
 }
 
-pub(super) fn remove_user(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn remove_user(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     change_membership(exchange, input, false)
 }
 
-fn change_membership(exchange: &mut Exchange<'_>, input: &Members, member: bool) -> Outcome {
+fn change_membership(exchange: &mut Exchange<'_>, input: &Input, member: bool) -> ServiceResult {
     input.only(&["GroupName", "UserName"])?;
     let user_name = user(exchange, input)?.name.clone();
     let name = group_name(exchange, input)?;

@@ -2,19 +2,19 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Page, invalid_input, page, user};
-use crate::model::answer::{Outcome, Refusal, Reply};
+use super::{ListPage, invalid_input, page, user};
+use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::clock;
 use crate::model::dispatch::Exchange;
 use crate::model::history::KeyChange;
-use crate::model::request::Members;
-use crate::model::state::{AccessKey, User};
+use crate::model::request::Input;
+use crate::model::state::{AccessKey, IamUser};
 use crate::model::xml::Xml;
 
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 const MOST_KEYS: usize = 2;
 
-pub(super) fn list(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn list(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["UserName", "Marker", "MaxItems"])?;
     let then = exchange.now - clock::delta(exchange.world.switches.list_access_keys_lag);
     let user = user(exchange, input)?;
@@ -28,11 +28,11 @@ pub(super) fn list(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
             .time("CreateDate", key.created)
     });
     let list = Xml::new().list("AccessKeyMetadata", keys.items);
-    Ok(Page::<Xml>::end(keys.marker.as_deref(), list))
+    Ok(ListPage::<Xml>::end(keys.marker.as_deref(), list))
 }
 
 /// The keys and their states as they were at `then`.
-fn as_listed(user: &User, then: DateTime<Utc>) -> Vec<(AccessKey, String)> {
+fn as_listed(user: &IamUser, then: DateTime<Utc>) -> Vec<(AccessKey, String)> {
     let deleted = user.deleted_keys.iter().filter(|(at, _)| *at > then).map(|(_, key)| key);
     let keys = deleted.chain(&user.keys).filter(|key| key.created <= then);
     keys.map(|key| {
@@ -43,13 +43,13 @@ fn as_listed(user: &User, then: DateTime<Utc>) -> Vec<(AccessKey, String)> {
     .collect()
 }
 
-pub(super) fn create(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn create(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["UserName"])?;
     let found = user(exchange, input)?;
     let (name, count) = (found.name.clone(), found.keys.len());
     if count >= MOST_KEYS {
         let message = format!("Cannot exceed quota for AccessKeysPerUser: {MOST_KEYS}");
-        return Err(Refusal::new(409, "LimitExceeded", message));
+        return Err(ServiceError::new(409, "LimitExceeded", message));
     }
     let account = exchange.caller.account.clone();
     // IAM's times are whole seconds.
@@ -66,11 +66,11 @@ pub(super) fn create(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     Ok(Reply::Xml(Xml::new().element("AccessKey", shown)))
 }
 
-fn no_such_key(id: &str) -> Refusal {
-    Refusal::new(404, "NoSuchEntity", format!("The Access Key with id {id} cannot be found."))
+fn no_such_key(id: &str) -> ServiceError {
+    ServiceError::new(404, "NoSuchEntity", format!("The Access Key with id {id} cannot be found."))
 }
 
-pub(super) fn update(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn update(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["UserName", "AccessKeyId", "Status"])?;
     let id = input.needed("AccessKeyId").map_err(|it| invalid_input(it.message))?;
     let status = match input.text("Status")? {
@@ -92,7 +92,7 @@ pub(super) fn update(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     Ok(Reply::Empty)
 }
 
-pub(super) fn delete(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn delete(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["UserName", "AccessKeyId"])?;
     let id = input.needed("AccessKeyId").map_err(|it| invalid_input(it.message))?;
     let name = user(exchange, input)?.name.clone();
@@ -103,7 +103,7 @@ pub(super) fn delete(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
 }
 
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccessKeyLastUsed.html>
-pub(super) fn last_used(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn last_used(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["AccessKeyId"])?;
     let id = input.needed("AccessKeyId").map_err(|it| invalid_input(it.message))?;
     let account = exchange.caller.account.clone();

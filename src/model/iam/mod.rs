@@ -5,16 +5,16 @@ mod keys;
 mod report;
 mod users;
 
-use super::answer::{Outcome, Refusal, Reply};
+use super::answer::{Reply, ServiceError, ServiceResult};
 use super::dispatch::Exchange;
-use super::request::{Members, Service};
+use super::request::{Input, Service};
 use super::xml::Xml;
 
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListUsers.html>
 const DEFAULT_PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1000;
 
-pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Members) -> Outcome {
+pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Input) -> ServiceResult {
     let handler = match operation {
         "GetAccountAuthorizationDetails" => users::authorization_details,
         "ListUsers" => users::list,
@@ -32,27 +32,27 @@ pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Membe
         "RemoveUserFromGroup" => groups::remove_user,
         "GenerateCredentialReport" => report::generate,
         "GetCredentialReport" => report::get,
-        _ => return Err(Refusal::unknown_operation(Service::Iam, operation)),
+        _ => return Err(ServiceError::unknown_operation(Service::Iam, operation)),
     };
     // Users have no identity policy here that lets them call IAM.
     if !exchange.caller.is_role() {
         let action = format!("iam:{operation}");
-        return Err(Refusal::access_denied(Service::Iam, &exchange.caller.arn, &action, &exchange.resource));
+        return Err(ServiceError::access_denied(Service::Iam, &exchange.caller.arn, &action, &exchange.resource));
     }
     handler(exchange, input)
 }
 
-pub(crate) fn no_such_entity(what: &str, name: &str) -> Refusal {
-    Refusal::new(404, "NoSuchEntity", format!("The {what} with name {name} cannot be found."))
+pub(crate) fn no_such_entity(what: &str, name: &str) -> ServiceError {
+    ServiceError::new(404, "NoSuchEntity", format!("The {what} with name {name} cannot be found."))
 }
 
-fn invalid_input(message: impl Into<String>) -> Refusal {
-    Refusal::new(400, "ValidationError", message)
+fn invalid_input(message: impl Into<String>) -> ServiceError {
+    ServiceError::new(400, "ValidationError", message)
 }
 
 /// The member `UserName`, checked.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
-fn user_name(input: &Members) -> Result<&str, Refusal> {
+fn user_name(input: &Input) -> Result<&str, ServiceError> {
     let name = input.needed("UserName").map_err(|it| invalid_input(it.message))?;
     let legal = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
     if name.len() <= 128 && name.chars().all(legal) {
@@ -64,7 +64,7 @@ fn user_name(input: &Members) -> Result<&str, Refusal> {
 }
 
 /// Notes the user that a call is about, and finds it.
-fn user<'e>(exchange: &'e mut Exchange<'_>, input: &Members) -> Result<&'e mut super::state::User, Refusal> {
+fn user<'e>(exchange: &'e mut Exchange<'_>, input: &Input) -> Result<&'e mut super::state::IamUser, ServiceError> {
     let name = user_name(input)?;
     let account = exchange.caller.account.clone();
     let world = &mut *exchange.world;
@@ -78,14 +78,14 @@ fn user<'e>(exchange: &'e mut Exchange<'_>, input: &Members) -> Result<&'e mut s
 }
 
 /// One page of a list, and the marker of the next.
-struct Page<T> {
+struct ListPage<T> {
     items: Vec<T>,
     marker: Option<String>,
 }
 
-impl<T> Page<T> {
-    fn map<U>(self, each: impl FnMut(T) -> U) -> Page<U> {
-        Page { items: self.items.into_iter().map(each).collect(), marker: self.marker }
+impl<T> ListPage<T> {
+    fn map<U>(self, each: impl FnMut(T) -> U) -> ListPage<U> {
+        ListPage { items: self.items.into_iter().map(each).collect(), marker: self.marker }
     }
 
     /// The members `IsTruncated` and `Marker` after a list.
@@ -97,7 +97,7 @@ impl<T> Page<T> {
 
 /// Cuts a page out of `all`. The marker is a position: IAM's markers are opaque too. `short` makes pages of a third,
 /// and every second one empty, all of them truncated: IAM may do so at any time.
-fn page<T>(all: impl Iterator<Item = T>, input: &Members, short: bool) -> Result<Page<T>, Refusal> {
+fn page<T>(all: impl Iterator<Item = T>, input: &Input, short: bool) -> Result<ListPage<T>, ServiceError> {
     let size = input.count("MaxItems", DEFAULT_PAGE, LARGEST_PAGE);
     let size = size.map_err(|it| invalid_input(it.message))?;
     let marker = input.text("Marker")?.unwrap_or("0");
@@ -107,12 +107,12 @@ fn page<T>(all: impl Iterator<Item = T>, input: &Members, short: bool) -> Result
     };
     let start: usize = start.parse().map_err(|_| invalid_input("Invalid Marker."))?;
     if short && !emptied {
-        return Ok(Page { items: Vec::new(), marker: Some(format!("e{start}")) });
+        return Ok(ListPage { items: Vec::new(), marker: Some(format!("e{start}")) });
     }
     let size = if short { size.div_ceil(3) } else { size };
     let mut rest = all.skip(start);
     let items: Vec<T> = rest.by_ref().take(size).collect();
     let more = rest.next().is_some();
     let marker = more.then(|| (start + items.len()).to_string());
-    Ok(Page { items, marker })
+    Ok(ListPage { items, marker })
 }

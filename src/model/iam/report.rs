@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use crate::model::answer::{Outcome, Refusal, Reply};
+use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::dispatch::Exchange;
-use crate::model::request::Members;
-use crate::model::state::{AccessKey, Account, CredentialReport, User, World};
+use crate::model::request::Input;
+use crate::model::state::{AccessKey, AwsAccount, GeneratedReport, IamUser, World};
 use crate::model::xml::Xml;
 
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html>
@@ -20,32 +20,32 @@ cert_1_last_rotated,cert_2_active,cert_2_last_rotated";
 const FRESH_FOR: TimeDelta = TimeDelta::hours(4);
 const TAKES: TimeDelta = TimeDelta::seconds(3);
 
-enum State {
+enum ReportState {
     Absent,
     Expired,
     InProgress,
     Complete,
 }
 
-fn state(account: &Account, now: DateTime<Utc>) -> State {
+fn state(account: &AwsAccount, now: DateTime<Utc>) -> ReportState {
     match &account.report {
-        None => State::Absent,
-        Some(report) if now < report.started + TAKES => State::InProgress,
-        Some(report) if now < report.started + FRESH_FOR => State::Complete,
-        Some(_) => State::Expired,
+        None => ReportState::Absent,
+        Some(report) if now < report.started + TAKES => ReportState::InProgress,
+        Some(report) if now < report.started + FRESH_FOR => ReportState::Complete,
+        Some(_) => ReportState::Expired,
     }
 }
 
-pub(super) fn generate(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn generate(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&[])?;
     let now = exchange.now;
     let account = &exchange.world.accounts[&exchange.caller.account];
     let answer = match state(account, now) {
-        State::Complete => Xml::new().text("State", "COMPLETE"),
-        State::InProgress => Xml::new().text("State", "INPROGRESS"),
-        State::Absent | State::Expired => {
+        ReportState::Complete => Xml::new().text("State", "COMPLETE"),
+        ReportState::InProgress => Xml::new().text("State", "INPROGRESS"),
+        ReportState::Absent | ReportState::Expired => {
             let content = content(exchange.world, account).into();
-            exchange.account().report = Some(CredentialReport { started: now, content });
+            exchange.account().report = Some(GeneratedReport { started: now, content });
             let description = "No report exists. Starting a new report generation task";
             Xml::new().text("Description", description).text("State", "STARTED")
         }
@@ -53,24 +53,28 @@ pub(super) fn generate(exchange: &mut Exchange<'_>, input: &Members) -> Outcome 
     Ok(Reply::Xml(answer))
 }
 
-pub(super) fn get(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn get(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&[])?;
     let now = exchange.now;
     let account = exchange.account();
     match (state(account, now), &account.report) {
-        (State::Complete, Some(report)) => Ok(Reply::Xml(
+        (ReportState::Complete, Some(report)) => Ok(Reply::Xml(
             Xml::new()
                 .blob("Content", &report.content)
                 .time("GeneratedTime", report.started)
                 .text("ReportFormat", "text/csv"),
         )),
-        (State::InProgress, _) => Err(Refusal::new(404, "ReportInProgress", "The report is being generated.")),
-        (State::Expired, _) => Err(Refusal::new(410, "ReportExpired", "The most recent report has expired.")),
-        _ => Err(Refusal::new(410, "ReportNotPresent", "No report is present.")),
+        (ReportState::InProgress, _) => {
+            Err(ServiceError::new(404, "ReportInProgress", "The report is being generated."))
+        }
+        (ReportState::Expired, _) => {
+            Err(ServiceError::new(410, "ReportExpired", "The most recent report has expired."))
+        }
+        _ => Err(ServiceError::new(410, "ReportNotPresent", "No report is present.")),
     }
 }
 
-fn content(world: &World, account: &Account) -> String {
+fn content(world: &World, account: &AwsAccount) -> String {
     let root = format!("arn:{}:iam::{}:root", world.partition, account.id);
     let mut csv = format!(
         "{HEADER}\n<root_account>,{root},{},not_supported,no_information,not_supported,not_supported,true,\
@@ -84,7 +88,7 @@ fn content(world: &World, account: &Account) -> String {
     csv
 }
 
-fn line(user: &User, arn: &str) -> String {
+fn line(user: &IamUser, arn: &str) -> String {
     let (name, created) = (&user.name, time(user.created));
     // A comma is legal in a user's name and path: such a field is quoted.
     let quoted = |text: &str| if text.contains(',') { format!("\"{text}\"") } else { text.to_owned() };

@@ -1,13 +1,13 @@
 //! Users: lists with and without details, one user, tags.
 
-use super::{Page, invalid_input, page, user};
-use crate::model::answer::{Outcome, Reply};
+use super::{ListPage, invalid_input, page, user};
+use crate::model::answer::{Reply, ServiceResult};
 use crate::model::dispatch::Exchange;
-use crate::model::request::Members;
-use crate::model::state::{Account, Group, User, World};
+use crate::model::request::Input;
+use crate::model::state::{AwsAccount, Group, IamUser, World};
 use crate::model::xml::Xml;
 
-pub(super) fn list(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn list(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["PathPrefix", "Marker", "MaxItems"])?;
     let prefix = input.text("PathPrefix")?.unwrap_or("/");
     let world = &*exchange.world;
@@ -16,11 +16,11 @@ pub(super) fn list(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     let page = page(users, input, world.switches.short_iam_pages)?;
     let page = page.map(|user| user_xml(world, account, user));
     let list = Xml::new().list("Users", page.items);
-    Ok(Page::<Xml>::end(page.marker.as_deref(), list))
+    Ok(ListPage::<Xml>::end(page.marker.as_deref(), list))
 }
 
 /// The members of a user in lists: no tags there.
-pub(super) fn user_xml(world: &World, account: &Account, user: &User) -> Xml {
+pub(super) fn user_xml(world: &World, account: &AwsAccount, user: &IamUser) -> Xml {
     Xml::new()
         .text("Path", &user.path)
         .text("UserName", &user.name)
@@ -29,7 +29,7 @@ pub(super) fn user_xml(world: &World, account: &Account, user: &User) -> Xml {
         .time("CreateDate", user.created)
 }
 
-pub(super) fn group_xml(world: &World, account: &Account, group: &Group) -> Xml {
+pub(super) fn group_xml(world: &World, account: &AwsAccount, group: &Group) -> Xml {
     Xml::new()
         .text("Path", "/")
         .text("GroupName", &group.name)
@@ -38,19 +38,19 @@ pub(super) fn group_xml(world: &World, account: &Account, group: &Group) -> Xml 
         .time("CreateDate", group.created)
 }
 
-fn tags_xml(user: &User) -> Vec<Xml> {
+fn tags_xml(user: &IamUser) -> Vec<Xml> {
     let tags = user.tags.iter();
     tags.map(|(key, value)| Xml::new().text("Key", key).text("Value", value)).collect()
 }
 
 /// An item of the one list that the pages of the details are cut from.
 enum Detail<'w> {
-    User(&'w User),
+    User(&'w IamUser),
     Group(&'w Group),
 }
 
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html>
-pub(super) fn authorization_details(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn authorization_details(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["Filter", "Marker", "MaxItems"])?;
     let filter = input.texts("Filter")?.unwrap_or_default();
     let known = ["User", "Group", "Role", "LocalManagedPolicy", "AWSManagedPolicy"];
@@ -75,10 +75,10 @@ pub(super) fn authorization_details(exchange: &mut Exchange<'_>, input: &Members
         .list("GroupDetailList", group_details)
         .list("RoleDetailList", [])
         .list("Policies", []);
-    Ok(Page::<Xml>::end(page.marker.as_deref(), lists))
+    Ok(ListPage::<Xml>::end(page.marker.as_deref(), lists))
 }
 
-fn user_detail(world: &World, account: &Account, user: &User) -> Xml {
+fn user_detail(world: &World, account: &AwsAccount, user: &IamUser) -> Xml {
     let groups = user.groups.iter().map(String::as_str);
     user_xml(world, account, user)
         .texts("GroupList", groups)
@@ -86,7 +86,7 @@ fn user_detail(world: &World, account: &Account, user: &User) -> Xml {
         .list("Tags", tags_xml(user))
 }
 
-pub(super) fn get(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn get(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["UserName"])?;
     let name = user(exchange, input)?.name.clone();
     let world = &*exchange.world;
@@ -98,17 +98,17 @@ pub(super) fn get(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     Ok(Reply::Xml(Xml::new().element("User", shown.unwrap_or_default())))
 }
 
-pub(super) fn list_tags(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn list_tags(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["UserName", "Marker", "MaxItems"])?;
     let tags = tags_xml(user(exchange, input)?);
     let page = page(tags.into_iter(), input, false)?;
     let list = Xml::new().list("Tags", page.items);
-    Ok(Page::<Xml>::end(page.marker.as_deref(), list))
+    Ok(ListPage::<Xml>::end(page.marker.as_deref(), list))
 }
 
-pub(super) fn list_aliases(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn list_aliases(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["Marker", "MaxItems"])?;
     let alias = exchange.account().alias.clone();
     let list = Xml::new().texts("AccountAliases", alias.as_deref());
-    Ok(Page::<Xml>::end(None, list))
+    Ok(ListPage::<Xml>::end(None, list))
 }

@@ -6,34 +6,34 @@ use serde_json::{Value, json};
 
 use super::secrets::{as_listed, details, role_only, stages};
 use super::{Secret, invalid_parameter};
-use crate::model::answer::{Outcome, Refusal, Reply};
+use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::dispatch::Exchange;
-use crate::model::request::Members;
-use crate::model::state::Account;
+use crate::model::request::Input;
+use crate::model::state::AwsAccount;
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
 const PAGE: usize = 100;
 
 /// What a filter looks at.
 #[derive(Clone, Copy)]
-enum Key {
+enum FilterKey {
     Name,
     Tag,
     Value,
 }
 
 struct Filter {
-    key: Key,
+    key: FilterKey,
     values: Vec<String>,
 }
 
 impl Filter {
-    fn read(members: &Members) -> Result<Self, Refusal> {
+    fn read(members: &Input) -> Result<Self, ServiceError> {
         members.only(&["Key", "Values"])?;
         let key = match members.needed("Key")? {
-            "name" => Key::Name,
-            "tag-key" => Key::Tag,
-            "tag-value" => Key::Value,
+            "name" => FilterKey::Name,
+            "tag-key" => FilterKey::Tag,
+            "tag-value" => FilterKey::Value,
             other => return Err(invalid_parameter(format!("the filter {other} is not modelled"))),
         };
         let values = members.texts("Values")?.unwrap_or_default();
@@ -43,7 +43,7 @@ impl Filter {
     /// The one beginning that a name must have.
     fn only_name_prefix(&self) -> Option<&str> {
         match (self.key, &self.values[..]) {
-            (Key::Name, [prefix]) if !prefix.starts_with('!') => Some(prefix),
+            (FilterKey::Name, [prefix]) if !prefix.starts_with('!') => Some(prefix),
             _ => None,
         }
     }
@@ -51,9 +51,9 @@ impl Filter {
     /// A prefix of the name, of a tag's key or value, with its case; a leading `!` excludes.
     fn passes(&self, secret: &Secret) -> bool {
         let texts: Vec<&str> = match self.key {
-            Key::Name => vec![secret.name.as_str()],
-            Key::Tag => secret.tags.keys().map(String::as_str).collect(),
-            Key::Value => secret.tags.values().map(String::as_str).collect(),
+            FilterKey::Name => vec![secret.name.as_str()],
+            FilterKey::Tag => secret.tags.keys().map(String::as_str).collect(),
+            FilterKey::Value => secret.tags.values().map(String::as_str).collect(),
         };
         let starts = |value: &str| texts.iter().any(|text| text.starts_with(value));
         let (excluded, wanted): (Vec<&String>, Vec<&String>) =
@@ -66,7 +66,7 @@ impl Filter {
 /// Secrets in the order in which they were made, or the other way round, from behind the last of the page before.
 type Ordered<'w> = Box<dyn Iterator<Item = &'w Secret> + 'w>;
 
-fn all(account: &Account, ascending: bool, after: Option<u64>) -> Ordered<'_> {
+fn all(account: &AwsAccount, ascending: bool, after: Option<u64>) -> Ordered<'_> {
     let order = &account.secret_order;
     let names: Box<dyn Iterator<Item = &String>> = match (ascending, after) {
         (true, None) => Box::new(order.values()),
@@ -78,7 +78,7 @@ fn all(account: &Account, ascending: bool, after: Option<u64>) -> Ordered<'_> {
 }
 
 /// Those whose names start so. A store may hold the secrets of many accounts, and a page needs few of these.
-fn named<'w>(account: &'w Account, prefix: &str, ascending: bool, after: Option<u64>) -> Ordered<'w> {
+fn named<'w>(account: &'w AwsAccount, prefix: &str, ascending: bool, after: Option<u64>) -> Ordered<'w> {
     let secrets = account.secrets.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
     // The first of the page has the greatest rank.
     let rank = |serial: u64| if ascending { u64::MAX - serial } else { serial };
@@ -88,7 +88,7 @@ fn named<'w>(account: &'w Account, prefix: &str, ascending: bool, after: Option<
     Box::new(names.filter_map(|(_, name)| account.secrets.get(name)))
 }
 
-pub(super) fn list(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn list(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["IncludePlannedDeletion", "MaxResults", "NextToken", "Filters", "SortOrder"])?;
     role_only(exchange, "ListSecrets")?;
     let filters = input.objects("Filters")?;
@@ -134,19 +134,20 @@ fn entry(secret: &Secret) -> Value {
     entry
 }
 
-fn ascending(input: &Members) -> Result<bool, Refusal> {
+fn ascending(input: &Input) -> Result<bool, ServiceError> {
     match input.text("SortOrder")? {
         Some("asc") => Ok(true),
         None | Some("desc") => Ok(false),
-        Some(other) => Err(Refusal::validation(format!("SortOrder must be asc or desc, not {other}"))),
+        Some(other) => Err(ServiceError::validation(format!("SortOrder must be asc or desc, not {other}"))),
     }
 }
 
-fn cursor(input: &Members) -> Result<Option<u64>, Refusal> {
+fn cursor(input: &Input) -> Result<Option<u64>, ServiceError> {
     let token = input.text("NextToken")?;
     token
         .map(|it| {
-            it.parse().map_err(|_| Refusal::new(400, "InvalidNextTokenException", "The NextToken value is invalid."))
+            it.parse()
+                .map_err(|_| ServiceError::new(400, "InvalidNextTokenException", "The NextToken value is invalid."))
         })
         .transpose()
 }

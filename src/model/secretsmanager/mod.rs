@@ -15,11 +15,11 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::answer::{Outcome, Refusal, Reply};
+use super::answer::{Reply, ServiceError, ServiceResult};
 use super::dispatch::Exchange;
 use super::ids;
-use super::request::{Members, Service};
-use super::signature::Kind;
+use super::request::{Input, Service};
+use super::signature::CallerKind;
 use super::state::World;
 
 pub(crate) use rotate::start_rotation;
@@ -58,7 +58,7 @@ impl Version {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Rotation {
+pub(crate) struct RotationStatus {
     pub(crate) enabled: bool,
     pub(crate) function: Option<String>,
     pub(crate) rules: Option<Rules>,
@@ -88,7 +88,7 @@ pub(crate) struct Secret {
     pub(crate) tags: BTreeMap<String, String>,
     /// The policy with unique ids in place of the ARNs of users and roles.
     pub(crate) policy: Option<Value>,
-    pub(crate) rotation: Rotation,
+    pub(crate) rotation: RotationStatus,
     pub(crate) deletion_date: Option<DateTime<Utc>>,
     pub(crate) deleted: Option<DateTime<Utc>>,
     /// The states before recent changes, for lists that lag; `None`: it did not exist.
@@ -131,20 +131,20 @@ impl Secret {
 
 /// Where a secret is: its account and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
+pub(crate) struct SecretLocation {
     pub(crate) account: String,
     pub(crate) name: String,
 }
 
 impl World {
-    pub(crate) fn secret_at(&self, place: &Place) -> Option<&Secret> {
-        self.accounts.get(&place.account)?.secrets.get(&place.name)
+    pub(crate) fn secret_at(&self, location: &SecretLocation) -> Option<&Secret> {
+        self.accounts.get(&location.account)?.secrets.get(&location.name)
     }
 
     /// The secret for a change: its state before is kept as long as lists may lag.
-    pub(crate) fn change_secret(&mut self, place: &Place, now: DateTime<Utc>) -> Option<&mut Secret> {
+    pub(crate) fn change_secret(&mut self, location: &SecretLocation, now: DateTime<Utc>) -> Option<&mut Secret> {
         let lag = self.switches.list_secrets_lag;
-        let secret = self.accounts.get_mut(&place.account)?.secrets.get_mut(&place.name)?;
+        let secret = self.accounts.get_mut(&location.account)?.secrets.get_mut(&location.name)?;
         if lag.is_zero() {
             secret.past.clear();
         } else {
@@ -163,9 +163,9 @@ impl World {
         account.secrets.insert(secret.name.clone(), secret);
     }
 
-    pub(crate) fn drop_secret(&mut self, place: &Place) {
-        let account = self.expect_account(&place.account);
-        if let Some(secret) = account.secrets.remove(&place.name) {
+    pub(crate) fn drop_secret(&mut self, location: &SecretLocation) {
+        let account = self.expect_account(&location.account);
+        if let Some(secret) = account.secrets.remove(&location.name) {
             account.secret_order.remove(&secret.serial);
         }
     }
@@ -174,10 +174,10 @@ impl World {
     pub(crate) fn purge_secrets(&mut self, now: DateTime<Utc>) {
         while let Some((date, account, name)) = self.deletions.first().filter(|it| it.0 <= now).cloned() {
             self.deletions.pop_first();
-            let place = Place { account, name };
-            let due = self.secret_at(&place).is_some_and(|it| it.deletion_date == Some(date));
+            let location = SecretLocation { account, name };
+            let due = self.secret_at(&location).is_some_and(|it| it.deletion_date == Some(date));
             if due {
-                self.drop_secret(&place);
+                self.drop_secret(&location);
             }
         }
     }
@@ -204,7 +204,7 @@ impl World {
             versions: Vec::new(),
             tags: BTreeMap::new(),
             policy: None,
-            rotation: Rotation::default(),
+            rotation: RotationStatus::default(),
             deletion_date: None,
             deleted: None,
             past: vec![(now, None)],
@@ -248,7 +248,7 @@ pub(crate) fn plant(world: &mut World, account: &str, name: &str, value: Plain, 
     arn
 }
 
-pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Members) -> Outcome {
+pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Input) -> ServiceResult {
     exchange.world.purge_secrets(exchange.now);
     match operation {
         "CreateSecret" => secrets::create(exchange, input),
@@ -269,20 +269,20 @@ pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Membe
         "ValidateResourcePolicy" => policy::validate(exchange, input),
         "RotateSecret" => rotate::rotate(exchange, input),
         "CancelRotateSecret" => rotate::cancel(exchange, input),
-        _ => Err(Refusal::unknown_operation(Service::SecretsManager, operation)),
+        _ => Err(ServiceError::unknown_operation(Service::SecretsManager, operation)),
     }
 }
 
-pub(crate) fn invalid_parameter(message: impl Into<String>) -> Refusal {
-    Refusal::new(400, "InvalidParameterException", message)
+pub(crate) fn invalid_parameter(message: impl Into<String>) -> ServiceError {
+    ServiceError::new(400, "InvalidParameterException", message)
 }
 
-pub(crate) fn invalid_request(message: impl Into<String>) -> Refusal {
-    Refusal::new(400, "InvalidRequestException", message)
+pub(crate) fn invalid_request(message: impl Into<String>) -> ServiceError {
+    ServiceError::new(400, "InvalidRequestException", message)
 }
 
-pub(crate) fn not_found(message: impl Into<String>) -> Refusal {
-    Refusal::new(400, "ResourceNotFoundException", message)
+pub(crate) fn not_found(message: impl Into<String>) -> ServiceError {
+    ServiceError::new(400, "ResourceNotFoundException", message)
 }
 
 pub(crate) const NO_SECRET: &str = "Secrets Manager can't find the specified secret.";
@@ -301,37 +301,41 @@ pub(crate) fn day(time: DateTime<Utc>) -> DateTime<Utc> {
 
 /// Finds the secret that a caller names and lets roles of its own account pass. Users pass only where a policy is
 /// asked about the action, which is when they read.
-pub(crate) fn locate(exchange: &mut Exchange<'_>, input: &Members, action: &str) -> Result<Place, Refusal> {
+pub(crate) fn locate(exchange: &mut Exchange<'_>, input: &Input, action: &str) -> Result<SecretLocation, ServiceError> {
     let id = input.needed("SecretId")?;
     let own = exchange.caller.account.clone();
-    let (place, exact) = named(exchange.world, &own, id);
-    exchange.resource = match exchange.world.secret_at(&place) {
+    let (location, exact) = named(exchange.world, &own, id);
+    exchange.resource = match exchange.world.secret_at(&location) {
         Some(secret) => secret.arn.clone(),
         None if id.starts_with("arn:") => id.to_owned(),
-        None => exchange.world.partial_arn(&place.account, &place.name),
+        None => exchange.world.partial_arn(&location.account, &location.name),
     };
     let action = format!("secretsmanager:{action}");
-    if let Kind::User { .. } = exchange.caller.kind {
-        reading::authorize(exchange, &place, &action, exact)?;
-    } else if place.account != own {
-        return Err(Refusal::denied(
+    if let CallerKind::User { .. } = exchange.caller.kind {
+        reading::authorize(exchange, &location, &action, exact)?;
+    } else if location.account != own {
+        return Err(ServiceError::denied(
             &exchange.caller.arn,
             &action,
             &exchange.resource,
             " because no resource-based policy allows the action",
         ));
     }
-    match exchange.world.secret_at(&place) {
-        Some(_) => Ok(place),
+    match exchange.world.secret_at(&location) {
+        Some(_) => Ok(location),
         None => Err(not_found(NO_SECRET)),
     }
 }
 
 /// As [`locate`], for the many calls that a secret marked for deletion refuses.
-pub(crate) fn locate_alive(exchange: &mut Exchange<'_>, input: &Members, action: &str) -> Result<Place, Refusal> {
-    let place = locate(exchange, input, action)?;
-    match exchange.world.secret_at(&place).and_then(|it| it.deletion_date) {
-        None => Ok(place),
+pub(crate) fn locate_alive(
+    exchange: &mut Exchange<'_>,
+    input: &Input,
+    action: &str,
+) -> Result<SecretLocation, ServiceError> {
+    let location = locate(exchange, input, action)?;
+    match exchange.world.secret_at(&location).and_then(|it| it.deletion_date) {
+        None => Ok(location),
         Some(_) => {
             Err(invalid_request("You can't perform this operation on the secret because it was marked for deletion."))
         }
@@ -339,17 +343,17 @@ pub(crate) fn locate_alive(exchange: &mut Exchange<'_>, input: &Members, action:
 }
 
 /// Which secret a name, a full ARN or an ARN without suffix means, and whether it was a full ARN.
-fn named(world: &World, own: &str, id: &str) -> (Place, bool) {
-    let place = |account: &str, name: &str| Place { account: account.to_owned(), name: name.to_owned() };
+fn named(world: &World, own: &str, id: &str) -> (SecretLocation, bool) {
+    let location = |account: &str, name: &str| SecretLocation { account: account.to_owned(), name: name.to_owned() };
     let prefix = format!("arn:{}:secretsmanager:{}:", world.partition, world.region);
     let Some((account, name)) = id.strip_prefix(&prefix).and_then(|rest| rest.split_once(":secret:")) else {
-        return (place(own, id), false);
+        return (location(own, id), false);
     };
     let stem = name.len().checked_sub(7).and_then(|end| name.get(..end));
-    let full = stem.map(|stem| place(account, stem));
+    let full = stem.map(|stem| location(account, stem));
     match full.filter(|it| world.secret_at(it).is_some_and(|secret| secret.arn == id)) {
-        Some(place) => (place, true),
-        None => (place(account, name), false),
+        Some(location) => (location, true),
+        None => (location(account, name), false),
     }
 }
 
@@ -359,8 +363,8 @@ pub(crate) fn identity(secret: &Secret) -> Value {
 }
 
 /// A success with a secret's ARN and name, and perhaps a version id.
-pub(crate) fn identified(world: &World, place: &Place, version: Option<&str>) -> Outcome {
-    let secret = world.secret_at(place).ok_or_else(|| not_found(NO_SECRET))?;
+pub(crate) fn identified(world: &World, location: &SecretLocation, version: Option<&str>) -> ServiceResult {
+    let secret = world.secret_at(location).ok_or_else(|| not_found(NO_SECRET))?;
     let mut answer = identity(secret);
     if let Some(version) = version {
         answer["VersionId"] = json!(version);

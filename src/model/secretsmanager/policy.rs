@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{NO_SECRET, identified, identity, locate_alive, not_found};
-use crate::model::answer::{Outcome, Refusal, Reply};
+use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::dispatch::Exchange;
-use crate::model::request::Members;
+use crate::model::request::Input;
 use crate::model::state::World;
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutResourcePolicy.html>
@@ -24,28 +24,28 @@ const NARROWING: [&str; 8] = [
     "aws:sourcevpce",
 ];
 
-pub(super) fn put(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn put(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["SecretId", "ResourcePolicy", "BlockPublicPolicy"])?;
-    let place = locate_alive(exchange, input, "PutResourcePolicy")?;
+    let location = locate_alive(exchange, input, "PutResourcePolicy")?;
     let policy = read(exchange.world, input.needed("ResourcePolicy")?)?;
     if input.flag("BlockPublicPolicy")?.unwrap_or(false) && is_public(&policy) {
-        return Err(Refusal::new(
+        return Err(ServiceError::new(
             400,
             "PublicPolicyException",
             "The BlockPublicPolicy parameter is set to true, and the resource policy did not prevent broad access to the secret.",
         ));
     }
     let now = exchange.now;
-    if let Some(secret) = exchange.world.change_secret(&place, now) {
+    if let Some(secret) = exchange.world.change_secret(&location, now) {
         secret.policy = Some(policy);
     }
-    identified(exchange.world, &place, None)
+    identified(exchange.world, &location, None)
 }
 
-pub(super) fn get(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn get(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["SecretId"])?;
-    let place = locate_alive(exchange, input, "GetResourcePolicy")?;
-    let secret = exchange.world.secret_at(&place).ok_or_else(|| not_found(NO_SECRET))?;
+    let location = locate_alive(exchange, input, "GetResourcePolicy")?;
+    let secret = exchange.world.secret_at(&location).ok_or_else(|| not_found(NO_SECRET))?;
     let mut answer = identity(secret);
     if let Some(policy) = &secret.policy {
         answer["ResourcePolicy"] = json!(shown(exchange.world, policy).to_string());
@@ -53,17 +53,17 @@ pub(super) fn get(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     Ok(Reply::Json(answer))
 }
 
-pub(super) fn delete(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn delete(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["SecretId"])?;
-    let place = locate_alive(exchange, input, "DeleteResourcePolicy")?;
+    let location = locate_alive(exchange, input, "DeleteResourcePolicy")?;
     let now = exchange.now;
-    if let Some(secret) = exchange.world.change_secret(&place, now) {
+    if let Some(secret) = exchange.world.change_secret(&location, now) {
         secret.policy = None;
     }
-    identified(exchange.world, &place, None)
+    identified(exchange.world, &location, None)
 }
 
-pub(super) fn validate(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn validate(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["SecretId", "ResourcePolicy"])?;
     if input.has("SecretId") {
         locate_alive(exchange, input, "ValidateResourcePolicy")?;
@@ -77,15 +77,15 @@ pub(super) fn validate(exchange: &mut Exchange<'_>, input: &Members) -> Outcome 
     Ok(Reply::Json(json!({ "PolicyValidationPassed": errors.is_empty(), "ValidationErrors": errors })))
 }
 
-fn malformed(message: &str) -> Refusal {
-    Refusal::new(400, "MalformedPolicyDocumentException", message)
+fn malformed(message: &str) -> ServiceError {
+    ServiceError::new(400, "MalformedPolicyDocumentException", message)
 }
 
 /// Parses and checks a policy; principals become unique ids, as they are when AWS saves them.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html>
-fn read(world: &World, text: &str) -> Result<Value, Refusal> {
+fn read(world: &World, text: &str) -> Result<Value, ServiceError> {
     if text.len() > LONGEST {
-        return Err(Refusal::validation(format!("The policy is longer than {LONGEST} characters.")));
+        return Err(ServiceError::validation(format!("The policy is longer than {LONGEST} characters.")));
     }
     let mut policy: Value =
         serde_json::from_str(text).map_err(|_| malformed("This resource policy contains invalid JSON."))?;
@@ -105,7 +105,7 @@ fn read(world: &World, text: &str) -> Result<Value, Refusal> {
     Ok(policy)
 }
 
-fn check_statement(statement: &Value) -> Result<(), Refusal> {
+fn check_statement(statement: &Value) -> Result<(), ServiceError> {
     let effect = statement["Effect"].as_str();
     if !matches!(effect, Some("Allow" | "Deny")) {
         return Err(malformed("This resource policy contains a statement without Effect."));
@@ -142,7 +142,7 @@ pub(super) fn texts(value: &Value) -> Vec<&str> {
 }
 
 /// The form in which a principal is stored. One that names a user or role that does not exist is refused.
-fn saved_principal(world: &World, principal: &str) -> Result<String, Refusal> {
+fn saved_principal(world: &World, principal: &str) -> Result<String, ServiceError> {
     let unsupported = || malformed("This resource policy contains an unsupported principal.");
     if principal == "*" || (principal.len() == 12 && principal.bytes().all(|it| it.is_ascii_digit())) {
         return Ok(principal.to_owned());

@@ -4,23 +4,28 @@ use serde_json::Value;
 
 use super::policy::{conditions, principals, statements, texts};
 use super::secrets::DEFAULT_KEY;
-use super::{Place, Secret};
-use crate::model::answer::Refusal;
+use super::{Secret, SecretLocation};
+use crate::model::answer::ServiceError;
 use crate::model::dispatch::Exchange;
-use crate::model::signature::{Caller, Kind};
+use crate::model::signature::{Caller, CallerKind};
 use crate::model::state::World;
 
 /// Lets a user read where its account, the policies and the key allow it, or says why not.
-pub(super) fn authorize(exchange: &Exchange<'_>, place: &Place, action: &str, full_arn: bool) -> Result<(), Refusal> {
+pub(super) fn authorize(
+    exchange: &Exchange<'_>,
+    location: &SecretLocation,
+    action: &str,
+    full_arn: bool,
+) -> Result<(), ServiceError> {
     let (world, caller) = (&*exchange.world, exchange.caller);
-    let deny = |why: &str| Err(Refusal::denied(&caller.arn, action, &exchange.resource, why));
-    let verdict = world.secret_at(place).map(|it| (it, resource_verdict(it, caller, action)));
+    let deny = |why: &str| Err(ServiceError::denied(&caller.arn, action, &exchange.resource, why));
+    let decision = world.secret_at(location).map(|it| (it, resource_decision(it, caller, action)));
     let no_identity = format!(" because no identity-based policy allows the {action} action");
-    match verdict {
-        Some((_, Verdict::Deny)) => deny(" with an explicit deny in a resource-based policy"),
-        Some((secret, Verdict::Allow)) if secret.account == caller.account => Ok(()),
-        Some((secret, Verdict::Allow)) if in_reader_group(world, caller) => across(secret, full_arn, deny),
-        Some((secret, Verdict::None)) if secret.account != caller.account && in_reader_group(world, caller) => {
+    match decision {
+        Some((_, PolicyDecision::Deny)) => deny(" with an explicit deny in a resource-based policy"),
+        Some((secret, PolicyDecision::Allow)) if secret.account == caller.account => Ok(()),
+        Some((secret, PolicyDecision::Allow)) if in_reader_group(world, caller) => across(secret, full_arn, deny),
+        Some((secret, PolicyDecision::None)) if secret.account != caller.account && in_reader_group(world, caller) => {
             deny(&format!(" because no resource-based policy allows the {action} action"))
         }
         _ => deny(&no_identity),
@@ -28,12 +33,16 @@ pub(super) fn authorize(exchange: &Exchange<'_>, place: &Place, action: &str, fu
 }
 
 /// Reading across accounts needs the full ARN and a key of one's own.
-fn across(secret: &Secret, full_arn: bool, deny: impl Fn(&str) -> Result<(), Refusal>) -> Result<(), Refusal> {
+fn across(
+    secret: &Secret,
+    full_arn: bool,
+    deny: impl Fn(&str) -> Result<(), ServiceError>,
+) -> Result<(), ServiceError> {
     if !full_arn {
         return deny(" because a secret of another account must be named by its full ARN");
     }
     match secret.kms_key_id.as_deref() {
-        None | Some(DEFAULT_KEY) => Err(Refusal::new(
+        None | Some(DEFAULT_KEY) => Err(ServiceError::new(
             400,
             "InvalidRequestException",
             "You can't access a secret from a different AWS account if you encrypt the secret with the default KMS service key.",
@@ -43,7 +52,7 @@ fn across(secret: &Secret, full_arn: bool, deny: impl Fn(&str) -> Result<(), Ref
 }
 
 fn in_reader_group(world: &World, caller: &Caller) -> bool {
-    let Kind::User { name } = &caller.kind else { return false };
+    let CallerKind::User { name } = &caller.kind else { return false };
     let account = world.accounts.get(&caller.account);
     let groups = account.into_iter().flat_map(|it| it.groups.values());
     let mut granting = groups.filter(|it| it.grants_reads);
@@ -51,26 +60,26 @@ fn in_reader_group(world: &World, caller: &Caller) -> bool {
 }
 
 #[derive(Debug, PartialEq)]
-enum Verdict {
+enum PolicyDecision {
     Allow,
     Deny,
     None,
 }
 
-fn resource_verdict(secret: &Secret, caller: &Caller, action: &str) -> Verdict {
-    let Some(policy) = &secret.policy else { return Verdict::None };
-    let mut verdict = Verdict::None;
+fn resource_decision(secret: &Secret, caller: &Caller, action: &str) -> PolicyDecision {
+    let Some(policy) = &secret.policy else { return PolicyDecision::None };
+    let mut decision = PolicyDecision::None;
     for statement in statements(policy) {
         let denies = statement["Effect"] == "Deny";
         if !applies(statement, secret, caller, action, denies) {
             continue;
         }
         if denies {
-            return Verdict::Deny;
+            return PolicyDecision::Deny;
         }
-        verdict = Verdict::Allow;
+        decision = PolicyDecision::Allow;
     }
-    verdict
+    decision
 }
 
 /// Whether a statement is about this request. What the model cannot judge counts as it is safe: a denial applies, a grant does not.

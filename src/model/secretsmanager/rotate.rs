@@ -2,19 +2,20 @@
 
 use super::versions::{self, CURRENT, PENDING};
 use super::{
-    NO_SECRET, Place, Rules, Secret, Version, identified, invalid_parameter, invalid_request, locate_alive, not_found,
+    NO_SECRET, Rules, Secret, SecretLocation, Version, identified, invalid_parameter, invalid_request, locate_alive,
+    not_found,
 };
-use crate::model::answer::{Outcome, Refusal};
+use crate::model::answer::{ServiceError, ServiceResult};
 use crate::model::dispatch::Exchange;
 use crate::model::ids;
-use crate::model::request::Members;
-use crate::model::rotation::{Extent, Job};
+use crate::model::request::Input;
+use crate::model::rotation::{Extent, RotationJob};
 use crate::model::state::World;
 use chrono::{DateTime, Utc};
 
-pub(super) fn rotate(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn rotate(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["SecretId", "ClientRequestToken", "RotationLambdaARN", "RotationRules", "RotateImmediately"])?;
-    let place = locate_alive(exchange, input, "RotateSecret")?;
+    let location = locate_alive(exchange, input, "RotateSecret")?;
     let given = input.has("ClientRequestToken");
     let token = versions::request_token(exchange, input)?;
     let rules = input.object("RotationRules")?;
@@ -25,19 +26,19 @@ pub(super) fn rotate(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
         _ => Extent::Whole,
     };
     let world = &mut *exchange.world;
-    let secret = world.secret_at(&place).ok_or_else(|| not_found(NO_SECRET))?;
+    let secret = world.secret_at(&location).ok_or_else(|| not_found(NO_SECRET))?;
     if given && secret.unfinished().as_ref() == Some(&token) {
         // The same request again: the rotation under this token goes on.
-        world.queue(Job::new(&place, &token, extent));
-        return identified(world, &place, Some(&token));
+        world.queue(RotationJob::new(&location, &token, extent));
+        return identified(world, &location, Some(&token));
     }
     check(secret, function, &token)?;
-    configure(world, &place, function, rules, exchange.now);
-    start_rotation(world, &place, &token, extent, exchange.now)?;
-    identified(world, &place, Some(&token))
+    configure(world, &location, function, rules, exchange.now);
+    start_rotation(world, &location, &token, extent, exchange.now)?;
+    identified(world, &location, Some(&token))
 }
 
-fn check(secret: &Secret, function: Option<&str>, token: &str) -> Result<(), Refusal> {
+fn check(secret: &Secret, function: Option<&str>, token: &str) -> Result<(), ServiceError> {
     if function.is_some_and(|arn| !arn.starts_with("arn:") || !arn.contains(":function:")) {
         return Err(invalid_parameter("The RotationLambdaARN is not the ARN of a Lambda function."));
     }
@@ -46,15 +47,21 @@ fn check(secret: &Secret, function: Option<&str>, token: &str) -> Result<(), Ref
     }
     if secret.version(token).is_some() && secret.unfinished().as_deref() != Some(token) {
         let message = format!("ClientRequestToken {token} is already in use for a version of this secret.");
-        return Err(Refusal::new(400, "ResourceExistsException", message));
+        return Err(ServiceError::new(400, "ResourceExistsException", message));
     }
     Ok(())
 }
 
-fn configure(world: &mut World, place: &Place, function: Option<&str>, rules: Option<Rules>, now: DateTime<Utc>) {
+fn configure(
+    world: &mut World,
+    location: &SecretLocation,
+    function: Option<&str>,
+    rules: Option<Rules>,
+    now: DateTime<Utc>,
+) {
     // A rotation that is not complete is reattempted and nothing is changed.
-    let busy = world.secret_at(place).and_then(Secret::unfinished).is_some();
-    let Some(secret) = world.change_secret(place, now).filter(|_| !busy) else { return };
+    let busy = world.secret_at(location).and_then(Secret::unfinished).is_some();
+    let Some(secret) = world.change_secret(location, now).filter(|_| !busy) else { return };
     let rotation = &mut secret.rotation;
     if let Some(function) = function {
         rotation.function = Some(function.to_owned());
@@ -73,37 +80,37 @@ fn configure(world: &mut World, place: &Place, function: Option<&str>, rules: Op
 /// and queues that one.
 pub(crate) fn start_rotation(
     world: &mut World,
-    place: &Place,
+    location: &SecretLocation,
     token: &str,
     extent: Extent,
     now: DateTime<Utc>,
-) -> Result<(), Refusal> {
-    let secret = world.secret_at(place).ok_or_else(|| not_found(NO_SECRET))?;
+) -> Result<(), ServiceError> {
+    let secret = world.secret_at(location).ok_or_else(|| not_found(NO_SECRET))?;
     if let Some(unfinished) = secret.unfinished() {
-        world.queue(Job::new(place, &unfinished, Extent::Whole));
+        world.queue(RotationJob::new(location, &unfinished, Extent::Whole));
         return Err(invalid_request("A previous rotation isn't complete. That rotation will be reattempted."));
     }
     let rotation_token = ids::rotation_token(&mut world.rng);
-    if let Some(secret) = world.change_secret(place, now) {
+    if let Some(secret) = world.change_secret(location, now) {
         let copied = secret.staged(CURRENT).and_then(|it| it.value.clone());
         let value = copied.filter(|_| extent == Extent::TestOnly);
         secret.versions.push(Version::new(token, value, now));
         versions::set_stage(secret, PENDING, Some(token));
         secret.rotation.under_way = Some((token.to_owned(), rotation_token));
     }
-    world.queue(Job::new(place, token, extent));
+    world.queue(RotationJob::new(location, token, extent));
     Ok(())
 }
 
-pub(super) fn cancel(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn cancel(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["SecretId"])?;
-    let place = locate_alive(exchange, input, "CancelRotateSecret")?;
+    let location = locate_alive(exchange, input, "CancelRotateSecret")?;
     let now = exchange.now;
-    if let Some(secret) = exchange.world.change_secret(&place, now) {
+    if let Some(secret) = exchange.world.change_secret(&location, now) {
         secret.rotation.enabled = false;
         secret.changed = now;
     }
-    let secret = exchange.world.secret_at(&place);
+    let secret = exchange.world.secret_at(&location);
     let pending = secret.and_then(|it| it.staged(PENDING)).map(|it| it.id.clone());
-    identified(exchange.world, &place, pending.as_deref())
+    identified(exchange.world, &location, pending.as_deref())
 }

@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::invalid_parameter;
-use crate::model::answer::Refusal;
-use crate::model::request::Members;
+use crate::model::answer::ServiceError;
+use crate::model::request::Input;
 
 /// A schedule as it was given, and the interval that it means.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub(crate) struct Rules {
 impl Rules {
     /// Reads and checks the member `RotationRules`.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotationRulesType.html>
-    pub(crate) fn read(members: &Members) -> Result<Self, Refusal> {
+    pub(crate) fn read(members: &Input) -> Result<Self, ServiceError> {
         members.only(&["AutomaticallyAfterDays", "ScheduleExpression", "Duration"])?;
         let days = members.number("AutomaticallyAfterDays")?;
         let expression = members.text("ScheduleExpression")?;
@@ -63,7 +63,7 @@ impl Rules {
 
 /// `rate(N hours)` or `rate(N days)`, four hours at least. A cron expression is refused: it is not modelled.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_schedule.html>
-fn rate(expression: &str) -> Result<TimeDelta, Refusal> {
+fn rate(expression: &str) -> Result<TimeDelta, ServiceError> {
     let inner = expression.strip_prefix("rate(").and_then(|it| it.strip_suffix(')'));
     let parts = inner.and_then(|it| it.split_once(' '));
     let interval = parts.and_then(|(count, unit)| {
@@ -81,7 +81,7 @@ fn rate(expression: &str) -> Result<TimeDelta, Refusal> {
     }
 }
 
-fn duration(text: Option<&str>) -> Result<Option<String>, Refusal> {
+fn duration(text: Option<&str>) -> Result<Option<String>, ServiceError> {
     let Some(text) = text else { return Ok(None) };
     let hours = text.strip_suffix('h').and_then(|it| it.parse::<u8>().ok());
     match hours {

@@ -5,20 +5,20 @@ use serde_json::{Value, json};
 
 use super::versions::{self, CURRENT};
 use super::{
-    NO_SECRET, Place, Rules, Secret, Version, identified, identity, invalid_parameter, invalid_request, locate,
-    locate_alive, not_found, seconds, tags,
+    NO_SECRET, Rules, Secret, SecretLocation, Version, identified, identity, invalid_parameter, invalid_request,
+    locate, locate_alive, not_found, seconds, tags,
 };
-use crate::model::answer::{Outcome, Refusal, Reply};
+use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::clock;
 use crate::model::dispatch::Exchange;
 use crate::model::ids;
-use crate::model::request::Members;
+use crate::model::request::Input;
 use crate::model::state::World;
 
 /// The key that Secrets Manager makes itself; it cannot serve other accounts.
 pub(super) const DEFAULT_KEY: &str = "alias/aws/secretsmanager";
 
-pub(super) fn create(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn create(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["Name", "ClientRequestToken", "Description", "KmsKeyId", "SecretString", "SecretBinary", "Tags"])?;
     let name = input.needed("Name")?;
     check_name(name)?;
@@ -27,8 +27,8 @@ pub(super) fn create(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     role_only(exchange, "CreateSecret")?;
     let value = versions::value_of(input)?;
     let token = versions::request_token(exchange, input)?;
-    let place = Place { account: account.clone(), name: name.to_owned() };
-    if let Some(existing) = exchange.world.secret_at(&place) {
+    let location = SecretLocation { account: account.clone(), name: name.to_owned() };
+    if let Some(existing) = exchange.world.secret_at(&location) {
         let same = existing.version(&token).is_some_and(|it| it.value == value);
         return existing_name(existing, same, &token);
     }
@@ -45,11 +45,11 @@ pub(super) fn create(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     secret.versions.extend(version);
     exchange.resource.clone_from(&secret.arn);
     exchange.world.insert_secret(secret);
-    identified(exchange.world, &place, id)
+    identified(exchange.world, &location, id)
 }
 
 /// The same request twice is one; another secret of the name is an error.
-fn existing_name(existing: &Secret, same: bool, token: &str) -> Outcome {
+fn existing_name(existing: &Secret, same: bool, token: &str) -> ServiceResult {
     if existing.deletion_date.is_some() {
         return Err(invalid_request(
             "You can't create this secret because a secret with this name is already scheduled for deletion.",
@@ -61,15 +61,15 @@ fn existing_name(existing: &Secret, same: bool, token: &str) -> Outcome {
         return Ok(Reply::Json(answer));
     }
     let message = format!("The operation failed because the secret {} already exists.", existing.name);
-    Err(Refusal::new(400, "ResourceExistsException", message))
+    Err(ServiceError::new(400, "ResourceExistsException", message))
 }
 
 /// Users have no identity policy that lets them act here.
-pub(super) fn role_only(exchange: &Exchange<'_>, action: &str) -> Result<(), Refusal> {
+pub(super) fn role_only(exchange: &Exchange<'_>, action: &str) -> Result<(), ServiceError> {
     if exchange.caller.is_role() {
         return Ok(());
     }
-    Err(Refusal::denied(
+    Err(ServiceError::denied(
         &exchange.caller.arn,
         &format!("secretsmanager:{action}"),
         &exchange.resource,
@@ -78,17 +78,17 @@ pub(super) fn role_only(exchange: &Exchange<'_>, action: &str) -> Result<(), Ref
 }
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>
-fn check_name(name: &str) -> Result<(), Refusal> {
+fn check_name(name: &str) -> Result<(), ServiceError> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-".contains(c);
     if name.len() <= 512 && name.chars().all(legal) {
         return Ok(());
     }
-    Err(Refusal::validation(
+    Err(ServiceError::validation(
         "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!",
     ))
 }
 
-fn kms_key(world: &World, input: &Members) -> Result<Option<String>, Refusal> {
+fn kms_key(world: &World, input: &Input) -> Result<Option<String>, ServiceError> {
     match input.text("KmsKeyId")? {
         None | Some("") => Ok(None),
         Some(DEFAULT_KEY) => Ok(Some(DEFAULT_KEY.to_owned())),
@@ -98,15 +98,15 @@ fn kms_key(world: &World, input: &Members) -> Result<Option<String>, Refusal> {
                 return Ok(Some(id.to_owned()));
             }
             let message = format!("Secrets Manager can't find the KMS key {id}.");
-            Err(Refusal::new(400, "InvalidParameterException", message))
+            Err(ServiceError::new(400, "InvalidParameterException", message))
         }
     }
 }
 
-pub(super) fn describe(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn describe(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["SecretId"])?;
-    let place = locate(exchange, input, "DescribeSecret")?;
-    let secret = exchange.world.secret_at(&place).ok_or_else(|| not_found(NO_SECRET))?;
+    let location = locate(exchange, input, "DescribeSecret")?;
+    let secret = exchange.world.secret_at(&location).ok_or_else(|| not_found(NO_SECRET))?;
     let mut answer = details(secret);
     answer["VersionIdsToStages"] = stages(secret);
     Ok(Reply::Json(answer))
@@ -146,14 +146,14 @@ pub(super) fn stages(secret: &Secret) -> Value {
     labelled.map(|it| (it.id.clone(), json!(it.stages))).collect::<serde_json::Map<_, _>>().into()
 }
 
-pub(super) fn update(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn update(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     // Without a value the token that SDKs always send has no meaning.
     input.only(&["SecretId", "ClientRequestToken", "Description", "KmsKeyId"])?;
-    let place = locate_alive(exchange, input, "UpdateSecret")?;
+    let location = locate_alive(exchange, input, "UpdateSecret")?;
     let kms_key_id = kms_key(exchange.world, input)?;
     let description = input.text("Description")?.map(ToOwned::to_owned);
     let now = exchange.now;
-    if let Some(secret) = exchange.world.change_secret(&place, now) {
+    if let Some(secret) = exchange.world.change_secret(&location, now) {
         secret.changed = now;
         if description.is_some() {
             secret.description = description;
@@ -162,40 +162,40 @@ pub(super) fn update(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
             secret.kms_key_id = kms_key_id;
         }
     }
-    identified(exchange.world, &place, None)
+    identified(exchange.world, &location, None)
 }
 
-pub(super) fn delete(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn delete(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["SecretId", "RecoveryWindowInDays", "ForceDeleteWithoutRecovery"])?;
     let window = input.number("RecoveryWindowInDays")?;
     let force = input.flag("ForceDeleteWithoutRecovery")?.unwrap_or(false);
     let days = recovery_window(window, force)?;
-    let place = match locate_alive(exchange, input, "DeleteSecret") {
+    let location = match locate_alive(exchange, input, "DeleteSecret") {
         // To force the deletion of a secret that is not there is no error.
         Err(refusal) if force && refusal.code == "ResourceNotFoundException" => return Ok(Reply::Empty),
         located => located?,
     };
     let now = exchange.now;
     let date = now + TimeDelta::days(days);
-    let mut answer = identified(exchange.world, &place, None)?;
+    let mut answer = identified(exchange.world, &location, None)?;
     if let Reply::Json(answer) = &mut answer {
         answer["DeletionDate"] = seconds(date);
     }
     if force {
-        exchange.world.drop_secret(&place);
+        exchange.world.drop_secret(&location);
         return Ok(answer);
     }
-    if let Some(secret) = exchange.world.change_secret(&place, now) {
+    if let Some(secret) = exchange.world.change_secret(&location, now) {
         secret.deletion_date = Some(date);
         secret.deleted = Some(now);
         secret.changed = now;
     }
-    exchange.world.deletions.insert((date, place.account, place.name));
+    exchange.world.deletions.insert((date, location.account, location.name));
     Ok(answer)
 }
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html>
-fn recovery_window(window: Option<i64>, force: bool) -> Result<i64, Refusal> {
+fn recovery_window(window: Option<i64>, force: bool) -> Result<i64, ServiceError> {
     match (window, force) {
         (Some(_), true) => {
             Err(invalid_parameter("You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays."))
@@ -209,16 +209,16 @@ fn recovery_window(window: Option<i64>, force: bool) -> Result<i64, Refusal> {
     }
 }
 
-pub(super) fn restore(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn restore(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["SecretId"])?;
-    let place = locate(exchange, input, "RestoreSecret")?;
+    let location = locate(exchange, input, "RestoreSecret")?;
     let now = exchange.now;
-    if let Some(secret) = exchange.world.change_secret(&place, now) {
+    if let Some(secret) = exchange.world.change_secret(&location, now) {
         secret.deletion_date = None;
         secret.deleted = None;
         secret.changed = now;
     }
-    identified(exchange.world, &place, None)
+    identified(exchange.world, &location, None)
 }
 
 /// A secret as lists show it, which may be an earlier state; none: not shown yet.

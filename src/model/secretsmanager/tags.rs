@@ -3,37 +3,37 @@
 use std::collections::BTreeMap;
 
 use super::{invalid_parameter, locate_alive};
-use crate::model::answer::{Outcome, Refusal, Reply};
+use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::dispatch::Exchange;
-use crate::model::request::Members;
+use crate::model::request::Input;
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_TagResource.html>
 const MOST_TAGS: usize = 50;
 const LONGEST_KEY: usize = 128;
 const LONGEST_VALUE: usize = 256;
 
-pub(super) fn tag(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn tag(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["SecretId", "Tags"])?;
-    let place = locate_alive(exchange, input, "TagResource")?;
+    let location = locate_alive(exchange, input, "TagResource")?;
     let added = read(input)?;
     let now = exchange.now;
-    if let Some(secret) = exchange.world.secret_at(&place) {
+    if let Some(secret) = exchange.world.secret_at(&location) {
         let new = added.keys().filter(|key| !secret.tags.contains_key(*key));
         check_count(secret.tags.len() + new.count())?;
     }
-    if let Some(secret) = exchange.world.change_secret(&place, now) {
+    if let Some(secret) = exchange.world.change_secret(&location, now) {
         secret.tags.extend(added);
         secret.changed = now;
     }
     Ok(Reply::Empty)
 }
 
-pub(super) fn untag(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn untag(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["SecretId", "TagKeys"])?;
-    let place = locate_alive(exchange, input, "UntagResource")?;
+    let location = locate_alive(exchange, input, "UntagResource")?;
     let keys = input.texts("TagKeys")?.unwrap_or_default();
     let now = exchange.now;
-    if let Some(secret) = exchange.world.change_secret(&place, now) {
+    if let Some(secret) = exchange.world.change_secret(&location, now) {
         secret.tags.retain(|key, _| !keys.contains(key));
         secret.changed = now;
     }
@@ -41,7 +41,7 @@ pub(super) fn untag(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
 }
 
 /// Reads and checks the member `Tags`.
-pub(super) fn read(input: &Members) -> Result<BTreeMap<String, String>, Refusal> {
+pub(super) fn read(input: &Input) -> Result<BTreeMap<String, String>, ServiceError> {
     let mut tags = BTreeMap::new();
     for tag in input.objects("Tags")? {
         tag.only(&["Key", "Value"])?;
@@ -60,7 +60,7 @@ pub(super) fn read(input: &Members) -> Result<BTreeMap<String, String>, Refusal>
     Ok(tags)
 }
 
-fn check_count(count: usize) -> Result<(), Refusal> {
+fn check_count(count: usize) -> Result<(), ServiceError> {
     if count <= MOST_TAGS {
         return Ok(());
     }
@@ -68,12 +68,12 @@ fn check_count(count: usize) -> Result<(), Refusal> {
 }
 
 /// Letters, digits, spaces and `_ . : / = + - @`.
-fn check(text: &str, longest: usize) -> Result<(), Refusal> {
+fn check(text: &str, longest: usize) -> Result<(), ServiceError> {
     if text.chars().count() > longest {
         let message = format!(
             "1 validation error detected: Value at 'tags' failed to satisfy constraint: Member must have length less than or equal to {longest}"
         );
-        return Err(Refusal::validation(message));
+        return Err(ServiceError::validation(message));
     }
     let legal = |c: char| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c);
     match text.chars().find(|c| !legal(*c)) {

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::secrets::new_token;
 use super::{
-    NO_SECRET, Place, Plain, Secret, Version, day, identified, identity, invalid_parameter, invalid_request, locate,
-    locate_alive, not_found, seconds,
+    NO_SECRET, Plain, Secret, SecretLocation, Version, day, identified, identity, invalid_parameter, invalid_request,
+    locate, locate_alive, not_found, seconds,
 };
-use crate::model::answer::{Outcome, Refusal, Reply};
+use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::clock::delta;
 use crate::model::dispatch::Exchange;
-use crate::model::request::Members;
+use crate::model::request::Input;
 use crate::model::state::World;
 
 pub(crate) const CURRENT: &str = "AWSCURRENT";
@@ -25,11 +25,11 @@ const LONGEST_VALUE: usize = 65_536;
 const MOST_VERSIONS: usize = 100;
 const MOST_STAGES: usize = 20;
 
-pub(super) fn get(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn get(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["SecretId", "VersionId", "VersionStage"])?;
-    let place = locate_alive(exchange, input, "GetSecretValue")?;
+    let location = locate_alive(exchange, input, "GetSecretValue")?;
     let (now, lag) = (exchange.now, delta(exchange.world.switches.pending_read_lag));
-    let secret = exchange.world.secret_at(&place).ok_or_else(|| not_found(NO_SECRET))?;
+    let secret = exchange.world.secret_at(&location).ok_or_else(|| not_found(NO_SECRET))?;
     let (id, stage) = (input.text("VersionId")?, input.text("VersionStage")?);
     let version = pick(secret, id, stage)?;
     let fresh = version.stages.contains(PENDING) && version.put_at + lag > now;
@@ -42,14 +42,14 @@ pub(super) fn get(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
     answer["VersionId"] = json!(version.id);
     answer["VersionStages"] = json!(version.stages);
     answer["CreatedDate"] = seconds(version.created);
-    let place_account = exchange.world.accounts.get_mut(&place.account);
-    if let Some(secret) = place_account.and_then(|it| it.secrets.get_mut(&place.name)) {
+    let account = exchange.world.accounts.get_mut(&location.account);
+    if let Some(secret) = account.and_then(|it| it.secrets.get_mut(&location.name)) {
         secret.accessed = Some(day(now));
     }
     Ok(Reply::Json(answer))
 }
 
-fn pick<'s>(secret: &'s Secret, id: Option<&str>, stage: Option<&str>) -> Result<&'s Version, Refusal> {
+fn pick<'s>(secret: &'s Secret, id: Option<&str>, stage: Option<&str>) -> Result<&'s Version, ServiceError> {
     let version = match (id, stage) {
         (Some(id), _) => secret.version(id),
         (None, stage) => secret.staged(stage.unwrap_or(CURRENT)),
@@ -63,7 +63,7 @@ fn pick<'s>(secret: &'s Secret, id: Option<&str>, stage: Option<&str>) -> Result
     }
 }
 
-fn no_value(id: Option<&str>, stage: Option<&str>) -> Refusal {
+fn no_value(id: Option<&str>, stage: Option<&str>) -> ServiceError {
     let sought = match (id, stage) {
         (Some(id), _) => format!("VersionId: {id}"),
         (None, stage) => format!("staging label: {}", stage.unwrap_or(CURRENT)),
@@ -72,7 +72,7 @@ fn no_value(id: Option<&str>, stage: Option<&str>) -> Refusal {
 }
 
 /// The value in a request: text or base64, not both.
-pub(super) fn value_of(input: &Members) -> Result<Option<Plain>, Refusal> {
+pub(super) fn value_of(input: &Input) -> Result<Option<Plain>, ServiceError> {
     let value = match (input.text("SecretString")?, input.text("SecretBinary")?) {
         (Some(_), Some(_)) => {
             return Err(invalid_parameter("You can't specify both a binary secret value and a string secret value."));
@@ -89,13 +89,13 @@ pub(super) fn value_of(input: &Members) -> Result<Option<Plain>, Refusal> {
     if (1..=LONGEST_VALUE).contains(&length) {
         return Ok(value);
     }
-    Err(Refusal::validation(format!(
+    Err(ServiceError::validation(format!(
         "1 validation error detected: Value at 'secretString' failed to satisfy constraint: 1 to {LONGEST_VALUE} bytes"
     )))
 }
 
 /// The member `ClientRequestToken`, or a fresh one.
-pub(super) fn request_token(exchange: &mut Exchange<'_>, input: &Members) -> Result<String, Refusal> {
+pub(super) fn request_token(exchange: &mut Exchange<'_>, input: &Input) -> Result<String, ServiceError> {
     match input.text("ClientRequestToken")? {
         None => Ok(new_token(exchange.world)),
         Some(token) if (32..=64).contains(&token.len()) => Ok(token.to_owned()),
@@ -103,7 +103,7 @@ pub(super) fn request_token(exchange: &mut Exchange<'_>, input: &Members) -> Res
     }
 }
 
-pub(super) fn put(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn put(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&[
         "SecretId",
         "ClientRequestToken",
@@ -112,35 +112,35 @@ pub(super) fn put(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
         "VersionStages",
         "RotationToken",
     ])?;
-    let place = locate_alive(exchange, input, "PutSecretValue")?;
+    let location = locate_alive(exchange, input, "PutSecretValue")?;
     let token = request_token(exchange, input)?;
     let Some(value) = value_of(input)? else {
         return Err(invalid_parameter("You must provide either SecretString or SecretBinary."));
     };
     let stages = stages_of(input)?;
-    let secret = exchange.world.secret_at(&place).ok_or_else(|| not_found(NO_SECRET))?;
+    let secret = exchange.world.secret_at(&location).ok_or_else(|| not_found(NO_SECRET))?;
     check_rotation_token(secret, &token, input.text("RotationToken")?)?;
     match secret.version(&token).map(|it| &it.value) {
         Some(Some(before)) if *before == value => {}
         Some(Some(_)) => return Err(used(secret, &token)),
         Some(None) | None => {
             check_room(secret, exchange.now)?;
-            store(exchange.world, &place, &token, value, &stages, exchange.now);
+            store(exchange.world, &location, &token, value, &stages, exchange.now);
         }
     }
-    put_answer(exchange.world, &place, &token)
+    put_answer(exchange.world, &location, &token)
 }
 
-fn put_answer(world: &World, place: &Place, token: &str) -> Outcome {
-    let mut answer = identified(world, place, Some(token))?;
-    let version = world.secret_at(place).and_then(|it| it.version(token));
+fn put_answer(world: &World, location: &SecretLocation, token: &str) -> ServiceResult {
+    let mut answer = identified(world, location, Some(token))?;
+    let version = world.secret_at(location).and_then(|it| it.version(token));
     if let (Reply::Json(answer), Some(version)) = (&mut answer, version) {
         answer["VersionStages"] = json!(version.stages);
     }
     Ok(answer)
 }
 
-fn stages_of(input: &Members) -> Result<BTreeSet<String>, Refusal> {
+fn stages_of(input: &Input) -> Result<BTreeSet<String>, ServiceError> {
     let stages = input.texts("VersionStages")?;
     let stages: BTreeSet<String> = stages.unwrap_or_else(|| vec![CURRENT.to_owned()]).into_iter().collect();
     let legal = stages.iter().all(|it| (1..=256).contains(&it.len()));
@@ -151,7 +151,7 @@ fn stages_of(input: &Members) -> Result<BTreeSet<String>, Refusal> {
 }
 
 /// A rotation token must be the one that the function got for this very version.
-fn check_rotation_token(secret: &Secret, token: &str, given: Option<&str>) -> Result<(), Refusal> {
+fn check_rotation_token(secret: &Secret, token: &str, given: Option<&str>) -> Result<(), ServiceError> {
     let Some(given) = given else { return Ok(()) };
     match &secret.rotation.under_way {
         Some((version, expected)) if version == token && expected == given => Ok(()),
@@ -159,30 +159,37 @@ fn check_rotation_token(secret: &Secret, token: &str, given: Option<&str>) -> Re
     }
 }
 
-fn used(secret: &Secret, token: &str) -> Refusal {
+fn used(secret: &Secret, token: &str) -> ServiceError {
     let message = format!(
         "You can't use ClientRequestToken {token} because that value is already in use for a version of secret {}.",
         secret.arn
     );
-    Refusal::new(400, "ResourceExistsException", message)
+    ServiceError::new(400, "ResourceExistsException", message)
 }
 
 /// Versions younger than a day are never removed to make room.
-fn check_room(secret: &Secret, now: DateTime<Utc>) -> Result<(), Refusal> {
+fn check_room(secret: &Secret, now: DateTime<Utc>) -> Result<(), ServiceError> {
     let kept = secret.versions.iter().filter(|it| !removable(it, now));
     if kept.count() < MOST_VERSIONS {
         return Ok(());
     }
     let message = format!("You've reached the limit of {MOST_VERSIONS} versions of secret {}.", secret.name);
-    Err(Refusal::new(400, "LimitExceededException", message))
+    Err(ServiceError::new(400, "LimitExceededException", message))
 }
 
 fn removable(version: &Version, now: DateTime<Utc>) -> bool {
     version.stages.is_empty() && now - version.created > TimeDelta::hours(24)
 }
 
-fn store(world: &mut World, place: &Place, token: &str, value: Plain, stages: &BTreeSet<String>, now: DateTime<Utc>) {
-    let Some(secret) = world.change_secret(place, now) else { return };
+fn store(
+    world: &mut World,
+    location: &SecretLocation,
+    token: &str,
+    value: Plain,
+    stages: &BTreeSet<String>,
+    now: DateTime<Utc>,
+) {
+    let Some(secret) = world.change_secret(location, now) else { return };
     secret.changed = now;
     match secret.version_mut(token) {
         Some(version) => {
@@ -193,7 +200,7 @@ fn store(world: &mut World, place: &Place, token: &str, value: Plain, stages: &B
     }
     if secret.versions.len() > MOST_VERSIONS {
         let oldest = secret.versions.iter().position(|it| removable(it, now));
-        oldest.map(|place| secret.versions.remove(place));
+        oldest.map(|location| secret.versions.remove(location));
     }
     let first = secret.staged(CURRENT).is_none();
     let by_rotation = secret.rotation.under_way.as_ref().is_some_and(|(version, _)| version == token);
@@ -206,14 +213,14 @@ fn store(world: &mut World, place: &Place, token: &str, value: Plain, stages: &B
             secret.rotation.counted_from = Some(now);
             secret.rotation.not_before = None;
         }
-        make_current(world, place, token, now);
+        make_current(world, location, token, now);
     }
 }
 
 /// Moves AWSCURRENT, and AWSPREVIOUS after it, and tells EventBridge.
-fn make_current(world: &mut World, place: &Place, version: &str, now: DateTime<Utc>) {
-    let account = world.accounts.get_mut(&place.account);
-    let Some(secret) = account.and_then(|it| it.secrets.get_mut(&place.name)) else { return };
+fn make_current(world: &mut World, location: &SecretLocation, version: &str, now: DateTime<Utc>) {
+    let account = world.accounts.get_mut(&location.account);
+    let Some(secret) = account.and_then(|it| it.secrets.get_mut(&location.name)) else { return };
     let before = secret.staged(CURRENT).map(|it| it.id.clone());
     if before.as_deref() == Some(version) {
         return;
@@ -241,32 +248,32 @@ pub(crate) fn set_stage(secret: &mut Secret, stage: &str, on: Option<&str>) {
     }
 }
 
-pub(super) fn move_stage(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn move_stage(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["SecretId", "VersionStage", "RemoveFromVersionId", "MoveToVersionId"])?;
-    let place = locate_alive(exchange, input, "UpdateSecretVersionStage")?;
+    let location = locate_alive(exchange, input, "UpdateSecretVersionStage")?;
     let stage = input.needed("VersionStage")?;
     let (from, to) = (input.text("RemoveFromVersionId")?, input.text("MoveToVersionId")?);
     let now = exchange.now;
-    let secret = exchange.world.secret_at(&place).ok_or_else(|| not_found(NO_SECRET))?;
+    let secret = exchange.world.secret_at(&location).ok_or_else(|| not_found(NO_SECRET))?;
     check_move(secret, stage, from, to)?;
     if stage == CURRENT && to.is_some() {
         let under_way = secret.rotation.under_way.as_ref().map(|(version, _)| version.as_str());
         let by_hand = under_way != to && secret.staged(CURRENT).map(|it| it.id.as_str()) != to;
-        if let Some(secret) = exchange.world.change_secret(&place, now).filter(|_| by_hand) {
+        if let Some(secret) = exchange.world.change_secret(&location, now).filter(|_| by_hand) {
             secret.rotation.counted_from = Some(now);
         }
-        make_current(exchange.world, &place, to.unwrap_or_default(), now);
-    } else if let Some(secret) = exchange.world.change_secret(&place, now) {
+        make_current(exchange.world, &location, to.unwrap_or_default(), now);
+    } else if let Some(secret) = exchange.world.change_secret(&location, now) {
         set_stage(secret, stage, to);
     }
-    if let Some(secret) = exchange.world.change_secret(&place, now) {
+    if let Some(secret) = exchange.world.change_secret(&location, now) {
         secret.changed = now;
     }
-    identified(exchange.world, &place, None)
+    identified(exchange.world, &location, None)
 }
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html>
-fn check_move(secret: &Secret, stage: &str, from: Option<&str>, to: Option<&str>) -> Result<(), Refusal> {
+fn check_move(secret: &Secret, stage: &str, from: Option<&str>, to: Option<&str>) -> Result<(), ServiceError> {
     let holder = secret.staged(stage).map(|it| it.id.as_str());
     let missing = |id: &str| not_found(format!("Secrets Manager can't find the specified secret version: {id}."));
     if let Some(id) = [from, to].into_iter().flatten().find(|id| secret.version(id).is_none()) {
@@ -291,18 +298,18 @@ fn check_move(secret: &Secret, stage: &str, from: Option<&str>, to: Option<&str>
     }
 }
 
-pub(super) fn list(exchange: &mut Exchange<'_>, input: &Members) -> Outcome {
+pub(super) fn list(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["SecretId", "MaxResults", "NextToken", "IncludeDeprecated"])?;
-    let place = locate(exchange, input, "ListSecretVersionIds")?;
+    let location = locate(exchange, input, "ListSecretVersionIds")?;
     let size = input.count("MaxResults", 100, 100)?;
     let skipped: usize = match input.text("NextToken")? {
         None => 0,
         Some(token) => token
             .parse()
-            .map_err(|_| Refusal::new(400, "InvalidNextTokenException", "The NextToken value is invalid."))?,
+            .map_err(|_| ServiceError::new(400, "InvalidNextTokenException", "The NextToken value is invalid."))?,
     };
     let deprecated_too = input.flag("IncludeDeprecated")?.unwrap_or(false);
-    let secret = exchange.world.secret_at(&place).ok_or_else(|| not_found(NO_SECRET))?;
+    let secret = exchange.world.secret_at(&location).ok_or_else(|| not_found(NO_SECRET))?;
     let shown = secret.versions.iter().filter(|it| deprecated_too || !it.stages.is_empty());
     let shown: Vec<&Version> = shown.skip(skipped).collect();
     let mut answer = identity(secret);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::UserKey;
+use crate::model::AccessKeyPair;
 
 const BOT: &str = "arn:aws:iam::444455556666:user/bot";
 
@@ -23,7 +23,7 @@ fn for_bot() -> String {
 }
 
 /// A member's user with a key, and a secret in the central account; answers the secret's ARN.
-async fn stage(cloud: &Cloud, kms: Option<&str>) -> (UserKey, String) {
+async fn stage(cloud: &Cloud, kms: Option<&str>) -> (AccessKeyPair, String) {
     cloud.add_user(MEMBER, "bot", "/");
     let key = cloud.add_access_key(MEMBER, "bot", day() - chrono::TimeDelta::days(1));
     let client = secrets_client(cloud);
@@ -33,7 +33,7 @@ async fn stage(cloud: &Cloud, kms: Option<&str>) -> (UserKey, String) {
     (key, arn)
 }
 
-async fn read(cloud: &Cloud, key: &UserKey, id: &str) -> Result<(), String> {
+async fn read(cloud: &Cloud, key: &AccessKeyPair, id: &str) -> Result<(), String> {
     let client = aws_sdk_secretsmanager::Client::new(&cloud.user_config(key));
     match client.get_secret_value().secret_id(id).send().await {
         Ok(_) => Ok(()),

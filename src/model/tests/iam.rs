@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_iam::types::{EntityType, StatusType};
 
 use super::*;
-use crate::model::UserKey;
+use crate::model::AccessKeyPair;
 
 fn sts(config: &aws_types::SdkConfig) -> aws_sdk_sts::Client {
     aws_sdk_sts::Client::new(config)
@@ -71,7 +71,7 @@ async fn a_new_key_is_refused_for_its_first_seconds_and_then_is_its_user() {
     cloud.add_user(MEMBER, "bot", "/ci/");
     let made = iam_client(&cloud).create_access_key().user_name("bot").send().await.expect("made");
     let key = made.access_key().expect("a key");
-    let key = UserKey::new(key.access_key_id(), key.secret_access_key());
+    let key = AccessKeyPair::new(key.access_key_id(), key.secret_access_key());
     let client = sts(&cloud.user_config(&key));
     assert_eq!(code(client.get_caller_identity().send().await), "InvalidClientTokenId");
     cloud.clock().advance(Duration::from_secs(12)).await;
@@ -89,11 +89,11 @@ async fn a_wrong_secret_and_an_unknown_key_are_refused() {
     let cloud = cloud();
     cloud.add_user(MEMBER, "bot", "/");
     let key = cloud.add_access_key(MEMBER, "bot", day() - chrono::TimeDelta::days(1));
-    let wrong = UserKey::new(&key.access_key_id, "wrong".repeat(8));
+    let wrong = AccessKeyPair::new(&key.access_key_id, "wrong".repeat(8));
     let client = sts(&cloud.user_config(&wrong));
     assert_eq!(code(client.get_caller_identity().send().await), "SignatureDoesNotMatch");
     assert_eq!(cloud.users(MEMBER)[0].keys[0].last_use, None, "a refused call is no use");
-    let unknown = UserKey::new("AKIAAAAAAAAAAAAAAAAA", &key.secret);
+    let unknown = AccessKeyPair::new("AKIAAAAAAAAAAAAAAAAA", &key.secret);
     let client = sts(&cloud.user_config(&unknown));
     assert_eq!(code(client.get_caller_identity().send().await), "InvalidClientTokenId");
 }
@@ -153,7 +153,7 @@ async fn a_role_is_assumed_by_trust_and_its_session_expires() {
     assert_eq!(identity.arn(), Some("arn:aws:sts::444455556666:assumed-role/sweeper/test"));
     cloud.clock().advance(Duration::from_mins(15)).await;
     assert_eq!(code(sts(&config).get_caller_identity().send().await), "ExpiredToken");
-    cloud.set_account_state(MEMBER, crate::model::AccountState::Suspended);
+    cloud.set_account_state(MEMBER, crate::model::AccountStatus::Suspended);
     assert_eq!(code(assume(sweeper, 900).await), "AccessDenied");
 }
 

@@ -117,7 +117,7 @@ async fn accounts_come_in_pages_of_twenty_and_some_are_empty() {
     for n in 0..43 {
         cloud.add_account(&format!("{:012}", 500_000_000_000_u64 + n), "more", Some("m@example.com"));
     }
-    cloud.set_account_state("500000000001", crate::model::AccountState::Suspended);
+    cloud.set_account_state("500000000001", crate::model::AccountStatus::Suspended);
     for (empty_pages, expected) in [(false, vec![20, 20, 5]), (true, vec![0, 20, 0, 20, 0, 5])] {
         cloud.switch(|it| it.empty_account_pages = empty_pages);
         let client = organizations(&cloud, CENTRAL, "execution");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use fastrand::Rng;
 
-use super::cast::Account;
+use super::cast::ShardAccount;
 use super::trouble;
 use crate::model::{Fault, Switches};
 use crate::rehearsal::deployment::{Clocks, PRIMARY_ACCOUNT};
@@ -286,7 +286,7 @@ pub(super) fn any_of_user(rng: &mut Rng) -> Act {
 }
 
 /// What a shard's day brings; each act with its second of the day.
-pub(super) fn of_shard(rng: &mut Rng, accounts: &[Account], tell: &mut dyn FnMut(i64, Act)) {
+pub(super) fn of_shard(rng: &mut Rng, accounts: &[ShardAccount], tell: &mut dyn FnMut(i64, Act)) {
     let mut now_and_then = |rng: &mut Rng, in_a_thousand: u32, act: &mut dyn FnMut(&mut Rng) -> Act| {
         if rng.u32(..1000) < in_a_thousand {
             let second = rng.i64(0..86_400);
@@ -302,7 +302,7 @@ pub(super) fn of_shard(rng: &mut Rng, accounts: &[Account], tell: &mut dyn FnMut
     for _ in 0..2 {
         now_and_then(rng, 120, &mut |rng| trouble::fault(rng, accounts));
     }
-    for Account { id } in accounts {
+    for ShardAccount { id } in accounts {
         let account = || id.clone();
         now_and_then(rng, 3, &mut |rng| Act::DeleteGroup { account: account(), readers: rng.bool() });
         now_and_then(rng, 60, &mut |_| Act::MakeGroups { account: account() });

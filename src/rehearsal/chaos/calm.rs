@@ -11,7 +11,7 @@ use super::judge::Who;
 use super::life::Life;
 use super::rules::Rule;
 use crate::keys::{AccessKeyId, VersionId};
-use crate::model::{CURRENT, KeyView, Secret, User};
+use crate::model::{CURRENT, IamUser, KeyView, Secret};
 use crate::rehearsal::deployment::PRIMARY_ACCOUNT;
 use crate::state::{State, tag};
 
@@ -140,7 +140,7 @@ fn lost_keys(life: &Life, person: &Person) -> Vec<String> {
 }
 
 /// What is not as it must be for a user who is rotated.
-fn disorder(user: &User, secret: Option<&Secret>, oldest: TimeDelta, now: DateTime<Utc>) -> Vec<String> {
+fn disorder(user: &IamUser, secret: Option<&Secret>, oldest: TimeDelta, now: DateTime<Utc>) -> Vec<String> {
     let Some(secret) = secret else { return vec!["there is no secret".to_owned()] };
     let mut faults = Vec::new();
     let mut expect = |holds: bool, what: &dyn Fn() -> String| {

@@ -10,7 +10,7 @@ use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
 
 /// An account.
 #[derive(Clone, Debug)]
-pub(super) struct Account {
+pub(super) struct ShardAccount {
     pub(super) id: String,
 }
 
@@ -38,7 +38,7 @@ pub(super) enum Habit {
 
 /// What an owner does whose key is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum OnRefusal {
     /// Fetches the key from the secret.
     Fetches,
     /// Has the old key enabled.
@@ -59,7 +59,7 @@ pub(super) struct Person {
     has_old_secret: bool,
     keys: Vec<FirstKey>,
     pub(super) habit: Habit,
-    pub(super) refused: Refused,
+    pub(super) refused: OnRefusal,
     pub(super) seed: u64,
 }
 
@@ -73,14 +73,14 @@ impl Person {
 }
 
 /// The stack's own account and one or two members.
-pub(super) fn accounts(rng: &mut Rng) -> Vec<Account> {
+pub(super) fn accounts(rng: &mut Rng) -> Vec<ShardAccount> {
     let members = rng.u64(1..3);
-    let member = |n| Account { id: format!("{:012}", 111_122_223_333 + n * 111_111_111_111) };
-    [Account { id: PRIMARY_ACCOUNT.to_owned() }].into_iter().chain((0..members).map(member)).collect()
+    let member = |n| ShardAccount { id: format!("{:012}", 111_122_223_333 + n * 111_111_111_111) };
+    [ShardAccount { id: PRIMARY_ACCOUNT.to_owned() }].into_iter().chain((0..members).map(member)).collect()
 }
 
 /// The user of that number.
-pub(super) fn person(rng: &mut Rng, number: usize, accounts: &[Account]) -> Person {
+pub(super) fn person(rng: &mut Rng, number: usize, accounts: &[ShardAccount]) -> Person {
     let stem = *rng.choice(&["svc", "Bot", "ci,build", "etl.job", "vendor+x", "app_"]).unwrap_or(&"svc");
     let keys = (0..*rng.choice(&[0, 1, 1, 1, 1, 1, 2, 2]).unwrap_or(&1)).map(|_| first_key(rng)).collect();
     Person {
@@ -93,8 +93,8 @@ pub(super) fn person(rng: &mut Rng, number: usize, accounts: &[Account]) -> Pers
         keys,
         habit: habit(rng),
         refused: *rng
-            .choice(&[Refused::Fetches, Refused::Fetches, Refused::Enables, Refused::Waits])
-            .unwrap_or(&Refused::Waits),
+            .choice(&[OnRefusal::Fetches, OnRefusal::Fetches, OnRefusal::Enables, OnRefusal::Waits])
+            .unwrap_or(&OnRefusal::Waits),
         seed: rng.u64(..),
     }
 }
@@ -114,11 +114,11 @@ fn habit(rng: &mut Rng) -> Habit {
 }
 
 /// Makes everything as it is on day 0.
-pub(super) fn make(keywheel: &Deployment, accounts: &[Account], people: &[Person]) {
+pub(super) fn make(keywheel: &Deployment, accounts: &[ShardAccount], people: &[Person]) {
     let cloud = keywheel.cloud();
     cloud.set_management_account(PRIMARY_ACCOUNT);
     keywheel.prepare_groups(PRIMARY_ACCOUNT);
-    for Account { id } in accounts.iter().filter(|account| account.id != PRIMARY_ACCOUNT) {
+    for ShardAccount { id } in accounts.iter().filter(|account| account.id != PRIMARY_ACCOUNT) {
         cloud.add_account(id, "member", Some("member@example.com"));
         keywheel.prepare_member(id);
     }

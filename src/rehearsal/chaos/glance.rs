@@ -2,20 +2,20 @@
 
 use super::cast::Person;
 use crate::keys::{SecretName, UserRef};
-use crate::model::{CURRENT, Cloud, Place, Plain, Secret, Version, World};
+use crate::model::{CURRENT, Cloud, Plain, Secret, SecretLocation, Version, World};
 use crate::rehearsal::deployment::PRIMARY_ACCOUNT;
 
 /// The key in the value that readers get; none for a placeholder or a value of another form.
 pub(super) fn key_of_readers(cloud: &Cloud, person: &Person) -> Option<String> {
     let world = cloud.world();
-    let place = Place { account: PRIMARY_ACCOUNT.to_owned(), name: person.secret() };
+    let place = SecretLocation { account: PRIMARY_ACCOUNT.to_owned(), name: person.secret() };
     world.secret_at(&place).and_then(current_key).map(str::to_owned)
 }
 
 /// The secret of a user.
 pub(super) fn secret_of<'w>(world: &'w World, account: &str, user: &str) -> Option<&'w Secret> {
     let user = UserRef { account: account.parse().ok()?, name: user.parse().ok()? };
-    let place = Place { account: PRIMARY_ACCOUNT.to_owned(), name: SecretName::of(&user).to_string() };
+    let place = SecretLocation { account: PRIMARY_ACCOUNT.to_owned(), name: SecretName::of(&user).to_string() };
     world.secret_at(&place)
 }
 

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::glance::{current_key, secret_of, was_readers};
 use super::rules::Rule;
-use crate::model::{KeyChange, KeyEvent, User, World};
+use crate::model::{IamUser, KeyChange, KeyEvent, World};
 use crate::rehearsal::invariants::Violation;
 use crate::settings::{Periods, Settings};
 use crate::state::tag;
@@ -56,7 +56,7 @@ struct GoodSweep {
 
 /// A read that fails every time.
 #[derive(Debug)]
-pub(super) struct Unreadable {
+pub(super) struct FailingRead {
     pub(super) operation: String,
     pub(super) account: Option<String>,
     pub(super) since: DateTime<Utc>,
@@ -80,7 +80,7 @@ pub(super) struct Judge {
     pub(super) lag: TimeDelta,
     /// Calls may take their time.
     pub(super) is_slow_until: Option<DateTime<Utc>>,
-    pub(super) unreadable: Vec<Unreadable>,
+    pub(super) unreadable: Vec<FailingRead>,
     /// When mail last named a key.
     told: HashMap<String, DateTime<Utc>>,
     good_sweeps: HashMap<String, VecDeque<GoodSweep>>,
@@ -430,7 +430,7 @@ fn way_out_since<'a>(key: &str, tag: &impl Fn(&str) -> Option<&'a str>) -> Optio
 }
 
 impl Judge {
-    fn is_exempt(&self, user: &User, at: DateTime<Utc>) -> bool {
+    fn is_exempt(&self, user: &IamUser, at: DateTime<Utc>) -> bool {
         let is_in = |group: &String| user.groups.iter().any(|name| name.eq_ignore_ascii_case(group));
         self.deciding(at).all(|it| is_in(&it.exemption_group))
     }
@@ -443,7 +443,7 @@ impl Judge {
         let of_this: &[&str] = if by.contains("-rotation/") { &OF_ROTATION } else { &OF_SWEEPER };
         let is_needed = |operation: &str| OF_BOTH.contains(&operation) || of_this.contains(&operation);
         let window = self.window(event.at);
-        let hits = |it: &&Unreadable| {
+        let hits = |it: &&FailingRead| {
             is_needed(&it.operation)
                 && it.since < window
                 && event.at < it.until

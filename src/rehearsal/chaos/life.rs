@@ -12,25 +12,25 @@ use serde_json::{Value, json};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::acts::{self, Act};
-use super::cast::{self, Account, Person};
+use super::cast::{self, Person, ShardAccount};
 use super::glance;
 use super::judge::{Judge, Who};
 use super::owners::Owners;
 use super::people;
 use super::rules::Rule;
-use super::story::{Entry, Story, Whom, day_0};
+use super::story::{Story, StoryEntry, Whom, day_0};
 use super::sweeping::{self, Ended};
 use super::trace::Trace;
-use super::{Counts, Found, calm};
+use super::{Counts, FoundViolation, calm};
 use crate::error::Error;
-use crate::model::{AccountState, Clock, Cloud, Fault, FaultHandle, FaultKind, Observer, Switches};
+use crate::model::{AccountStatus, Clock, Cloud, Fault, FaultHandle, FaultKind, Observer, Switches};
 use crate::rehearsal::deployment::{Clocks, Deployment, PRIMARY_ACCOUNT};
 
 /// The native schedule is asked this often, at most.
 const SCHEDULE_PACE: TimeDelta = TimeDelta::hours(1);
 
 /// A fault and when somebody repairs it.
-struct Planted {
+struct TemporaryFault {
     until: DateTime<Utc>,
     kind: &'static str,
     handle: FaultHandle,
@@ -40,7 +40,7 @@ struct Planted {
 pub(super) struct Life {
     pub(super) cloud: Cloud,
     pub(super) keywheel: Deployment,
-    pub(super) accounts: Vec<Account>,
+    pub(super) accounts: Vec<ShardAccount>,
     pub(super) people: Vec<Person>,
     pub(super) judge: Arc<Mutex<Judge>>,
     pub(super) trace: Option<Trace>,
@@ -48,7 +48,7 @@ pub(super) struct Life {
     /// What went wrong for whom in the last sweep of all.
     pub(super) failures: Vec<Value>,
     owners: Owners,
-    planted: Vec<Planted>,
+    planted: Vec<TemporaryFault>,
     clocks: Clocks,
     is_storm: bool,
     is_down: bool,
@@ -65,7 +65,7 @@ pub(super) struct Life {
 ///
 /// # Errors
 /// The first violation.
-pub(super) async fn live(story: &Story, trace: Option<Trace>) -> Result<Counts, Box<Found>> {
+pub(super) async fn live(story: &Story, trace: Option<Trace>) -> Result<Counts, Box<FoundViolation>> {
     fastrand::seed(story.seed);
     let mut life = Life::begin(story, trace).expect("the settings of a story are right");
     for entry in &story.entries {
@@ -126,10 +126,10 @@ impl Life {
         self.judge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn found(&mut self) -> Option<Found> {
+    fn found(&mut self) -> Option<FoundViolation> {
         let (violation, who, at) = self.judge().found.clone()?;
         let trace = self.trace.take().map(|trace| trace.finished(&self.cloud));
-        Some(Found { violation, who, at, trace, counts: self.end() })
+        Some(FoundViolation { violation, who, at, trace, counts: self.end() })
     }
 
     fn end(&mut self) -> Counts {
@@ -167,12 +167,13 @@ impl Life {
     /// Faults whose time is over go.
     fn repair(&mut self) {
         let now = self.now();
-        let (over, planted) = std::mem::take(&mut self.planted).into_iter().partition(|it: &Planted| it.until <= now);
+        let (over, planted) =
+            std::mem::take(&mut self.planted).into_iter().partition(|it: &TemporaryFault| it.until <= now);
         self.planted = planted;
         self.remove(over);
     }
 
-    fn remove(&mut self, over: Vec<Planted>) {
+    fn remove(&mut self, over: Vec<TemporaryFault>) {
         for it in over {
             self.counts.add_fault(it.kind, it.handle.fired());
             it.handle.remove();
@@ -197,7 +198,7 @@ impl Life {
         }
     }
 
-    async fn step(&mut self, entry: &Entry) {
+    async fn step(&mut self, entry: &StoryEntry) {
         self.counts.steps += 1;
         let done = match entry.whom {
             Whom::User(number) => self.act_on(number, &entry.act),
@@ -273,8 +274,8 @@ impl Life {
         self.behave(&Switches { rotation_attempts: 2, ..Switches::default() });
         self.cloud.switch(|switches| switches.mail_down = false);
         self.deploy(&acts::calm_settings());
-        for Account { id } in self.accounts.clone() {
-            self.cloud.set_account_state(&id, AccountState::Active);
+        for ShardAccount { id } in self.accounts.clone() {
+            self.cloud.set_account_state(&id, AccountStatus::Active);
             self.make_groups(&id);
             if id != PRIMARY_ACCOUNT {
                 self.keywheel.prepare_roles(&id);
@@ -452,4 +453,4 @@ impl Counts {
 }
 
 /// Counts by name.
-pub(super) type Tally = BTreeMap<&'static str, u64>;
+pub(super) type NamedCounts = BTreeMap<&'static str, u64>;

@@ -31,7 +31,7 @@ use std::{num::NonZero, sync::PoisonError};
 use chrono::{DateTime, Utc};
 
 use self::judge::Who;
-use self::life::Tally;
+use self::life::NamedCounts;
 use self::story::Story;
 use self::trace::Trace;
 use super::deployment::{Deployment, Transport};
@@ -46,7 +46,7 @@ const USERS_PER_SHARD: usize = 25;
 
 /// What to run.
 #[derive(Clone, Debug)]
-pub struct Script {
+pub struct ChaosOptions {
     /// Everything random comes from it.
     pub seed: u64,
     /// How many days pass.
@@ -63,9 +63,9 @@ pub struct Counts {
     /// Moments at which something happened: after each, all rules are judged.
     pub steps: u64,
     /// What people, tools and AWS did, by kind; what could not be done is not counted.
-    pub acts: Tally,
+    pub acts: NamedCounts,
     /// Calls that a fault hit, by its kind.
-    pub faults: Tally,
+    pub faults: NamedCounts,
     /// Sweeps.
     pub sweeps: u64,
     /// Events handed to the sweeper.
@@ -129,7 +129,7 @@ impl Counts {
 
 /// A violation as a shard found it.
 #[derive(Clone, Debug)]
-struct Found {
+struct FoundViolation {
     violation: Violation,
     who: Who,
     at: DateTime<Utc>,
@@ -154,7 +154,7 @@ pub struct Broken {
 
 /// How it ended.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct ChaosOutcome {
     /// How many shards there were.
     pub shards: usize,
     /// What happened.
@@ -169,12 +169,12 @@ pub struct Outcome {
 ///
 /// # Errors
 /// When the operating system refuses a runtime.
-pub fn run(script: &Script) -> std::io::Result<Outcome> {
+pub fn run(script: &ChaosOptions) -> std::io::Result<ChaosOutcome> {
     let shards = script.users.div_ceil(USERS_PER_SHARD);
     let numbers: Vec<usize> = script.shard.map_or_else(|| (0..shards).collect(), |shard| vec![shard]);
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(numbers.len());
     let (next, is_broken) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let outcome = Mutex::new((Outcome { shards: numbers.len(), ..Outcome::default() }, None));
+    let outcome = Mutex::new((ChaosOutcome { shards: numbers.len(), ..ChaosOutcome::default() }, None));
     paused_runtime()?;
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -204,19 +204,19 @@ pub fn run(script: &Script) -> std::io::Result<Outcome> {
     Ok(outcome)
 }
 
-fn story_of(script: &Script, shard: usize) -> Story {
+fn story_of(script: &ChaosOptions, shard: usize) -> Story {
     let users = script.users.saturating_sub(shard * USERS_PER_SHARD).min(USERS_PER_SHARD);
     Story::of(script.seed, shard, users, script.days)
 }
 
-fn explain(script: &Script, shard: usize, found: &Found) -> Broken {
+fn explain(script: &ChaosOptions, shard: usize, found: &FoundViolation) -> Broken {
     let shrink::Shrunk { entries, found, runs } = shrink::shrink(&story_of(script, shard), found);
     let trace = found.trace.as_ref().map(ToString::to_string).unwrap_or_default();
     Broken { violation: found.violation, shard, acts: entries, runs, trace }
 }
 
 /// Lives a story on a clock of its own.
-fn live_alone(story: &Story, trace: Option<Trace>) -> Result<Counts, Box<Found>> {
+fn live_alone(story: &Story, trace: Option<Trace>) -> Result<Counts, Box<FoundViolation>> {
     let runtime = paused_runtime().expect("a runtime could be made before");
     tokio::task::LocalSet::new().block_on(&runtime, life::live(story, trace))
 }

@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 
-use super::cast::{Habit, Person, Refused};
+use super::cast::{Habit, OnRefusal, Person};
 use super::glance::key_of_readers;
 use crate::model::Cloud;
 
@@ -54,8 +54,8 @@ impl Owner {
             self.works_with = Some(key);
             return false;
         }
-        let gives_in = is_calm && person.refused == Refused::Enables;
-        self.refused(cloud, person, &key, stored, if gives_in { Refused::Fetches } else { person.refused })
+        let gives_in = is_calm && person.refused == OnRefusal::Enables;
+        self.refused(cloud, person, &key, stored, if gives_in { OnRefusal::Fetches } else { person.refused })
     }
 
     fn fetch_in_time(&mut self, person: &Person, stored: Option<&str>, now: DateTime<Utc>) {
@@ -76,11 +76,11 @@ impl Owner {
         keys.into_iter().find(|key| key.is_active() && key.last_use.is_some()).map(|key| key.id)
     }
 
-    fn refused(&mut self, cloud: &Cloud, person: &Person, key: &str, stored: Option<String>, what: Refused) -> bool {
+    fn refused(&mut self, cloud: &Cloud, person: &Person, key: &str, stored: Option<String>, what: OnRefusal) -> bool {
         match what {
-            Refused::Waits => {}
-            Refused::Fetches => self.works_with = stored,
-            Refused::Enables => {
+            OnRefusal::Waits => {}
+            OnRefusal::Fetches => self.works_with = stored,
+            OnRefusal::Enables => {
                 let user = cloud.user(&person.account, &person.name);
                 let there = user.as_ref().and_then(|user| user.key(key));
                 match there {

@@ -1,9 +1,9 @@
 //! A story that breaks a rule, made short: first one user alone, then with fewer and fewer acts, as long as the same rule
 //! breaks.
 
-use super::story::{Entry, Story, Whom};
+use super::story::{Story, StoryEntry, Whom};
 use super::trace::Trace;
-use super::{Found, live_alone};
+use super::{FoundViolation, live_alone};
 
 /// A story is told again until so many steps were taken in all: that takes some ten seconds.
 const MOST_STEPS: u64 = 40_000;
@@ -11,7 +11,7 @@ const MOST_STEPS: u64 = 40_000;
 /// A short story, what it breaks, and how it was found.
 pub(super) struct Shrunk {
     pub(super) entries: usize,
-    pub(super) found: Found,
+    pub(super) found: FoundViolation,
     pub(super) runs: usize,
 }
 
@@ -23,7 +23,7 @@ struct Search {
 
 impl Search {
     /// Whether the story breaks the same rule.
-    fn breaks(&mut self, story: &Story) -> Option<Found> {
+    fn breaks(&mut self, story: &Story) -> Option<FoundViolation> {
         self.runs += 1;
         match live_alone(story, None) {
             Ok(counts) => {
@@ -43,7 +43,7 @@ impl Search {
 }
 
 /// Looks for a short story that breaks the same rule as `story` does.
-pub(super) fn shrink(story: &Story, found: &Found) -> Shrunk {
+pub(super) fn shrink(story: &Story, found: &FoundViolation) -> Shrunk {
     let mut search = Search { letter: found.violation.invariant, runs: 0, steps: 0 };
     let mut best = until(story, found);
     if let Some(alone) = only(&best, found)
@@ -70,7 +70,7 @@ fn pass(search: &mut Search, mut best: Story, size: usize) -> (Story, bool) {
     let mut end = best.entries.len();
     while end > 0 && !search.is_tired() {
         let start = end.saturating_sub(size);
-        let mut entries: Vec<Entry> = best.entries[..start].to_vec();
+        let mut entries: Vec<StoryEntry> = best.entries[..start].to_vec();
         entries.extend(
             best.entries[start..]
                 .iter()
@@ -94,7 +94,7 @@ fn pass(search: &mut Search, mut best: Story, size: usize) -> (Story, bool) {
 }
 
 /// What comes after the violation is not needed.
-fn until(story: &Story, found: &Found) -> Story {
+fn until(story: &Story, found: &FoundViolation) -> Story {
     let mut story = story.clone();
     // Rotations that an act started may run for an hour after it.
     story.entries.retain(|entry| entry.at <= found.at);
@@ -102,12 +102,12 @@ fn until(story: &Story, found: &Found) -> Story {
 }
 
 /// The story of that one user.
-fn only(story: &Story, found: &Found) -> Option<Story> {
+fn only(story: &Story, found: &FoundViolation) -> Option<Story> {
     let (account, name) = &found.who;
     let number = story.people.iter().position(|person| person.account == *account && person.name == *name)?;
     let entries = story.entries.iter().filter(|entry| entry.whom == Whom::Shard || entry.whom == Whom::User(number));
     let entries = entries.cloned().map(|entry| match entry.whom {
-        Whom::User(_) => Entry { whom: Whom::User(0), ..entry },
+        Whom::User(_) => StoryEntry { whom: Whom::User(0), ..entry },
         Whom::Shard => entry,
     });
     Some(Story { people: vec![story.people[number].clone()], entries: entries.collect(), ..story.clone() })

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
 use fastrand::Rng;
 
 use super::acts::{self, Act};
-use super::cast::{self, Account, Person};
+use super::cast::{self, Person, ShardAccount};
 
 /// The last days of every cycle are calm: nobody interferes, nothing fails, and everything must come into order.
 pub(super) const CALM_DAYS: i64 = 50;
@@ -27,7 +27,7 @@ pub(super) enum Whom {
 
 /// One act at its time.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct StoryEntry {
     pub(super) at: DateTime<Utc>,
     pub(super) whom: Whom,
     pub(super) act: Act,
@@ -38,9 +38,9 @@ pub(super) struct Entry {
 pub(super) struct Story {
     /// What else is random in it: ids, jitter, owners.
     pub(super) seed: u64,
-    pub(super) accounts: Vec<Account>,
+    pub(super) accounts: Vec<ShardAccount>,
     pub(super) people: Vec<Person>,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<StoryEntry>,
 }
 
 impl Story {
@@ -62,7 +62,7 @@ impl Story {
     }
 
     fn add(&mut self, at: DateTime<Utc>, whom: Whom, act: Act) {
-        self.entries.push(Entry { at, whom, act });
+        self.entries.push(StoryEntry { at, whom, act });
     }
 
     fn add_restless(&mut self, rng: &mut Rng, (seed, shard): (u64, usize), from: i64, to: i64) {
@@ -73,7 +73,7 @@ impl Story {
         let busy = *rng.choice(&[1, 2, 5, 12]).unwrap_or(&1);
         for number in from..to {
             acts::of_shard(rng, &self.accounts, &mut |second, act| {
-                self.entries.push(Entry { at: day(number) + TimeDelta::seconds(second), whom: Whom::Shard, act });
+                self.entries.push(StoryEntry { at: day(number) + TimeDelta::seconds(second), whom: Whom::Shard, act });
             });
         }
         for user in 0..self.people.len() {

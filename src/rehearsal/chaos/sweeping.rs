@@ -6,9 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::cast::Account;
+use super::cast::ShardAccount;
 use super::judge::Who;
-use crate::model::{AccountState, Cloud, SecretView, UserView};
+use crate::model::{AccountStatus, Cloud, SecretView, UserView};
 use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
 
 /// Lambda's longest, which the template gives the sweeper.
@@ -104,12 +104,12 @@ pub(super) fn is_untold(answer: &Value, account: &str) -> bool {
 }
 
 /// The accounts that a sweep can reach.
-pub(super) fn reached_accounts(cloud: &Cloud, keywheel: &Deployment, accounts: &[Account]) -> Vec<String> {
+pub(super) fn reached_accounts(cloud: &Cloud, keywheel: &Deployment, accounts: &[ShardAccount]) -> Vec<String> {
     let world = cloud.world();
     let is_reached = |id: &str| {
         let account = &world.accounts[id];
         let has_role = id == PRIMARY_ACCOUNT || account.roles.contains_key(&keywheel.settings().member_role);
-        account.state == AccountState::Active && has_role
+        account.state == AccountStatus::Active && has_role
     };
     accounts.iter().map(|account| account.id.clone()).filter(|id| is_reached(id)).collect()
 }

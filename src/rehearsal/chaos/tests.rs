@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::acts::Act;
 use super::judge::Judge;
-use super::story::{Entry, Story, Whom, day_0};
-use super::{Script, live_alone, shrink, story_of};
+use super::story::{Story, StoryEntry, Whom, day_0};
+use super::{ChaosOptions, live_alone, shrink, story_of};
 use crate::model::{Clock, Cloud, KeyChange, Observer, paused_runtime};
 use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
 use crate::rehearsal::leaks::Leaks;
@@ -23,8 +23,8 @@ pub(super) fn delete_as_keywheel(cloud: &Cloud, account: &str, user: &str, key: 
     }
 }
 
-fn script(users: usize, days: i64) -> Script {
-    Script { seed: 7, days, users, shard: None }
+fn script(users: usize, days: i64) -> ChaosOptions {
+    ChaosOptions { seed: 7, days, users, shard: None }
 }
 
 #[test]
@@ -32,8 +32,8 @@ fn a_violation_is_found_made_short_and_told() {
     let mut story = story_of(&script(5, 100), 0);
     let number = story.people.iter().position(|person| !person.secret().is_empty()).expect("somebody is there");
     let at = day_0() + TimeDelta::days(20);
-    let make = Entry { at, whom: Whom::User(number), act: Act::MakeKey };
-    let sabotage = Entry { at: at + TimeDelta::days(1), whom: Whom::User(number), act: Act::Sabotage };
+    let make = StoryEntry { at, whom: Whom::User(number), act: Act::MakeKey };
+    let sabotage = StoryEntry { at: at + TimeDelta::days(1), whom: Whom::User(number), act: Act::Sabotage };
     story.entries.extend([make, sabotage]);
     story.entries.sort_by_key(|entry| entry.at);
     let found = live_alone(&story, None).expect_err("an active key was deleted");

@@ -30,7 +30,7 @@ const WRITES: [&str; 14] = [
 
 /// One line.
 #[derive(Clone, Debug)]
-struct Line {
+struct TraceLine {
     at: DateTime<Utc>,
     who: &'static str,
     text: String,
@@ -38,11 +38,11 @@ struct Line {
 
 /// The lines so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trace(Vec<Line>);
+pub(super) struct Trace(Vec<TraceLine>);
 
 impl Trace {
     fn line(&mut self, at: DateTime<Utc>, who: &'static str, text: String) {
-        self.0.push(Line { at, who, text });
+        self.0.push(TraceLine { at, who, text });
     }
 
     pub(super) fn act(&mut self, at: DateTime<Utc>, whom: Option<&Person>, act: &Act) {
@@ -126,7 +126,7 @@ fn text(value: &Value) -> &str {
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut day = None;
-        for Line { at, who, text } in &self.0 {
+        for TraceLine { at, who, text } in &self.0 {
             let number = (*at - day_0()).num_days();
             if day.replace(number) != Some(number) {
                 writeln!(f, "day {number}  {}", at.date_naive())?;

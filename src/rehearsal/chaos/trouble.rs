@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use fastrand::Rng;
 
 use super::acts::{Act, up_to};
-use super::cast::Account;
+use super::cast::ShardAccount;
 use crate::model::{Fault, FaultKind, Switches};
 
 /// Everything that keywheel calls.
@@ -42,7 +42,7 @@ const OPERATIONS: [(&str, &str); 28] = [
 ];
 
 /// A fault that somebody at AWS, or in the account, is to blame for.
-pub(super) fn fault(rng: &mut Rng, accounts: &[Account]) -> Act {
+pub(super) fn fault(rng: &mut Rng, accounts: &[ShardAccount]) -> Act {
     let (service, operation) = match rng.u32(..4) {
         0 => ("*", "*"),
         _ => OPERATIONS[rng.usize(..OPERATIONS.len())],

@@ -72,7 +72,7 @@ impl Actor {
         operation: &'static str,
         about: impl fmt::Display,
         input: Value,
-    ) -> Result<Answer, CallFailure> {
+    ) -> Result<DirectAnswer, CallFailure> {
         self.ask_within(TIME_LIMIT, operation, about, input).await
     }
 
@@ -83,11 +83,11 @@ impl Actor {
         operation: &'static str,
         about: impl fmt::Display,
         input: Value,
-    ) -> Result<Answer, CallFailure> {
+    ) -> Result<DirectAnswer, CallFailure> {
         let no_answer = |why: &str| (FailureKind::NoAnswer, (why.to_owned(), String::new()));
         let answer = self.cloud.call(&self.credentials, operation, input);
         let (kind, error) = match tokio::time::timeout(limit, answer).await {
-            Ok(Ok(Ok(reply))) => return Ok(Answer { operation, about: about.to_string(), reply }),
+            Ok(Ok(Ok(reply))) => return Ok(DirectAnswer { operation, about: about.to_string(), reply }),
             Ok(Ok(Err(refusal))) => {
                 (FailureKind::of_answer(refusal.status, &refusal.code), (refusal.code, refusal.message))
             }
@@ -99,13 +99,13 @@ impl Actor {
 }
 
 /// A success of one call.
-struct Answer {
+struct DirectAnswer {
     operation: &'static str,
     about: String,
     reply: Reply,
 }
 
-impl Answer {
+impl DirectAnswer {
     fn xml(self) -> Result<Xml, CallFailure> {
         match self.reply {
             Reply::Xml(xml) => Ok(xml),

@@ -18,12 +18,12 @@ use super::invariants::{Violation, Watch};
 use crate::error::Error;
 use crate::keys::SecretName;
 use crate::model::{Clock, Cloud, Fault, FaultKind, KeyChange, KeyEvent, SecretView};
-use organization::{Person, Unit};
+use organization::{CastMember, Unit};
 use people::People;
 
 /// What to rehearse.
 #[derive(Clone, Debug)]
-pub struct Script {
+pub struct ScenarioOptions {
     /// How many days pass after day 0.
     pub days: i64,
     /// Everything random comes from it.
@@ -36,7 +36,7 @@ pub struct Script {
     pub dry_run: bool,
 }
 
-impl Default for Script {
+impl Default for ScenarioOptions {
     fn default() -> Self {
         Self { days: 115, seed: 1, users: 22, accounts: 3, dry_run: false }
     }
@@ -45,7 +45,7 @@ impl Default for Script {
 /// Who an entry of the timeline is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub enum TimelineSource {
     /// A person did it.
     Person,
     /// keywheel did it.
@@ -58,13 +58,13 @@ pub enum Source {
 
 /// One line of the timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Entry {
+pub struct TimelineEntry {
     /// The day, from 0.
     pub day: i64,
     /// When.
     pub at: DateTime<Utc>,
     /// Who did it.
-    pub source: Source,
+    pub source: TimelineSource,
     /// The account's name and the user, or the recipient.
     pub who: String,
     /// What, and why.
@@ -73,7 +73,7 @@ pub struct Entry {
 
 /// How a user stands at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Standing {
+pub struct UserSummary {
     /// The account's name.
     pub account: String,
     /// The user.
@@ -88,7 +88,7 @@ pub struct Standing {
 
 /// How it all ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Outcome {
+pub struct ScenarioOutcome {
     /// Users at the end.
     pub users: usize,
     /// Keys that rotations made current.
@@ -109,7 +109,7 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// How each user stands.
     #[serde(skip)]
-    pub standings: Vec<Standing>,
+    pub summaries: Vec<UserSummary>,
 }
 
 /// Runs the script. `tell` gets each entry as it happens. Needs a runtime with paused time
@@ -117,7 +117,10 @@ pub struct Outcome {
 ///
 /// # Errors
 /// An error of the sweeper as a whole; failures for a user or an account are entries.
-pub async fn run(script: &Script, tell: &mut dyn FnMut(Entry)) -> Result<(Cloud, Outcome), Error> {
+pub async fn run(
+    script: &ScenarioOptions,
+    tell: &mut dyn FnMut(TimelineEntry),
+) -> Result<(Cloud, ScenarioOutcome), Error> {
     fastrand::seed(script.seed);
     let mut rehearsal = Rehearsal::prepare(script, Clock::starting_at(first_morning()))?;
     for day in 0..=script.days {
@@ -130,7 +133,7 @@ pub async fn run(script: &Script, tell: &mut dyn FnMut(Entry)) -> Result<(Cloud,
 ///
 /// # Errors
 /// As [`run`].
-pub fn stage(script: &Script) -> Result<(Cloud, Credentials), Error> {
+pub fn stage(script: &ScenarioOptions) -> Result<(Cloud, Credentials), Error> {
     fastrand::seed(script.seed);
     let rehearsal = Rehearsal::prepare(script, Clock::shifted())?;
     let cloud = rehearsal.cloud().clone();
@@ -161,7 +164,7 @@ struct Rehearsal {
 }
 
 impl Rehearsal {
-    fn prepare(script: &Script, clock: Clock) -> Result<Self, Error> {
+    fn prepare(script: &ScenarioOptions, clock: Clock) -> Result<Self, Error> {
         let day_0 = clock.now();
         let cloud = Cloud::new(clock, script.seed);
         let dry_run = if script.dry_run { "true" } else { "false" };
@@ -181,11 +184,11 @@ impl Rehearsal {
         self.keywheel.cloud()
     }
 
-    async fn day(&mut self, day: i64, tell: &mut dyn FnMut(Entry)) -> Result<(), Error> {
+    async fn day(&mut self, day: i64, tell: &mut dyn FnMut(TimelineEntry)) -> Result<(), Error> {
         let morning = first_morning() + TimeDelta::days(day);
         self.cloud().clock().advance_to(morning).await;
         for (person, words) in self.people.act(&self.keywheel, day).await {
-            self.tell_of(day, Source::Person, &person, words, tell);
+            self.tell_of(day, TimelineSource::Person, &person, words, tell);
         }
         for (account, user) in std::mem::take(&mut self.people.forced) {
             self.watch.force(&account, &user);
@@ -194,13 +197,18 @@ impl Rehearsal {
         self.sweep(day, tell).await?;
         self.after_rotations(day, tell).await?;
         for (person, words) in self.people.work(&self.keywheel, day).await {
-            self.tell_of(day, Source::Person, &person, words, tell);
+            self.tell_of(day, TimelineSource::Person, &person, words, tell);
         }
         self.evening(day, morning, tell).await
     }
 
     /// The native schedule, up to the next morning.
-    async fn evening(&mut self, day: i64, morning: DateTime<Utc>, tell: &mut dyn FnMut(Entry)) -> Result<(), Error> {
+    async fn evening(
+        &mut self,
+        day: i64,
+        morning: DateTime<Utc>,
+        tell: &mut dyn FnMut(TimelineEntry),
+    ) -> Result<(), Error> {
         while let Some(next) = self.cloud().next_rotation_due().filter(|next| *next < morning + TimeDelta::days(1)) {
             let cloud = self.cloud().clone();
             cloud.clock().advance_to(next).await;
@@ -226,7 +234,7 @@ impl Rehearsal {
         }
     }
 
-    async fn sweep(&mut self, day: i64, tell: &mut dyn FnMut(Entry)) -> Result<(), Error> {
+    async fn sweep(&mut self, day: i64, tell: &mut dyn FnMut(TimelineEntry)) -> Result<(), Error> {
         let rehearsed = if DRY_RUN_DAYS.contains(&day) && !self.dry_run {
             // IAM takes its time for a credential report, and what is due seconds later is another plan.
             self.keywheel.sweep(json!({"dry_run": true})).await?;
@@ -257,7 +265,7 @@ impl Rehearsal {
     }
 
     /// Runs the rotations that were started, hands their events to the sweeper, and judges.
-    async fn after_rotations(&mut self, day: i64, tell: &mut dyn FnMut(Entry)) -> Result<(), Error> {
+    async fn after_rotations(&mut self, day: i64, tell: &mut dyn FnMut(TimelineEntry)) -> Result<(), Error> {
         let cloud = self.cloud().clone();
         cloud.run_rotations().await;
         for event in cloud.drain_events() {
@@ -273,7 +281,7 @@ impl Rehearsal {
     }
 
     /// Tells of keys and mails since the last time, and judges.
-    fn settle(&mut self, day: i64, tell: &mut dyn FnMut(Entry)) {
+    fn settle(&mut self, day: i64, tell: &mut dyn FnMut(TimelineEntry)) {
         let cloud = self.cloud().clone();
         self.watch.judge(&cloud, self.keywheel.settings());
         let events = cloud.key_history(self.history);
@@ -282,24 +290,24 @@ impl Rehearsal {
             self.rotations += 1;
             let who = self.name_of(&event.account, &event.user);
             let what = format!("rotation makes, tests and stores {}{}", event.key, beside(event));
-            tell(Entry { day, at: event.at, source: Source::Keywheel, who, what });
+            tell(TimelineEntry { day, at: event.at, source: TimelineSource::Keywheel, who, what });
         }
         let mails = cloud.mails();
         for mail in &mails[self.mails..] {
             let (who, what) = (mail.to.join(", "), mail.subject.clone());
-            tell(Entry { day, at: mail.at, source: Source::Mail, who, what });
+            tell(TimelineEntry { day, at: mail.at, source: TimelineSource::Mail, who, what });
         }
         self.mails = mails.len();
     }
 
-    fn tell_report(&mut self, day: i64, answer: &Value, tell: &mut dyn FnMut(Entry)) {
+    fn tell_report(&mut self, day: i64, answer: &Value, tell: &mut dyn FnMut(TimelineEntry)) {
         let at = self.cloud().clock().now();
         for planned in answer["plan"].as_array().into_iter().flatten() {
             // Notices show as mails.
             if planned["action"] != "notify" {
                 let who = self.name_of_value(planned);
                 let what = text(&planned["detail"]);
-                tell(Entry { day, at, source: Source::Keywheel, who, what });
+                tell(TimelineEntry { day, at, source: TimelineSource::Keywheel, who, what });
             }
         }
         let mut failures = BTreeSet::new();
@@ -309,16 +317,23 @@ impl Rehearsal {
             let line = format!("{who} {what}");
             // A failure that goes on is told once.
             if !self.failures.contains(&line) {
-                tell(Entry { day, at, source: Source::Problem, who, what });
+                tell(TimelineEntry { day, at, source: TimelineSource::Problem, who, what });
             }
             failures.insert(line);
         }
         self.failures.append(&mut failures);
     }
 
-    fn tell_of(&self, day: i64, source: Source, person: &Person, what: String, tell: &mut dyn FnMut(Entry)) {
+    fn tell_of(
+        &self,
+        day: i64,
+        source: TimelineSource,
+        person: &CastMember,
+        what: String,
+        tell: &mut dyn FnMut(TimelineEntry),
+    ) {
         let who = self.name_of(&person.account, &person.name);
-        tell(Entry { day, at: self.cloud().clock().now(), source, who, what });
+        tell(TimelineEntry { day, at: self.cloud().clock().now(), source, who, what });
     }
 
     fn name_of_value(&self, entry: &Value) -> String {
@@ -330,13 +345,13 @@ impl Rehearsal {
         if user.is_empty() { account.to_owned() } else { format!("{account}/{user}") }
     }
 
-    fn end(mut self) -> (Cloud, Outcome) {
+    fn end(mut self) -> (Cloud, ScenarioOutcome) {
         let cloud = self.cloud().clone();
         self.watch.judge_end(&cloud);
         let ours: Vec<KeyEvent> = cloud.key_history(0).into_iter().filter(|event| event.by.is_some()).collect();
         let count = |change| ours.iter().filter(|event| event.change == change).count();
-        let standings = self.people.cast().iter().map(|person| self.standing(person)).collect();
-        let outcome = Outcome {
+        let summaries = self.people.cast().iter().map(|person| self.summary(person)).collect();
+        let outcome = ScenarioOutcome {
             users: self.people.cast().len(),
             rotations: self.rotations,
             disables: count(KeyChange::Disabled),
@@ -346,12 +361,12 @@ impl Rehearsal {
             checks: self.watch.checks,
             broken_invariants: self.watch.violations.len(),
             violations: self.watch.violations,
-            standings,
+            summaries,
         };
         (cloud, outcome)
     }
 
-    fn standing(&self, person: &Person) -> Standing {
+    fn summary(&self, person: &CastMember) -> UserSummary {
         let now = self.cloud().clock().now();
         let user = self.cloud().user(&person.account, &person.name);
         let keys = user
@@ -362,7 +377,7 @@ impl Rehearsal {
             self.cloud().secret(&SecretName::of(&crate::keys::UserRef { account, name }).to_string())
         });
         let secret = secret.map_or_else(|| "none".to_owned(), |secret| secret_in_words(&secret));
-        Standing {
+        UserSummary {
             account: self.names.get(&person.account).cloned().unwrap_or_default(),
             user: person.name.clone(),
             shows: person.shows.to_owned(),

@@ -6,7 +6,7 @@ use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
 
 /// What an owner does with keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Habit {
+pub(super) enum CastHabit {
     /// Uses the newest key it knows, and fetches the new one from the secret so many days after a rotation.
     InstallsAfter(i64),
     /// Uses no key at all.
@@ -17,7 +17,7 @@ pub(super) enum Habit {
 
 /// What a person does on a day of the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Act {
+pub(super) enum ScriptedAct {
     /// The user is deleted.
     DeleteUser,
     /// The user joins the exemption group.
@@ -36,47 +36,47 @@ pub(super) enum Act {
 
 /// A key that a user has on day 0.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FirstKey {
+pub(super) struct CastKey {
     age_days: i64,
     active: bool,
     used_days_ago: Option<i64>,
 }
 
-const fn used(age_days: i64) -> FirstKey {
-    FirstKey { age_days, active: true, used_days_ago: Some(1) }
+const fn used(age_days: i64) -> CastKey {
+    CastKey { age_days, active: true, used_days_ago: Some(1) }
 }
 
-const fn unused(age_days: i64) -> FirstKey {
-    FirstKey { age_days, active: true, used_days_ago: None }
+const fn unused(age_days: i64) -> CastKey {
+    CastKey { age_days, active: true, used_days_ago: None }
 }
 
-const fn inactive(age_days: i64) -> FirstKey {
-    FirstKey { age_days, active: false, used_days_ago: Some(age_days / 2) }
+const fn inactive(age_days: i64) -> CastKey {
+    CastKey { age_days, active: false, used_days_ago: Some(age_days / 2) }
 }
 
 /// A user of the cast.
 #[derive(Clone, Debug)]
-pub(super) struct Person {
+pub(super) struct CastMember {
     pub(super) account: String,
     pub(super) name: String,
     path: &'static str,
     owner: Option<&'static str>,
-    keys: Vec<FirstKey>,
-    pub(super) habit: Habit,
-    pub(super) acts: Vec<(i64, Act)>,
+    keys: Vec<CastKey>,
+    pub(super) habit: CastHabit,
+    pub(super) acts: Vec<(i64, ScriptedAct)>,
     /// What the user shows.
     pub(super) shows: &'static str,
 }
 
-impl Person {
-    fn new(account: &str, name: &str, shows: &'static str, keys: &[FirstKey]) -> Self {
+impl CastMember {
+    fn new(account: &str, name: &str, shows: &'static str, keys: &[CastKey]) -> Self {
         Self {
             account: account.to_owned(),
             name: name.to_owned(),
             path: "/",
             owner: None,
             keys: keys.to_vec(),
-            habit: Habit::InstallsAfter(2),
+            habit: CastHabit::InstallsAfter(2),
             acts: Vec::new(),
             shows,
         }
@@ -90,11 +90,11 @@ impl Person {
         Self { owner: Some(owner), ..self }
     }
 
-    fn with(self, habit: Habit) -> Self {
+    fn with(self, habit: CastHabit) -> Self {
         Self { habit, ..self }
     }
 
-    fn on(mut self, day: i64, act: Act) -> Self {
+    fn on(mut self, day: i64, act: ScriptedAct) -> Self {
         self.acts.push((day, act));
         self
     }
@@ -123,52 +123,53 @@ pub(super) fn accounts(count: usize) -> Vec<Unit> {
 }
 
 /// The users: the cast, then ordinary ones of random age spread over the accounts.
-pub(super) fn users(count: usize, units: &[Unit]) -> Vec<Person> {
-    let mut people: Vec<Person> = cast();
+pub(super) fn users(count: usize, units: &[Unit]) -> Vec<CastMember> {
+    let mut people: Vec<CastMember> = cast();
     people.retain(|person| units.iter().any(|unit| unit.id == person.account));
     people.truncate(count);
     for n in people.len()..count {
         let unit = &units[n % units.len()];
         let age = fastrand::i64(0..100);
-        let person = Person::new(&unit.id, &format!("service-{n:04}"), "an ordinary user", &[used(age)]);
-        people.push(person.with(Habit::InstallsAfter(fastrand::i64(0..9))));
+        let person = CastMember::new(&unit.id, &format!("service-{n:04}"), "an ordinary user", &[used(age)]);
+        people.push(person.with(CastHabit::InstallsAfter(fastrand::i64(0..9))));
     }
     people
 }
 
-fn cast() -> Vec<Person> {
-    let prod = |name, shows, keys: &[FirstKey]| Person::new(PROD, name, shows, keys);
-    let dev = |name, shows, keys: &[FirstKey]| Person::new(DEV, name, shows, keys);
+fn cast() -> Vec<CastMember> {
+    let prod = |name, shows, keys: &[CastKey]| CastMember::new(PROD, name, shows, keys);
+    let dev = |name, shows, keys: &[CastKey]| CastMember::new(DEV, name, shows, keys);
     vec![
         prod("ci-bot", "a fresh key, an owner of its own", &[used(0)]).owned_by("ci-team@example.com"),
         prod("deploy", "due on day 0", &[used(90)]),
-        prod("legacy-erp", "overdue by years", &[used(800)]).with(Habit::InstallsAfter(6)),
-        prod("break-glass", "exempt", &[used(200)]).on(0, Act::JoinExempt),
+        prod("legacy-erp", "overdue by years", &[used(800)]).with(CastHabit::InstallsAfter(6)),
+        prod("break-glass", "exempt", &[used(200)]).on(0, ScriptedAct::JoinExempt),
         prod("vendor-sync", "two active keys, both used", &[used(95), used(50)]),
         prod("reporting", "two active keys, the newer never used", &[used(80), unused(20)]),
         prod("import", "one active and one inactive key", &[inactive(300), used(30)]),
         prod("retired-app", "only an inactive key", &[inactive(400)]),
-        prod("ghost", "a key that nobody ever used", &[unused(120)]).with(Habit::NeverUses),
-        prod("stubborn", "goes on with the old key", &[used(85)]).with(Habit::Stubborn).owned_by("erp@example.com"),
+        prod("ghost", "a key that nobody ever used", &[unused(120)]).with(CastHabit::NeverUses),
+        prod("stubborn", "goes on with the old key", &[used(85)]).with(CastHabit::Stubborn).owned_by("erp@example.com"),
         prod("build,cache", "a comma in the name", &[used(60)]),
         prod("etl", "a path", &[used(70)]).path("/teams/data/"),
-        prod("leaving", "deleted on day 60", &[used(10)]).on(60, Act::DeleteUser),
-        prod("console-only", "no key at all", &[]).with(Habit::NeverUses),
-        prod("crosscheck", "a second key made by hand on day 40", &[used(45)]).on(40, Act::MakeSecondKey),
-        prod("incident", "rotated by force on day 55", &[used(20), unused(5)]).on(55, Act::ForceRotation),
-        prod("early-bird", "disables the old key itself", &[used(88)]).on(5, Act::DisableOldKey),
-        Person::new(PRIMARY_ACCOUNT, "backup-agent", "in the stack's own account", &[used(89)]),
-        Person::new(PRIMARY_ACCOUNT, "audit-export", "becomes exempt on day 50", &[used(15)]).on(50, Act::JoinExempt),
-        Person::new(PRIMARY_ACCOUNT, "siem", "exempt until day 45", &[used(100)])
-            .on(0, Act::JoinExempt)
-            .on(45, Act::LeaveExempt),
-        dev("scanner", "in an account without the roles", &[used(95)]).on(ROLES_ARRIVE, Act::DeployRoles),
+        prod("leaving", "deleted on day 60", &[used(10)]).on(60, ScriptedAct::DeleteUser),
+        prod("console-only", "no key at all", &[]).with(CastHabit::NeverUses),
+        prod("crosscheck", "a second key made by hand on day 40", &[used(45)]).on(40, ScriptedAct::MakeSecondKey),
+        prod("incident", "rotated by force on day 55", &[used(20), unused(5)]).on(55, ScriptedAct::ForceRotation),
+        prod("early-bird", "disables the old key itself", &[used(88)]).on(5, ScriptedAct::DisableOldKey),
+        CastMember::new(PRIMARY_ACCOUNT, "backup-agent", "in the stack's own account", &[used(89)]),
+        CastMember::new(PRIMARY_ACCOUNT, "audit-export", "becomes exempt on day 50", &[used(15)])
+            .on(50, ScriptedAct::JoinExempt),
+        CastMember::new(PRIMARY_ACCOUNT, "siem", "exempt until day 45", &[used(100)])
+            .on(0, ScriptedAct::JoinExempt)
+            .on(45, ScriptedAct::LeaveExempt),
+        dev("scanner", "in an account without the roles", &[used(95)]).on(ROLES_ARRIVE, ScriptedAct::DeployRoles),
         dev("sandbox", "in an account without the roles", &[used(5)]),
     ]
 }
 
 /// Makes the organization as it is before day 0.
-pub(super) fn make(keywheel: &Deployment, units: &[Unit], people: &[Person], day_0: DateTime<Utc>) {
+pub(super) fn make(keywheel: &Deployment, units: &[Unit], people: &[CastMember], day_0: DateTime<Utc>) {
     let cloud = keywheel.cloud();
     for unit in units {
         if !cloud.account_ids().contains(&unit.id) {
@@ -192,7 +193,7 @@ pub(super) fn make(keywheel: &Deployment, units: &[Unit], people: &[Person], day
     }
 }
 
-fn give_key(keywheel: &Deployment, person: &Person, key: FirstKey, day_0: DateTime<Utc>) {
+fn give_key(keywheel: &Deployment, person: &CastMember, key: CastKey, day_0: DateTime<Utc>) {
     let cloud = keywheel.cloud();
     let (account, user) = (&person.account, &person.name);
     let made = cloud.add_access_key(account, user, day_0 - TimeDelta::days(key.age_days));

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::organization::{Act, Habit, Person};
+use super::organization::{CastHabit, CastMember, ScriptedAct};
 use crate::keys::{SecretName, UserRef};
-use crate::model::{Cloud, UserKey};
+use crate::model::{AccessKeyPair, Cloud};
 use crate::rehearsal::deployment::Deployment;
 use crate::state::tag;
 
 /// The owners, and what they know.
 pub(super) struct People {
-    cast: Vec<Person>,
+    cast: Vec<CastMember>,
     /// The key that each user works with, by account and name.
     in_use: BTreeMap<(String, String), String>,
     /// On which day a refused owner enabled the old key.
@@ -22,7 +22,7 @@ pub(super) struct People {
 }
 
 impl People {
-    pub(super) fn new(cast: Vec<Person>, cloud: &Cloud) -> Self {
+    pub(super) fn new(cast: Vec<CastMember>, cloud: &Cloud) -> Self {
         let mut in_use = BTreeMap::new();
         for person in &cast {
             let keys = cloud.user(&person.account, &person.name).map(|user| user.keys).unwrap_or_default();
@@ -34,12 +34,12 @@ impl People {
         Self { cast, in_use, enabled_again: BTreeMap::new(), forced: Vec::new() }
     }
 
-    pub(super) fn cast(&self) -> &[Person] {
+    pub(super) fn cast(&self) -> &[CastMember] {
         &self.cast
     }
 
     /// What the script has people do on that day; answers it in words.
-    pub(super) async fn act(&mut self, keywheel: &Deployment, day: i64) -> Vec<(Person, String)> {
+    pub(super) async fn act(&mut self, keywheel: &Deployment, day: i64) -> Vec<(CastMember, String)> {
         let mut done = Vec::new();
         for person in self.cast.clone() {
             for (on, act) in &person.acts {
@@ -53,39 +53,39 @@ impl People {
         done
     }
 
-    async fn carry_out(&mut self, keywheel: &Deployment, person: &Person, act: Act) -> Option<String> {
+    async fn carry_out(&mut self, keywheel: &Deployment, person: &CastMember, act: ScriptedAct) -> Option<String> {
         let cloud = keywheel.cloud();
         let (account, user) = (person.account.as_str(), person.name.as_str());
         let group = keywheel.settings().exemption_group.clone();
         let words = match act {
-            Act::DeleteUser => {
+            ScriptedAct::DeleteUser => {
                 cloud.delete_user(account, user);
                 "an administrator deletes the user".to_owned()
             }
-            Act::JoinExempt => {
+            ScriptedAct::JoinExempt => {
                 cloud.add_to_group(account, &group, user);
                 format!("joins {group}: exempt")
             }
-            Act::LeaveExempt => {
+            ScriptedAct::LeaveExempt => {
                 cloud.remove_from_group(account, &group, user);
                 format!("leaves {group}")
             }
-            Act::MakeSecondKey => {
+            ScriptedAct::MakeSecondKey => {
                 let key = cloud.add_access_key(account, user, cloud.clock().now());
                 format!("somebody makes a second key by hand: {}", key.access_key_id)
             }
-            Act::DisableOldKey => {
+            ScriptedAct::DisableOldKey => {
                 let user_view = cloud.user(account, user)?;
                 let old = user_view.keys.first().filter(|_| user_view.keys.len() > 1)?.id.clone();
                 cloud.set_key_status(account, user, &old, "Inactive");
                 format!("the owner disables {old} before its time")
             }
-            Act::ForceRotation => {
+            ScriptedAct::ForceRotation => {
                 self.forced.push((account.to_owned(), user.to_owned()));
                 force_rotation(keywheel, person).await;
                 "incident: tags the secret keywheel:force = true and runs `aws secretsmanager rotate-secret`".to_owned()
             }
-            Act::DeployRoles => {
+            ScriptedAct::DeployRoles => {
                 keywheel.prepare_member(account);
                 "the member template reaches the account".to_owned()
             }
@@ -94,7 +94,7 @@ impl People {
     }
 
     /// A day's work: each owner uses the key it has, or fetches the new one.
-    pub(super) async fn work(&mut self, keywheel: &Deployment, day: i64) -> Vec<(Person, String)> {
+    pub(super) async fn work(&mut self, keywheel: &Deployment, day: i64) -> Vec<(CastMember, String)> {
         let mut done = Vec::new();
         for person in self.cast.clone() {
             if keywheel.cloud().user(&person.account, &person.name).is_none() {
@@ -107,7 +107,7 @@ impl People {
         done
     }
 
-    async fn work_of(&mut self, keywheel: &Deployment, person: &Person, day: i64) -> Option<String> {
+    async fn work_of(&mut self, keywheel: &Deployment, person: &CastMember, day: i64) -> Option<String> {
         let cloud = keywheel.cloud();
         let who = (person.account.clone(), person.name.clone());
         let in_use = self.in_use.get(&who)?.clone();
@@ -127,23 +127,23 @@ impl People {
         words
     }
 
-    fn wants_new_key(&self, keywheel: &Deployment, person: &Person, day: i64) -> bool {
+    fn wants_new_key(&self, keywheel: &Deployment, person: &CastMember, day: i64) -> bool {
         let who = (person.account.clone(), person.name.clone());
         let patience = match person.habit {
-            Habit::InstallsAfter(days) => days,
-            Habit::NeverUses => return false,
-            Habit::Stubborn => return self.enabled_again.get(&who).is_some_and(|enabled| day >= enabled + 7),
+            CastHabit::InstallsAfter(days) => days,
+            CastHabit::NeverUses => return false,
+            CastHabit::Stubborn => return self.enabled_again.get(&who).is_some_and(|enabled| day >= enabled + 7),
         };
         let rotated_at = rotated_at(keywheel, person);
         rotated_at.is_some_and(|rotated_at| keywheel.cloud().clock().now() >= rotated_at + TimeDelta::days(patience))
     }
 
     /// The key that the owner works with is refused. A stubborn owner has it enabled again.
-    fn refused(&mut self, cloud: &Cloud, person: &Person, day: i64) -> Option<String> {
+    fn refused(&mut self, cloud: &Cloud, person: &CastMember, day: i64) -> Option<String> {
         let who = (person.account.clone(), person.name.clone());
         let key = self.in_use.get(&who)?.clone();
         let user = cloud.user(&person.account, &person.name)?;
-        if person.habit != Habit::Stubborn || user.key(&key).is_none() || self.enabled_again.contains_key(&who) {
+        if person.habit != CastHabit::Stubborn || user.key(&key).is_none() || self.enabled_again.contains_key(&who) {
             return None;
         }
         cloud.set_key_status(&person.account, &person.name, &key, "Active");
@@ -153,30 +153,30 @@ impl People {
 }
 
 /// When the last rotation of that user was recorded.
-fn rotated_at(keywheel: &Deployment, person: &Person) -> Option<DateTime<Utc>> {
+fn rotated_at(keywheel: &Deployment, person: &CastMember) -> Option<DateTime<Utc>> {
     let secret = keywheel.cloud().secret(&secret_name(person))?;
     secret.tags.get(tag::ROTATED_AT)?.parse().ok()
 }
 
-fn secret_name(person: &Person) -> String {
+fn secret_name(person: &CastMember) -> String {
     let account = person.account.parse().expect("the cast has real account ids");
     let name = person.name.parse().expect("the cast has legal user names");
     SecretName::of(&UserRef { account, name }).to_string()
 }
 
 /// Reads the secret as the user does, with the key that it has: across accounts, by the full ARN.
-async fn fetch(keywheel: &Deployment, person: &Person, with: &str) -> Option<String> {
+async fn fetch(keywheel: &Deployment, person: &CastMember, with: &str) -> Option<String> {
     let cloud = keywheel.cloud();
     let secret = cloud.secret(&secret_name(person))?;
     let key = cloud.user_key(&person.account, &person.name, with)?;
     let reader = aws_sdk_secretsmanager::Client::new(&cloud.user_config(&key));
     let answer = reader.get_secret_value().secret_id(&secret.arn).send().await.ok()?;
     let value: serde_json::Value = serde_json::from_str(answer.secret_string()?).ok()?;
-    let fetched = UserKey::new(value["AccessKeyId"].as_str()?, value["SecretAccessKey"].as_str()?);
+    let fetched = AccessKeyPair::new(value["AccessKeyId"].as_str()?, value["SecretAccessKey"].as_str()?);
     Some(fetched.access_key_id)
 }
 
-async fn force_rotation(keywheel: &Deployment, person: &Person) {
+async fn force_rotation(keywheel: &Deployment, person: &CastMember) {
     let cloud = keywheel.cloud();
     let administrator = cloud.sdk_config(keywheel.settings().primary_account.as_str(), "administrator");
     let client = aws_sdk_secretsmanager::Client::new(&administrator);

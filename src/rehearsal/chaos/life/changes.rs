@@ -3,9 +3,9 @@
 use chrono::TimeDelta;
 
 use super::super::acts::Act;
-use super::super::judge::Unreadable;
-use super::{Life, Planted};
-use crate::model::{AccountState, Fault, FaultKind, Occurrence, Switches, delta};
+use super::super::judge::FailingRead;
+use super::{Life, TemporaryFault};
+use crate::model::{AccountStatus, Fault, FaultKind, Occurrence, Switches, delta};
 use crate::rehearsal::chaos;
 use crate::rehearsal::deployment::Clocks;
 
@@ -25,10 +25,10 @@ impl Life {
                 }
                 self.keywheel.prepare_roles(account);
             }
-            Act::Suspend { account } => cloud.set_account_state(account, AccountState::Suspended),
+            Act::Suspend { account } => cloud.set_account_state(account, AccountStatus::Suspended),
             Act::Reopen { account } => {
-                let was_closed = cloud.world().accounts[account].state != AccountState::Active;
-                cloud.set_account_state(account, AccountState::Active);
+                let was_closed = cloud.world().accounts[account].state != AccountStatus::Active;
+                cloud.set_account_state(account, AccountStatus::Active);
                 return was_closed;
             }
             Act::DeleteGroup { account, readers: true } => match &settings.reader_group {
@@ -90,11 +90,11 @@ impl Life {
         let fails = matches!(fault.kind, FaultKind::AccessDenied | FaultKind::ErrorBefore { .. });
         if fault.nth == Occurrence::Every && fails {
             let (operation, account) = (fault.operation.clone(), fault.account.clone());
-            judge.unreadable.push(Unreadable { operation, account, since: now, until });
+            judge.unreadable.push(FailingRead { operation, account, since: now, until });
         }
         drop(judge);
         let kind = fault.kind.name();
-        self.planted.push(Planted { until, kind, handle: self.cloud.faults().inject(fault) });
+        self.planted.push(TemporaryFault { until, kind, handle: self.cloud.faults().inject(fault) });
     }
 
     pub(super) fn set_clocks(&mut self, clocks: Clocks) {
