@@ -1,4 +1,4 @@
-//! `keywheel rehearse --chaos`: randomized runs, in numbers; and the story of the first violation, if there is one.
+//! `keywheel rehearse --chaos`: the counts of random runs, and the shortest way to the first broken rule.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -28,12 +28,12 @@ pub(super) fn run(arguments: &Rehearse) -> Result<ExitCode> {
     Ok(if outcome.violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long a run takes in real time is told on the command line only")]
+#[expect(clippy::disallowed_methods, reason = "only the command line reports real time")]
 fn now() -> Instant {
     Instant::now()
 }
 
-/// The command that runs the shard of the violation again.
+/// Returns the command that repeats the shard in which a rule broke.
 fn reproduction(script: &ChaosOptions, shard: usize) -> String {
     let ChaosOptions { seed, days, users, .. } = script;
     format!("keywheel rehearse --chaos --seed {seed} --days {days} --users {users} --shard {shard}")
@@ -53,7 +53,7 @@ fn print(out: &mut dyn Write, script: &ChaosOptions, outcome: &ChaosOutcome, too
     };
     table("acts", rows(acts))?;
     table("calls hit by faults", rows(faults))?;
-    table("what keywheel did", work(&outcome.counts))?;
+    table("keywheel's work", work(&outcome.counts))?;
     let checked = |(letter, words): &(char, &str)| {
         (format!("({letter}) {words}"), checks.get(letter).copied().unwrap_or_default())
     };

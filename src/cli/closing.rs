@@ -1,4 +1,4 @@
-//! The end of a rehearsal: each user's keys and secret, the invariants, the counts.
+//! The end of a rehearsal: a table of users with their keys and secrets, a table of invariants, and the counts.
 
 use std::io::Write;
 
@@ -21,7 +21,8 @@ pub(super) fn print(out: &mut dyn Write, outcome: &ScenarioOutcome, written: &Wr
     let ScenarioOutcome { users, rotations, disables, deletes, mails, api_calls, .. } = outcome;
     writeln!(
         out,
-        "{users} users, {rotations} rotations, {disables} keys disabled, {deletes} deleted, {mails} mails, {api_calls} API calls"
+        "{users} users, {rotations} rotations, {disables} keys disabled, {deletes} deleted, {mails} mails, \
+         {api_calls} API calls"
     )?;
     writeln!(out, "{} mails as HTML and text in {}", written.mails, written.folder.display())?;
     let end = match outcome.broken_invariants {
@@ -57,7 +58,7 @@ fn header<const COLUMNS: usize>(names: [&str; COLUMNS]) -> Builder {
     rows
 }
 
-/// A line above, below and under the header; none between rows, so that a user's two keys read as one row.
+/// Draws lines above, below and under the header. Without lines between rows, a user's two keys read as one row.
 fn drawn(rows: Builder) -> Table {
     let mut table = rows.build();
     table.with(

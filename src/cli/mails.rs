@@ -1,4 +1,4 @@
-//! The mails of a rehearsal as files.
+//! Writes the mails of a rehearsal as files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use super::Result;
 use crate::model::Mail;
 
-/// Where the mails are.
+/// The mails that were written.
 pub(super) struct Written {
     pub(super) folder: PathBuf,
     pub(super) mails: usize,
 }
 
-/// Writes each mail as HTML and text. The files of an earlier rehearsal go first, so that the folder shows this one; no
-/// others do.
+/// Writes each mail as HTML and as text into the subfolder `mails`. Deletes the mails of an earlier rehearsal first, and no
+/// other file. Safe to repeat.
 pub(super) fn write(folder: &Path, mails: &[Mail]) -> Result<Written> {
     let explain = |error: std::io::Error| format!("cannot write the mails to {}: {error}", folder.display());
     let folder = folder.join("mails");
@@ -35,7 +35,7 @@ pub(super) fn write(folder: &Path, mails: &[Mail]) -> Result<Written> {
     Ok(Written { folder, mails: mails.len() })
 }
 
-/// `0001-2026-01-05-….html` or `.txt`.
+/// Whether a file is a mail of a rehearsal, such as `0001-2026-01-05-….html` or `.txt`.
 fn is_ours(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let number = name.split('-').next().unwrap_or_default();

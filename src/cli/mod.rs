@@ -1,7 +1,8 @@
-//! The command line: rehearses keywheel on the embedded model of AWS, and serves that model.
+//! The command line: `keywheel rehearse` and `keywheel preview`.
 //!
-//! `preview` shows all messages. `chaos` runs at random. `rehearse` shows the timeline, `closing` the tables at its end, `mails` writes the mails as files, `serve` opens a
-//! port. Boxed errors end here, in words on standard error.
+//! `rehearse` prints the timeline of a rehearsal, `closing` the tables at its end, and `mails` writes its mails as files.
+//! `serve` listens on a port with the model of AWS, and `chaos` makes random runs. `preview` writes all messages as files.
+//! Errors of any kind end here, as one line on standard error.
 
 mod chaos;
 mod closing;
@@ -20,10 +21,10 @@ use crate::rehearsal::scenario::ScenarioOptions;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Rotates IAM users' access keys across an AWS organization.
+/// Rotates the access keys of IAM users across an AWS organization.
 ///
-/// Without a command, rehearses the whole life of keys in a small organization on an embedded model of AWS: nothing
-/// leaves this machine.
+/// Without a command, it rehearses the whole life of keys in a small organization, as `keywheel rehearse` does. A
+/// rehearsal runs on an embedded model of AWS: it needs no credentials, and makes no call to AWS.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct CommandLine {
@@ -33,42 +34,42 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Rehearses the life of keys, or serves the model.
+    /// Rehearses the life of keys on an embedded model of AWS, or serves that model.
     Rehearse(Rehearse),
-    /// Writes every message that keywheel sends as files, from sample data and with your templates and settings.
+    /// Writes every message that keywheel sends as files, from sample data with your templates and settings.
     Preview(preview::Preview),
 }
 
 #[derive(Debug, Args)]
 struct Rehearse {
-    /// Days that pass after day 0.
+    /// Days to rehearse after day 0.
     #[arg(long, default_value_t = 115, value_parser = clap::value_parser!(i64).range(0..=3650))]
     days: i64,
-    /// Everything random comes from it.
+    /// Seed of all random choices; the same seed repeats the same run.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Users of the organization; the first 22 are the cast that shows every case.
+    /// Number of users in the organization; the first 22 show one case each.
     #[arg(long, default_value_t = 22, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     users: u64,
-    /// Accounts of the organization, the stack's own included.
+    /// Number of accounts in the organization, including the account of keywheel's own stack.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     accounts: u64,
-    /// Plans and reports, changes nothing.
+    /// Runs keywheel as a dry run: it plans and reports, and changes nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Prints one JSON object a line; the last one has the counts.
+    /// Prints one JSON object per line; the last one has the counts.
     #[arg(long)]
     json: bool,
-    /// Folder for the mails.
+    /// Folder for the mails; they are written to its subfolder `mails`.
     #[arg(long, value_name = "FOLDER", default_value = "rehearsal-out")]
     out: PathBuf,
-    /// Randomized runs instead: people interfere, AWS fails, and all rules must hold after every step.
+    /// Makes random runs instead: people interfere, AWS fails, and every rule must hold after every step.
     #[arg(long, conflicts_with_all = ["serve", "dry_run", "accounts", "out"])]
     chaos: bool,
-    /// Of the randomized runs, this shard alone.
+    /// Number of the only shard to run with `--chaos`, as the report of a broken rule names it.
     #[arg(long, value_name = "NUMBER", requires = "chaos")]
     shard: Option<usize>,
-    /// Serves the model on this loopback address instead, for the AWS CLI or an SDK.
+    /// Serves the model to the AWS CLI or an SDK instead, on this loopback address, such as `127.0.0.1:4566`.
     #[arg(long, value_name = "ADDRESS")]
     serve: Option<SocketAddr>,
 }
@@ -107,7 +108,7 @@ impl Rehearse {
     }
 }
 
-/// Runs the command line of this process.
+/// Runs the command that the arguments of this process name. Returns failure after an error or a broken rule.
 pub fn run() -> ExitCode {
     let result = match CommandLine::parse().command {
         None => Rehearse::default().run(),
@@ -118,18 +119,18 @@ pub fn run() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(error.as_ref());
+            print_error(error.as_ref());
             ExitCode::FAILURE
         }
     }
 }
 
-/// The reader of our output has seen enough, as in `keywheel | head`.
+/// Whether the reader has closed our output, as `keywheel | head` does. This is no error.
 fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-#[expect(clippy::print_stderr, reason = "this is where the command line speaks")]
-fn complain(error: &dyn std::error::Error) {
+#[expect(clippy::print_stderr, reason = "the command line reports errors here")]
+fn print_error(error: &dyn std::error::Error) {
     eprintln!("keywheel: {error}");
 }

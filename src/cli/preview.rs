@@ -1,4 +1,4 @@
-//! `keywheel preview`: every message that keywheel sends, from samples, as files to look at.
+//! `keywheel preview`: every message that keywheel sends, from sample data, as files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::settings::Function;
 use crate::state::Notified;
 
 const INDEX: &str = include_str!("preview.html");
-/// So many notices are more than a message describes.
+/// Number of notices in the longest digest: more than one message describes.
 const LONG_DIGEST: usize = 400;
 
 #[derive(Debug, Args)]
@@ -25,23 +25,24 @@ pub(super) struct Preview {
     /// Folder for the messages.
     #[arg(long, value_name = "FOLDER", default_value = "preview")]
     out: PathBuf,
-    /// Folder with templates; those beside the executable or in ./templates, and the built-in ones, without it.
+    /// Folder with templates. By default they are read beside the executable or in ./templates; the built-in templates
+    /// replace missing ones.
     #[arg(long, value_name = "FOLDER")]
     templates: Option<PathBuf>,
 }
 
-/// One message, by the name of its files.
-struct Shown {
+/// A message to write, with the name of its files without the extension.
+struct Sample {
     name: String,
     message: Message,
 }
 
 impl Preview {
-    /// Writes all messages anew. Safe to repeat: files of an earlier preview go first, no others do.
+    /// Writes all messages and an index. Deletes the files of an earlier preview first, and no other file. Safe to repeat.
     pub(super) fn run(&self) -> Result<ExitCode> {
         let settings = process::settings_or(Function::Rotation, sample_setting)?;
         let templates = match &self.templates {
-            Some(folder) if !folder.is_dir() => return Err(format!("{} is no folder", folder.display()).into()),
+            Some(folder) if !folder.is_dir() => return Err(format!("{} is not a folder", folder.display()).into()),
             Some(folder) => Templates::load(&settings, |name| fs::read_to_string(folder.join(name)).ok())?,
             None => Templates::load(&settings, process::template)?,
         };
@@ -57,7 +58,7 @@ impl Preview {
     }
 }
 
-/// Stands in for the settings that have to be set somewhere.
+/// Returns sample values for the settings that have no default.
 fn sample_setting(variable: &str) -> Option<String> {
     let value = match variable {
         "PRIMARY_ACCOUNT_ID" => "999988887777",
@@ -68,21 +69,21 @@ fn sample_setting(variable: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
-fn messages(templates: &Templates, mode: Mode, prefix: &str) -> Result<Vec<Shown>> {
+fn messages(templates: &Templates, mode: Mode, prefix: &str) -> Result<Vec<Sample>> {
     let kinds = samples::kinds().into_iter();
-    let told: Vec<_> = kinds.filter(|(_, kind)| mode == Mode::DryRun || !kind.is_for_dry_run_only()).collect();
+    let sent: Vec<_> = kinds.filter(|(_, kind)| mode == Mode::DryRun || !kind.is_for_dry_run_only()).collect();
     let mut shown = Vec::new();
-    for (name, kind) in &told {
+    for (name, kind) in &sent {
         let notices = [(samples::account(), samples::notice(kind.clone()))];
         shown.push((format!("{prefix}-{}", name.replace('_', "-")), message(templates, mode, &notices)?));
     }
-    let notices = told.iter().cycle().enumerate();
+    let notices = sent.iter().cycle().enumerate();
     let notices: Vec<_> =
         notices.map(|(n, (_, kind))| of_organization(n, samples::notice(kind.clone()))).take(LONG_DIGEST).collect();
     shown.push((format!("{prefix}-digest"), message(templates, mode, &notices[..9])?));
-    shown.push((format!("{prefix}-digest-of-all"), message(templates, mode, &notices[..told.len()])?));
+    shown.push((format!("{prefix}-digest-of-all"), message(templates, mode, &notices[..sent.len()])?));
     shown.push((format!("{prefix}-digest-cut"), message(templates, mode, &notices)?));
-    Ok(shown.into_iter().map(|(name, message)| Shown { name, message }).collect())
+    Ok(shown.into_iter().map(|(name, message)| Sample { name, message }).collect())
 }
 
 fn message(templates: &Templates, mode: Mode, notices: &[(AccountContact, Notice)]) -> Result<Message> {
@@ -93,7 +94,8 @@ fn message(templates: &Templates, mode: Mode, notices: &[(AccountContact, Notice
     Ok(compose(templates, mode, samples::now(), &samples::recipient(), &items)?)
 }
 
-/// The notice as that of the n-th user of an organization, some of whose names are hard on a layout.
+/// Returns the notice as one for the n-th user of an organization. Some names are long or have special characters, to test
+/// the layout.
 fn of_organization(n: usize, notice: Notice) -> (AccountContact, Notice) {
     let accounts = [
         ("111122223333", "prod"),
@@ -125,7 +127,7 @@ fn of_organization(n: usize, notice: Notice) -> (AccountContact, Notice) {
     (account, Notice { user, key: samples::key(n + 1), secret_arn: Some(secret), kind, ..notice })
 }
 
-fn write(folder: &Path, shown: &[Shown]) -> std::io::Result<()> {
+fn write(folder: &Path, shown: &[Sample]) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -133,7 +135,7 @@ fn write(folder: &Path, shown: &[Shown]) -> std::io::Result<()> {
             fs::remove_file(path)?;
         }
     }
-    for Shown { name, message } in shown {
+    for Sample { name, message } in shown {
         fs::write(folder.join(format!("{name}.html")), &message.html)?;
         fs::write(folder.join(format!("{name}.txt")), format!("Subject: {}\n\n{}", message.subject, message.text))?;
         if let Some(attachment) = &message.attachment {
@@ -143,7 +145,7 @@ fn write(folder: &Path, shown: &[Shown]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// `enforced-….html`, `audit-….csv` and so on.
+/// Whether a file belongs to a preview, such as `enforced-….html` or `audit-….csv`.
 fn is_ours(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let is_kind = path.extension().is_some_and(|ending| ["html", "txt", "csv"].iter().any(|kind| ending == *kind));
@@ -158,8 +160,8 @@ struct Link<'a> {
     bytes: usize,
 }
 
-fn index(shown: &[Shown]) -> Result<String> {
-    let link = |Shown { name, message }: &'_ Shown| {
+fn index(shown: &[Sample]) -> Result<String> {
+    let link = |Sample { name, message }: &'_ Sample| {
         serde_json::to_value(Link {
             name,
             subject: &message.subject,
@@ -173,7 +175,7 @@ fn index(shown: &[Shown]) -> Result<String> {
     Ok(engine.render("index", &serde_json::json!({ "messages": links }))?)
 }
 
-#[expect(clippy::print_stdout, reason = "this is where the command line speaks")]
+#[expect(clippy::print_stdout, reason = "the command line prints its result here")]
 fn say(line: &str) {
     println!("{line}");
 }
@@ -191,14 +193,14 @@ mod tests {
     }
 
     #[test]
-    fn every_notice_is_shown_in_both_modes_and_the_long_digest_brings_its_sheet() {
+    fn every_notice_is_shown_and_the_long_digest_has_its_sheet() {
         let templates = templates(&[]).unwrap();
         for (mode, prefix) in [(Mode::Enforced, "enforced"), (Mode::DryRun, "audit")] {
             let shown = messages(&templates, mode, prefix).unwrap();
             for (name, kind) in samples::kinds() {
                 let file = format!("{prefix}-{}", name.replace('_', "-"));
-                let is_told = mode == Mode::DryRun || !kind.is_for_dry_run_only();
-                assert_eq!(shown.iter().any(|shown| shown.name == file), is_told, "{file}");
+                let is_sent = mode == Mode::DryRun || !kind.is_for_dry_run_only();
+                assert_eq!(shown.iter().any(|shown| shown.name == file), is_sent, "{file}");
             }
             let with_sheet: Vec<&str> = shown
                 .iter()
@@ -214,12 +216,12 @@ mod tests {
     fn subjects_are_escaped_in_the_index() {
         let message =
             Message { subject: "<b>&".to_owned(), html: String::new(), text: String::new(), attachment: None };
-        let shown = [Shown { name: "audit-x".to_owned(), message }];
+        let shown = [Sample { name: "audit-x".to_owned(), message }];
         assert!(index(&shown).unwrap().contains("&lt;b&gt;&amp;"));
     }
 
     #[test]
-    fn only_files_of_a_preview_are_taken_away() {
+    fn only_files_of_a_preview_are_deleted() {
         for (name, ours) in
             [("enforced-a.html", true), ("audit-b.csv", true), ("audit-b.doc", false), ("own.html", false)]
         {

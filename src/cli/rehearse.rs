@@ -1,4 +1,4 @@
-//! `keywheel rehearse`: the timeline, on a terminal with a progress bar, in a pipe as plain lines or JSON.
+//! `keywheel rehearse`: the timeline as lines or as JSON, with a progress bar on a terminal.
 
 use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
@@ -12,10 +12,10 @@ use crate::rehearsal::scenario::{self, TimelineEntry, TimelineSource};
 pub(super) fn run(arguments: &Rehearse) -> Result<ExitCode> {
     let script = arguments.script()?;
     let mut out = std::io::stdout();
-    let mut show = Show::new(arguments, &mut out);
-    let result = paused_runtime()?.block_on(scenario::run(&script, &mut |entry| show.entry(&entry)));
+    let mut timeline = Timeline::new(arguments, &mut out);
+    let result = paused_runtime()?.block_on(scenario::run(&script, &mut |entry| timeline.print(&entry)));
     let (cloud, outcome) = result?;
-    show.finish()?;
+    timeline.finish()?;
     let written = mails::write(&arguments.out, &cloud.mails())?;
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
@@ -25,21 +25,21 @@ pub(super) fn run(arguments: &Rehearse) -> Result<ExitCode> {
     Ok(if outcome.broken_invariants == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Prints entries as they come.
-struct Show<'a> {
+/// Prints the entries of a timeline as they happen.
+struct Timeline<'a> {
     out: &'a mut dyn Write,
     json: bool,
     bar: ProgressBar,
     day: Option<i64>,
-    /// The first error of writing; the rehearsal goes on without an audience.
+    /// First error of writing; the rehearsal continues, and reports it at the end.
     failed: Option<std::io::Error>,
 }
 
-impl<'a> Show<'a> {
+impl<'a> Timeline<'a> {
     fn new(arguments: &Rehearse, out: &'a mut dyn Write) -> Self {
         let on_terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal() && !arguments.json;
         let bar = if on_terminal {
-            let style = ProgressStyle::with_template("{bar:40} day {pos} of {len}").expect("a template that is right");
+            let style = ProgressStyle::with_template("{bar:40} day {pos} of {len}").expect("a valid template");
             ProgressBar::new(arguments.days.unsigned_abs()).with_style(style)
         } else {
             ProgressBar::hidden()
@@ -47,7 +47,7 @@ impl<'a> Show<'a> {
         Self { out, json: arguments.json, bar, day: None, failed: None }
     }
 
-    fn entry(&mut self, entry: &TimelineEntry) {
+    fn print(&mut self, entry: &TimelineEntry) {
         self.bar.set_position(entry.day.unsigned_abs());
         let line = if self.json { serde_json::to_string(entry).unwrap_or_default() } else { self.line(entry) };
         let out = &mut self.out;
@@ -57,7 +57,7 @@ impl<'a> Show<'a> {
         }
     }
 
-    /// The day stands before its first entry only.
+    /// Returns the line of an entry; only the first entry of a day has the day and the date.
     fn line(&mut self, entry: &TimelineEntry) -> String {
         let day = match self.day.replace(entry.day) {
             Some(day) if day == entry.day => " ".repeat(20),

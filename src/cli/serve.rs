@@ -1,4 +1,4 @@
-//! `keywheel rehearse --serve`: the model on a loopback port, for the AWS CLI or an SDK.
+//! `keywheel rehearse --serve`: serves the model to the AWS CLI or an SDK, on a loopback port.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use crate::rehearsal::scenario::{self, ScenarioOptions};
 pub(super) fn run(address: SocketAddr, script: &ScenarioOptions) -> Result<()> {
     if !address.ip().is_loopback() {
         return Err(format!(
-            "{address} is not a loopback address; the model has no protection, so it is served on loopback only"
+            "{address} is not a loopback address. The model has no protection, so it is served on loopback addresses only"
         )
         .into());
     }
@@ -19,10 +19,10 @@ pub(super) fn run(address: SocketAddr, script: &ScenarioOptions) -> Result<()> {
         let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
         let address = listener.local_addr()?;
         say(&format!(
-            "serving {} account(s) on http://{address}\n\
+            "Serving {} account(s) on http://{address}\n\
              export AWS_ENDPOINT_URL=http://{address} AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID={} \\\n  \
              AWS_SECRET_ACCESS_KEY={} AWS_SESSION_TOKEN={}\n\
-             move the clock: curl -X POST 'http://{address}/_keywheel/clock?advance=86400'",
+             Move the clock by a day: curl -X POST 'http://{address}/_keywheel/clock?advance=86400'",
             cloud.account_ids().len(),
             administrator.access_key_id(),
             administrator.secret_access_key(),
@@ -32,8 +32,8 @@ pub(super) fn run(address: SocketAddr, script: &ScenarioOptions) -> Result<()> {
     })
 }
 
-/// The credentials are the model's own, good for nothing else.
-#[expect(clippy::print_stdout, reason = "this is where the command line speaks")]
+/// Prints a text with credentials. They are the model's own and work nowhere else.
+#[expect(clippy::print_stdout, reason = "the command line prints its result here")]
 fn say(text: &str) {
     println!("{text}");
 }
