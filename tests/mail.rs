@@ -334,8 +334,11 @@ fn in_the_sandbox_the_report_names_it_and_verified_addresses_get_their_mail() {
         assert_eq!(answer["mails"], 2, "{answer}");
         let said = failures(&answer);
         assert!(said.contains("SES is in its sandbox in this account and Region: only verified addresses"), "{said}");
-        assert!(said.contains("and 200 messages in 24 hours at most"), "{said}");
-        assert!(said.contains("or verify the recipient's: ses:SendEmail for a message to s…@else.org"), "{said}");
+        assert!(said.contains("at most 200 messages in 24 hours"), "{said}");
+        assert!(
+            said.contains("or verify the recipient's address: ses:SendEmail for a message to s…@else.org"),
+            "{said}"
+        );
         assert!(!said.contains("someone@else.org"), "{said}");
     });
 }
@@ -457,7 +460,7 @@ fn a_configuration_set_that_does_not_exist_stops_mail_with_one_line() {
         let answer = stage.sweep().await;
         assert_eq!(answer["failures"].as_array().map(Vec::len), Some(1), "{answer}");
         let said = failures(&answer);
-        assert!(said.contains("3 messages not sent: SES_CONFIGURATION_SET names no set"), "{said}");
+        assert!(said.contains("3 messages not sent: SES_CONFIGURATION_SET is not a configuration set"), "{said}");
         stage.cloud.switch(|aws| aws.configuration_sets = ["notices".to_owned()].into());
         stage.sweep_well().await;
         for mail in stage.cloud.mails() {

@@ -1,13 +1,15 @@
-//! Sends the messages of a run. Never fails as a whole: a message that cannot be sent is reported and tried again on
-//! the next run.
+//! Sends the messages of a run. It never fails as a whole: a message that cannot be sent is reported, and the next run
+//! sends it.
 //!
-//! `readiness` asks SES what it allows, `pace` keeps to that and to the function's time, `refusal` says what a refused
-//! message means.
+//! `readiness` reads from SES what it allows, `pace` keeps to that rate and to the function's time, and `refusal` finds the
+//! remedy for a refused message.
 
 mod pace;
 mod readiness;
 mod refusal;
 
+#[cfg(test)]
+mod fake_ses;
 #[cfg(test)]
 mod tests;
 
@@ -17,95 +19,101 @@ use std::time::Duration;
 use futures_util::future::join;
 use futures_util::stream::{self, StreamExt};
 
+use super::addressed::Addressed;
+use super::delivery::{Delivery, DeliveryOptions, MailFailure, Scope};
 use super::dispatch::{Dispatch, Envelope};
 use super::message::{MAX_ROWS, Message, compose};
+use super::mode::Mode;
 use super::phrases::counted;
-use super::topic::{Publication, publish};
-use super::{Addressed, Delivery, MailFailure, Mode, Scope, Telling, Templates};
+use super::publish::{Publication, publish};
+use super::template::Templates;
 use crate::aws::{Attachment, CallFailure, FailureKind, OutgoingMail, SweeperAws};
 use crate::keys::EmailAddress;
 use crate::settings::Settings;
 use pace::Pace;
-pub(super) use pace::last_start;
-use readiness::{Readiness, Room};
-use refusal::{Refusal, without_address};
+use readiness::{Readiness, RemainingQuota};
+use refusal::{MailRefusal, without_address};
 
-/// Messages under way at the same time. Each takes a tenth of a second or so: what SES takes in a second is kept by
-/// their pace.
+/// The most messages that are sent at the same time. Each takes about 0.1 s. [`Pace`] keeps to SES's rate.
 const CONCURRENT_MESSAGES: usize = 8;
 
-/// How long to wait before each further attempt at a message that SES throttled: another process sends, too.
+/// The waiting times before further attempts at a message that SES throttled. Another process may be sending, too.
 const WAITS_WHEN_THROTTLED: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// Sends the notices of a run: at most two messages per recipient, the most urgent first. Those told before are left out, so it is
-/// safe to repeat once [`super::remember`] has been called for what is returned.
+/// Sends the notices of a run: at most two messages per recipient, the most urgent first. Recorded notices are left out, so
+/// repeating is safe after [`super::Delivered::record`] for every notice of the result.
 ///
-/// No more messages are sent than SES takes in a second and in a day, and none is begun when there would be no time left
-/// to write down that it was sent: the others are reported by their number, and due again.
+/// The number of messages keeps to SES's limits per second and per day. No message is started without time to record it
+/// afterwards. Messages that are not sent are counted in a failure, and their notices stay due.
 ///
-/// An owner tag with several addresses counts as told once one of them took the message: otherwise a single dead
-/// address would have the others mailed on every run. The failure of the other one is reported.
+/// For an owner tag with several addresses, one sent message is enough. Otherwise a single dead address would cause mail
+/// to the others on every run. The failure of the dead address is reported.
 pub async fn deliver(
     aws: &SweeperAws,
-    telling: &Telling<'_>,
+    options: &DeliveryOptions<'_>,
     templates: &Templates,
     addressed: &[Addressed<'_>],
 ) -> Delivery {
-    let mut dispatch = Dispatch::of(telling, addressed);
+    let mut dispatch = Dispatch::of(options, addressed);
     dispatch.envelopes.sort_by_key(Envelope::urgency);
-    // Neither waits for the other, nor fails with it.
-    let (posted, published) =
-        join(post(aws, telling, templates, &dispatch), publish_due(aws, telling, templates, &dispatch)).await;
-    let mut failures = posted.failures;
-    // What is wrong with addresses matters once there is mail.
-    if telling.settings.sender.is_some() {
+    // Mail and topic do not wait for each other, nor fail with each other.
+    let (sent, published) =
+        join(send_due(aws, options, templates, &dispatch), publish_due(aws, options, templates, &dispatch)).await;
+    let mut failures = sent.failures;
+    // Problems with addresses matter only if there is mail.
+    if options.settings.sender.is_some() {
         failures.append(&mut dispatch.failures);
     }
     Delivery {
-        mails: posted.was_sent.iter().filter(|was_sent| **was_sent).count(),
-        told: dispatch.settle(&posted.was_sent, &published.positions),
+        mails: sent.was_sent.iter().filter(|was_sent| **was_sent).count(),
+        delivered: dispatch.result(&sent.was_sent, &published.positions),
         failures,
         unpublished: published.failures,
     }
 }
 
-/// What became of the notices for the topic.
+/// The result for the topic.
 #[derive(Default)]
-struct Published {
-    /// Of those that it took.
+struct PublishedNotices {
+    /// The positions of the notices that the topic accepted.
     positions: Vec<usize>,
     failures: Vec<MailFailure>,
 }
 
 async fn publish_due(
     aws: &SweeperAws,
-    telling: &Telling<'_>,
+    options: &DeliveryOptions<'_>,
     templates: &Templates,
     dispatch: &Dispatch<'_>,
-) -> Published {
+) -> PublishedNotices {
     let (positions, due): (Vec<usize>, Vec<&Addressed<'_>>) = dispatch.for_topic().into_iter().unzip();
-    let Some(topic_arn) = telling.settings.notices.topic_arn.as_ref().filter(|_| !due.is_empty()) else {
-        return Published::default();
+    let Some(topic_arn) = options.settings.notices.topic_arn.as_ref().filter(|_| !due.is_empty()) else {
+        return PublishedNotices::default();
     };
-    let Publication { taken, failures } = publish(aws, telling, topic_arn, templates, &due).await;
-    let taken = positions.into_iter().zip(taken).filter_map(|(position, was_taken)| was_taken.then_some(position));
-    Published { positions: taken.collect(), failures }
+    let Publication { accepted, failures } = publish(aws, options, topic_arn, templates, &due).await;
+    let accepted = positions.into_iter().zip(accepted).filter(|(_, is_accepted)| *is_accepted);
+    PublishedNotices { positions: accepted.map(|(position, _)| position).collect(), failures }
 }
 
-/// What became of the messages.
+/// The result of sending.
 #[derive(Default)]
-struct Posted {
-    /// In the order of the envelopes; the last ones may be missing.
+struct SentMessages {
+    /// Whether each message was sent, in the order of the envelopes. The last ones may be missing.
     was_sent: Vec<bool>,
     failures: Vec<MailFailure>,
 }
 
-async fn post(aws: &SweeperAws, telling: &Telling<'_>, templates: &Templates, dispatch: &Dispatch<'_>) -> Posted {
-    let Telling { mode, scope, deadline, settings, now: _ } = *telling;
+async fn send_due(
+    aws: &SweeperAws,
+    options: &DeliveryOptions<'_>,
+    templates: &Templates,
+    dispatch: &Dispatch<'_>,
+) -> SentMessages {
+    let DeliveryOptions { mode, scope, deadline, settings, now: _ } = *options;
     let Some(sender) = settings.sender.as_ref() else {
         let unset = |due| general(format!("{} not mailed: SENDER_EMAIL is not set", counted(due, "notice")));
         let failures = Some(dispatch.due_by_mail()).filter(|due| *due > 0).map(unset);
-        return Posted { failures: failures.into_iter().collect(), ..Posted::default() };
+        return SentMessages { failures: failures.into_iter().collect(), ..SentMessages::default() };
     };
     let messages = dispatch.envelopes.len();
     let readiness = match scope {
@@ -115,31 +123,36 @@ async fn post(aws: &SweeperAws, telling: &Telling<'_>, templates: &Templates, di
     let mut failures: Vec<MailFailure> = readiness.reports.iter().cloned().map(general).collect();
     let pace = Pace::new(aws, readiness.spacing, deadline, settings.max_concurrency);
     let halted = readiness.obstacle.map(OnceLock::from).unwrap_or_default();
-    let post = Post { aws, settings, templates, mode, sender, pace, halted };
-    let room = readiness.room.of(messages);
-    // Collected, since a closure that is kept while waiting would keep this function from being `Send`.
-    let sending: Vec<_> = dispatch.envelopes.iter().take(room).map(|envelope| post.send(envelope)).collect();
-    // `buffered` keeps the order, by which outcomes are matched to envelopes.
-    let outcomes: Vec<Outcome> = stream::iter(sending).buffered(CONCURRENT_MESSAGES).collect().await;
-    let was_sent = outcomes.iter().map(|outcome| matches!(outcome, Outcome::Sent)).collect();
-    failures.extend(unsent(messages, outcomes, post.halted.get(), &readiness.room));
-    Posted { was_sent, failures }
+    let mailing = Mailing { aws, settings, templates, mode, sender, pace, halted };
+    let allowed = readiness.quota.allows(messages);
+    // Collected, because a closure that lives across an `await` would make this function's future not `Send`.
+    let sending: Vec<_> = dispatch.envelopes.iter().take(allowed).map(|envelope| mailing.send(envelope)).collect();
+    // `buffered` keeps the order, so that results match their envelopes.
+    let results: Vec<MessageResult> = stream::iter(sending).buffered(CONCURRENT_MESSAGES).collect().await;
+    let was_sent = results.iter().map(|result| matches!(result, MessageResult::Sent)).collect();
+    failures.extend(unsent(messages, results, mailing.halted.get(), &readiness.quota));
+    SentMessages { was_sent, failures }
 }
 
-/// Why messages were not sent: each on its own, or many for one reason.
-fn unsent(messages: usize, outcomes: Vec<Outcome>, halted: Option<&String>, room: &Room) -> Vec<MailFailure> {
-    let count = |is_so: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| is_so(outcome)).count();
-    let late = "the function's time is nearly over; they are due on the next run".to_owned();
+/// Returns why messages were not sent: one failure per reason that concerns many, and one per other message.
+fn unsent(
+    messages: usize,
+    results: Vec<MessageResult>,
+    halted: Option<&String>,
+    quota: &RemainingQuota,
+) -> Vec<MailFailure> {
+    let count = |is_so: fn(&MessageResult) -> bool| results.iter().filter(|result| is_so(result)).count();
+    let late = "the function's time is nearly over; the next run sends them".to_owned();
     let together = [
-        (count(|outcome| matches!(outcome, Outcome::Halted)), halted.cloned().unwrap_or_default()),
-        (count(|outcome| matches!(outcome, Outcome::Late)), late),
-        (messages - outcomes.len(), room.exceeded()),
+        (count(|result| matches!(result, MessageResult::Halted)), halted.cloned().unwrap_or_default()),
+        (count(|result| matches!(result, MessageResult::Late)), late),
+        (messages - results.len(), quota.exceeded()),
     ];
     let together = together.into_iter().filter(|(count, _)| *count > 0);
     let together = together.map(|(count, why)| general(format!("{} not sent: {why}", counted(count, "message"))));
-    let singly = outcomes.into_iter().filter_map(|outcome| match outcome {
-        Outcome::Failed(failure) => Some(failure),
-        Outcome::Sent | Outcome::Halted | Outcome::Late => None,
+    let singly = results.into_iter().filter_map(|result| match result {
+        MessageResult::Failed(failure) => Some(failure),
+        MessageResult::Sent | MessageResult::Halted | MessageResult::Late => None,
     });
     together.chain(singly).collect()
 }
@@ -148,51 +161,52 @@ fn general(error: String) -> MailFailure {
     MailFailure { account: None, user: None, error }
 }
 
-/// What became of one message.
-enum Outcome {
+/// The result of one message.
+enum MessageResult {
     Sent,
     Failed(MailFailure),
-    /// Not sent, for the reason that no message of this run can be.
+    /// Not sent, because no message of this run can be sent.
     Halted,
-    /// Not begun, for want of time.
+    /// Not started, because the time is nearly over.
     Late,
 }
 
-struct Post<'a> {
+/// Sends the messages of one run.
+struct Mailing<'a> {
     aws: &'a SweeperAws,
     settings: &'a Settings,
     templates: &'a Templates,
     mode: Mode,
     sender: &'a EmailAddress,
     pace: Pace<'a>,
-    /// Why no message can be sent, or can be any more.
+    /// Why no message can be sent, once that is known.
     halted: OnceLock<String>,
 }
 
-impl Post<'_> {
-    async fn send(&self, envelope: &Envelope<'_>) -> Outcome {
+impl Mailing<'_> {
+    async fn send(&self, envelope: &Envelope<'_>) -> MessageResult {
         if self.halted.get().is_some() {
-            return Outcome::Halted;
+            return MessageResult::Halted;
         }
         let items = envelope.items();
         let message = match compose(self.templates, self.mode, self.aws.now(), &envelope.to, &items) {
             Ok(message) => message,
-            Err(error) => return Outcome::Failed(envelope.failure(&error.to_string())),
+            Err(error) => return MessageResult::Failed(envelope.failure(&error.to_string())),
         };
         let failure = match self.hand_over(&self.mail(&envelope.to, message), items.len().min(MAX_ROWS)).await {
-            Ok(()) => return Outcome::Sent,
-            Err(NotSent::Halted) => return Outcome::Halted,
-            Err(NotSent::Late) => return Outcome::Late,
+            Ok(()) => return MessageResult::Sent,
+            Err(NotSent::Halted) => return MessageResult::Halted,
+            Err(NotSent::Late) => return MessageResult::Late,
             Err(NotSent::Failed(failure)) => failure,
         };
-        let Refusal { concerns_every_message, words } = Refusal::of(&failure, self.sender);
+        let MailRefusal { concerns_every_message, remedy } = MailRefusal::of(&failure, self.sender);
         let said = without_address(&failure.to_string(), &envelope.to, "(the recipient)");
-        let reason = format!("{words}: {}", without_address(&said, self.sender, "(the sender)"));
+        let reason = format!("{remedy}: {}", without_address(&said, self.sender, "(the sender)"));
         if concerns_every_message {
             self.halted.get_or_init(|| reason);
-            return Outcome::Halted;
+            return MessageResult::Halted;
         }
-        Outcome::Failed(envelope.failure(&reason))
+        MessageResult::Failed(envelope.failure(&reason))
     }
 
     fn mail(&self, to: &EmailAddress, message: Message) -> OutgoingMail {
@@ -214,12 +228,13 @@ impl Post<'_> {
         }
     }
 
-    /// Repeats only what SES throttled, and so did not accept: after a timeout, a repetition might be a second mail.
+    /// Sends one mail. Repeats only a throttled attempt, which SES did not accept: after a timeout, a repetition could cause
+    /// a second mail.
     async fn hand_over(&self, mail: &OutgoingMail, notices: usize) -> Result<(), NotSent> {
         if !self.pace.turn(notices).await {
             return Err(NotSent::Late);
         }
-        // Others may have found out meanwhile.
+        // Another message may have found the obstacle meanwhile.
         if self.halted.get().is_some() {
             return Err(NotSent::Halted);
         }
@@ -241,10 +256,10 @@ impl Post<'_> {
 }
 
 fn is_passing_throttle(failure: &CallFailure, sender: &EmailAddress) -> bool {
-    failure.kind() == FailureKind::Throttled && !Refusal::of(failure, sender).concerns_every_message
+    failure.kind() == FailureKind::Throttled && !MailRefusal::of(failure, sender).concerns_every_message
 }
 
-/// Why a message was not taken.
+/// Why a message was not sent.
 enum NotSent {
     Halted,
     Late,

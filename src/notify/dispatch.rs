@@ -1,202 +1,205 @@
-//! Notices → messages, and back: what was sent → who was told. Pure.
+//! Notices → messages, and sent messages → who got each notice. Pure.
 //!
-//! One recipient gets at most two messages of a run: one of what is urgent, whose subject is not lost among other
-//! things, and one digest of the rest. Of a dry run, in which nothing happened, there is the digest alone.
+//! A recipient gets at most two messages of a run: one with the urgent notices, so that its subject is about them alone, and
+//! a digest of the rest. A dry run sends only the digest, because nothing happened that is urgent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::addressed::Addressed;
+use super::delivered::{Audience, Delivered, was_sent_to};
+use super::delivery::{DeliveryOptions, MailFailure};
 use super::message::{MAX_ROWS, sort};
+use super::mode::Mode;
 use super::phrases::{counted, one_line};
 use super::recipients::{Recipients, mailbox};
-use super::words::{Urgency, urgency};
-use super::{Addressed, Audience, MailFailure, Mode, Telling, Told, marks};
+use super::tone::{Urgency, urgency};
 use crate::keys::{AccountId, EmailAddress, UserName};
 
-/// Longest part of an owner tag or an address that a report repeats, in characters.
+/// The longest part of an owner tag or an address that a report repeats, in characters.
 const MAX_TAG_EXCERPT_LENGTH: usize = 100;
 
 /// All messages of a run.
 #[derive(Debug)]
 pub(super) struct Dispatch<'a> {
-    /// What is urgent first, and in the order of the addresses.
+    /// The urgent messages first, each group in the order of the addresses.
     pub(super) envelopes: Vec<Envelope<'a>>,
-    /// What cannot be sent to anybody.
+    /// Problems with addresses.
     pub(super) failures: Vec<MailFailure>,
     addressed: &'a [Addressed<'a>],
-    standings: Vec<Standing>,
+    states: Vec<DeliveryState>,
 }
 
 /// One message.
 #[derive(Debug)]
 pub(super) struct Envelope<'a> {
-    /// Who gets it.
+    /// The recipient.
     pub(super) to: EmailAddress,
-    entries: Vec<Entry<'a>>,
+    items: Vec<EnvelopeItem<'a>>,
 }
 
 /// One notice in an envelope.
 #[derive(Debug)]
-struct Entry<'a> {
+struct EnvelopeItem<'a> {
     position: usize,
     audiences: BTreeSet<Audience>,
     addressed: &'a Addressed<'a>,
 }
 
-/// Where one notice stands.
+/// Who has to get one notice, and who got it.
 #[derive(Debug)]
-struct Standing {
-    /// Whether runs of this mode tell it at all.
+struct DeliveryState {
+    /// Whether a run of this mode, on this day, sends the notice at all.
     is_for_this_mode: bool,
-    was_told_fully: bool,
-    /// Everybody there is to tell.
+    /// Whether the record says that everybody got it.
+    was_sent_to_all: bool,
+    /// All audiences that can be reached.
     audiences: Vec<Audience>,
-    told: BTreeSet<Audience>,
+    /// The audiences that got it.
+    reached: BTreeSet<Audience>,
 }
 
 impl<'a> Dispatch<'a> {
-    /// Finds who is to be told what.
-    pub(super) fn of(telling: &Telling<'_>, addressed: &'a [Addressed<'a>]) -> Self {
+    /// Finds the recipients of every notice, and makes their messages.
+    pub(super) fn of(options: &DeliveryOptions<'_>, addressed: &'a [Addressed<'a>]) -> Self {
         let mut envelopes: BTreeMap<(bool, String), Envelope<'a>> = BTreeMap::new();
-        let mut refused = Refused::default();
-        let mut standings = Vec::with_capacity(addressed.len());
+        let mut problems = AddressProblems::default();
+        let mut states = Vec::with_capacity(addressed.len());
         for (position, item) in addressed.iter().enumerate() {
-            let recipients = Recipients::of(item.account, item.notice.owner.as_deref(), telling.settings);
-            let standing = Standing::of(telling, item, &recipients);
-            refused.add(item, &recipients, &standing);
-            let is_urgent = telling.mode == Mode::Enforced && item.notice.kind.is_urgent();
-            for audience in standing.untold() {
+            let recipients = Recipients::of(item.account, item.notice.owner.as_deref(), options.settings);
+            let state = DeliveryState::of(options, item, &recipients);
+            problems.add(item, &recipients, &state);
+            let is_urgent = options.mode == Mode::Enforced && item.notice.kind.is_urgent();
+            for audience in state.missing() {
                 for address in recipients.addresses(audience) {
                     let envelope = envelopes
                         .entry((!is_urgent, mailbox(address)))
-                        .or_insert_with(|| Envelope { to: address.clone(), entries: Vec::new() });
+                        .or_insert_with(|| Envelope { to: address.clone(), items: Vec::new() });
                     envelope.add(position, audience, item);
                 }
             }
-            standings.push(standing);
+            states.push(state);
         }
         let mut envelopes: Vec<Envelope<'a>> = envelopes.into_values().collect();
         for envelope in &mut envelopes {
-            sort(&mut envelope.entries, |entry| entry.addressed);
+            sort(&mut envelope.items, |item| item.addressed);
         }
-        Self { envelopes, failures: refused.into_failures(), addressed, standings }
+        Self { envelopes, failures: problems.into_failures(), addressed, states }
     }
 
-    /// How many notices somebody is still to be told of by mail.
+    /// Returns how many notices are still due by mail.
     pub(super) fn due_by_mail(&self) -> usize {
-        let by_mail = |standing: &&Standing| {
-            standing.is_due() && (standing.audiences.is_empty() || standing.untold().any(|it| it != Audience::Topic))
+        let by_mail = |state: &&DeliveryState| {
+            state.is_due() && (state.audiences.is_empty() || state.missing().any(|it| it != Audience::Topic))
         };
-        self.standings.iter().filter(by_mail).count()
+        self.states.iter().filter(by_mail).count()
     }
 
-    /// The notices that the topic is still to get, by their positions.
+    /// Returns the notices that are still due on the topic, with their positions.
     pub(super) fn for_topic(&self) -> Vec<(usize, &'a Addressed<'a>)> {
-        let is_for_topic = |standing: &Standing| standing.untold().any(|audience| audience == Audience::Topic);
-        let standings = self.standings.iter().enumerate().filter(|(_, standing)| is_for_topic(standing));
-        standings.map(|(position, _)| (position, &self.addressed[position])).collect()
+        let is_for_topic = |state: &DeliveryState| state.missing().any(|audience| audience == Audience::Topic);
+        let states = self.states.iter().enumerate().filter(|(_, state)| is_for_topic(state));
+        states.map(|(position, _)| (position, &self.addressed[position])).collect()
     }
 
-    /// Who was told of each notice, once it is known which envelopes were sent, and the notices at which positions the
-    /// topic took.
-    pub(super) fn settle(mut self, was_sent: &[bool], was_published: &[usize]) -> Vec<Told> {
-        for position in was_published {
-            self.standings[*position].told.insert(Audience::Topic);
+    /// Returns who got each notice. `was_sent` says which envelopes were sent, and `published` are the positions of the
+    /// notices that the topic accepted.
+    pub(super) fn result(mut self, was_sent: &[bool], published: &[usize]) -> Vec<Delivered> {
+        for position in published {
+            self.states[*position].reached.insert(Audience::Topic);
         }
         for (envelope, _) in self.envelopes.iter().zip(was_sent).filter(|(_, was_sent)| **was_sent) {
-            // What a message only counts was not told: the next run's message describes it.
-            for entry in envelope.entries.iter().take(MAX_ROWS) {
-                self.standings[entry.position].told.extend(&entry.audiences);
+            // A notice that a message only counts stays due: the next run's message describes it.
+            for item in envelope.items.iter().take(MAX_ROWS) {
+                self.states[item.position].reached.extend(&item.audiences);
             }
         }
-        self.standings.into_iter().map(Standing::outcome).collect()
+        self.states.into_iter().map(DeliveryState::result).collect()
     }
 }
 
 impl<'a> Envelope<'a> {
-    /// Notices come one after the other, so one that is here already is the last.
+    /// Adds an audience of a notice. Notices are added one after the other, so a notice that is already here is the last.
     fn add(&mut self, position: usize, audience: Audience, addressed: &'a Addressed<'a>) {
-        match self.entries.last_mut().filter(|entry| entry.position == position) {
-            Some(entry) => {
-                entry.audiences.insert(audience);
+        match self.items.last_mut().filter(|item| item.position == position) {
+            Some(item) => {
+                item.audiences.insert(audience);
             }
-            None => self.entries.push(Entry { position, audiences: BTreeSet::from([audience]), addressed }),
+            None => self.items.push(EnvelopeItem { position, audiences: BTreeSet::from([audience]), addressed }),
         }
     }
 
-    /// The notices, in the order of the message.
+    /// Returns the notices in the order of the message.
     pub(super) fn items(&self) -> Vec<&'a Addressed<'a>> {
-        self.entries.iter().map(|entry| entry.addressed).collect()
+        self.items.iter().map(|item| item.addressed).collect()
     }
 
-    /// Where it stands among the messages of a run: as its most urgent notice, which is the first.
+    /// Returns the urgency of its most urgent notice, which is the first.
     pub(super) fn urgency(&self) -> Option<Urgency> {
-        self.entries.first().map(|entry| urgency(entry.addressed.notice))
+        self.items.first().map(|entry| urgency(entry.addressed.notice))
     }
 
-    /// A failure to send it, under the account and the user if all of it is about one.
+    /// Returns a failure to send the message. It names the account and the user if all notices are about the same one.
     pub(super) fn failure(&self, reason: &str) -> MailFailure {
-        let users: BTreeSet<_> = self.entries.iter().map(|entry| &entry.addressed.notice.user).collect();
+        let users: BTreeSet<_> = self.items.iter().map(|item| &item.addressed.notice.user).collect();
         let accounts: BTreeSet<_> = users.iter().map(|user| &user.account).collect();
         MailFailure {
             account: accounts.first().filter(|_| accounts.len() == 1).map(|account| (*account).clone()),
             user: users.first().filter(|_| users.len() == 1).map(|user| user.name.clone()),
-            error: format!("{} not mailed: {reason}", counted(self.entries.len(), "notice")),
+            error: format!("{} not mailed: {reason}", counted(self.items.len(), "notice")),
         }
     }
 }
 
-impl Standing {
-    fn of(telling: &Telling<'_>, item: &Addressed<'_>, recipients: &Recipients) -> Self {
-        let Telling { mode, now, settings, .. } = telling;
+impl DeliveryState {
+    fn of(options: &DeliveryOptions<'_>, item: &Addressed<'_>, recipients: &Recipients) -> Self {
+        let DeliveryOptions { mode, now, settings, .. } = options;
         let topic = settings.notices.topic_arn.as_ref().map(|_| Audience::Topic);
-        // With a topic and without a sender, the topic alone is how people are told.
+        // With a topic and without a sender, notices go to the topic alone.
         let by_mail = settings.sender.is_some() || topic.is_none();
         let mut audiences = if by_mail { recipients.audiences() } else { Vec::new() };
         audiences.extend(topic);
-        let told = audiences.iter().copied();
+        let known = audiences.iter().copied();
         let kind = &item.notice.kind;
         Self {
             is_for_this_mode: match mode {
                 Mode::DryRun => is_audit_day(*now, settings.notices.audit_every_days),
                 Mode::Enforced => !kind.is_for_dry_run_only(),
             },
-            was_told_fully: kind.is_told(&item.notice.key, item.notified, settings.periods.repeat, *now),
-            told: told
-                .filter(|audience| {
-                    marks::was_told(item.notice, item.notified, *audience, settings.periods.repeat, *now)
-                })
+            was_sent_to_all: kind.is_told(&item.notice.key, item.notified, settings.periods.repeat, *now),
+            reached: known
+                .filter(|audience| was_sent_to(item.notice, item.notified, *audience, settings.periods.repeat, *now))
                 .collect(),
             audiences,
         }
     }
 
-    fn is_told_to_all(&self) -> bool {
-        let is_told = |audience| self.told.contains(audience);
-        self.was_told_fully || (!self.audiences.is_empty() && self.audiences.iter().all(is_told))
+    fn is_sent_to_all(&self) -> bool {
+        let is_reached = |audience| self.reached.contains(audience);
+        self.was_sent_to_all || (!self.audiences.is_empty() && self.audiences.iter().all(is_reached))
     }
 
     fn is_due(&self) -> bool {
-        self.is_for_this_mode && !self.is_told_to_all()
+        self.is_for_this_mode && !self.is_sent_to_all()
     }
 
-    fn untold(&self) -> impl Iterator<Item = Audience> {
-        self.audiences.iter().copied().filter(|audience| self.is_due() && !self.told.contains(audience))
+    fn missing(&self) -> impl Iterator<Item = Audience> {
+        self.audiences.iter().copied().filter(|audience| self.is_due() && !self.reached.contains(audience))
     }
 
-    fn outcome(self) -> Told {
-        if self.is_told_to_all() {
-            Told::Fully
-        } else if self.told.is_empty() {
-            Told::Not
+    fn result(self) -> Delivered {
+        if self.is_sent_to_all() {
+            Delivered::ToAll
+        } else if self.reached.is_empty() {
+            Delivered::ToNobody
         } else {
-            Told::Partly(self.told.into_iter().collect())
+            Delivered::ToSome(self.reached.into_iter().collect())
         }
     }
 }
 
-/// A part of a text that is to be corrected, without what may be somebody's name before an `@`.
+/// Returns a part of a text that a person has to correct. The part before an `@` is masked, because it may be a name.
 fn excerpt(text: &str) -> String {
     let line = one_line(text, MAX_TAG_EXCERPT_LENGTH);
     match line.rsplit_once('@') {
@@ -205,23 +208,23 @@ fn excerpt(text: &str) -> String {
     }
 }
 
-/// A dry run writes nothing down, so that its messages repeat by the calendar.
+/// Whether a dry run sends mail on this day. A dry run records nothing, so the calendar limits its messages.
 fn is_audit_day(now: DateTime<Utc>, every_days: i64) -> bool {
     (now.timestamp().div_euclid(86_400)) % every_days.max(1) == 0
 }
 
-/// What nobody can be told, each thing reported once.
+/// Problems with addresses, each reported once.
 #[derive(Default)]
-struct Refused {
+struct AddressProblems {
     malformed_accounts: BTreeMap<AccountId, String>,
     malformed: BTreeSet<(AccountId, UserName, String)>,
     unreachable: BTreeMap<AccountId, usize>,
 }
 
-impl Refused {
-    /// A malformed tag is reported for as long as there is something about its user, told or not.
-    fn add(&mut self, item: &Addressed<'_>, recipients: &Recipients, standing: &Standing) {
-        if !standing.is_for_this_mode {
+impl AddressProblems {
+    /// A malformed tag is reported as long as there is a notice about its user, sent or not.
+    fn add(&mut self, item: &Addressed<'_>, recipients: &Recipients, state: &DeliveryState) {
+        if !state.is_for_this_mode {
             return;
         }
         let user = &item.notice.user;
@@ -233,7 +236,7 @@ impl Refused {
             let excerpt = excerpt(part);
             self.malformed.insert((user.account.clone(), user.name.clone(), excerpt));
         }
-        if standing.is_due() && standing.audiences.is_empty() {
+        if state.is_due() && state.audiences.is_empty() {
             *self.unreachable.entry(user.account.clone()).or_default() += 1;
         }
     }
@@ -241,8 +244,8 @@ impl Refused {
     fn into_failures(self) -> Vec<MailFailure> {
         let malformed = self.malformed.into_iter().map(|(account, user, part)| MailFailure {
             error: format!(
-                "the owner tag of user `{user}` in account {account} holds `{part}`, which is no e-mail address; \
-                 separate several addresses by spaces"
+                "the owner tag of user `{user}` in account {account} holds `{part}`, which is not an e-mail address; \
+                 separate addresses by spaces"
             ),
             account: Some(account),
             user: Some(user),
@@ -258,8 +261,8 @@ impl Refused {
         });
         let malformed_accounts = self.malformed_accounts.into_iter().map(|(account, text)| MailFailure {
             error: format!(
-                "the address of account {account} in the organization is `{text}`, which is no e-mail address: RECIPIENT_EMAIL \
-                 is told in its place; correct the address with `aws account start-primary-email-update`"
+                "the address of account {account} in the organization is `{text}`, which is not an e-mail address; \
+                 RECIPIENT_EMAIL gets its notices; correct the address with `aws account start-primary-email-update`"
             ),
             account: Some(account),
             user: None,

@@ -1,7 +1,8 @@
 //! Values that the tests of this module share.
 
+use super::addressed::AccountContact;
 pub(super) use super::samples::{kinds, notice};
-use super::{AccountContact, Templates};
+use super::template::Templates;
 use crate::keys::EmailAddress;
 use crate::lifecycle::NoticeKind;
 pub(super) use crate::testing::{account, key, now, settings, time, user};

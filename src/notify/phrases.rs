@@ -1,21 +1,21 @@
-//! Small pieces of text that messages are made of. Pure.
+//! Small pieces of text of which messages consist. Pure.
 
 use chrono::{DateTime, Utc};
 
-use super::{AccountContact, Mode};
+use super::addressed::AccountContact;
 
-/// Makes text that people chose fit for one line: no line break, no control character, nothing that is invisible or
-/// turns the direction of reading, at most `longest` characters.
+/// Returns text that people chose as one line of at most `longest` characters, without line breaks, control characters,
+/// invisible characters and characters that turn the direction of reading.
 ///
-/// An account's name goes into a subject. Were a line break to stay in it, whoever names accounts could add headers
-/// to the mail.
+/// An account's name goes into a subject. With a line break in the name, a person who names accounts could add headers to
+/// the mail.
 pub(super) fn one_line(text: &str, longest: usize) -> String {
     let visible = text.chars().map(|c| if c.is_control() || is_invisible(c) { ' ' } else { c }).collect::<String>();
     let words: Vec<&str> = visible.split_whitespace().collect();
     cut(&words.join(" "), longest)
 }
 
-/// The text with at most `longest` characters, the last of them an ellipsis if some are missing.
+/// Returns the text with at most `longest` characters. The last one is an ellipsis if the text is cut.
 pub(super) fn cut(text: &str, longest: usize) -> String {
     if text.chars().count() <= longest {
         return text.to_owned();
@@ -50,14 +50,14 @@ pub(super) fn grouped(count: usize) -> String {
     text
 }
 
-/// The day, in UTC.
+/// Returns the date in UTC, such as `2026-11-22`.
 pub(super) fn day(time: DateTime<Utc>) -> String {
     time.date_naive().to_string()
 }
 
-/// How far a day is from today: `in 7 days`, `today`, `3 days ago`. Days of the calendar, in UTC.
+/// Returns the distance of a day from today: `in 7 days`, `today`, `3 days ago`. Days are calendar days in UTC.
 pub(super) fn days_from(now: DateTime<Utc>, time: DateTime<Utc>) -> String {
-    let days = (time.date_naive() - now.date_naive()).num_days();
+    let days = days_left(now, time);
     let span = || counted(usize::try_from(days.unsigned_abs()).unwrap_or(usize::MAX), "day");
     match days {
         0 => "today".to_owned(),
@@ -66,7 +66,12 @@ pub(super) fn days_from(now: DateTime<Utc>, time: DateTime<Utc>) -> String {
     }
 }
 
-/// `prod (111122223333)`, or the id alone for an account without a name.
+/// Returns the number of calendar days from `now` to `at`, in UTC. It is negative if `at` is past.
+pub(super) fn days_left(now: DateTime<Utc>, at: DateTime<Utc>) -> i64 {
+    (at.date_naive() - now.date_naive()).num_days()
+}
+
+/// Returns `prod (111122223333)`, or only the id of an account without a name.
 pub(super) fn account_label(account: &AccountContact) -> String {
     match one_line(&account.name, MAX_ACCOUNT_NAME_LENGTH) {
         name if name.is_empty() || name == account.id.as_str() => account.id.to_string(),
@@ -74,18 +79,9 @@ pub(super) fn account_label(account: &AccountContact) -> String {
     }
 }
 
+/// The longest name of an account, in characters: a limit of AWS Organizations.
 /// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_Account.html>
 const MAX_ACCOUNT_NAME_LENGTH: usize = 50;
-
-impl Mode {
-    /// The verb of what is still to come.
-    pub(super) fn will(self) -> &'static str {
-        match self {
-            Self::Enforced => "will",
-            Self::DryRun => "would",
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -107,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_those_of_the_calendar_in_utc() {
+    fn days_are_calendar_days_in_utc() {
         let now = time("2026-11-22T23:59:59Z");
         for (at, words) in [
             ("2026-11-22T00:00:00Z", "today"),
@@ -129,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_without_a_name_goes_by_its_id() {
+    fn an_account_without_a_name_is_shown_by_its_id() {
         assert_eq!(account_label(&contact("prod", None)), "prod (111122223333)");
         assert_eq!(account_label(&contact("", None)), "111122223333");
         assert_eq!(account_label(&contact("111122223333", None)), "111122223333");

@@ -1,25 +1,26 @@
-//! Who hears of a notice: the contact of the account, the owner that a tag on the user names, and whom the settings name.
+//! The recipients of a notice: the account's contact, the owner in a tag on the user, and the recipient of the settings.
 //! Pure.
 
-use super::{AccountContact, Audience};
+use super::addressed::AccountContact;
+use super::delivered::Audience;
 use crate::keys::EmailAddress;
 use crate::settings::Settings;
 
-/// Where the audiences of one notice are reached by mail. An audience without an address is none.
+/// The mail addresses of one notice's audiences. An audience without an address does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Recipients {
-    /// The account's contact.
+    /// The account's contact, or the recipient of the settings in its place.
     pub(super) account: Option<EmailAddress>,
     /// The owners, each once.
     pub(super) owners: Vec<EmailAddress>,
-    /// Who gets everything.
+    /// The recipient of the settings, if it gets a copy of everything.
     pub(super) copy: Option<EmailAddress>,
-    /// What the owner tag holds that is no address.
+    /// The parts of the owner tag that are not addresses.
     pub(super) malformed: Vec<String>,
 }
 
 impl Recipients {
-    /// The recipient of the settings stands in for an account without an address.
+    /// Returns the recipients of a notice. The recipient of the settings replaces an account's missing address.
     pub(super) fn of(account: &AccountContact, owner_tag: Option<&str>, settings: &Settings) -> Self {
         let recipient = settings.recipient.as_ref();
         let mut recipients = Self {
@@ -34,9 +35,9 @@ impl Recipients {
         recipients
     }
 
-    /// A slash is legal before the `@`, so it divides only what is no address as a whole.
+    /// Adds the addresses in one word. A slash is legal before the `@`, so it separates only if the word is not an address.
     fn read_owner(&mut self, word: &str) {
-        // `Jo <jo@example.com>`: the name is none, and the address is.
+        // In `Jo <jo@example.com>` only the second word is an address.
         let word = word.strip_prefix('<').and_then(|word| word.strip_suffix('>')).unwrap_or(word);
         match word.parse() {
             Ok(address) => self.add_owner(address),
@@ -57,7 +58,7 @@ impl Recipients {
         }
     }
 
-    /// The audiences that there are.
+    /// Returns the audiences that have an address.
     pub(super) fn audiences(&self) -> Vec<Audience> {
         let account = self.account.is_some().then_some(Audience::Account);
         let owner = (!self.owners.is_empty()).then_some(Audience::Owner);
@@ -65,7 +66,7 @@ impl Recipients {
         account.into_iter().chain(owner).chain(copy).collect()
     }
 
-    /// The addresses of one audience.
+    /// Returns the addresses of one audience.
     pub(super) fn addresses(&self, audience: Audience) -> &[EmailAddress] {
         match audience {
             Audience::Account => self.account.as_slice(),
@@ -76,7 +77,7 @@ impl Recipients {
     }
 }
 
-/// By what two spellings of an address are taken for the same mailbox: mail systems in use ignore case.
+/// Returns a text that is the same for all spellings of a mailbox. The mail systems in use ignore case.
 pub(super) fn mailbox(address: &EmailAddress) -> String {
     address.as_str().to_ascii_lowercase()
 }
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_without_an_address_is_reached_through_the_fallback() {
+    fn an_account_without_an_address_uses_the_fallback() {
         let (own, recipient) = (email("prod@example.com"), ("RECIPIENT_EMAIL", "security@example.com"));
         let reached = |contact: &AccountContact, given: &[_]| Recipients::of(contact, None, &settings(given)).account;
         assert_eq!(reached(&contact("prod", Some("prod@example.com")), &[recipient]), Some(own));
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_recipient_of_the_settings_is_in_copy_where_they_say_so() {
+    fn the_recipient_of_the_settings_can_be_in_copy() {
         let (recipient, copy) = (("RECIPIENT_EMAIL", "security@example.com"), ("RECIPIENT_EMAIL_IN_COPY", "true"));
         let recipients = Recipients::of(&contact("prod", None), None, &settings(&[recipient, copy]));
         assert_eq!(recipients.audiences(), [Audience::Account, Audience::Copy]);
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_are_all_malformed_make_no_audience() {
+    fn malformed_addresses_make_no_audience() {
         let recipients = Recipients::of(&contact("prod", Some("prod@example.com")), Some("nobody"), &settings(&[]));
         assert_eq!(recipients.audiences(), [Audience::Account]);
     }

@@ -1,12 +1,12 @@
-//! Notices of every kind that templates are tried on, previews show and tests begin with. Pure.
+//! Sample notices of every kind, for trying templates, for previews and for tests. Pure.
 
 use chrono::{DateTime, Utc};
 
-use super::AccountContact;
+use super::addressed::AccountContact;
 use crate::keys::{AccessKeyId, EmailAddress, KeyUse, UserRef};
 use crate::lifecycle::{CancelReason, Notice, NoticeKind};
 
-/// The time of all samples.
+/// The time at which all samples are sent.
 pub(crate) fn now() -> DateTime<Utc> {
     time("2026-11-22T09:00:00Z")
 }
@@ -21,23 +21,23 @@ pub(crate) fn account() -> AccountContact {
     }
 }
 
-/// Who gets them.
+/// The recipient of all samples.
 pub(crate) fn recipient() -> EmailAddress {
     "owner@example.com".parse().expect("an address")
 }
 
-/// Key ids that differ in their number.
+/// The id of key number `n`. Different numbers give different ids.
 pub(crate) fn key(n: usize) -> AccessKeyId {
     format!("AKIA{n:016}").parse().expect("a key id")
 }
 
-/// As an event of Secrets Manager repeats it of the rotation function.
+/// The rotation function's error as an event of Secrets Manager repeats it.
 const REASON: &str = "RotationFailed: user `ci-bot` in account 111122223333 already has 2 access keys \
     (AKIA0000000000000001 active, in the secret, made 2026-08-31; AKIA0000000000000002 active, made 2025-01-13) and none \
     can be removed without loss: neither was disabled by keywheel; delete one by hand, or tag the secret keywheel:force = \
     true to retire the other key at once, then rotate again";
 
-/// A notice about `ci-bot` of the account.
+/// A notice about the user `ci-bot` of the sample account.
 pub(crate) fn notice(kind: NoticeKind) -> Notice {
     let secret =
         "arn:aws:secretsmanager:eu-west-1:999988887777:secret:Account_111122223333_User_ci-bot_AccessKey-a1B2c3";
@@ -51,7 +51,7 @@ pub(crate) fn notice(kind: NoticeKind) -> Notice {
     }
 }
 
-/// Every kind of notice, and every shape in which its words differ, by a name for files.
+/// Every kind of notice in every shape that changes its wording, each with a name for files.
 pub(crate) fn kinds() -> Vec<(&'static str, NoticeKind)> {
     let at = time("2026-12-02T09:00:00Z");
     let since = time("2026-11-20T09:00:00Z");

@@ -1,19 +1,20 @@
-//! The subject of a message: what happens, to whom, by when. Pure.
+//! The subject of a message: whose key, what happens, and when. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::addressed::{AccountContact, Addressed};
+use super::mode::Mode;
 use super::phrases::{counted, cut, day, grouped, one_line};
 use super::words::{coming, headline};
-use super::{AccountContact, Addressed, Mode};
 use crate::lifecycle::NoticeKind;
 
-/// Mail programs show less than half of it; headers hold 998 characters a line.
+/// The longest subject, in characters. Mail programs show less than half of it, and a header's line holds 998 characters.
 /// <https://www.rfc-editor.org/rfc/rfc5322#section-2.1.1>
 pub(super) const MAX_SUBJECT_LENGTH: usize = 150;
 
-/// The subject of a message about these notices.
+/// Returns the subject of a message about these notices.
 pub(super) fn subject(mode: Mode, items: &[&Addressed<'_>]) -> String {
     let prefix = match mode {
         Mode::Enforced => "",
@@ -27,24 +28,24 @@ pub(super) fn subject(mode: Mode, items: &[&Addressed<'_>]) -> String {
 }
 
 fn of_one(mode: Mode, item: &Addressed<'_>, longest: usize) -> String {
-    let what = headline(&item.notice.kind, mode);
+    let event = headline(&item.notice.kind, mode);
     let account = item.account;
     let user = item.notice.user.name.as_str();
-    let fixed = format!("Access key of  (, {}) {what}", account.id).chars().count();
+    let fixed = format!("Access key of  (, {}) {event}", account.id).chars().count();
     let (user, name) = share(longest.saturating_sub(fixed), user, &one_line(&account.name, longest));
     if name.is_empty() {
-        return format!("Access key of {user} ({}) {what}", account.id);
+        return format!("Access key of {user} ({}) {event}", account.id);
     }
-    format!("Access key of {user} ({name}, {}) {what}", account.id)
+    format!("Access key of {user} ({name}, {}) {event}", account.id)
 }
 
-/// Two names in the room of so many characters. The second one gets a third of it, or more if the first leaves more.
+/// Cuts two names to `room` characters together. The second gets a third of the room, or all that the first leaves.
 fn share(room: usize, first: &str, second: &str) -> (String, String) {
     let second = cut(second, (room / 3).max(room.saturating_sub(first.chars().count())));
     (cut(first, room - second.chars().count()), second)
 }
 
-/// What notices are counted together.
+/// A group of notices that a subject counts together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     Failed,
@@ -81,7 +82,7 @@ impl Happening {
         }
     }
 
-    /// What is said after the number, and before the date if the notices have one that matters.
+    /// Returns the text between the number and the date.
     fn phrase(self, mode: Mode) -> &'static str {
         let either = |done, planned| if mode == Mode::Enforced { done } else { planned };
         match self {
@@ -100,47 +101,48 @@ impl Happening {
         }
     }
 
-    fn is_to_come(self) -> bool {
+    fn is_in_future(self) -> bool {
         matches!(self, Self::WillBeDisabled | Self::WillBeDeleted | Self::WillBeRotated)
     }
 }
 
+/// The number and the dates of the notices in one group.
 #[derive(Default)]
-struct Tally {
+struct GroupCount {
     count: usize,
     dates: BTreeSet<DateTime<Utc>>,
 }
 
 fn of_several(mode: Mode, items: &[&Addressed<'_>], longest: usize) -> String {
-    let mut tallies: BTreeMap<Happening, Tally> = BTreeMap::new();
+    let mut groups: BTreeMap<Happening, GroupCount> = BTreeMap::new();
     for item in items {
-        let tally = tallies.entry(Happening::of(&item.notice.kind)).or_default();
-        tally.count += 1;
-        tally.dates.extend(coming(&item.notice.kind));
+        let group = groups.entry(Happening::of(&item.notice.kind)).or_default();
+        group.count += 1;
+        group.dates.extend(coming(&item.notice.kind));
     }
-    let whom = format!(" ({})", whom(items));
-    let room = longest.saturating_sub("keywheel: ".len() + whom.chars().count());
-    let mut parts = tallies.iter().enumerate().map(|(position, (happening, tally))| {
-        let number = if position == 0 { counted(tally.count, "access key") } else { grouped(tally.count) };
-        format!("{number} {}{}", happening.phrase(mode), deadline(*happening, &tally.dates))
+    let scope = format!(" ({})", users_or_accounts(items));
+    let room = longest.saturating_sub("keywheel: ".len() + scope.chars().count());
+    let mut parts = groups.iter().enumerate().map(|(position, (happening, group))| {
+        let number = if position == 0 { counted(group.count, "access key") } else { grouped(group.count) };
+        format!("{number} {}{}", happening.phrase(mode), deadline(*happening, &group.dates))
     });
     let mut text = parts.next().unwrap_or_default();
-    let mut untold: usize = items.len() - tallies.values().next().map_or(0, |tally| tally.count);
-    for (part, tally) in parts.zip(tallies.values().skip(1)) {
-        // Room stays for the count of what does not fit.
+    let mut remaining: usize = items.len() - groups.values().next().map_or(0, |group| group.count);
+    for (part, group) in parts.zip(groups.values().skip(1)) {
+        // Some room is kept for the count of the groups that do not fit.
         if text.chars().count() + part.chars().count() + ", and 1,000,000 more".len() > room {
             break;
         }
         text = format!("{text}, {part}");
-        untold -= tally.count;
+        remaining -= group.count;
     }
-    let rest = if untold > 0 { format!(", and {} more", grouped(untold)) } else { String::new() };
-    format!("keywheel: {text}{rest}{whom}")
+    let rest = if remaining > 0 { format!(", and {} more", grouped(remaining)) } else { String::new() };
+    format!("keywheel: {text}{rest}{scope}")
 }
 
 fn deadline(happening: Happening, dates: &BTreeSet<DateTime<Utc>>) -> String {
     match (dates.first(), dates.last()) {
-        (Some(first), Some(last)) if happening.is_to_come() => {
+        (Some(first), Some(last)) if happening.is_in_future() => {
             let preposition = if day(*first) == day(*last) { "on" } else { "by" };
             format!(" {preposition} {}", day(*last))
         }
@@ -148,8 +150,8 @@ fn deadline(happening: Happening, dates: &BTreeSet<DateTime<Utc>>) -> String {
     }
 }
 
-/// The account if it is one, and the user if it is one.
-fn whom(items: &[&Addressed<'_>]) -> String {
+/// Returns the user and the account of the notices, only the account of several users, or the number of accounts.
+fn users_or_accounts(items: &[&Addressed<'_>]) -> String {
     let users: BTreeSet<_> = items.iter().map(|item| &item.notice.user).collect();
     let accounts: BTreeMap<_, &AccountContact> =
         items.iter().map(|item| (&item.notice.user.account, item.account)).collect();
@@ -185,13 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn a_single_notice_says_what_whom_and_by_when() {
+    fn a_single_notice_names_user_event_and_date() {
         let lines: Vec<String> = kinds().into_iter().map(|(_, kind)| enforced(&[notice(kind)])).collect();
         insta::assert_snapshot!(lines.join("\n"));
     }
 
     #[test]
-    fn several_notices_are_counted_by_what_happens() {
+    fn several_notices_are_counted_by_event() {
         let disable = |text| NoticeKind::DisableAhead { at: time(text), last_use: None };
         let rotated = || NoticeKind::Rotated { old_key: None, disable_at: None };
         let of = |name: &str, kind| Notice { user: user(name), ..notice(kind) };
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn upstream_defect_43_no_subject_speaks_of_a_violation_and_a_dry_run_says_so() {
+    fn upstream_defect_43_no_subject_says_violation() {
         let account = contact("prod", None);
         for (name, kind) in kinds() {
             let notices = [notice(kind)];
@@ -256,7 +258,7 @@ mod tests {
             let all: Vec<Notice> = kinds().into_iter().map(|(_, kind)| notice(kind)).collect();
             let text = of(mode, &account, &all);
             assert!(text.chars().count() <= MAX_SUBJECT_LENGTH, "{text}");
-            assert!(text.contains(" more ("), "what has no room is counted: {text}");
+            assert!(text.contains(" more ("), "the rest is counted: {text}");
         }
     }
 

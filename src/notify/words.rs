@@ -1,86 +1,21 @@
-//! One notice in words: what happens, by when, and why. Pure.
+//! The wording of one notice: what happens, when, and why. Pure.
 //!
-//! A dry run says of everything that a run would do that it *would* be done. What has happened whatever the mode, such
-//! as a rotation or a use of an old key, is told as what it is.
+//! In a dry run, everything that keywheel has not done *would* be done. Facts that do not depend on the mode, such as a
+//! rotation or the use of an old key, are worded as facts.
 
 use chrono::{DateTime, Utc};
 
+use super::mode::Mode;
 use super::phrases::{counted, day, one_line};
-use super::{AccountContact, Mode};
 use crate::keys::KeyUse;
 use crate::lifecycle::{CancelReason, Notice, NoticeKind};
 use crate::settings::Periods;
 use crate::state::format_time;
 
-/// Longest reason of a failed rotation that a message repeats, in characters.
+/// The longest part of a failure's reason that a message repeats, in characters.
 const MAX_REASON_LENGTH: usize = 500;
 
-/// How much a notice asks of its reader. The order is that of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Tone {
-    /// Something is wrong or about to break.
-    Alert,
-    /// Something was done, and can be undone or acted upon.
-    Done,
-    /// Something is to come.
-    Ahead,
-}
-
-impl Tone {
-    pub(super) fn of(kind: &NoticeKind) -> Self {
-        match kind {
-            NoticeKind::RotationUnfinished { .. }
-            | NoticeKind::RotationFailed { .. }
-            | NoticeKind::StillInUse { .. }
-            | NoticeKind::LastCall { .. } => Self::Alert,
-            NoticeKind::DisableAhead { last_use: Some(_), .. } | NoticeKind::Disabled { last_use: Some(_), .. } => {
-                Self::Alert
-            }
-            NoticeKind::Rotated { .. }
-            | NoticeKind::RotationDue { .. }
-            | NoticeKind::Disabled { .. }
-            | NoticeKind::Deleted
-            | NoticeKind::Reactivated { .. }
-            | NoticeKind::ScheduleCancelled(_)
-            | NoticeKind::SecretDeleted => Self::Done,
-            NoticeKind::RotationAhead { .. }
-            | NoticeKind::DisableAhead { .. }
-            | NoticeKind::DeleteAhead { .. }
-            | NoticeKind::Retiring { .. } => Self::Ahead,
-        }
-    }
-
-    /// The name under which a template knows it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Alert => "alert",
-            Self::Done => "done",
-            Self::Ahead => "ahead",
-        }
-    }
-
-    /// A colour that white text is read on, and that is told apart on a light and on a dark ground.
-    pub(super) fn color(self) -> &'static str {
-        match self {
-            Self::Alert => "#c2410c",
-            Self::Done => "#2b7a3d",
-            Self::Ahead => "#1971c2",
-        }
-    }
-
-    /// What it asks for, in two words. A dry run has done none of what its notices tell.
-    pub(super) fn label(self, mode: Mode) -> &'static str {
-        match (self, mode) {
-            (Self::Alert, _) => "Needs attention",
-            (Self::Done, Mode::Enforced) => "Done",
-            (Self::Ahead, Mode::Enforced) => "Coming up",
-            (Self::Done, Mode::DryRun) => "Would happen now",
-            (Self::Ahead, Mode::DryRun) => "Would come up",
-        }
-    }
-}
-
-/// What happens in at most 27 characters, for a line of a table that has the date beside it.
+/// Returns what happens in at most 27 characters, for a table that has the date in the next column.
 pub(super) fn briefly(kind: &NoticeKind, mode: Mode) -> &'static str {
     let either = |done, planned| if mode == Mode::Enforced { done } else { planned };
     match kind {
@@ -109,7 +44,7 @@ pub(super) fn briefly(kind: &NoticeKind, mode: Mode) -> &'static str {
     }
 }
 
-/// The use that the notice tells of.
+/// Returns the last use of the key, if the notice is about a key that is still used.
 pub(super) fn last_use(kind: &NoticeKind) -> Option<&KeyUse> {
     match kind {
         NoticeKind::StillInUse { last_use, .. } => Some(last_use),
@@ -118,7 +53,7 @@ pub(super) fn last_use(kind: &NoticeKind) -> Option<&KeyUse> {
     }
 }
 
-/// The next date in the key's life that the notice tells of.
+/// Returns the next date in the key's life, if the notice names one.
 pub(super) fn coming(kind: &NoticeKind) -> Option<DateTime<Utc>> {
     match kind {
         NoticeKind::RotationAhead { at }
@@ -138,7 +73,7 @@ pub(super) fn coming(kind: &NoticeKind) -> Option<DateTime<Utc>> {
     }
 }
 
-/// Completes the sentence that begins with the key, `Access key of ci-bot …`.
+/// Returns the rest of the sentence that begins with the key: `Access key of ci-bot …`.
 pub(super) fn headline(kind: &NoticeKind, mode: Mode) -> String {
     let will = mode.will();
     let either = |done: &str, planned: &str| if mode == Mode::Enforced { done.to_owned() } else { planned.to_owned() };
@@ -179,7 +114,7 @@ pub(super) fn headline(kind: &NoticeKind, mode: Mode) -> String {
     }
 }
 
-/// Why it happens, in whole sentences.
+/// Returns the reason in whole sentences.
 pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
     let Notice { key, kind, .. } = notice;
     let will = mode.will();
@@ -198,7 +133,7 @@ pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
         NoticeKind::RotationUnfinished { since } => {
             format!("It is due since {}. A rotation was started and has not come to its end.", day(*since))
         }
-        // The name of the event says again what the sentence says.
+        // The name of the event would repeat the sentence.
         NoticeKind::RotationFailed { reason } => match one_line(without_event(reason), MAX_REASON_LENGTH) {
             empty if empty.is_empty() => {
                 "Secrets Manager reports that the rotation failed, and gives no reason.".to_owned()
@@ -260,57 +195,16 @@ fn without_event(reason: &str) -> &str {
     reason.strip_prefix("RotationFailed: ").unwrap_or(reason)
 }
 
-/// By what, where and when a key was used.
+/// Returns the service, the Region and the time of a key's use.
 pub(super) fn used(last_use: &KeyUse) -> String {
     let KeyUse { time, service, region } = last_use;
     format!("{} in {}, on {}", one_line(service, 60), one_line(region, 60), format_time(*time))
-}
-
-/// How urgent a notice is, the most urgent first: by what it asks, then by when.
-pub(super) type Urgency = (Tone, i64);
-
-pub(super) fn urgency(notice: &Notice) -> Urgency {
-    (Tone::of(&notice.kind), coming(&notice.kind).map_or(i64::MIN, |at| at.timestamp()))
-}
-
-/// The order of a message: what is wrong first, then what is nearest, then by account and user.
-pub(super) fn by_urgency(
-    (left, left_account): (&Notice, &AccountContact),
-    (right, right_account): (&Notice, &AccountContact),
-) -> std::cmp::Ordering {
-    urgency(left)
-        .cmp(&urgency(right))
-        .then_with(|| left_account.id.cmp(&right_account.id))
-        .then_with(|| left.user.cmp(&right.user))
-        .then_with(|| left.key.cmp(&right.key))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::notify::fixtures::kinds;
-
-    /// <https://www.w3.org/TR/WCAG22/#dfn-relative-luminance>
-    fn luminance(color: &str) -> f64 {
-        let channel = |at: usize| {
-            let value = f64::from(u8::from_str_radix(&color[at..at + 2], 16).unwrap()) / 255.0;
-            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
-        };
-        0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
-    }
-
-    fn contrast(one: &str, other: &str) -> f64 {
-        let (one, other) = (luminance(one), luminance(other));
-        (one.max(other) + 0.05) / (one.min(other) + 0.05)
-    }
-
-    #[test]
-    fn white_text_is_read_on_every_colour_and_every_colour_is_seen_on_both_grounds() {
-        for tone in [Tone::Alert, Tone::Done, Tone::Ahead] {
-            assert!(contrast(tone.color(), "#ffffff") >= 4.5, "{tone:?}");
-            assert!(contrast(tone.color(), "#1d2128") >= 3.0, "{tone:?}");
-        }
-    }
 
     #[test]
     fn a_dry_run_promises_nothing_in_brief() {

@@ -12,7 +12,7 @@ use super::report::{Failure, Report};
 use super::user::{Outcome, was_put_off};
 use crate::keys::{SecretName, UserArn, UserRef};
 use crate::lifecycle::{Action, ActionName, Notice};
-use crate::notify::{AccountContact, Addressed, MailFailure, Mode, Scope, Telling, Told, deliver, remember};
+use crate::notify::{AccountContact, Addressed, Delivered, DeliveryOptions, MailFailure, Mode, Scope, deliver};
 use crate::state::{Notified, TagChange, tag};
 
 /// One account with what came of its users.
@@ -27,29 +27,29 @@ pub(super) struct Swept {
 pub(super) async fn tell(sweep: &Sweep<'_>, swept: &mut [Swept], scope: Scope, report: &mut Report) {
     let (now, held): (Vec<Addressed<'_>>, Vec<_>) =
         swept.iter().flat_map(addressed).partition(|one| is_for_now(sweep, one));
-    let telling = Telling {
+    let options = DeliveryOptions {
         mode: if sweep.dry_run { Mode::DryRun } else { Mode::Enforced },
         scope,
         now: sweep.now,
         deadline: sweep.deadline,
         settings: sweep.settings,
     };
-    let delivery = deliver(sweep.aws, &telling, sweep.templates, &now).await;
+    let delivery = deliver(sweep.aws, &options, sweep.templates, &now).await;
     report.mails += delivery.mails;
     for (action, failures) in [("mail", delivery.failures), ("topic", delivery.unpublished)] {
         for MailFailure { account, user, error } in failures {
             report.add_failure(Failure { account, user, action, error });
         }
     }
-    let mut told: BTreeMap<UserRef, Vec<(Notice, Told)>> = BTreeMap::new();
-    let mut add = |notice: &Notice, outcome: &Told| {
+    let mut told: BTreeMap<UserRef, Vec<(Notice, Delivered)>> = BTreeMap::new();
+    let mut add = |notice: &Notice, outcome: &Delivered| {
         told.entry(notice.user.clone()).or_default().push((notice.clone(), outcome.clone()));
     };
     for Addressed { notice, .. } in &held {
-        add(notice, &Told::Not);
+        add(notice, &Delivered::ToNobody);
     }
-    for (Addressed { notice, .. }, outcome) in now.iter().zip(&delivery.told) {
-        let warned = notice.kind.is_warning() && (sweep.dry_run || *outcome != Told::Not);
+    for (Addressed { notice, .. }, outcome) in now.iter().zip(&delivery.delivered) {
+        let warned = notice.kind.is_warning() && (sweep.dry_run || *outcome != Delivered::ToNobody);
         if warned {
             report.count(ActionName::Warn);
         }
@@ -57,7 +57,7 @@ pub(super) async fn tell(sweep: &Sweep<'_>, swept: &mut [Swept], scope: Scope, r
     }
     let unknown = swept.iter().filter(|account| account.contact.is_none());
     for notice in unknown.flat_map(|account| &account.outcomes).flat_map(|outcome| &outcome.notices) {
-        add(notice, &Told::Not);
+        add(notice, &Delivered::ToNobody);
     }
     if sweep.dry_run {
         return;
@@ -92,10 +92,10 @@ fn addressed(account: &Swept) -> impl Iterator<Item = Addressed<'_>> {
 }
 
 /// Answers whether the user's secret was scheduled for deletion.
-async fn settle(sweep: &Sweep<'_>, outcome: &mut Outcome, told: &[(Notice, Told)]) -> Result<bool, Failure> {
+async fn settle(sweep: &Sweep<'_>, outcome: &mut Outcome, told: &[(Notice, Delivered)]) -> Result<bool, Failure> {
     let settled = match outcome.secret_to_delete.clone() {
         // Its notice goes first, and the digest has it. What there is no word about waits for none.
-        Some(_) if sweep.holds_notices && told.iter().any(|(_, told)| *told == Told::Not) => {
+        Some(_) if sweep.holds_notices && told.iter().any(|(_, told)| *told == Delivered::ToNobody) => {
             record(sweep, outcome, told).await.map(|()| false)
         }
         Some(arn) => delete_secret(sweep, outcome, &arn, told).await,
@@ -109,10 +109,10 @@ async fn settle(sweep: &Sweep<'_>, outcome: &mut Outcome, told: &[(Notice, Told)
 async fn record(
     sweep: &Sweep<'_>,
     outcome: &mut Outcome,
-    told: &[(Notice, Told)],
+    told: &[(Notice, Delivered)],
 ) -> Result<(), crate::aws::CallFailure> {
-    let is_any_told = told.iter().any(|(_, told)| *told != Told::Not);
-    let is_all_told = told.iter().all(|(_, told)| *told == Told::Fully);
+    let is_any_told = told.iter().any(|(_, told)| *told != Delivered::ToNobody);
+    let is_all_told = told.iter().all(|(_, told)| *told == Delivered::ToAll);
     let leaves_to_digest = sweep.holds_notices && !is_all_told;
     let mut settles_digest = outcome.held_since.is_some() && is_all_told;
     let secret = SecretName::of(&outcome.plan.user).to_string();
@@ -123,7 +123,7 @@ async fn record(
     }
     if is_any_told {
         for (notice, told) in told {
-            remember(&mut outcome.notified, notice, told, sweep.now);
+            told.record(&mut outcome.notified, notice, sweep.now);
         }
         outcome.records.add(TagChange::default().set(tag::NOTIFIED, outcome.notified.to_tag()));
     }
@@ -145,9 +145,9 @@ async fn delete_secret(
     sweep: &Sweep<'_>,
     outcome: &mut Outcome,
     arn: &UserArn,
-    told: &[(Notice, Told)],
+    told: &[(Notice, Delivered)],
 ) -> Result<bool, crate::aws::CallFailure> {
-    let untold = told.iter().any(|(_, told)| *told == Told::Not);
+    let untold = told.iter().any(|(_, told)| *told == Delivered::ToNobody);
     if (untold && !was_put_off(outcome, sweep.now)) || !outcome.failures.is_empty() {
         return Ok(false);
     }

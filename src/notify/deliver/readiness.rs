@@ -1,4 +1,4 @@
-//! What SES allows before anything is sent: asked once in a run.
+//! What SES allows, read once per run before anything is sent.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use super::refusal::without_address;
 use crate::aws::{CallFailure, FailureKind, SendQuota, SendingAccount, SweeperAws};
 use crate::keys::EmailAddress;
 
-/// The pace where SES does not say how much it takes: that of the sandbox.
+/// The time between two messages if SES does not say its rate: that of the sandbox.
 /// <https://docs.aws.amazon.com/ses/latest/dg/request-production-access.html>
 const CAUTIOUS_SPACING: Duration = Duration::from_secs(1);
 
-/// How much may be sent.
+/// What may be sent.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Readiness {
-    /// Why nothing can be sent at all; known for certain.
+    /// Why nothing can be sent; set only if that is certain.
     pub(super) obstacle: Option<String>,
-    /// What is to be told to whoever runs keywheel.
+    /// Reports for the team that runs keywheel.
     pub(super) reports: Vec<String>,
-    /// From the beginning of one message to that of the next.
+    /// The time between the starts of two messages.
     pub(super) spacing: Duration,
-    pub(super) room: Room,
+    pub(super) quota: RemainingQuota,
 }
 
-/// What is left of the day's quota; all there is, where SES does not say.
+/// The remaining quota of the day; unlimited if SES does not say.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Room(Option<SendQuota>);
+pub(super) struct RemainingQuota(Option<SendQuota>);
 
-impl Room {
-    /// How many of so many messages may be sent.
-    pub(super) fn of(self, messages: usize) -> usize {
+impl RemainingQuota {
+    /// Returns how many of this number of messages may be sent.
+    pub(super) fn allows(self, messages: usize) -> usize {
         match self.0 {
             Some(SendQuota { per_24_hours, sent_in_24_hours, .. }) if per_24_hours >= 0.0 => {
                 let fits = |count: &usize| {
@@ -40,79 +40,80 @@ impl Room {
         }
     }
 
-    /// Why the others are not sent.
+    /// Returns why the others are not sent.
     pub(super) fn exceeded(self) -> String {
         let quota = self.0.map(|quota| quota.per_24_hours).unwrap_or_default();
         format!(
-            "SES takes {quota} messages in 24 hours, and the most urgent came first; they are due on the next run; ask \
-             AWS for a higher sending quota"
+            "SES takes {quota} messages in 24 hours, and the most urgent were sent first; the next run sends the others; \
+             ask AWS for a higher sending quota"
         )
     }
 }
 
-/// Whether the sender may send, as SES knows it.
-enum Sender {
+/// Whether SES has verified the sender.
+enum SenderStatus {
     Verified,
     NotVerified,
     Unknown(CallFailure),
 }
 
 impl Readiness {
-    /// Where SES is not asked.
+    /// Returns a cautious value for when SES's limits are not read.
     pub(super) fn unasked() -> Self {
-        Self { obstacle: None, reports: Vec::new(), spacing: CAUTIOUS_SPACING, room: Room(None) }
+        Self { obstacle: None, reports: Vec::new(), spacing: CAUTIOUS_SPACING, quota: RemainingQuota(None) }
     }
 
-    /// Asks SES. What it does not answer is unknown, and keeps nothing from being sent.
+    /// Reads SES's limits. Limits that cannot be read are unknown and do not stop mail.
     pub(super) async fn ask(aws: &SweeperAws, sender: &EmailAddress) -> Self {
         let account = aws.mailer().account().await;
         if let Some(obstacle) = account.as_ref().ok().and_then(obstacle) {
             return Self { obstacle: Some(obstacle), ..Self::unasked() };
         }
-        let standing = standing(aws, sender).await;
-        Self::judge(account, standing, sender)
+        let status = sender_status(aws, sender).await;
+        Self::of(account, status, sender)
     }
 
-    fn judge(account: Result<SendingAccount, CallFailure>, standing: Sender, sender: &EmailAddress) -> Self {
+    fn of(account: Result<SendingAccount, CallFailure>, status: SenderStatus, sender: &EmailAddress) -> Self {
         let mut readiness = Self::unasked();
         let mut unknown = Vec::new();
         match account {
             Ok(account) => {
                 readiness.reports = warnings(&account);
                 readiness.spacing = spacing(account.quota.per_second);
-                readiness.room = Room(Some(account.quota));
+                readiness.quota = RemainingQuota(Some(account.quota));
             }
             Err(failure) => unknown.push(failure),
         }
-        match standing {
-            Sender::Verified => {}
-            Sender::NotVerified => {
+        match status {
+            SenderStatus::Verified => {}
+            SenderStatus::NotVerified => {
                 readiness.obstacle = Some(
-                    "SENDER_EMAIL is not verified in SES, in this account and Region, nor is its domain; verify one of them"
+                    "SENDER_EMAIL is not verified in SES in this account and Region, and neither is its domain; verify one of them"
                         .to_owned(),
                 );
             }
-            Sender::Unknown(failure) => unknown.push(failure),
+            SenderStatus::Unknown(failure) => unknown.push(failure),
         }
         readiness.reports.extend(not_known(&unknown, sender));
         readiness
     }
 }
 
-/// The address itself, its domain, or one above that: a verified domain speaks for all below it.
+/// Reads whether the address, its domain or a domain above is verified. A verified domain covers all domains below it.
 /// <https://docs.aws.amazon.com/ses/latest/dg/creating-identities.html>
-async fn standing(aws: &SweeperAws, sender: &EmailAddress) -> Sender {
+async fn sender_status(aws: &SweeperAws, sender: &EmailAddress) -> SenderStatus {
     let mut unknown = None;
     for identity in identities(sender.as_str()) {
         match aws.mailer().is_verified(identity).await {
-            Ok(true) => return Sender::Verified,
+            Ok(true) => return SenderStatus::Verified,
             Ok(false) => {}
             Err(failure) => unknown = unknown.or(Some(failure)),
         }
     }
-    unknown.map_or(Sender::NotVerified, Sender::Unknown)
+    unknown.map_or(SenderStatus::NotVerified, SenderStatus::Unknown)
 }
 
+/// Returns the identities of SES that can verify an address: the address, its domain and the domains above.
 fn identities(address: &str) -> Vec<&str> {
     let mut identities = vec![address];
     let mut rest = address.rsplit_once('@').map(|(_, domain)| domain);
@@ -128,7 +129,7 @@ fn obstacle(account: &SendingAccount) -> Option<String> {
     if account.enforcement.as_deref() == Some("SHUTDOWN") {
         return Some(
             "AWS has stopped sending from this account in this Region (SHUTDOWN); see SES's account dashboard for the \
-             reason, and answer AWS's case"
+             reason, and reply to AWS's support case"
                 .to_owned(),
         );
     }
@@ -144,13 +145,13 @@ fn warnings(account: &SendingAccount) -> Vec<String> {
     if !account.has_production_access {
         let quota = account.quota.per_24_hours;
         warnings.push(format!(
-            "SES is in its sandbox in this account and Region: only verified addresses get mail, and {quota} messages in \
-             24 hours at most; request production access on SES's account dashboard"
+            "SES is in its sandbox in this account and Region: only verified addresses get mail, at most {quota} messages \
+             in 24 hours; request production access on SES's account dashboard"
         ));
     }
     if account.enforcement.as_deref() == Some("PROBATION") {
         warnings.push(
-            "AWS reviews how this account sends (PROBATION), and may stop it; mail goes out meanwhile; see SES's account \
+            "AWS reviews how this account sends (PROBATION), and may stop it; mail is still sent; see SES's account \
              dashboard"
                 .to_owned(),
         );
@@ -163,19 +164,19 @@ fn spacing(per_second: f64) -> Duration {
     Duration::try_from_secs_f64(1.0 / per_second).ok().filter(|_| is_rate).unwrap_or(CAUTIOUS_SPACING)
 }
 
-/// One report of all that is not known.
+/// Returns one report about everything that could not be read.
 fn not_known(failures: &[CallFailure], sender: &EmailAddress) -> Option<String> {
     let denied = failures.iter().any(|failure| failure.kind() == FailureKind::Denied);
-    let way_out = if denied {
-        "; the sweeper's role needs ses:GetAccount and, for the sender and its domain, ses:GetEmailIdentity: deploy the \
-         template, with SesDomain where the verified domain is one above the sender's"
+    let remedy = if denied {
+        "; the sweeper's role needs ses:GetAccount and, for the sender and its domain, ses:GetEmailIdentity; deploy the \
+         template, with SesDomain set if the verified domain is above the sender's domain"
     } else {
         ""
     };
     let said: Vec<String> =
         failures.iter().map(|failure| without_address(&failure.to_string(), sender, "(the sender)")).collect();
     let report =
-        format!("what SES allows is not fully known, and mail is sent all the same{way_out}: {}", said.join("; "));
+        format!("some of SES's limits could not be read, and mail is sent cautiously{remedy}: {}", said.join("; "));
     (!failures.is_empty()).then_some(report)
 }
 
@@ -183,12 +184,12 @@ fn not_known(failures: &[CallFailure], sender: &EmailAddress) -> Option<String> 
 mod tests {
     use super::*;
 
-    fn quota(per_24_hours: f64, sent_in_24_hours: f64) -> Room {
-        Room(Some(SendQuota { per_24_hours, per_second: 1.0, sent_in_24_hours }))
+    fn quota(per_24_hours: f64, sent_in_24_hours: f64) -> RemainingQuota {
+        RemainingQuota(Some(SendQuota { per_24_hours, per_second: 1.0, sent_in_24_hours }))
     }
 
     #[test]
-    fn no_more_fits_than_is_left_of_the_day() {
+    fn the_quota_of_the_day_limits_the_messages() {
         for (room, messages, fit) in [
             (quota(200.0, 0.0), 10, 10),
             (quota(200.0, 195.0), 10, 5),
@@ -197,15 +198,15 @@ mod tests {
             (quota(0.0, 0.0), 10, 0),
             (quota(-1.0, 1e9), 10, 10),
             (quota(f64::NAN, 0.0), 10, 10),
-            (Room(None), 10, 10),
+            (RemainingQuota(None), 10, 10),
             (quota(200.0, 0.0), 0, 0),
         ] {
-            assert_eq!(room.of(messages), fit, "{room:?}");
+            assert_eq!(room.allows(messages), fit, "{room:?}");
         }
     }
 
     #[test]
-    fn the_pace_is_the_accounts_and_cautious_where_that_makes_no_sense() {
+    fn an_impossible_rate_becomes_the_cautious_one() {
         assert_eq!(spacing(4.0), Duration::from_millis(250));
         assert_eq!(spacing(0.5), Duration::from_secs(2));
         for nonsense in [0.0, -1.0, f64::NAN, 1e-300] {
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_is_verified_by_itself_or_by_any_domain_above() {
+    fn an_address_or_any_domain_above_verifies_a_sender() {
         assert_eq!(identities("a@example.com"), ["a@example.com", "example.com"]);
         assert_eq!(
             identities("a@mail.example.co.uk"),

@@ -1,30 +1,30 @@
-//! What a message that was not sent means, and the way out. Pure.
+//! What the refusal of a message means, and the remedy. Pure.
 
 use crate::aws::{CallFailure, FailureKind};
 use crate::keys::EmailAddress;
 
-/// What the failure of one message says.
+/// The meaning of a failure to send one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
-    /// Every further message would fail in the same way.
+pub(super) struct MailRefusal {
+    /// Whether every further message would fail in the same way.
     pub(super) concerns_every_message: bool,
-    /// What it means for people, with the way out.
-    pub(super) words: &'static str,
+    /// The meaning and the remedy.
+    pub(super) remedy: &'static str,
 }
 
-impl Refusal {
-    /// What it means when SES answers so.
+impl MailRefusal {
+    /// Returns the meaning of a failure.
     ///
     /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html>
     /// <https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html>
     /// <https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html>
     pub(super) fn of(failure: &CallFailure, sender: &EmailAddress) -> Self {
-        let all = |words| Self { concerns_every_message: true, words };
-        let one = |words| Self { concerns_every_message: false, words };
+        let all = |remedy| Self { concerns_every_message: true, remedy };
+        let one = |remedy| Self { concerns_every_message: false, remedy };
         let message = failure.message().to_ascii_lowercase();
         let is_unknown_set = message.contains("configuration set") && message.contains("does not exist");
         match (failure.kind(), failure.code()) {
-            // In the sandbox SES asks for a permission on the recipient's identity, too.
+            // In the sandbox, SES also requires a permission for the recipient's identity.
             (FailureKind::Denied, _) if names_another_identity(&message, sender) => one(IN_SANDBOX),
             (FailureKind::Denied, _) => all(
                 "the sweeper's role lacks ses:SendEmail for the sender or for SES_CONFIGURATION_SET; deploy the template",
@@ -33,28 +33,28 @@ impl Refusal {
                 all("sending is paused, for the account or the configuration set; see SES's account dashboard")
             }
             (_, "AccountSuspendedException") => {
-                all("AWS has suspended sending for this account; answer its case in AWS Support")
+                all("AWS has suspended sending for this account; reply to the case in AWS Support")
             }
             (_, "MailFromDomainNotVerifiedException") => {
-                all("the sender's MAIL FROM domain is not verified; put its MX record right")
+                all("the sender's MAIL FROM domain is not verified; correct its MX record")
             }
             (FailureKind::NotFound, _) => all(UNKNOWN_SET),
             (FailureKind::Refused, _) if is_unknown_set => all(UNKNOWN_SET),
             (FailureKind::Throttled, _) if message.starts_with("daily message quota exceeded") => {
-                all("SES's quota of 24 hours is used up; they are due on the next run, and AWS grants a higher one")
+                all("SES's quota of 24 hours is used up; the next run sends them; ask AWS for a higher quota")
             }
-            (FailureKind::Throttled, _) => one("SES takes no more for the moment; tried again on the next run"),
+            (FailureKind::Throttled, _) => one("SES throttles mail; the next run sends it"),
             (FailureKind::NoAnswer, _) => {
-                one("it is not known whether SES took it; sent again on the next run, so it may come twice")
+                one("SES may or may not have accepted it; the next run sends it again, so it may come twice")
             }
             (_, "MessageRejected") if message.contains("address is not verified") => {
                 if addresses(&message).any(|address| address.eq_ignore_ascii_case(sender.as_str())) {
-                    all("SES does not take SENDER_EMAIL for verified; verify it, or its domain, in this Region")
+                    all("SENDER_EMAIL is not verified in SES; verify it, or its domain, in this Region")
                 } else {
                     one(IN_SANDBOX)
                 }
             }
-            (FailureKind::Conflict, _) => one("a limit of SES is reached; tried again on the next run"),
+            (FailureKind::Conflict, _) => one("a limit of SES is reached; the next run sends it"),
             (FailureKind::Refused, _) => {
                 one("SES refuses the message; correct the address of the account or in the owner tag")
             }
@@ -62,30 +62,30 @@ impl Refusal {
     }
 }
 
-/// The words of a message that may be addresses.
+/// Returns the words of a message that may be addresses.
 fn addresses(message: &str) -> impl Iterator<Item = &str> {
     message.split(|c: char| c.is_whitespace() || ",;<>".contains(c)).map(|word| word.trim_end_matches('.'))
 }
 
-/// Whether a permission is missing for an identity that is neither the sender's address nor a domain of its.
+/// Whether the missing permission is for an identity other than the sender's address and its domains.
 fn names_another_identity(message: &str, sender: &EmailAddress) -> bool {
     let sender = sender.as_str().to_ascii_lowercase();
-    let is_its = |identity: &str| {
+    let is_of_sender = |identity: &str| {
         let before = sender.strip_suffix(identity);
         before.is_some_and(|before| before.is_empty() || before.ends_with(['@', '.']))
     };
     let named = message.split("identity/").skip(1);
     let mut named =
         named.map(|rest| rest.split(|c: char| c.is_whitespace() || "'`\",".contains(c)).next().unwrap_or_default());
-    named.next().is_some_and(|identity| !is_its(identity))
+    named.next().is_some_and(|identity| !is_of_sender(identity))
 }
 
 const IN_SANDBOX: &str = "SES is in its sandbox, where only verified addresses get mail; request production access, or verify \
-                          the recipient's";
-const UNKNOWN_SET: &str = "SES_CONFIGURATION_SET names no set of this account and Region; correct it";
+                          the recipient's address";
+const UNKNOWN_SET: &str = "SES_CONFIGURATION_SET is not a configuration set of this account and Region; correct it";
 
-/// The text without that address, which SES repeats in some of its answers. Who it was stands masked in every
-/// [`CallFailure`] of the mailer.
+/// Returns the text with the address replaced. SES repeats the address in some of its errors, and every [`CallFailure`] of
+/// the mailer already contains it masked.
 pub(super) fn without_address(text: &str, address: &EmailAddress, instead: &str) -> String {
     let (lower, needle) = (text.to_ascii_lowercase(), address.as_str().to_ascii_lowercase());
     let mut shown = String::new();
@@ -103,14 +103,14 @@ mod tests {
     use super::*;
     use crate::notify::fixtures::email;
 
-    fn refusal(status: u16, code: &str, message: &str) -> Refusal {
+    fn refusal(status: u16, code: &str, message: &str) -> MailRefusal {
         let kind = FailureKind::of_answer(status, code);
         let failure = CallFailure::new("ses:SendEmail", "a message", kind, (code.to_owned(), message.to_owned()), None);
-        Refusal::of(&failure, &email("keys@example.com"))
+        MailRefusal::of(&failure, &email("keys@example.com"))
     }
 
     #[test]
-    fn what_is_refused_for_good_is_told_from_what_passes() {
+    fn lasting_and_temporary_refusals_are_distinguished() {
         let of_recipient = "Email address is not verified. The following identities failed the check in region \
                             EU-WEST-1: jo@example.com";
         let of_sender = "Email address is not verified. The following identities failed the check in region \
@@ -157,12 +157,12 @@ mod tests {
         ] {
             let refusal = refusal(status, code, message);
             assert_eq!(refusal.concerns_every_message, is_general, "{code} {message}");
-            assert!(refusal.words.contains(words), "{code} {message}: {}", refusal.words);
+            assert!(refusal.remedy.contains(words), "{code} {message}: {}", refusal.remedy);
         }
     }
 
     #[test]
-    fn an_address_is_taken_out_however_it_is_written() {
+    fn an_address_is_removed_in_any_spelling() {
         let shown = without_address("To: Jo@Example.com, jo@example.com.", &email("jo@example.com"), "(it)");
         assert_eq!(shown, "To: (it), (it).");
     }

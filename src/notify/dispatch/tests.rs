@@ -1,9 +1,9 @@
-//! Who gets which messages, and what counts as told once they are sent.
+//! Who gets which messages, and who counts as having got a notice once they are sent.
 
 use super::*;
 use crate::lifecycle::{Notice, NoticeKind};
 use crate::notify::fixtures::{contact, key, notice, now, rotation_ahead, settings, time, user};
-use crate::notify::{AccountContact, Scope, remember};
+use crate::notify::{AccountContact, Scope};
 use crate::settings::Settings;
 use crate::state::Notified;
 
@@ -15,19 +15,19 @@ fn dispatch_of<'a>(addressed: &'a [Addressed<'a>]) -> Dispatch<'a> {
     dispatch_as(&[], Mode::Enforced, addressed)
 }
 
-fn telling(mode: Mode, now: DateTime<Utc>, settings: &Settings) -> Telling<'_> {
-    Telling { mode, scope: Scope::Run, now, deadline: now, settings }
+fn options(mode: Mode, now: DateTime<Utc>, settings: &Settings) -> DeliveryOptions<'_> {
+    DeliveryOptions { mode, scope: Scope::Run, now, deadline: now, settings }
 }
 
 fn dispatch_as<'a>(given: &[(&str, &str)], mode: Mode, addressed: &'a [Addressed<'a>]) -> Dispatch<'a> {
-    Dispatch::of(&telling(mode, now(), &settings(given)), addressed)
+    Dispatch::of(&options(mode, now(), &settings(given)), addressed)
 }
 
 fn address<'a>(account: &'a AccountContact, notified: &'a Notified, notices: &'a [Notice]) -> Vec<Addressed<'a>> {
     notices.iter().map(|notice| Addressed { notice, account, notified }).collect()
 }
 
-/// Addresses and the users that each is told about.
+/// The addresses, and the users in the message to each.
 fn letters(dispatch: &Dispatch<'_>) -> Vec<(String, Vec<String>)> {
     let users = |envelope: &Envelope<'_>| {
         envelope.items().iter().map(|item| item.notice.user.name.to_string()).collect::<Vec<_>>()
@@ -40,7 +40,7 @@ fn letter(to: &str, users: &[&str]) -> (String, Vec<String>) {
 }
 
 #[test]
-fn upstream_defect_37_the_owner_that_a_tag_names_gets_the_notices_of_that_user() {
+fn upstream_defect_37_the_owner_gets_the_notices_of_the_user() {
     let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
     let notices = [owned("a", Some("jo@example.com")), owned("b", None), owned("c", Some("JO@example.com"))];
     let addressed = address(&account, &notified, &notices);
@@ -53,13 +53,13 @@ fn upstream_defect_37_the_owner_that_a_tag_names_gets_the_notices_of_that_user()
 }
 
 #[test]
-fn an_owner_who_is_the_account_s_contact_gets_one_message_with_each_notice_once() {
+fn an_owner_who_is_the_contact_gets_each_notice_once() {
     let (account, notified) = (contact("prod", Some("ops@example.com")), Notified::default());
     let notices = [owned("a", Some("Ops@Example.com")), owned("b", Some("ops@example.com"))];
     let addressed = address(&account, &notified, &notices);
     let dispatch = dispatch_of(&addressed);
     assert_eq!(letters(&dispatch), [letter("ops@example.com", &["a", "b"])]);
-    assert_eq!(dispatch.settle(&[true], &[]), [Told::Fully, Told::Fully]);
+    assert_eq!(dispatch.result(&[true], &[]), [Delivered::ToAll, Delivered::ToAll]);
 }
 
 #[test]
@@ -76,21 +76,21 @@ fn notices_of_several_accounts_go_to_one_message_per_recipient() {
 }
 
 #[test]
-fn upstream_defect_60_what_was_told_is_not_told_again() {
+fn upstream_defect_60_a_sent_notice_is_not_sent_again() {
     let account = contact("prod", Some("prod@example.com"));
     let notices = [owned("a", Some("jo@example.com"))];
     let mut notified = Notified::default();
     for (was_sent, expected, next_letters) in [
-        (vec![false, true], Told::Partly(vec![Audience::Account]), vec![letter("jo@example.com", &["a"])]),
-        (vec![false], Told::Partly(vec![Audience::Account]), vec![letter("jo@example.com", &["a"])]),
-        (vec![true], Told::Fully, vec![]),
-        (vec![], Told::Fully, vec![]),
+        (vec![false, true], Delivered::ToSome(vec![Audience::Account]), vec![letter("jo@example.com", &["a"])]),
+        (vec![false], Delivered::ToSome(vec![Audience::Account]), vec![letter("jo@example.com", &["a"])]),
+        (vec![true], Delivered::ToAll, vec![]),
+        (vec![], Delivered::ToAll, vec![]),
     ] {
         let before = notified.clone();
         let addressed = address(&account, &before, &notices);
-        let told = dispatch_of(&addressed).settle(&was_sent, &[]);
-        assert_eq!(told, std::slice::from_ref(&expected));
-        remember(&mut notified, &notices[0], &told[0], now());
+        let delivered = dispatch_of(&addressed).result(&was_sent, &[]);
+        assert_eq!(delivered, std::slice::from_ref(&expected));
+        delivered[0].record(&mut notified, &notices[0], now());
         let next = address(&account, &notified, &notices);
         assert_eq!(letters(&dispatch_of(&next)), next_letters);
     }
@@ -98,19 +98,19 @@ fn upstream_defect_60_what_was_told_is_not_told_again() {
 }
 
 #[test]
-fn an_audience_that_is_gone_is_not_waited_for() {
+fn nothing_waits_for_an_audience_that_is_gone() {
     let account = contact("prod", Some("prod@example.com"));
     let notices = [owned("a", None)];
     let mut notified = Notified::default();
-    remember(&mut notified, &notices[0], &Told::Partly(vec![Audience::Account]), now());
+    Delivered::ToSome(vec![Audience::Account]).record(&mut notified, &notices[0], now());
     let addressed = address(&account, &notified, &notices);
     let dispatch = dispatch_of(&addressed);
     assert!(dispatch.due_by_mail() == 0 && dispatch.envelopes.is_empty());
-    assert_eq!(dispatch.settle(&[], &[]), [Told::Fully]);
+    assert_eq!(dispatch.result(&[], &[]), [Delivered::ToAll]);
 }
 
 #[test]
-fn a_malformed_owner_is_reported_once_and_stops_nobody() {
+fn a_malformed_owner_is_reported_once_and_stops_nothing() {
     let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
     let second = Notice { key: key(2), ..owned("a", Some("Jane\u{7} jo@example.com")) };
     let notices = [owned("a", Some("Jane\u{7} jo@example.com")), second, owned("b", Some("nobody"))];
@@ -120,22 +120,22 @@ fn a_malformed_owner_is_reported_once_and_stops_nobody() {
     assert_eq!(
         reported,
         [
-            "the owner tag of user `a` in account 111122223333 holds `Jane`, which is no e-mail address; separate \
-             several addresses by spaces",
-            "the owner tag of user `b` in account 111122223333 holds `nobody`, which is no e-mail address; \
-             separate several addresses by spaces"
+            "the owner tag of user `a` in account 111122223333 holds `Jane`, which is not an e-mail address; separate \
+             addresses by spaces",
+            "the owner tag of user `b` in account 111122223333 holds `nobody`, which is not an e-mail address; \
+             separate addresses by spaces"
         ]
     );
     assert_eq!(dispatch.failures[0].user.as_ref().map(ToString::to_string).as_deref(), Some("a"));
     let all = [letter("jo@example.com", &["a", "a"]), letter("prod@example.com", &["a", "a", "b"])];
     assert_eq!(letters(&dispatch), all);
-    assert_eq!(dispatch.settle(&[true, true], &[]), [Told::Fully, Told::Fully, Told::Fully]);
+    assert_eq!(dispatch.result(&[true, true], &[]), [Delivered::ToAll, Delivered::ToAll, Delivered::ToAll]);
 
-    let mut told_before = Notified::default();
-    remember(&mut told_before, &notices[2], &Told::Fully, now());
-    let addressed = address(&account, &told_before, &notices[2..]);
+    let mut recorded = Notified::default();
+    Delivered::ToAll.record(&mut recorded, &notices[2], now());
+    let addressed = address(&account, &recorded, &notices[2..]);
     let dispatch = dispatch_of(&addressed);
-    assert_eq!((dispatch.failures.len(), dispatch.envelopes.len()), (1, 0), "the tag is still to be corrected");
+    assert_eq!((dispatch.failures.len(), dispatch.envelopes.len()), (1, 0), "the tag is still wrong");
 }
 
 #[test]
@@ -147,23 +147,23 @@ fn notices_that_reach_nobody_are_reported_by_account() {
     let [failure] = &dispatch.failures[..] else { panic!("{:?}", dispatch.failures) };
     assert_eq!(failure.account.as_ref(), Some(&account.id));
     assert!(failure.error.starts_with("2 notices of account 111122223333 not mailed"), "{}", failure.error);
-    assert_eq!(dispatch.settle(&[true], &[]), [Told::Not, Told::Not, Told::Fully]);
+    assert_eq!(dispatch.result(&[true], &[]), [Delivered::ToNobody, Delivered::ToNobody, Delivered::ToAll]);
 }
 
 #[test]
-fn what_is_for_dry_runs_only_is_left_out_of_others() {
+fn notices_for_dry_runs_only_are_left_out_otherwise() {
     let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
     let due = NoticeKind::RotationDue { since: now() };
     let notices = [Notice { owner: Some("nobody".to_owned()), ..notice(due) }];
     let addressed = address(&account, &notified, &notices);
     let enforced = dispatch_of(&addressed);
     assert!(enforced.due_by_mail() == 0 && enforced.envelopes.is_empty() && enforced.failures.is_empty());
-    assert_eq!(enforced.settle(&[], &[]), [Told::Not]);
+    assert_eq!(enforced.result(&[], &[]), [Delivered::ToNobody]);
     assert_eq!(letters(&dispatch_as(&[], Mode::DryRun, &addressed)), [letter("prod@example.com", &["ci-bot"])]);
 }
 
 #[test]
-fn what_is_urgent_comes_in_a_message_of_its_own_and_first() {
+fn urgent_notices_have_their_own_message_and_go_first() {
     let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
     let at = time("2026-12-02T09:00:00Z");
     let kinds = [
@@ -192,55 +192,61 @@ fn what_is_urgent_comes_in_a_message_of_its_own_and_first() {
             letter("prod@example.com", digest)
         ]
     );
-    let told = enforced.settle(&[true, true, false, true], &[]);
-    let account_only = Told::Partly(vec![Audience::Account]);
-    assert_eq!(told, [account_only.clone(), Told::Fully, Told::Fully, account_only.clone(), account_only]);
-    assert_eq!(dispatch_as(&[], Mode::DryRun, &addressed).envelopes.len(), 2, "nothing happened that is urgent");
+    let delivered = enforced.result(&[true, true, false, true], &[]);
+    let account_only = Delivered::ToSome(vec![Audience::Account]);
+    assert_eq!(
+        delivered,
+        [account_only.clone(), Delivered::ToAll, Delivered::ToAll, account_only.clone(), account_only]
+    );
+    assert_eq!(dispatch_as(&[], Mode::DryRun, &addressed).envelopes.len(), 2, "nothing urgent happened");
 }
 
 #[test]
-fn the_topic_and_the_mailboxes_do_not_wait_for_one_another() {
+fn topic_and_mail_do_not_wait_for_each_other() {
     let topic = ("NOTICE_TOPIC_ARN", "arn:aws:sns:us-east-1:999988887777:notices");
     let account = contact("prod", Some("prod@example.com"));
     let notices = [owned("a", None)];
     let mut notified = Notified::default();
     let positions = |dispatch: &Dispatch<'_>| dispatch.for_topic().iter().map(|(at, _)| *at).collect::<Vec<_>>();
     for (was_sent, was_published, expected) in
-        [(&[false][..], &[0][..], Told::Partly(vec![Audience::Topic])), (&[true], &[], Told::Fully)]
+        [(&[false][..], &[0][..], Delivered::ToSome(vec![Audience::Topic])), (&[true], &[], Delivered::ToAll)]
     {
         let before = notified.clone();
         let addressed = address(&account, &before, &notices);
         let dispatch = dispatch_as(&[topic], Mode::Enforced, &addressed);
-        assert_eq!(positions(&dispatch), was_published.to_vec(), "what it has is not published again");
-        let told = dispatch.settle(was_sent, was_published);
-        assert_eq!(told, std::slice::from_ref(&expected));
-        remember(&mut notified, &notices[0], &told[0], now());
+        assert_eq!(positions(&dispatch), was_published.to_vec(), "a published notice is not published again");
+        let delivered = dispatch.result(was_sent, was_published);
+        assert_eq!(delivered, std::slice::from_ref(&expected));
+        delivered[0].record(&mut notified, &notices[0], now());
     }
     let nobody = contact("prod", None);
-    let untold = Notified::default();
-    let addressed = address(&nobody, &untold, &notices);
+    let nothing_sent = Notified::default();
+    let addressed = address(&nobody, &nothing_sent, &notices);
     let dispatch = dispatch_as(&[topic], Mode::Enforced, &addressed);
-    assert!(dispatch.failures.is_empty() && dispatch.settle(&[], &[0]) == [Told::Fully], "the topic is somebody");
+    assert!(
+        dispatch.failures.is_empty() && dispatch.result(&[], &[0]) == [Delivered::ToAll],
+        "the topic counts as an audience"
+    );
 }
 
 #[test]
-fn a_dry_run_is_mailed_on_the_days_that_the_settings_say() {
+fn a_dry_run_sends_mail_on_the_days_of_the_settings() {
     let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
     let notices = [owned("a", None)];
     let addressed = address(&account, &notified, &notices);
     let settings = settings(&[("AUDIT_NOTICE_PERIOD", "7")]);
     let mails = |days| {
         let now = now() + chrono::TimeDelta::days(days);
-        Dispatch::of(&telling(Mode::DryRun, now, &settings), &addressed).envelopes.len()
+        Dispatch::of(&options(Mode::DryRun, now, &settings), &addressed).envelopes.len()
     };
     assert_eq!((0..14).map(mails).sum::<usize>(), 2);
     let now = now();
-    let enforced = Dispatch::of(&telling(Mode::Enforced, now, &settings), &addressed);
-    assert_eq!(enforced.envelopes.len(), 1, "what is true is told on any day");
+    let enforced = Dispatch::of(&options(Mode::Enforced, now, &settings), &addressed);
+    assert_eq!(enforced.envelopes.len(), 1, "an enforced run sends on any day");
 }
 
 #[test]
-fn an_account_whose_address_is_none_is_told_through_the_recipient_and_reported() {
+fn an_account_with_an_invalid_address_uses_the_recipient() {
     let account = AccountContact { malformed_email: Some("prod at example\r\n".to_owned()), ..contact("prod", None) };
     let notified = Notified::default();
     let notices = [owned("a", None), owned("b", None)];
@@ -252,20 +258,20 @@ fn an_account_whose_address_is_none_is_told_through_the_recipient_and_reported()
 }
 
 #[test]
-fn what_a_message_has_no_room_for_stays_due() {
+fn notices_beyond_the_limit_of_a_message_stay_due() {
     let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
     let ahead = (0..MAX_ROWS).map(|n| Notice { key: key(n), ..notice(rotation_ahead()) });
     let first = notice(NoticeKind::LastCall { at: now() });
     let notices: Vec<Notice> = ahead.chain([first]).collect();
     let addressed = address(&account, &notified, &notices);
-    let told = dispatch_of(&addressed).settle(&[true], &[]);
-    assert_eq!(told[MAX_ROWS], Told::Fully, "the most urgent one is in the message");
-    assert_eq!(told[MAX_ROWS - 1], Told::Not, "the last of the others is not");
-    assert_eq!(told.iter().filter(|told| **told == Told::Fully).count(), MAX_ROWS);
+    let delivered = dispatch_of(&addressed).result(&[true], &[]);
+    assert_eq!(delivered[MAX_ROWS], Delivered::ToAll, "the most urgent one is in the message");
+    assert_eq!(delivered[MAX_ROWS - 1], Delivered::ToNobody, "the last of the others is not");
+    assert_eq!(delivered.iter().filter(|one| **one == Delivered::ToAll).count(), MAX_ROWS);
 }
 
 #[test]
-fn a_failure_names_the_account_and_the_user_if_it_is_one() {
+fn a_failure_names_the_account_and_user_if_there_is_one() {
     let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
     let notices = [owned("a", Some("jo@example.com")), owned("b", None)];
     let addressed = address(&account, &notified, &notices);

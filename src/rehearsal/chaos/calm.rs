@@ -86,7 +86,7 @@ fn follow(life: &Life, person: &Person, error: &str) -> bool {
         let key = named("is left as it is: ", ' ').unwrap_or_default();
         return life.cloud.use_key(&person.account, &person.name, &key, "s3", life.now()).is_ok();
     }
-    if error.contains("which is no e-mail address") {
+    if error.contains("which is not an e-mail address") {
         life.cloud.untag_user(&person.account, &person.name, "owner");
         return true;
     }

@@ -1,0 +1,111 @@
+//! Instructions with a command of the AWS CLI, for one notice. Pure.
+//!
+//! Commands and snippets consist of values whose characters mean nothing to a shell or in a Python string. User names,
+//! key ids and the names of groups and secrets are checked where they enter the program; the rest of an ARN is checked here.
+
+use super::instruction::Instruction;
+use super::mode::Mode;
+use crate::keys::{AccessKeyId, KeyUse, SecretArn, is_arn_word};
+use crate::lifecycle::Notice;
+use crate::settings::Periods;
+
+/// Builds the commands for one notice.
+pub(super) struct Commands<'a> {
+    pub(super) notice: &'a Notice,
+    pub(super) mode: Mode,
+    pub(super) periods: &'a Periods,
+    pub(super) exemption_group: &'a str,
+}
+
+impl Commands<'_> {
+    /// The account in which an IAM command has to be run.
+    pub(super) fn place(&self) -> String {
+        format!("in account {}", self.notice.user.account)
+    }
+
+    /// Returns the secret's ARN and Region, or `None` without the ARN of one of keywheel's secrets.
+    pub(super) fn secret(&self) -> Option<(&str, &str)> {
+        let arn = self.notice.secret_arn.as_deref().filter(|arn| arn.parse::<SecretArn>().is_ok())?;
+        let part = |position| arn.split(':').nth(position).filter(|part| is_arn_word(part));
+        part(1).and(part(3)).map(|region| (arn, region))
+    }
+
+    /// Returns a Secrets Manager command for the notice's secret, or an empty text if there is no secret.
+    pub(super) fn secret_command(&self, command: &str, rest: &str) -> String {
+        let of = |(arn, region)| format!("aws secretsmanager {command} --secret-id {arn} --region {region}{rest}");
+        self.secret().map(of).unwrap_or_default()
+    }
+
+    pub(super) fn fetch(&self, text: &str) -> Instruction {
+        let command = self.secret_command("get-secret-value", " --query SecretString --output text");
+        let text = if command.is_empty() {
+            format!("{text} It is in the user's secret in Secrets Manager.")
+        } else {
+            format!("{text} The output of the command is also what credential_process in ~/.aws/config takes.")
+        };
+        Instruction {
+            snippet: self.secret().map(|(arn, region)| snippet(arn, region)).unwrap_or_default(),
+            ..Instruction::run(text, command)
+        }
+    }
+
+    pub(super) fn enable(&self, text: &str) -> Instruction {
+        self.set_status("Active", text).undoing()
+    }
+
+    pub(super) fn set_status(&self, status: &str, text: &str) -> Instruction {
+        let (user, key) = (&self.notice.user.name, &self.notice.key);
+        let command = format!("aws iam update-access-key --user-name {user} --access-key-id {key} --status {status}");
+        Instruction::run(format!("{text} The command is for an administrator {}.", self.place()), command)
+    }
+
+    pub(super) fn exempt(&self, text: &str) -> Instruction {
+        let (group, user) = (self.exemption_group, &self.notice.user.name);
+        Instruction::run(
+            format!("{text} An administrator adds the user to the group {group} {}.", self.place()),
+            format!("aws iam add-user-to-group --group-name {group} --user-name {user}"),
+        )
+        .undoing()
+    }
+
+    /// CloudTrail's event history shows who used a key. It holds the management events of 90 days, Region by Region.
+    /// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/view-cloudtrail-events.html>
+    pub(super) fn trail(&self, last_use: &KeyUse) -> Instruction {
+        let region =
+            if is_arn_word(&last_use.region) { format!(" --region {}", last_use.region) } else { String::new() };
+        let key = &self.notice.key;
+        Instruction::run(
+            format!(
+                "Find what still uses this key. CloudTrail {} may name its address and program; calls that read or write \
+                 data are not in there.",
+                self.place()
+            ),
+            format!(
+                "aws cloudtrail lookup-events --lookup-attributes AttributeKey=AccessKeyId,AttributeValue={key}{region} \
+                 --max-results 20"
+            ),
+        )
+    }
+
+    /// Lists the keys of the notice's user.
+    pub(super) fn list_keys(&self, text: &str) -> Instruction {
+        let command = format!("aws iam list-access-keys --user-name {}", self.notice.user.name);
+        Instruction::run(format!("{text} The command is for an administrator {}.", self.place()), command)
+    }
+}
+
+pub(super) fn last_used(key: &AccessKeyId) -> Instruction {
+    let command = format!("aws iam get-access-key-last-used --access-key-id {key}");
+    Instruction::run("See whether and where the key was used last.", command)
+}
+
+/// Python that fetches the key and prints nothing of it.
+fn snippet(arn: &str, region: &str) -> String {
+    format!(
+        "import json, boto3\n\
+         secrets = boto3.client(\"secretsmanager\", region_name=\"{region}\")\n\
+         value = secrets.get_secret_value(SecretId=\"{arn}\")\n\
+         key = json.loads(value[\"SecretString\"])\n\
+         session = boto3.Session(key[\"AccessKeyId\"], key[\"SecretAccessKey\"])"
+    )
+}

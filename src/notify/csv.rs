@@ -1,0 +1,118 @@
+//! All notices of a message as a CSV file, which is attached to the message. Pure.
+
+use super::addressed::Addressed;
+use super::details::NoticeDetails;
+use super::frame::Frame;
+use super::phrases::{day, days_left};
+use super::words::coming;
+
+const COLUMNS: &str = "account id,account name,user,key,created,what,when,days left,why,command,secret arn";
+
+/// Returns the notices as CSV by RFC 4180, with the byte order mark by which spreadsheets recognize UTF-8.
+/// <https://www.rfc-editor.org/rfc/rfc4180>
+pub(super) fn csv(frame: &Frame<'_>, items: &[&Addressed<'_>]) -> String {
+    let mut text = format!("\u{feff}{COLUMNS}\r\n");
+    for item in items {
+        let row = NoticeDetails::new(frame, item);
+        let left = coming(&item.notice.kind).map(|at| days_left(frame.now, at).to_string()).unwrap_or_default();
+        let created = item.notice.created.map(day).unwrap_or_default();
+        let command = row.steps.iter().map(|step| step.command.as_str()).find(|command| !command.is_empty());
+        let theirs = [&row.account_id, &row.account_name, &row.user, &row.key, &created, &row.what, &row.when];
+        let mut fields: Vec<String> = theirs.into_iter().map(|text| field(&harmless(text))).collect();
+        // keywheel wrote this number, so the minus of a past day is not the start of a formula.
+        fields.push(left);
+        fields.extend([&row.why, command.unwrap_or_default(), &row.secret_arn].map(|text| field(&harmless(text))));
+        text.push_str(&fields.join(","));
+        text.push_str("\r\n");
+    }
+    text
+}
+
+/// Returns a cell that no spreadsheet treats as a formula. People choose the names of accounts and users.
+/// <https://owasp.org/www-community/attacks/CSV_Injection>
+fn harmless(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+}
+
+fn field(text: &str) -> String {
+    if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::lifecycle::{Notice, NoticeKind};
+    use crate::notify::AccountContact;
+    use crate::notify::Mode;
+    use crate::notify::fixtures::{contact, email, kinds, notice, now, settings, user};
+    use crate::notify::frame::Terms;
+    use crate::state::Notified;
+
+    fn with_items<T>(account: &AccountContact, notices: &[Notice], then: impl Fn(&[&Addressed<'_>]) -> T) -> T {
+        let notified = Notified::default();
+        let addressed: Vec<Addressed<'_>> =
+            notices.iter().map(|notice| Addressed { notice, account, notified: &notified }).collect();
+        then(&addressed.iter().collect::<Vec<_>>())
+    }
+
+    fn csv_of(account: &AccountContact, notices: &[Notice]) -> String {
+        let (terms, recipient) = (Terms::of(&settings(&[])), email("owner@example.com"));
+        let frame = Frame { terms: &terms, mode: Mode::Enforced, now: now(), recipient: &recipient };
+        with_items(account, notices, |items| csv(&frame, items))
+    }
+
+    /// Reads CSV by RFC 4180.
+    fn parsed(text: &str) -> Vec<Vec<String>> {
+        let (mut rows, mut row, mut cell, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
+        let mut characters = text.trim_start_matches('\u{feff}').chars().peekable();
+        while let Some(c) = characters.next() {
+            match c {
+                '"' if quoted && characters.peek() == Some(&'"') => cell.extend(characters.next()),
+                '"' => quoted = !quoted,
+                ',' if !quoted => row.push(std::mem::take(&mut cell)),
+                '\r' if !quoted => {}
+                '\n' if !quoted => {
+                    row.push(std::mem::take(&mut cell));
+                    rows.push(std::mem::take(&mut row));
+                }
+                other => cell.push(other),
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn every_notice_is_a_row() {
+        let notices: Vec<Notice> = kinds().into_iter().map(|(_, kind)| notice(kind)).collect();
+        let text = csv_of(&contact("prod", None), &notices);
+        insta::assert_snapshot!(text.trim_start_matches('\u{feff}').replace('\r', ""));
+        let rows = parsed(&text);
+        assert_eq!(rows.len(), notices.len() + 1);
+        assert!(rows.iter().all(|row| row.len() == 11), "{rows:?}");
+    }
+
+    #[test]
+    fn no_cell_that_people_choose_is_a_formula() {
+        for name in ["=1+1", "+1", "-1", "@SUM(A1)", "=HYPERLINK(\"http://x\",\"y\")", "\t=1", "\r=1"] {
+            let text = csv_of(&contact(name, None), &[Notice { user: user("=cmd"), ..notice(NoticeKind::Deleted) }]);
+            let rows = parsed(&text);
+            assert_eq!(rows.len(), 2, "{text}");
+            assert!(!rows[1][1].starts_with(['=', '+', '-', '@', '\t', '\r']), "{:?}", rows[1]);
+            assert_eq!(rows[1][2], "'=cmd");
+        }
+        let past = NoticeKind::DeleteAhead { at: now() - chrono::TimeDelta::days(3) };
+        assert_eq!(parsed(&csv_of(&contact("", None), &[notice(past)]))[1][7], "-3");
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_of_an_account_is_one_cell(name in any::<String>(), reason in any::<String>()) {
+            let rows = parsed(&csv_of(&contact(&name, None), &[notice(NoticeKind::RotationFailed { reason })]));
+            prop_assert_eq!(rows.len(), 2);
+            prop_assert_eq!(rows[1].len(), 11);
+            prop_assert_eq!(&rows[1][0], "111122223333");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Who got a notice, and its record in a tag: the whole notice, or some audiences while another could not be reached. Pure.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::lifecycle::Notice;
+use crate::state::Notified;
+
+/// The audiences of a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Audience {
+    /// The contact of the user's account.
+    Account,
+    /// The owner that a tag on the user names.
+    Owner,
+    /// The recipient of the settings, if it gets a copy of everything.
+    Copy,
+    /// The SNS topic.
+    Topic,
+}
+
+impl Audience {
+    /// Returns the letter that stands for it in a tag.
+    fn letter(self) -> char {
+        match self {
+            Self::Account => 'a',
+            Self::Owner => 'o',
+            Self::Copy => 'c',
+            Self::Topic => 't',
+        }
+    }
+}
+
+/// Who got a notice, earlier runs included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivered {
+    /// Every audience that can be reached.
+    ToAll,
+    /// These audiences. At least one other is still due.
+    ToSome(Vec<Audience>),
+    /// Nobody.
+    ToNobody,
+}
+
+impl Delivered {
+    /// Records who got the notice. Safe to repeat. A dry run changes nothing, tags included, so it records nothing.
+    pub fn record(&self, notified: &mut Notified, notice: &Notice, now: DateTime<Utc>) {
+        let Notice { key, kind, .. } = notice;
+        let on = kind.lasts().then_some(now);
+        match (self, on) {
+            (Self::ToAll, Some(now)) => notified.record_on(key, kind.phase(), now),
+            (Self::ToAll, None) => notified.record(key, kind.phase()),
+            (Self::ToSome(audiences), on) => {
+                let letters = audiences.iter().map(|audience| audience.letter()).collect();
+                notified.record_for(key, kind.phase(), letters, on);
+            }
+            (Self::ToNobody, _) => {}
+        }
+    }
+}
+
+/// Whether the record says that this audience got the notice, while another audience is still due. A lasting problem is
+/// due again after `repeat`.
+pub(super) fn was_sent_to(
+    notice: &Notice,
+    notified: &Notified,
+    audience: Audience,
+    repeat: Option<TimeDelta>,
+    now: DateTime<Utc>,
+) -> bool {
+    let after = repeat.filter(|_| notice.kind.lasts()).map(|period| now - period);
+    notified.was_sent_to(&notice.key, notice.kind.phase(), audience.letter(), after)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::lifecycle::NoticeKind;
+    use crate::notify::fixtures::{key, kinds, notice, now, rotation_ahead};
+    use crate::state::{Phase, State, tag};
+
+    #[test]
+    fn a_notice_that_all_got_is_recorded_for_its_key() {
+        let notice = notice(rotation_ahead());
+        let is_told = |key, notified: &Notified| notice.kind.is_told(key, notified, None, now());
+        let mut notified = Notified::default();
+        Delivered::ToNobody.record(&mut notified, &notice, now());
+        assert_eq!(notified, Notified::default());
+        Delivered::ToAll.record(&mut notified, &notice, now());
+        assert!(is_told(&notice.key, &notified));
+        assert!(!is_told(&key(7), &notified));
+    }
+
+    #[test]
+    fn only_a_lasting_problem_is_sent_again_after_the_period() {
+        let week = Some(TimeDelta::days(7));
+        for (name, kind) in kinds() {
+            let notice = notice(kind);
+            let mut notified = Notified::default();
+            Delivered::ToAll.record(&mut notified, &notice, now());
+            let is_told =
+                |repeat, days| notice.kind.is_told(&notice.key, &notified, repeat, now() + TimeDelta::days(days));
+            assert!(is_told(week, 0) && is_told(week, 6) && is_told(None, 1000), "{name}");
+            assert_eq!(is_told(week, 7), !notice.kind.lasts(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_failure_with_its_reason_is_not_repeated_without_it() {
+        let failed = notice(NoticeKind::RotationFailed { reason: String::new() });
+        let unfinished = NoticeKind::RotationUnfinished { since: now() };
+        let week = Some(TimeDelta::days(7));
+        let mut notified = Notified::default();
+        Delivered::ToAll.record(&mut notified, &failed, now());
+        let day = |days| now() + TimeDelta::days(days);
+        assert!(failed.kind.is_told(&failed.key, &notified, week, day(6)));
+        assert!(!failed.kind.is_told(&failed.key, &notified, week, day(7)));
+        assert!(unfinished.is_told(&failed.key, &notified, week, day(7)), "the event comes first");
+        assert!(!unfinished.is_told(&failed.key, &notified, week, day(8)));
+        let mut notified = Notified::default();
+        Delivered::ToAll.record(&mut notified, &notice(unfinished), now());
+        assert!(!failed.kind.is_told(&failed.key, &notified, week, now()), "the reason is news");
+    }
+
+    #[test]
+    fn a_partial_record_lasts_until_all_got_the_notice() {
+        let notice = notice(rotation_ahead());
+        let is_told = |notified: &Notified| notice.kind.is_told(&notice.key, notified, None, now());
+        let mut notified = Notified::default();
+        notified.record(&notice.key, Phase::Rotated);
+        notified.record(&key(7), Phase::Deleted);
+        Delivered::ToSome(vec![Audience::Account]).record(&mut notified, &notice, now());
+        assert!(!is_told(&notified));
+        let is_told_to = |audience, notified: &Notified| was_sent_to(&notice, notified, audience, None, now());
+        assert!(is_told_to(Audience::Account, &notified));
+        for other in [Audience::Owner, Audience::Copy, Audience::Topic] {
+            assert!(!is_told_to(other, &notified));
+        }
+
+        Delivered::ToAll.record(&mut notified, &notice, now());
+        assert!(is_told(&notified));
+        assert!(!is_told_to(Audience::Account, &notified), "the partial record is gone");
+        assert!(notified.was_sent(&notice.key, Phase::Rotated) && notified.was_sent(&key(7), Phase::Deleted));
+    }
+
+    #[test]
+    fn audiences_survive_the_way_through_a_tag() {
+        let notice = notice(rotation_ahead());
+        let mut notified = Notified::default();
+        Delivered::ToSome(vec![Audience::Owner, Audience::Topic]).record(&mut notified, &notice, now());
+        let text = notified.to_tag();
+        assert!(text.chars().all(|c| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c)), "{text}");
+        let read = State::read(&BTreeMap::from([(tag::NOTIFIED.to_owned(), text)])).notified;
+        for (audience, told) in
+            [(Audience::Account, false), (Audience::Owner, true), (Audience::Copy, false), (Audience::Topic, true)]
+        {
+            assert_eq!(was_sent_to(&notice, &read, audience, None, now()), told, "{audience:?}");
+        }
+    }
+
+    #[test]
+    fn a_lasting_problem_is_repeated_for_each_audience() {
+        let failed = notice(NoticeKind::RotationFailed { reason: String::new() });
+        let week = Some(TimeDelta::days(7));
+        let mut notified = Notified::default();
+        Delivered::ToSome(vec![Audience::Owner]).record(&mut notified, &failed, now());
+        let is_told = |days| was_sent_to(&failed, &notified, Audience::Owner, week, now() + TimeDelta::days(days));
+        assert!(is_told(0) && is_told(6) && !is_told(7));
+    }
+}

@@ -1,0 +1,47 @@
+//! What all notices of one message share. Pure.
+
+use chrono::{DateTime, Utc};
+
+use super::mode::Mode;
+use crate::keys::EmailAddress;
+use crate::settings::{Periods, Settings};
+
+/// The settings that the wording of a message depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Terms {
+    pub(super) exemption_group: String,
+    pub(super) periods: Periods,
+    pub(super) contact: Option<String>,
+    pub(super) reply_to: Option<EmailAddress>,
+}
+
+impl Terms {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self {
+            exemption_group: settings.exemption_group.clone(),
+            periods: settings.periods,
+            contact: settings.notices.contact.clone(),
+            reply_to: settings.notices.reply_to.clone(),
+        }
+    }
+}
+
+/// The run and the recipient of one message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub(super) terms: &'a Terms,
+    pub(super) mode: Mode,
+    pub(super) now: DateTime<Utc>,
+    pub(super) recipient: &'a EmailAddress,
+}
+
+/// How many notices each part of a message shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Notices that are described in full, with instructions.
+    pub(super) details: usize,
+    /// Notices in the table of keys.
+    pub(super) table: usize,
+    /// Notices in the attachment.
+    pub(super) attached: usize,
+}

@@ -1,0 +1,292 @@
+//! What the reader of each notice can do about it, and how to undo it. Pure.
+
+use chrono::{DateTime, Utc};
+
+use super::commands::{Commands, last_used};
+use super::instruction::Instruction;
+use super::mode::Mode;
+use super::phrases::{counted, day};
+use super::remedies::remedies;
+use crate::keys::{AccessKeyId, KeyUse};
+use crate::lifecycle::{CancelReason, Notice, NoticeKind};
+use crate::settings::Periods;
+
+/// Returns the instructions for one notice, then those that stop or undo it. There is at least one of each.
+pub(super) fn guidance(notice: &Notice, mode: Mode, periods: &Periods, exemption_group: &str) -> Vec<Instruction> {
+    let commands = Commands { notice, mode, periods, exemption_group };
+    let mut instructions = commands.instructions();
+    for undo in [false, true] {
+        for (place, step) in instructions.iter_mut().filter(|step| step.undo == undo).enumerate() {
+            step.number = place + 1;
+        }
+    }
+    instructions
+}
+
+impl Commands<'_> {
+    fn instructions(&self) -> Vec<Instruction> {
+        let planned = self.mode == Mode::DryRun;
+        match &self.notice.kind {
+            NoticeKind::RotationAhead { .. } | NoticeKind::RotationDue { .. } => self.before_rotation(),
+            NoticeKind::RotationUnfinished { .. } => remedies(self, ""),
+            NoticeKind::RotationFailed { reason } => remedies(self, reason),
+            NoticeKind::Rotated { old_key, disable_at } => self.after_rotation(old_key.as_ref(), *disable_at),
+            NoticeKind::StillInUse { last_use, .. } => self.before_disabling(Some(last_use)),
+            NoticeKind::DisableAhead { last_use, .. } => self.before_disabling(last_use.as_ref()),
+            NoticeKind::Retiring { disable_at: Some(_), .. } => vec![
+                Instruction::say(
+                    "Give whatever uses this key the user's other key, or the new one from the secret once that one \
+                     is rotated.",
+                ),
+                last_used(&self.notice.key),
+                self.exempt("To keep both keys, leave the user out of rotation."),
+            ],
+            NoticeKind::Retiring { disable_at: None, .. } => vec![
+                Instruction::say("It is inactive, so nothing uses it, and nothing has to be done."),
+                self.exempt("To keep both keys, leave the user out of rotation."),
+            ],
+            NoticeKind::Disabled { .. } if planned => {
+                vec![nothing_yet(), self.exempt("To keep the key, leave the user out of rotation before that.")]
+            }
+            NoticeKind::Disabled { delete_at, last_use } => self.after_disabling(*delete_at, last_use.as_ref()),
+            NoticeKind::DeleteAhead { at } | NoticeKind::LastCall { at } => vec![
+                Instruction::say("If nothing has missed the key, nothing has to be done."),
+                self.fetch("If something has, give it the user's current key."),
+                self.enable(&format!(
+                    "A deleted key cannot be brought back. If something still needs this one, enable it before {}; \
+                     keywheel heeds that.",
+                    day(*at)
+                )),
+            ],
+            NoticeKind::Deleted if planned => vec![
+                nothing_yet(),
+                self.enable("A deleted key cannot be brought back. If something needs it, enable it before that."),
+            ],
+            NoticeKind::Deleted => vec![
+                self.fetch("If something misses it, give it the user's current key."),
+                Instruction::say("This cannot be undone: IAM does not bring a deleted key back.").undoing(),
+            ],
+            NoticeKind::Reactivated { disable_at } => vec![
+                self.fetch(&format!(
+                    "Replace it by the user's current key before {}; then this one is not needed any more.",
+                    day(*disable_at)
+                )),
+                self.set_status("Inactive", "If it was enabled by mistake, disable it.").undoing(),
+            ],
+            NoticeKind::ScheduleCancelled(reason) => self.after_cancelling(*reason),
+            NoticeKind::SecretDeleted if planned => vec![nothing_yet(), nothing_to_undo()],
+            NoticeKind::SecretDeleted => {
+                let command = self.secret_command("restore-secret", "");
+                vec![
+                    Instruction::say("If nothing reads the secret any more, nothing has to be done."),
+                    Instruction::run("If it is still needed, restore it before Secrets Manager deletes it.", command)
+                        .undoing(),
+                ]
+            }
+        }
+    }
+
+    fn before_rotation(&self) -> Vec<Instruction> {
+        let (will, period) = (self.mode.will(), days(self.periods.installation_grace));
+        let mut instructions = vec![Instruction::say(format!(
+            "Nothing has to be done before that. The new key {will} be in the user's secret in Secrets Manager, and from \
+             then on there {will} be {period} to install it, until the old key is disabled."
+        ))];
+        if self.secret().is_some() {
+            instructions.push(self.fetch(
+                "Better still, let whatever uses the key read it from the secret each time, as the user itself: then no \
+                 rotation asks anything of anybody. Until the first rotation the secret holds a placeholder.",
+            ));
+        }
+        instructions.push(self.exempt("To keep the key as it is, leave the user out of rotation."));
+        instructions
+    }
+
+    fn after_rotation(&self, old_key: Option<&AccessKeyId>, disable_at: Option<DateTime<Utc>>) -> Vec<Instruction> {
+        let fetch = "As the user itself, fetch the new key, and install it wherever the old one is used.";
+        let mut instructions = vec![self.fetch(fetch)];
+        let Some(old) = old_key else {
+            instructions.push(Instruction::say("There is nothing to undo: no key was taken away.").undoing());
+            return instructions;
+        };
+        instructions.push(Instruction {
+            text: "Then see that nothing uses the old key any more.".to_owned(),
+            ..last_used(old)
+        });
+        let undo = match (self.mode, disable_at) {
+            (Mode::Enforced, Some(at)) => {
+                format!(
+                    "There is nothing to undo: the old key {old} works until {}. If the new one makes trouble, go on \
+                     with the old one until then.",
+                    day(at)
+                )
+            }
+            _ => format!("There is nothing to undo: the old key {old} still works."),
+        };
+        instructions.push(Instruction::say(undo).undoing());
+        if disable_at.is_some() {
+            instructions.push(self.exempt("To keep the old key for longer, leave the user out of rotation."));
+        }
+        instructions
+    }
+
+    fn before_disabling(&self, last_use: Option<&KeyUse>) -> Vec<Instruction> {
+        let period = days(self.periods.recovery_grace);
+        let (can, has) = if self.mode == Mode::Enforced { ("can", "has") } else { ("could", "would have") };
+        let mut instructions = vec![match last_use {
+            Some(last_use) => self.trail(last_use),
+            None => last_used(&self.notice.key),
+        }];
+        instructions.push(self.fetch("Give whatever still uses this key the user's current one."));
+        instructions.push(
+            Instruction::say(format!(
+                "Disabling {can} be undone for {period}: the message about it {has} the command for that."
+            ))
+            .undoing(),
+        );
+        instructions.push(self.exempt("To keep the key, leave the user out of rotation before that."));
+        instructions
+    }
+
+    fn after_disabling(&self, delete_at: DateTime<Utc>, last_use: Option<&KeyUse>) -> Vec<Instruction> {
+        let mut instructions: Vec<Instruction> = last_use.map(|last_use| self.trail(last_use)).into_iter().collect();
+        instructions.push(self.fetch("Give whatever stopped working the user's current key."));
+        instructions.push(self.enable(&format!(
+            "If that takes time, enable the key again before {}. It works as before, and its grace period starts anew.",
+            day(delete_at)
+        )));
+        instructions
+    }
+
+    fn after_cancelling(&self, reason: CancelReason) -> Vec<Instruction> {
+        let (group, user) = (self.exemption_group, &self.notice.user.name);
+        match reason {
+            CancelReason::Exempt => vec![
+                Instruction::say(
+                    "Nothing has to be done. As long as the user is in the group, replacing its keys is left to its owner.",
+                ),
+                Instruction::run(
+                    format!("To have its keys rotated again, take the user out of the group {group} {}.", self.place()),
+                    format!("aws iam remove-user-from-group --group-name {group} --user-name {user}"),
+                )
+                .undoing(),
+            ],
+            CancelReason::NoActiveKey => vec![
+                Instruction::say(
+                    "Nothing has to be done. Rotation starts again by itself once the user has an active key.",
+                ),
+                self.enable("If this key is still needed, enable it."),
+            ],
+            CancelReason::UserGone => vec![Instruction::say("Nothing has to be done."), nothing_to_undo()],
+        }
+    }
+}
+
+fn days(period: chrono::TimeDelta) -> String {
+    counted(usize::try_from(period.num_days()).unwrap_or_default(), "day")
+}
+
+fn nothing_yet() -> Instruction {
+    Instruction::say(
+        "Nothing was changed, and nothing has to be done: this would happen once keywheel runs without its dry run.",
+    )
+}
+
+fn nothing_to_undo() -> Instruction {
+    Instruction::say("There is nothing to undo.").undoing()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::fixtures::{key, kinds, notice, settings};
+    use crate::notify::samples;
+
+    fn instructions_for(notice: &Notice, mode: Mode) -> Vec<Instruction> {
+        guidance(notice, mode, &settings(&[]).periods, "exempt")
+    }
+
+    fn fetching(secret_arn: Option<&str>) -> Instruction {
+        let kind = NoticeKind::Rotated { old_key: None, disable_at: None };
+        let notice = Notice { secret_arn: secret_arn.map(str::to_owned), ..notice(kind) };
+        instructions_for(&notice, Mode::Enforced).remove(0)
+    }
+
+    #[test]
+    fn commands_that_fetch_a_key_use_the_region_of_the_secret() {
+        let arn =
+            "arn:aws-cn:secretsmanager:cn-north-1:999988887777:secret:Account_111122223333_User_a/2Cb_AccessKey-a1B2c3";
+        let step = fetching(Some(arn));
+        assert_eq!(
+            step.command,
+            format!(
+                "aws secretsmanager get-secret-value --secret-id {arn} --region cn-north-1 --query SecretString --output text"
+            )
+        );
+        assert!(step.snippet.contains("region_name=\"cn-north-1\"") && step.snippet.contains(&format!("\"{arn}\"")));
+    }
+
+    #[test]
+    fn a_foreign_arn_gets_no_command() {
+        let name = "999988887777:secret:Account_111122223333_User_a_AccessKey-a1B2c3";
+        for arn in [
+            format!("arn:aws:secretsmanager:us-east-1;id:{name}"),
+            format!("arn:$(id):secretsmanager:us-east-1:{name}"),
+            format!("arn:aws:secretsmanager:us\"east:{name}"),
+            "arn:aws:secretsmanager:us-east-1:999988887777:secret:other-a1B2c3".to_owned(),
+        ] {
+            let step = fetching(Some(&arn));
+            assert_eq!((step.command.as_str(), step.snippet.as_str()), ("", ""), "{arn}");
+        }
+        assert_eq!(fetching(None).command, "");
+    }
+
+    #[test]
+    fn every_notice_has_instructions_and_how_to_undo_them() {
+        for (name, kind) in kinds() {
+            for mode in [Mode::Enforced, Mode::DryRun] {
+                for notice in [notice(kind.clone()), Notice { secret_arn: None, ..notice(kind.clone()) }] {
+                    let instructions = instructions_for(&notice, mode);
+                    assert!(instructions.iter().any(|step| step.undo), "{name}");
+                    assert!(instructions.iter().any(|step| !step.undo), "{name}");
+                    assert!(instructions.is_sorted_by_key(|step| step.undo), "{name}: undoing comes last");
+                    for undo in [false, true] {
+                        let numbers: Vec<usize> =
+                            instructions.iter().filter(|step| step.undo == undo).map(|step| step.number).collect();
+                        assert!(numbers.iter().copied().eq(1..=numbers.len()), "{name}: {numbers:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a shell takes the character literally.
+    fn is_plain(c: char) -> bool {
+        c.is_ascii_alphanumeric() || " -_=+.,:/@".contains(c)
+    }
+
+    #[test]
+    fn no_command_contains_a_special_character_of_a_shell() {
+        let regions = ["us-east-1", "us-east-1; rm -rf /", "$(id)", "Global", "N/A", ""];
+        for region in regions {
+            let last_use = KeyUse { time: samples::now(), service: "`id`".to_owned(), region: region.to_owned() };
+            let in_use = NoticeKind::StillInUse { last_use, disable_at: samples::now() };
+            let reason = "NoFreeSlot: `id` $(id) ; rm -rf /".to_owned();
+            let kinds = kinds().into_iter().map(|(_, kind)| kind);
+            for kind in kinds.chain([in_use, NoticeKind::RotationFailed { reason }]) {
+                for step in instructions_for(&notice(kind), Mode::Enforced) {
+                    assert!(step.command.chars().all(is_plain), "{}", step.command);
+                    assert!(step.snippet.chars().all(|c| is_plain(c) || "\n\"()[]".contains(c)), "{}", step.snippet);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_use_of_the_old_key_is_read_by_its_own_id() {
+        let kind = NoticeKind::Rotated { old_key: Some(key(2)), disable_at: None };
+        let commands: Vec<String> =
+            instructions_for(&notice(kind), Mode::Enforced).into_iter().map(|step| step.command).collect();
+        assert!(commands.contains(&format!("aws iam get-access-key-last-used --access-key-id {}", key(2))));
+    }
+}
