@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::request::{Operation, Service};
+use super::service::{Operation, Service};
 use super::xml::Xml;
 
 /// A success: what the handler of an operation returns.
@@ -27,6 +27,11 @@ pub(crate) type ServiceResult = Result<Reply, ServiceError>;
 impl ServiceError {
     pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
         Self { status, code: code.to_owned(), message: message.into() }
+    }
+
+    /// Secrets Manager's error for a parameter that it does not accept.
+    pub(crate) fn invalid_parameter(message: impl Into<String>) -> Self {
+        Self::new(400, "InvalidParameterException", message)
     }
 
     pub(crate) fn validation(message: impl Into<String>) -> Self {

@@ -2,8 +2,6 @@
 
 use chrono::{DateTime, Utc};
 
-use super::state::World;
-
 /// One call, as it was answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
@@ -25,15 +23,4 @@ pub struct Call {
     pub ok: bool,
     /// The error code of the answer, or of the fault that took the answer away.
     pub error_code: Option<String>,
-}
-
-impl World {
-    /// Logs a call, or only counts it.
-    pub(crate) fn log_call(&mut self, call: impl FnOnce() -> Call) {
-        if self.switches.counts_only {
-            self.calls_counted += 1;
-        } else {
-            self.calls.push(call());
-        }
-    }
 }

@@ -4,29 +4,19 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
-use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
-use aws_types::SdkConfig;
-use aws_types::region::Region;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::calls::Call;
 use super::clock::Clock;
-use super::connector::Connector;
 use super::faults::Faults;
-use super::ids;
-use super::rotation::RotationFunction;
-use super::ses::Mail;
-use super::sns::PublishedMessage;
-use super::state::{Session, World};
+use super::function::RotationFunction;
+use super::mail::Mail;
+use super::state::World;
 use super::switches::Switches;
+use super::topic::PublishedMessage;
 
 /// A model of AWS in memory. Clones are handles on the same one.
 #[derive(Clone)]
@@ -183,59 +173,6 @@ impl Cloud {
     /// Takes the events out.
     pub fn drain_events(&self) -> Vec<Value> {
         std::mem::take(&mut self.world().events)
-    }
-
-    /// Clients made from this act as a session of that role, as Lambda hands it to a function: it never expires.
-    /// A role that does not exist is made, trusting nobody.
-    pub fn sdk_config(&self, account: &str, role_name: &str) -> SdkConfig {
-        self.config(self.role_session(account, role_name))
-    }
-
-    /// The credentials of such a session, for a process of its own.
-    pub fn role_session(&self, account: &str, role_name: &str) -> Credentials {
-        let known = self.world().expect_account(account).roles.contains_key(role_name);
-        if !known {
-            self.add_role(account, role_name, &[]);
-        }
-        let mut world = self.world();
-        let id = ids::unique_id(&mut world.rng, "ASIA");
-        let session = Session {
-            secret: ids::secret_access_key(&mut world.rng),
-            token: ids::session_token(&mut world.rng),
-            account: account.to_owned(),
-            role: role_name.to_owned(),
-            name: role_name.chars().take(64).collect(),
-            expires: None,
-        };
-        let credentials = Credentials::new(&id, &session.secret, Some(session.token.clone()), None, "rehearsal");
-        world.sessions.insert(id, session);
-        credentials
-    }
-
-    /// Clients made from this act with a user's key.
-    pub fn user_config(&self, key: &AccessKeyPair) -> SdkConfig {
-        self.config(Credentials::new(&key.access_key_id, &key.secret, None, None, "rehearsal"))
-    }
-
-    fn config(&self, credentials: Credentials) -> SdkConfig {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(3))
-            .read_timeout(Duration::from_secs(10))
-            .build();
-        let (region, attempts) = {
-            let world = self.world();
-            (world.region.clone(), world.switches.sdk_attempts)
-        };
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(Connector::new(self.clone()))
-            .time_source(self.clock().time_source())
-            .sleep_impl(self.clock().sleep())
-            .retry_config(RetryConfig::standard().with_max_attempts(attempts))
-            .timeout_config(timeouts)
-            .build()
     }
 
     /// Registers what is invoked for a rotation function's ARN.

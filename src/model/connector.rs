@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -10,12 +13,18 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
 use chrono::{DateTime, Utc};
 use http_body_util::BodyExt as _;
 
 use super::answer::WireResponse;
-use super::cloud::Cloud;
+use super::cloud::{AccessKeyPair, Cloud};
+use super::ids;
 use super::request::WireRequest;
+use super::state::Session;
 
 /// An HTTP client whose only server is the model.
 #[derive(Clone)]
@@ -91,4 +100,59 @@ pub(crate) fn head(answer: &WireResponse, now: DateTime<Utc>) -> http::response:
         head = head.header("x-amzn-errortype", code);
     }
     head
+}
+
+impl Cloud {
+    /// Clients made from this act as a session of that role, as Lambda hands it to a function: it never expires.
+    /// A role that does not exist is made, trusting nobody.
+    pub fn sdk_config(&self, account: &str, role_name: &str) -> SdkConfig {
+        self.config(self.role_session(account, role_name))
+    }
+
+    /// The credentials of such a session, for a process of its own.
+    pub fn role_session(&self, account: &str, role_name: &str) -> Credentials {
+        let known = self.world().expect_account(account).roles.contains_key(role_name);
+        if !known {
+            self.add_role(account, role_name, &[]);
+        }
+        let mut world = self.world();
+        let id = ids::unique_id(&mut world.rng, "ASIA");
+        let session = Session {
+            secret: ids::secret_access_key(&mut world.rng),
+            token: ids::session_token(&mut world.rng),
+            account: account.to_owned(),
+            role: role_name.to_owned(),
+            name: role_name.chars().take(64).collect(),
+            expires: None,
+        };
+        let credentials = Credentials::new(&id, &session.secret, Some(session.token.clone()), None, "rehearsal");
+        world.sessions.insert(id, session);
+        credentials
+    }
+
+    /// Clients made from this act with a user's key.
+    pub fn user_config(&self, key: &AccessKeyPair) -> SdkConfig {
+        self.config(Credentials::new(&key.access_key_id, &key.secret, None, None, "rehearsal"))
+    }
+
+    fn config(&self, credentials: Credentials) -> SdkConfig {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(3))
+            .read_timeout(Duration::from_secs(10))
+            .build();
+        let (region, attempts) = {
+            let world = self.world();
+            (world.region.clone(), world.switches.sdk_attempts)
+        };
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(Connector::new(self.clone()))
+            .time_source(self.clock().time_source())
+            .sleep_impl(self.clock().sleep())
+            .retry_config(RetryConfig::standard().with_max_attempts(attempts))
+            .timeout_config(timeouts)
+            .build()
+    }
 }

@@ -7,35 +7,19 @@ use serde_json::Value;
 use super::answer::{self, Reply, ServiceError, ServiceResult, WireResponse};
 use super::calls::Call;
 use super::cloud::Cloud;
+use super::exchange::Exchange;
 use super::faults::{FaultKind, IncomingCall};
 use super::ids;
-use super::request::{self, Input, Operation, Service, ServiceRequest, WireRequest};
+use super::request::{self, Input, ServiceRequest, WireRequest};
+use super::service::{Operation, Service};
 use super::signature::{self, Caller, Proof};
-use super::state::{AwsAccount, World};
+use super::state::World;
 use super::{iam, organizations, secretsmanager, ses, sns, sts};
 
 /// The connection broke before the answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection broke before the answer came")]
 pub(crate) struct Lost;
-
-/// What a handler works with: the world, who calls, and when.
-pub(crate) struct Exchange<'w> {
-    pub(crate) world: &'w mut World,
-    pub(crate) caller: &'w Caller,
-    pub(crate) now: DateTime<Utc>,
-    /// The ARN of what the call is about, for the log.
-    pub(crate) resource: String,
-    /// What else the caller needs a permission for, as ARNs.
-    pub(crate) beside: Vec<String>,
-}
-
-impl Exchange<'_> {
-    /// The account in which the caller acts.
-    pub(crate) fn account(&mut self) -> &mut AwsAccount {
-        self.world.expect_account(&self.caller.account)
-    }
-}
 
 /// What the planted faults make of a call.
 #[derive(Default)]

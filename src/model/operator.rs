@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::answer::Reply;
 use super::cloud::Cloud;
-use super::dispatch::Exchange;
+use super::exchange::Exchange;
 use super::request::Input;
 use super::secretsmanager;
 use super::signature::{Caller, CallerKind};

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::answer::{Reply, ServiceError, ServiceResult};
-use super::dispatch::Exchange;
-use super::request::{Input, Service};
+use super::exchange::Exchange;
+use super::request::Input;
+use super::service::Service;
 use super::state::{AwsAccount, Organization, World};
 
 /// Accounts on one page at most.

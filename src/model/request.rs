@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use serde_json::{Map, Value};
 
 use super::answer::ServiceError;
+use super::service::{Operation, Service};
 
 /// A request as it came, from the SDK's connector or from a socket.
 pub(crate) struct WireRequest {
@@ -23,66 +24,6 @@ impl WireRequest {
         let found = self.headers.iter().find(|(it, _)| it == name);
         found.map(|(_, value)| value.as_str())
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Service {
-    Iam,
-    Sts,
-    SecretsManager,
-    Organizations,
-    Ses,
-    Sns,
-}
-
-impl Service {
-    /// The service of a credential scope's name.
-    pub(crate) fn of_scope(name: &str) -> Option<Self> {
-        Some(match name {
-            "iam" => Self::Iam,
-            "sts" => Self::Sts,
-            "secretsmanager" => Self::SecretsManager,
-            "organizations" => Self::Organizations,
-            "ses" => Self::Ses,
-            "sns" => Self::Sns,
-            _ => return None,
-        })
-    }
-
-    /// The name in policies, logs and faults.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Iam => "iam",
-            Self::Sts => "sts",
-            Self::SecretsManager => "secretsmanager",
-            Self::Organizations => "organizations",
-            Self::Ses => "ses",
-            Self::Sns => "sns",
-        }
-    }
-
-    pub(crate) fn content_type(self) -> &'static str {
-        match self {
-            Self::Iam | Self::Sts | Self::Sns => "text/xml",
-            Self::SecretsManager | Self::Organizations => "application/x-amz-json-1.1",
-            Self::Ses => "application/json",
-        }
-    }
-
-    pub(crate) fn namespace(self) -> &'static str {
-        match self {
-            Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
-            Self::Sns => "http://sns.amazonaws.com/doc/2010-03-31/",
-            _ => "https://sts.amazonaws.com/doc/2011-06-15/",
-        }
-    }
-}
-
-/// Which operation of which service.
-#[derive(Clone, Debug)]
-pub(crate) struct Operation {
-    pub(crate) service: Service,
-    pub(crate) name: String,
 }
 
 /// What the `Authorization` header says.

@@ -1,19 +1,20 @@
 //! Secrets Manager's side of a rotation: the queue, the four steps, the retries, and the events.
 
-use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::clock::delta;
 use super::cloud::{Cloud, Stopped};
+use super::history::ROTATION;
 use super::ids;
-use super::secretsmanager::{CURRENT, PENDING, Secret, SecretLocation, start_rotation};
+use super::queue::{Extent, RotationJob};
+use super::secret::{CURRENT, PENDING, Secret, SecretLocation};
+use super::secretsmanager::start_rotation;
 use super::state::World;
 
 /// The order of the steps.
@@ -22,104 +23,6 @@ const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecr
 
 /// How long the schedule leaves a secret alone whose rotation failed. AWS does not document it.
 const PAUSE_AFTER_FAILURE: TimeDelta = TimeDelta::hours(24);
-
-tokio::task_local! {
-    /// The token of the rotation whose step runs.
-    static ROTATION: String;
-}
-
-/// The token of the rotation that the call under way belongs to.
-pub(crate) fn rotation_under_way() -> Option<String> {
-    ROTATION.try_with(Clone::clone).ok()
-}
-
-/// A rotation function as Secrets Manager invokes it.
-pub trait RotationFunction: Send + Sync {
-    /// Runs one step. `event` is Secrets Manager's own; the invocation is dropped at `deadline`.
-    ///
-    /// # Errors
-    /// The error message of the function.
-    fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>>;
-}
-
-impl<F> RotationFunction for F
-where
-    F: Fn(Value, DateTime<Utc>) -> BoxFuture<'static, Result<(), String>> + Send + Sync,
-{
-    fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>> {
-        self(event, deadline)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// All four steps.
-    Whole,
-    /// `RotateImmediately=false`: testSecret alone, on a copy of the current value.
-    TestOnly,
-}
-
-/// A rotation in the queue.
-#[derive(Clone, Debug)]
-pub(crate) struct RotationJob {
-    location: SecretLocation,
-    token: String,
-    extent: Extent,
-}
-
-impl RotationJob {
-    pub(crate) fn new(location: &SecretLocation, token: &str, extent: Extent) -> Self {
-        Self { location: location.clone(), token: token.to_owned(), extent }
-    }
-
-    fn same_as(&self, other: &Self) -> bool {
-        self.location == other.location && self.token == other.token
-    }
-
-    fn key(&self) -> (SecretLocation, String) {
-        (self.location.clone(), self.token.clone())
-    }
-}
-
-/// Rotations that wait for their turn, each once.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RotationQueue {
-    jobs: VecDeque<RotationJob>,
-    keys: HashSet<(SecretLocation, String)>,
-}
-
-impl RotationQueue {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
-    }
-
-    /// Answers whether the job is new.
-    fn push(&mut self, job: RotationJob) -> bool {
-        let is_new = self.keys.insert(job.key());
-        if is_new {
-            self.jobs.push_back(job);
-        }
-        is_new
-    }
-
-    /// These come first.
-    pub(crate) fn put_before(&mut self, jobs: Vec<RotationJob>) {
-        for job in jobs.into_iter().rev() {
-            if self.keys.insert(job.key()) {
-                self.jobs.push_front(job);
-            }
-        }
-    }
-
-    /// The next jobs, so many at most.
-    fn take(&mut self, count: usize) -> Vec<RotationJob> {
-        let taken: Vec<_> = self.jobs.drain(..count.min(self.jobs.len())).collect();
-        for job in &taken {
-            self.keys.remove(&job.key());
-        }
-        taken
-    }
-}
 
 /// Marks a job as running; dropping it ends that, also when the whole run is dropped.
 struct Running<'c> {
@@ -369,15 +272,6 @@ enum AttemptFailure {
     Step(String),
     /// There is nothing left to rotate.
     Abandoned(String),
-}
-
-impl Extent {
-    fn event_prefix(self) -> &'static str {
-        match self {
-            Self::Whole => "Rotation",
-            Self::TestOnly => "TestRotation",
-        }
-    }
 }
 
 /// The copy is removed whatever the test showed.

@@ -1,20 +1,18 @@
 //! SES: takes mail, or refuses it as the account's state demands, and keeps what was sent.
 
-use std::collections::VecDeque;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde_json::json;
 
 use super::answer::{Reply, ServiceError, ServiceResult};
-use super::dispatch::Exchange;
+use super::exchange::Exchange;
 use super::ids;
-use super::request::{Input, Service};
+use super::mail::{Mail, MailAttachment};
+use super::request::Input;
+use super::service::Service;
 use super::switches::Switches;
 
-/// Mail is kept so far and no further.
-const MOST_MAILS: usize = 100_000;
 /// <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>
 const MOST_RECIPIENTS: usize = 50;
 /// <https://docs.aws.amazon.com/ses/latest/dg/attachments.html>
@@ -23,81 +21,6 @@ const MOST_BYTES: usize = 40 * 1024 * 1024;
 const MOST_NAME_CHARACTERS: usize = 255;
 /// The list has many more. <https://docs.aws.amazon.com/ses/latest/dg/mime-types.html>
 const SOME_UNSUPPORTED_EXTENSIONS: [&str; 8] = ["bat", "cmd", "com", "exe", "js", "scr", "vbs", "ps1"];
-
-/// A message as it was sent.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mail {
-    /// The account that sent it.
-    pub account: String,
-    /// When.
-    pub at: DateTime<Utc>,
-    /// The sender.
-    pub from: String,
-    /// The recipients.
-    pub to: Vec<String>,
-    /// The recipients in copy.
-    pub cc: Vec<String>,
-    /// The recipients in blind copy.
-    pub bcc: Vec<String>,
-    /// Where answers go.
-    pub reply_to: Vec<String>,
-    /// The subject.
-    pub subject: String,
-    /// The HTML part.
-    pub html: Option<String>,
-    /// The text part.
-    pub text: Option<String>,
-    /// A raw message as it was given, decoded.
-    pub raw: Option<String>,
-    /// The configuration set that it was sent with.
-    pub configuration_set: Option<String>,
-    /// The files that go with it.
-    pub attachments: Vec<MailAttachment>,
-    /// The id that SES answered.
-    pub message_id: String,
-}
-
-impl Mail {
-    /// All of it as text, that of its files included.
-    pub(crate) fn shown(&self) -> String {
-        let files = self.attachments.iter().map(|file| String::from_utf8_lossy(&file.content));
-        files.fold(format!("{self:?}"), |shown, file| shown + "\n" + &file)
-    }
-
-    fn forget_contents(&mut self) {
-        (self.html, self.text, self.raw) = Default::default();
-        self.attachments.clear();
-    }
-}
-
-/// A file of a message.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MailAttachment {
-    /// Its name.
-    pub file_name: String,
-    /// Its media type.
-    pub content_type: Option<String>,
-    /// What is in it.
-    pub content: Vec<u8>,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Outbox {
-    pub(crate) mails: VecDeque<Mail>,
-}
-
-impl Outbox {
-    fn keep(&mut self, mail: Mail) {
-        if self.mails.len() == MOST_MAILS {
-            self.mails.pop_front();
-        }
-        self.mails.push_back(mail);
-    }
-
-    fn sent_since(&self, then: DateTime<Utc>) -> usize {
-        self.mails.iter().rev().take_while(|mail| mail.at > then).count()
-    }
-}
 
 pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Input) -> ServiceResult {
     if exchange.world.switches.mail_down {

@@ -9,7 +9,8 @@ use aws_sigv4::sign::v4;
 use chrono::{DateTime, NaiveDateTime, Utc};
 
 use super::answer::ServiceError;
-use super::request::{Authorization, Service, WireRequest};
+use super::request::{Authorization, WireRequest};
+use super::service::Service;
 use super::state::World;
 
 /// Who a request acts as.

@@ -2,41 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
-use serde_json::Value;
-
 use super::answer::{Reply, ServiceError, ServiceResult};
-use super::dispatch::Exchange;
+use super::exchange::Exchange;
 use super::ids;
-use super::request::{Input, Service};
+use super::request::Input;
+use super::service::Service;
+use super::topic::PublishedMessage;
 use super::xml::Xml;
 
 /// <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>
 const MOST_ENTRIES: usize = 10;
 const MOST_BYTES: usize = 262_144;
-
-/// A message as it was published.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PublishedMessage {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// What it says.
-    pub body: String,
-    /// Its attributes of type `String`.
-    pub attributes: BTreeMap<String, String>,
-}
-
-impl PublishedMessage {
-    /// The message as JSON; null if it is none.
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_default()
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Topic {
-    pub(crate) messages: Vec<PublishedMessage>,
-}
 
 pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Input) -> ServiceResult {
     match operation {

@@ -2,20 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::calls::Call;
-use super::history::{KeyEvent, Observer};
+use super::history::{KeyChange, KeyEvent, rotation_under_way};
 use super::ids;
-use super::rotation::{RotationJob, RotationQueue};
-use super::secretsmanager::Secret;
-use super::ses::Outbox;
-use super::sns::Topic;
+use super::mail::Outbox;
+use super::queue::{RotationJob, RotationQueue};
+use super::secret::Secret;
 use super::switches::Switches;
+use super::topic::Topic;
 
 /// The state of an account in its organization.
 /// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_Account.html>
@@ -287,4 +287,77 @@ impl World {
             _ => "us-east-1",
         }
     }
+}
+
+impl World {
+    /// Logs a call, or only counts it.
+    pub(crate) fn log_call(&mut self, call: impl FnOnce() -> Call) {
+        if self.switches.counts_only {
+            self.calls_counted += 1;
+        } else {
+            self.calls.push(call());
+        }
+    }
+}
+
+impl World {
+    /// Records a change of a key; `before` is the key as it was, `user` the user with or without it.
+    pub(crate) fn note_key(
+        &mut self,
+        account: &str,
+        user: &str,
+        before: &AccessKey,
+        change: KeyChange,
+        by: Option<&str>,
+        at: DateTime<Utc>,
+    ) {
+        let found = self.accounts.get(account).and_then(|it| it.user(user));
+        let others = found.map(|user| others(user, &before.id)).unwrap_or_default();
+        let user = found.map_or(user, |user| &user.name).to_owned();
+        let event = KeyEvent {
+            at,
+            account: account.to_owned(),
+            user,
+            key: before.id.clone(),
+            change,
+            by: by.map(str::to_owned),
+            rotation: rotation_under_way(),
+            status_before: before.status.clone(),
+            used: before.last_use.is_some(),
+            others,
+        };
+        self.observer.clone().tell(self, &event);
+        if !self.switches.counts_only {
+            self.key_history.push(event);
+        }
+    }
+}
+
+type Observe = dyn FnMut(&World, &KeyEvent) + Send;
+
+/// Who is told of every change of a key at the very moment, with the world as it is then.
+#[derive(Clone, Default)]
+pub(crate) struct Observer(Option<Arc<Mutex<Observe>>>);
+
+impl Observer {
+    pub(crate) fn new(observe: impl FnMut(&World, &KeyEvent) + Send + 'static) -> Self {
+        Self(Some(Arc::new(Mutex::new(observe))))
+    }
+
+    fn tell(&self, world: &World, event: &KeyEvent) {
+        if let Some(observe) = &self.0 {
+            observe.lock().unwrap_or_else(PoisonError::into_inner)(world, event);
+        }
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
+fn others(user: &IamUser, id: &str) -> Vec<(String, String, bool)> {
+    let others = user.keys.iter().filter(|key| key.id != id);
+    others.map(|key| (key.id.clone(), key.status.clone(), key.last_use.is_some())).collect()
 }

@@ -3,9 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::answer::{Reply, ServiceError, ServiceResult};
-use super::dispatch::Exchange;
+use super::exchange::Exchange;
 use super::ids;
-use super::request::{Input, Service};
+use super::request::Input;
+use super::service::Service;
 use super::signature::{Caller, CallerKind};
 use super::state::{Role, Session, World};
 use super::xml::Xml;

@@ -7,7 +7,11 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::cloud::Cloud;
-use super::secretsmanager::{Plain, Rules, Secret, policy};
+use super::history::KeyEvent;
+use super::rules::Rules;
+use super::secret::{Plain, Secret};
+use super::secretsmanager::policy;
+use super::state::Observer;
 use super::state::{AccessKey, IamUser, RecordedUse, World};
 
 /// A user and its keys.
@@ -255,5 +259,17 @@ fn secret_view(world: &World, secret: &Secret) -> SecretView {
         deletion_date: secret.deletion_date,
         last_test: secret.rotation.last_test.clone(),
         last_rotation: secret.rotation.last_result.clone(),
+    }
+}
+
+impl Cloud {
+    /// Has every change of a key told to that observer from now on.
+    pub(crate) fn observe_keys(&self, observer: Observer) {
+        self.world().observer = observer;
+    }
+
+    /// The changes of keys from the `from`-th on, oldest first.
+    pub fn key_history(&self, from: usize) -> Vec<KeyEvent> {
+        self.world().key_history.get(from..).map(<[KeyEvent]>::to_vec).unwrap_or_default()
     }
 }

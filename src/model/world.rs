@@ -10,7 +10,8 @@ use super::clock::delta;
 use super::cloud::{AccessKeyPair, Cloud};
 use super::history::KeyChange;
 use super::ids;
-use super::secretsmanager::{Plain, plant};
+use super::secret::Plain;
+use super::secretsmanager::plant;
 use super::state::{AccessKey, AccountStatus, AwsAccount, Group, IamUser, Organization, RecordedUse, Role, World};
 
 impl World {

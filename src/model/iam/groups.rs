@@ -3,7 +3,7 @@
 use super::users::{group_xml, user_xml};
 use super::{ListPage, invalid_input, no_such_entity, page, user};
 use crate::model::answer::{Reply, ServiceError, ServiceResult};
-use crate::model::dispatch::Exchange;
+use crate::model::exchange::Exchange;
 use crate::model::request::Input;
 use crate::model::xml::Xml;
 

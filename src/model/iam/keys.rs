@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{ListPage, invalid_input, page, user};
 use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::clock;
-use crate::model::dispatch::Exchange;
+use crate::model::exchange::Exchange;
 use crate::model::history::KeyChange;
 use crate::model::request::Input;
 use crate::model::state::{AccessKey, IamUser};

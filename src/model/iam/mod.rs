@@ -6,9 +6,10 @@ mod report;
 mod users;
 
 use super::answer::{Reply, ServiceError, ServiceResult};
-use super::dispatch::Exchange;
-use super::request::{Input, Service};
+use super::request::Input;
 use super::xml::Xml;
+use crate::model::exchange::Exchange;
+use crate::model::service::Service;
 
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListUsers.html>
 const DEFAULT_PAGE: usize = 100;

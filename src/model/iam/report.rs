@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::model::answer::{Reply, ServiceError, ServiceResult};
-use crate::model::dispatch::Exchange;
+use crate::model::exchange::Exchange;
 use crate::model::request::Input;
 use crate::model::state::{AccessKey, AwsAccount, GeneratedReport, IamUser, World};
 use crate::model::xml::Xml;

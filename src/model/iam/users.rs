@@ -2,7 +2,7 @@
 
 use super::{ListPage, invalid_input, page, user};
 use crate::model::answer::{Reply, ServiceResult};
-use crate::model::dispatch::Exchange;
+use crate::model::exchange::Exchange;
 use crate::model::request::Input;
 use crate::model::state::{AwsAccount, Group, IamUser, World};
 use crate::model::xml::Xml;

@@ -5,10 +5,10 @@ use std::collections::BinaryHeap;
 use serde_json::{Value, json};
 
 use super::secrets::{as_listed, details, role_only, stages};
-use super::{Secret, invalid_parameter};
 use crate::model::answer::{Reply, ServiceError, ServiceResult};
-use crate::model::dispatch::Exchange;
+use crate::model::exchange::Exchange;
 use crate::model::request::Input;
+use crate::model::secret::Secret;
 use crate::model::state::AwsAccount;
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
@@ -34,7 +34,7 @@ impl Filter {
             "name" => FilterKey::Name,
             "tag-key" => FilterKey::Tag,
             "tag-value" => FilterKey::Value,
-            other => return Err(invalid_parameter(format!("the filter {other} is not modelled"))),
+            other => return Err(ServiceError::invalid_parameter(format!("the filter {other} is not modelled"))),
         };
         let values = members.texts("Values")?.unwrap_or_default();
         Ok(Self { key, values })

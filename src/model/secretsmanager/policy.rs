@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{NO_SECRET, identified, identity, locate_alive, not_found};
 use crate::model::answer::{Reply, ServiceError, ServiceResult};
-use crate::model::dispatch::Exchange;
+use crate::model::exchange::Exchange;
 use crate::model::request::Input;
 use crate::model::state::World;
 

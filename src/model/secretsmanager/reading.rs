@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::policy::{conditions, principals, statements, texts};
 use super::secrets::DEFAULT_KEY;
-use super::{Secret, SecretLocation};
 use crate::model::answer::ServiceError;
-use crate::model::dispatch::Exchange;
+use crate::model::exchange::Exchange;
+use crate::model::secret::{Secret, SecretLocation};
 use crate::model::signature::{Caller, CallerKind};
 use crate::model::state::World;
 

@@ -1,15 +1,14 @@
 //! `RotateSecret` and `CancelRotateSecret`: the schedule, the pending version, and what is queued.
 
-use super::versions::{self, CURRENT, PENDING};
-use super::{
-    NO_SECRET, Rules, Secret, SecretLocation, Version, identified, invalid_parameter, invalid_request, locate_alive,
-    not_found,
-};
+use super::versions::{self};
+use super::{NO_SECRET, identified, invalid_request, locate_alive, not_found};
 use crate::model::answer::{ServiceError, ServiceResult};
-use crate::model::dispatch::Exchange;
+use crate::model::exchange::Exchange;
 use crate::model::ids;
+use crate::model::queue::{Extent, RotationJob};
 use crate::model::request::Input;
-use crate::model::rotation::{Extent, RotationJob};
+use crate::model::rules::Rules;
+use crate::model::secret::{CURRENT, PENDING, Secret, SecretLocation, Version};
 use crate::model::state::World;
 use chrono::{DateTime, Utc};
 
@@ -40,7 +39,7 @@ pub(super) fn rotate(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResul
 
 fn check(secret: &Secret, function: Option<&str>, token: &str) -> Result<(), ServiceError> {
     if function.is_some_and(|arn| !arn.starts_with("arn:") || !arn.contains(":function:")) {
-        return Err(invalid_parameter("The RotationLambdaARN is not the ARN of a Lambda function."));
+        return Err(ServiceError::invalid_parameter("The RotationLambdaARN is not the ARN of a Lambda function."));
     }
     if function.is_none() && secret.rotation.function.is_none() {
         return Err(invalid_request("No Lambda rotation function ARN is associated with this secret."));

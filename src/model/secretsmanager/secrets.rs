@@ -3,16 +3,15 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::versions::{self, CURRENT};
-use super::{
-    NO_SECRET, Rules, Secret, SecretLocation, Version, identified, identity, invalid_parameter, invalid_request,
-    locate, locate_alive, not_found, seconds, tags,
-};
+use super::versions::{self};
+use super::{NO_SECRET, identified, identity, invalid_request, locate, locate_alive, not_found, seconds, tags};
 use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::clock;
-use crate::model::dispatch::Exchange;
+use crate::model::exchange::Exchange;
 use crate::model::ids;
 use crate::model::request::Input;
+use crate::model::rules::Rules;
+use crate::model::secret::{CURRENT, Secret, SecretLocation, Version};
 use crate::model::state::World;
 
 /// The key that Secrets Manager makes itself; it cannot serve other accounts.
@@ -197,15 +196,15 @@ pub(super) fn delete(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResul
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html>
 fn recovery_window(window: Option<i64>, force: bool) -> Result<i64, ServiceError> {
     match (window, force) {
-        (Some(_), true) => {
-            Err(invalid_parameter("You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays."))
-        }
+        (Some(_), true) => Err(ServiceError::invalid_parameter(
+            "You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.",
+        )),
         (None, true) => Ok(0),
         (None, false) => Ok(30),
         (Some(days @ 7..=30), false) => Ok(days),
-        (Some(_), false) => {
-            Err(invalid_parameter("The RecoveryWindowInDays value must be between 7 and 30 days (inclusive)."))
-        }
+        (Some(_), false) => Err(ServiceError::invalid_parameter(
+            "The RecoveryWindowInDays value must be between 7 and 30 days (inclusive).",
+        )),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{invalid_parameter, locate_alive};
+use super::locate_alive;
 use crate::model::answer::{Reply, ServiceError, ServiceResult};
-use crate::model::dispatch::Exchange;
+use crate::model::exchange::Exchange;
 use crate::model::request::Input;
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_TagResource.html>
@@ -50,10 +50,10 @@ pub(super) fn read(input: &Input) -> Result<BTreeMap<String, String>, ServiceErr
         check(key, LONGEST_KEY)?;
         check(value, LONGEST_VALUE)?;
         if key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(invalid_parameter(format!("The tag key {key} has the reserved prefix aws:.")));
+            return Err(ServiceError::invalid_parameter(format!("The tag key {key} has the reserved prefix aws:.")));
         }
         if tags.insert(key.to_owned(), value.to_owned()).is_some() {
-            return Err(invalid_parameter(format!("The tag key {key} is given twice.")));
+            return Err(ServiceError::invalid_parameter(format!("The tag key {key} is given twice.")));
         }
     }
     check_count(tags.len())?;
@@ -64,7 +64,7 @@ fn check_count(count: usize) -> Result<(), ServiceError> {
     if count <= MOST_TAGS {
         return Ok(());
     }
-    Err(invalid_parameter(format!("A secret can have {MOST_TAGS} tags at most, not {count}.")))
+    Err(ServiceError::invalid_parameter(format!("A secret can have {MOST_TAGS} tags at most, not {count}.")))
 }
 
 /// Letters, digits, spaces and `_ . : / = + - @`.
@@ -78,7 +78,7 @@ fn check(text: &str, longest: usize) -> Result<(), ServiceError> {
     let legal = |c: char| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c);
     match text.chars().find(|c| !legal(*c)) {
         None => Ok(()),
-        Some(c) => Err(invalid_parameter(format!(
+        Some(c) => Err(ServiceError::invalid_parameter(format!(
             "The tag text {text:?} holds {c:?}: letters, digits, spaces and _.:/=+-@ are allowed."
         ))),
     }

@@ -6,19 +6,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::secrets::new_token;
-use super::{
-    NO_SECRET, Plain, Secret, SecretLocation, Version, day, identified, identity, invalid_parameter, invalid_request,
-    locate, locate_alive, not_found, seconds,
-};
+use super::{NO_SECRET, day, identified, identity, invalid_request, locate, locate_alive, not_found, seconds};
 use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::clock::delta;
-use crate::model::dispatch::Exchange;
+use crate::model::exchange::Exchange;
 use crate::model::request::Input;
+use crate::model::secret::{CURRENT, PENDING, PREVIOUS, Plain, Secret, SecretLocation, Version};
 use crate::model::state::World;
-
-pub(crate) const CURRENT: &str = "AWSCURRENT";
-pub(crate) const PENDING: &str = "AWSPENDING";
-pub(crate) const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>
 const LONGEST_VALUE: usize = 65_536;
@@ -75,7 +69,9 @@ fn no_value(id: Option<&str>, stage: Option<&str>) -> ServiceError {
 pub(super) fn value_of(input: &Input) -> Result<Option<Plain>, ServiceError> {
     let value = match (input.text("SecretString")?, input.text("SecretBinary")?) {
         (Some(_), Some(_)) => {
-            return Err(invalid_parameter("You can't specify both a binary secret value and a string secret value."));
+            return Err(ServiceError::invalid_parameter(
+                "You can't specify both a binary secret value and a string secret value.",
+            ));
         }
         (Some(text), None) => Some(Plain::Text(text.to_owned())),
         (None, Some(base64)) => Some(Plain::Binary(base64.to_owned())),
@@ -99,7 +95,7 @@ pub(super) fn request_token(exchange: &mut Exchange<'_>, input: &Input) -> Resul
     match input.text("ClientRequestToken")? {
         None => Ok(new_token(exchange.world)),
         Some(token) if (32..=64).contains(&token.len()) => Ok(token.to_owned()),
-        Some(_) => Err(invalid_parameter("ClientRequestToken must be 32-64 characters long.")),
+        Some(_) => Err(ServiceError::invalid_parameter("ClientRequestToken must be 32-64 characters long.")),
     }
 }
 
@@ -115,7 +111,7 @@ pub(super) fn put(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     let location = locate_alive(exchange, input, "PutSecretValue")?;
     let token = request_token(exchange, input)?;
     let Some(value) = value_of(input)? else {
-        return Err(invalid_parameter("You must provide either SecretString or SecretBinary."));
+        return Err(ServiceError::invalid_parameter("You must provide either SecretString or SecretBinary."));
     };
     let stages = stages_of(input)?;
     let secret = exchange.world.secret_at(&location).ok_or_else(|| not_found(NO_SECRET))?;
@@ -147,7 +143,9 @@ fn stages_of(input: &Input) -> Result<BTreeSet<String>, ServiceError> {
     if (1..=MOST_STAGES).contains(&stages.len()) && legal {
         return Ok(stages);
     }
-    Err(invalid_parameter(format!("VersionStages must be 1 to {MOST_STAGES} labels of 1 to 256 characters.")))
+    Err(ServiceError::invalid_parameter(format!(
+        "VersionStages must be 1 to {MOST_STAGES} labels of 1 to 256 characters."
+    )))
 }
 
 /// A rotation token must be the one that the function got for this very version.
@@ -155,7 +153,7 @@ fn check_rotation_token(secret: &Secret, token: &str, given: Option<&str>) -> Re
     let Some(given) = given else { return Ok(()) };
     match &secret.rotation.under_way {
         Some((version, expected)) if version == token && expected == given => Ok(()),
-        _ => Err(invalid_parameter("The RotationToken is invalid.")),
+        _ => Err(ServiceError::invalid_parameter("The RotationToken is invalid.")),
     }
 }
 
@@ -280,17 +278,19 @@ fn check_move(secret: &Secret, stage: &str, from: Option<&str>, to: Option<&str>
         return Err(missing(id));
     }
     match (holder, from, to) {
-        (_, None, None) => Err(invalid_parameter("You must provide RemoveFromVersionId or MoveToVersionId.")),
-        (Some(holder), None, Some(to)) if holder != to => Err(invalid_parameter(format!(
+        (_, None, None) => {
+            Err(ServiceError::invalid_parameter("You must provide RemoveFromVersionId or MoveToVersionId."))
+        }
+        (Some(holder), None, Some(to)) if holder != to => Err(ServiceError::invalid_parameter(format!(
             "The parameter RemoveFromVersionId can't be empty. Staging label {stage} is currently attached to version \
              {holder}, so you must explicitly reference that version in RemoveFromVersionId."
         ))),
-        (holder, Some(from), _) if holder != Some(from) => {
-            Err(invalid_parameter(format!("Staging label {stage} is not attached to version {from} of the secret.")))
-        }
-        (_, Some(_), None) if stage == CURRENT => {
-            Err(invalid_parameter("You can't remove the staging label AWSCURRENT: move it to another version."))
-        }
+        (holder, Some(from), _) if holder != Some(from) => Err(ServiceError::invalid_parameter(format!(
+            "Staging label {stage} is not attached to version {from} of the secret."
+        ))),
+        (_, Some(_), None) if stage == CURRENT => Err(ServiceError::invalid_parameter(
+            "You can't remove the staging label AWSCURRENT: move it to another version.",
+        )),
         (_, _, Some(to)) if stage == CURRENT && secret.version(to).is_some_and(|it| it.value.is_none()) => {
             Err(invalid_request(format!("Version {to} has no value: it can't become AWSCURRENT.")))
         }

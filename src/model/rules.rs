@@ -3,7 +3,6 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::invalid_parameter;
 use crate::model::answer::ServiceError;
 use crate::model::request::Input;
 
@@ -26,13 +25,13 @@ impl Rules {
         let interval = match (days, expression) {
             (Some(days @ 1..=1000), None) => TimeDelta::days(days),
             (Some(days), None) => {
-                return Err(invalid_parameter(format!(
+                return Err(ServiceError::invalid_parameter(format!(
                     "AutomaticallyAfterDays must be between 1 and 1000, not {days}."
                 )));
             }
             (None, Some(expression)) => rate(expression)?,
             _ => {
-                return Err(invalid_parameter(
+                return Err(ServiceError::invalid_parameter(
                     "You must specify either AutomaticallyAfterDays or ScheduleExpression, not both.",
                 ));
             }
@@ -76,8 +75,10 @@ fn rate(expression: &str) -> Result<TimeDelta, ServiceError> {
     });
     match interval {
         Some(interval) if (TimeDelta::hours(4)..=TimeDelta::days(1000)).contains(&interval) => Ok(interval),
-        _ if expression.starts_with("cron(") => Err(invalid_parameter("cron expressions are not modelled")),
-        _ => Err(invalid_parameter(format!("Invalid ScheduleExpression: {expression}"))),
+        _ if expression.starts_with("cron(") => {
+            Err(ServiceError::invalid_parameter("cron expressions are not modelled"))
+        }
+        _ => Err(ServiceError::invalid_parameter(format!("Invalid ScheduleExpression: {expression}"))),
     }
 }
 
@@ -86,6 +87,6 @@ fn duration(text: Option<&str>) -> Result<Option<String>, ServiceError> {
     let hours = text.strip_suffix('h').and_then(|it| it.parse::<u8>().ok());
     match hours {
         Some(1..=24) => Ok(Some(text.to_owned())),
-        _ => Err(invalid_parameter(format!("Invalid Duration: {text}"))),
+        _ => Err(ServiceError::invalid_parameter(format!("Invalid Duration: {text}"))),
     }
 }

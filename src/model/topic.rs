@@ -1,0 +1,29 @@
+//! A topic, and the messages that were published to it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+/// A message as it was published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishedMessage {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What it says.
+    pub body: String,
+    /// Its attributes of type `String`.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl PublishedMessage {
+    /// The message as JSON; null if it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Topic {
+    pub(crate) messages: Vec<PublishedMessage>,
+}
