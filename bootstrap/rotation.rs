@@ -10,10 +10,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     process::start_log();
     let settings = process::settings(Function::Rotation).inspect_err(|error| tracing::error!(%error, "not started"))?;
     let aws = process::rotation_aws(&settings);
-    let memory = rotation::Memory::default();
-    let (aws, settings, memory) = (&aws, &settings, &memory);
+    let (aws, settings) = (&aws, &settings);
     lambda_runtime::run(service_fn(move |LambdaEvent { payload, context }: LambdaEvent<Value>| async move {
-        rotation::handle(aws, settings, memory, payload, process::deadline(context.deadline)).await
+        rotation::handle(aws, settings, payload, process::deadline(context.deadline)).await
     }))
     .await
 }

@@ -118,8 +118,6 @@ pub struct State {
     pub key_dates: Option<KeyDates>,
     /// Whom the resource policy was last seen to be for.
     pub reader: Option<Reader>,
-    /// The version whose value is keywheel's placeholder. No version's value can be changed.
-    pub placeholder: Option<VersionId>,
     /// Tags that cannot be read. While there are any, nothing destructive is done.
     pub malformed: Vec<MalformedTag>,
 }
@@ -150,7 +148,6 @@ impl State {
             // What was seen saves a look, and unreadable it saves none: nothing else depends on it.
             key_dates: read.text(tag::KEY_DATES).and_then(KeyDates::read),
             reader: read.text(tag::READER).and_then(Reader::read),
-            placeholder: read.text(tag::PLACEHOLDER).and_then(|text| text.parse().ok()),
             malformed: Vec::new(),
         };
         Self { malformed, ..state }
@@ -407,7 +404,6 @@ mod tests {
                 force: flags.1,
                 key_dates: None,
                 reader: None,
-                placeholder: None,
                 malformed: Vec::new(),
             };
             prop_assert_eq!(State::read(&change.set), expected);

@@ -84,7 +84,7 @@ mod people;
 mod provisioning;
 mod refusals;
 mod rotation_contract;
-mod rotation_memory;
+mod rotation_steps;
 mod secrecy;
 mod sweep_inventory;
 mod sweep_memory;

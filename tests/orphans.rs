@@ -277,8 +277,7 @@ async fn step_with_wrong_clock(stage: &Stage, wrong_by: TimeDelta, step: &str) -
     let version = secret.version_with("AWSPENDING").expect("a rotation is under way").id.clone();
     let event = json!({"Step": step, "SecretId": secret.arn, "ClientRequestToken": version});
     let deadline = aws.now() + TimeDelta::minutes(2);
-    let memory = rotation::Memory::default();
-    let run = Box::pin(stage.cloud.until_stopped(rotation::handle(&aws, settings, &memory, event, deadline)));
+    let run = Box::pin(stage.cloud.until_stopped(rotation::handle(&aws, settings, event, deadline)));
     run.await.map_err(|_| "stopped".to_owned())?.map_err(|error| error.to_string())
 }
 

@@ -86,7 +86,7 @@ fn upstream_defect_25_a_rotation_stopped_at_any_call_makes_one_key_when_it_is_re
             let fault = stage.cloud.faults().inject(Fault::on("*", "*", FaultKind::Stop).nth(n));
             stage.cloud.run_rotations().await;
             if fault.fired() == 0 {
-                assert!(n > 14, "a rotation has more calls than {n}");
+                assert!(n > 23, "a rotation has more calls than {n}");
                 return;
             }
             assert_rotated(&stage, &old, &format!("stopped at call {n}"));

@@ -305,7 +305,6 @@ fn what_holds_a_secret_is_wiped_on_drop() {
     wiped::<StoredKey>();
     wiped::<RotationToken>();
     wiped::<RotationEvent>();
-    wiped::<keywheel::rotation::Memory>();
     wiped::<keywheel::aws::NewKey>();
     wiped::<Zeroizing<String>>();
     let stored_as = |_: fn(&StoredKey) -> Zeroizing<String>| ();

@@ -15,7 +15,6 @@ use crate::aws::{Aws, SweeperAws};
 use crate::error::Error;
 use crate::model::{Cloud, RotationFunction};
 use crate::notify::Templates;
-use crate::rotation::Memory;
 use crate::settings::{Function, Settings};
 use crate::{process, rotation, sweep};
 
@@ -199,7 +198,7 @@ impl Deployment {
     /// The error that the function answers.
     pub async fn rotate_step(&self, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
         let aws = aws(self.transport, &self.cloud, Function::Rotation, &self.settings, self.clocks.rotation);
-        let done = rotation::handle(&aws, &self.settings, &Memory::default(), event, deadline).await;
+        let done = rotation::handle(&aws, &self.settings, event, deadline).await;
         leaks::show("answer of the rotation function", &done);
         done
     }
@@ -263,7 +262,6 @@ struct DeployedRotation {
 /// What a process holds from one invocation to the next.
 struct Process {
     aws: Aws,
-    memory: Memory,
 }
 
 impl DeployedRotation {
@@ -271,9 +269,8 @@ impl DeployedRotation {
     async fn invoke(self: Arc<Self>, event: Value, deadline: DateTime<Utc>) -> Result<(), String> {
         let process = self.process();
         let deadline = deadline + self.ahead;
-        let done = rotation::handle(&process.aws, &self.settings, &process.memory, event, deadline).await;
+        let done = rotation::handle(&process.aws, &self.settings, event, deadline).await;
         leaks::show("answer of the rotation function", &done);
-        leaks::show("memory of the rotation function", &Ok(&process.memory));
         self.idle().push(process);
         done.map_err(|error| error.to_string())
     }
@@ -289,7 +286,7 @@ impl DeployedRotation {
     fn start(&self) -> Process {
         let aws = aws(self.transport, &self.cloud, Function::Rotation, &self.settings, self.ahead);
         let aws = (*aws).clone();
-        Process { aws, memory: Memory::default() }
+        Process { aws }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Process>> {

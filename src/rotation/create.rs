@@ -3,7 +3,6 @@
 //! The order is what keeps keys from being lost: announce, make, put. What fails in between is cleared up at once where
 //! that can be done (`orphan`); otherwise the next attempt finds either the value or the orphan.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -19,26 +18,18 @@ use crate::value::{KeyIdentity, StoredKey, StoredValue};
 /// delete the key in it.
 const READS_OF_A_RETRIED_VERSION: Tries = Tries { count: 3, wait: Duration::from_secs(2) };
 
-/// A key that is in its version, as the service has confirmed.
-pub(super) struct Made {
-    pub(super) key: StoredKey,
-    /// The secret's tags, with the announcement.
-    pub(super) tags: BTreeMap<String, String>,
-}
-
-/// Answers nothing where the key was made before, or is in its version without the service's having said so.
-pub(super) async fn run(job: &Job<'_>) -> Result<Option<Made>, Error> {
+pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     if job.settings.dry_run {
         return Err(Error::DryRun(job.user().clone()));
     }
     if pending_value_settled(job).await?.is_some() {
         info!("the pending version has its value already");
-        return Ok(None);
+        return Ok(());
     }
     let iam = job.iam().await?;
     let arn = user_to_rotate(job, &*iam).await?;
     let left = room::make(job, &*iam).await?;
-    let (intent, tags) = announce(job, &*iam, left.first()).await?;
+    let intent = announce(job, &*iam, left.first()).await?;
     let sent = iam.now();
     let key = match iam.create_access_key(&job.user().name, CREATE_KEY_WITHIN).await {
         Ok(key) => key,
@@ -48,8 +39,7 @@ pub(super) async fn run(job: &Job<'_>) -> Result<Option<Made>, Error> {
         }
     };
     info!(key = %key.id, "made an access key");
-    let key = put(job, &*iam, arn, key, &intent).await?;
-    Ok(key.map(|key| Made { key, tags }))
+    put(job, &*iam, arn, key, &intent).await
 }
 
 /// The pending value; asked for several times if an earlier attempt of this very rotation got as far as its intent.
@@ -90,12 +80,7 @@ const ANNOUNCEMENTS: u32 = 3;
 
 /// Writes the intent down. Were the function to stop after making the key and before putting it, nothing else would
 /// tell our orphan from a person's key. It holds for seconds only: a key that is made later must be announced again.
-/// Answers it, and the tags that the secret has from then on.
-async fn announce(
-    job: &Job<'_>,
-    iam: &dyn Iam,
-    kept: Option<&AccessKeyId>,
-) -> Result<(Intent, BTreeMap<String, String>), Error> {
+async fn announce(job: &Job<'_>, iam: &dyn Iam, kept: Option<&AccessKeyId>) -> Result<Intent, Error> {
     let mut change = TagChange::default();
     if let Some(kept) = kept.filter(|kept| job.state.current_key.as_ref() != Some(kept)) {
         // The key that this rotation replaces is not the one that the other facts tell of; with them beside it, it would
@@ -104,8 +89,7 @@ async fn announce(
     }
     for _ in 0..ANNOUNCEMENTS {
         let intent = Intent::new(&job.event.version, iam.now());
-        let change = change.clone().intent(&intent);
-        if let Err(failure) = job.change_tags(change.clone()).await {
+        if let Err(failure) = job.change_tags(change.clone().intent(&intent)).await {
             // Nothing is made. If the tag is there all the same, a person's key must not pass for what it announces.
             if failure.kind() == FailureKind::NoAnswer {
                 orphan::withdraw(job).await;
@@ -113,10 +97,7 @@ async fn announce(
             return Err(failure.into());
         }
         if intent.is_fresh(iam.now()) {
-            let mut tags = job.description.tags.clone();
-            tags.retain(|name, _| !change.remove.contains(&name.as_str()));
-            tags.extend(change.set);
-            return Ok((intent, tags));
+            return Ok(intent);
         }
         warn!("writing the intent down took too long: announcing again");
     }
@@ -126,25 +107,17 @@ async fn announce(
 
 const OF_ANOTHER_KEY: [&str; 5] = [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING, tag::KEY_DATES];
 
-/// Answers the key, if the service has confirmed it.
-async fn put(
-    job: &Job<'_>,
-    iam: &dyn Iam,
-    arn: UserArn,
-    key: NewKey,
-    intent: &Intent,
-) -> Result<Option<StoredKey>, Error> {
+async fn put(job: &Job<'_>, iam: &dyn Iam, arn: UserArn, key: NewKey, intent: &Intent) -> Result<(), Error> {
     let identity = KeyIdentity { id: key.id, arn, created: key.created.unwrap_or_else(|| iam.now()) };
     let stored = StoredKey { identity, secret: key.secret };
     let token = job.event.rotation_token.as_ref().map(super::event::RotationToken::expose);
     let version = &job.event.version;
     match job.aws.secrets().put_pending(job.secret(), version, &stored.to_json(), token).await {
-        Ok(()) => Ok(Some(stored)),
+        Ok(()) => Ok(()),
         Err(failure) => {
             // A service that refuses a value may quote it.
             let carried: Vec<&str> = [stored.secret.expose()].into_iter().chain(token).collect();
-            orphan::after_no_put(job, iam, &stored.identity.id, intent, failure.without(&carried)).await?;
-            Ok(None)
+            orphan::after_no_put(job, iam, &stored.identity.id, intent, failure.without(&carried)).await
         }
     }
 }

@@ -16,7 +16,9 @@ use crate::value::{KeyIdentity, StoredValue};
 const OUTDATED: [&str; 4] = [tag::DISABLED_AT, tag::RETIRING, tag::FORCE, tag::PLACEHOLDER];
 
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
-    check_dry_run(job)?;
+    if job.settings.dry_run {
+        return Err(Error::DryRun(job.user().clone()));
+    }
     let pending = job.pending_value().await?.ok_or_else(|| job.no_pending_value())?;
     let recorded = job.state.version.as_ref() == Some(&job.event.version);
     if !recorded && is_copy(job, &pending).await? {
@@ -32,27 +34,18 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
         settle(job, new_key, None).await;
         return Ok(());
     }
+    check_replaced_value(job).await?;
     let keys = keys(job).await?;
     make_current(job, new_key, keys).await
 }
 
-/// The same for a key that this process made and tested a moment ago, on a user with these keys.
-pub(super) async fn run_tested(mut job: Job<'_>, new_key: &KeyIdentity, keys: Vec<ListedKey>) -> Result<(), Error> {
-    check_dry_run(&job)?;
-    if owed(&job, &keys).is_some() {
-        // What is still to be told is written down again: a sweep may have told it since.
-        let (aws, settings, event, deadline) = (job.aws, job.settings, job.event, job.deadline);
-        let checked = Job::check(aws, settings, event, deadline).await?;
-        job = checked.unwrap_or(job);
-        if job.description.is_staged(&event.version, CURRENT) {
-            return run(&job).await;
-        }
+/// A value that was put since setSecret read the current one may be another user's. The facts then describe the version
+/// before it.
+async fn check_replaced_value(job: &Job<'_>) -> Result<(), Error> {
+    if job.state.version != job.description.version_at(CURRENT) {
+        job.current_value().await?;
     }
-    make_current(&job, Some(new_key), keys).await
-}
-
-fn check_dry_run(job: &Job<'_>) -> Result<(), Error> {
-    if job.settings.dry_run { Err(Error::DryRun(job.user().clone())) } else { Ok(()) }
+    Ok(())
 }
 
 /// The new version becomes the current one; from then on the rotation is done.

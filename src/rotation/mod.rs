@@ -3,15 +3,14 @@
 //! [`event`] reads the event; this file makes the checks that come before any step; `create`, `set`, `test` and
 //! `finish` are the steps. Every step can be repeated safely, fails with an error that names the way out, and logs no
 //! secret. `room` makes room for the new key, and `slots` decides which key may give way for it (pure). `orphan` clears up
-//! after a key that did not come into the secret. `memory` saves the steps that reach one process from asking again, and
-//! `record` what the tags tell of the current value from reading it.
+//! after a key that did not come into the secret.
+//!
+//! A step reads what it needs and keeps nothing: the next step may run in another process.
 
 mod create;
 pub mod event;
 mod finish;
-mod memory;
 mod orphan;
-mod record;
 mod room;
 mod set;
 mod slots;
@@ -33,91 +32,35 @@ use crate::settings::Settings;
 use crate::state::{State, TagChange};
 use crate::value::StoredValue;
 use event::{RotationEvent, Step};
-pub use memory::Memory;
-use memory::{Progress, Rotation};
 
 /// Answers one invocation by Secrets Manager.
 ///
-/// Safe to repeat: a step that was carried out before changes nothing. `memory` is the process's own, empty when it starts.
-/// `deadline` is when Lambda ends the invocation.
+/// Safe to repeat: a step that was carried out before changes nothing. `deadline` is when Lambda ends the invocation.
 ///
 /// # Errors
 /// [`Error`]; Secrets Manager then repeats the whole rotation with the same token.
-pub async fn handle(
-    aws: &Aws,
-    settings: &Settings,
-    memory: &Memory,
-    event: Value,
-    deadline: DateTime<Utc>,
-) -> Result<(), Error> {
-    memory.forget_old(aws.now());
-    let done = step(aws, settings, memory, event, deadline).await;
+pub async fn handle(aws: &Aws, settings: &Settings, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
+    let done = step(aws, settings, event, deadline).await;
     metrics::of_rotation_step(done.is_ok(), aws.now());
     done
 }
 
-async fn step(
-    aws: &Aws,
-    settings: &Settings,
-    memory: &Memory,
-    event: Value,
-    deadline: DateTime<Utc>,
-) -> Result<(), Error> {
+async fn step(aws: &Aws, settings: &Settings, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
     let event = RotationEvent::read(event)?;
     let user = event.secret.name().user();
-    let begun = memory.take(&event);
-    info!(step = ?event.step, %user, version = %event.version, remembered = begun.is_some(), "rotation step starts");
-    let goes_on = if let Some(begun) = begun {
-        go_on(aws, settings, &event, deadline, begun).await?
-    } else {
-        let began = aws.now();
-        let Some(job) = Job::check(aws, settings, &event, deadline).await? else {
-            info!(step = ?event.step, %user, "the version is current already: nothing to do");
-            return Ok(());
-        };
-        match event.step {
-            Step::CreateSecret => create::run(&job).await?.map(|made| {
-                let description = SecretDescription { tags: made.tags, ..job.description };
-                Rotation::new(&event, began, description, made.key)
-            }),
-            Step::SetSecret => set::run(&job).await.map(|()| None)?,
-            Step::TestSecret => test::run(&job).await.map(|()| None)?,
-            Step::FinishSecret => finish::run(&job).await.map(|()| None)?,
-        }
+    info!(step = ?event.step, %user, version = %event.version, "rotation step starts");
+    let Some(job) = Job::check(aws, settings, &event, deadline).await? else {
+        info!(step = ?event.step, %user, "the version is current already: nothing to do");
+        return Ok(());
     };
-    if let Some(rotation) = goes_on {
-        memory.keep(rotation);
+    match event.step {
+        Step::CreateSecret => create::run(&job).await?,
+        Step::SetSecret => set::run(&job).await?,
+        Step::TestSecret => test::run(&job).await?,
+        Step::FinishSecret => finish::run(&job).await?,
     }
     info!(step = ?event.step, %user, "rotation step is done");
     Ok(())
-}
-
-/// Carries out the next step of a rotation that this process began, without the checks that createSecret has just made.
-/// Answers what the step after it needs.
-///
-/// What is relied on: createSecret found the version staged AWSPENDING; Secrets Manager calls no step of a rotation that was
-/// cancelled; and it moves AWSCURRENT only if that still is where createSecret saw it.
-/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html>
-async fn go_on(
-    aws: &Aws,
-    settings: &Settings,
-    event: &RotationEvent,
-    deadline: DateTime<Utc>,
-    mut begun: Rotation,
-) -> Result<Option<Rotation>, Error> {
-    let job = Job::of(aws, settings, event, deadline, begun.description.clone());
-    begun.progress = match begun.progress {
-        Progress::Created(key) => {
-            let keys = set::check(&job, &key.identity.id).await?;
-            Progress::Set(key, keys)
-        }
-        Progress::Set(key, keys) => {
-            test::prove(&job, &key).await?;
-            Progress::Tested(key.identity, keys)
-        }
-        Progress::Tested(key, keys) => return finish::run_tested(job, &key, keys).await.map(|()| None),
-    };
-    Ok(Some(begun))
 }
 
 /// The version that the service has just registered, or the schedule that it has just switched on, may not be readable
@@ -159,19 +102,8 @@ impl<'a> Job<'a> {
         } else if !description.is_staged(&event.version, PENDING) {
             return Err(not_staged(event, &description));
         }
-        Ok(Some(Self::of(aws, settings, event, deadline, description)))
-    }
-
-    /// A step on a secret that is as described.
-    fn of(
-        aws: &'a Aws,
-        settings: &'a Settings,
-        event: &'a RotationEvent,
-        deadline: DateTime<Utc>,
-        description: SecretDescription,
-    ) -> Self {
         let state = State::read(&description.tags);
-        Self { aws, settings, event, deadline, description, state }
+        Ok(Some(Self { aws, settings, event, deadline, description, state }))
     }
 
     /// The secret as it is once the service's own last write is readable everywhere; as it is otherwise.

@@ -4,13 +4,12 @@
 use chrono::TimeDelta;
 use tracing::warn;
 
-use super::record::{CurrentValue, Holds};
 use super::slots::{self, Decision, Slots, UserKey};
-use super::{Job, record, user_gone};
+use super::{Job, user_gone};
 use crate::aws::{CURRENT, CallFailure, Iam, ListedKey};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, UserName, VersionId};
-use crate::value::StoredValue;
+use crate::value::{StoredKey, StoredValue};
 
 /// IAM's list shows a new key within this time.
 const KEYS_ARE_LISTED_WITHIN: TimeDelta = TimeDelta::minutes(10);
@@ -20,17 +19,14 @@ const KEYS_ARE_LISTED_WITHIN: TimeDelta = TimeDelta::minutes(10);
 pub(super) async fn make(job: &Job<'_>, iam: &dyn Iam) -> Result<Vec<AccessKeyId>, Error> {
     let user = job.user();
     let listed = iam.access_keys(&user.name).await.map_err(|failure| user_gone(user, failure))?;
-    let recorded = record::of_current_among(job, &listed);
     let mut keys: Vec<UserKey> =
         listed.into_iter().map(|listed| UserKey { listed, last_use: LastUse::NotAsked }).collect();
     let current_version = job.description.version_at(CURRENT);
-    let current = match recorded {
-        Some(recorded) if !is_value_needed(job, &keys, current_version.as_ref()) => Some(recorded),
-        _ => job.current_value().await?.as_ref().map(CurrentValue::from),
-    };
+    let current = job.current_value().await?;
     check_current_is_listed(job, iam, current.as_ref(), &keys)?;
-    let mut in_versions: Vec<AccessKeyId> = current.iter().map(|value| value.key.clone()).collect();
-    let in_value = current.as_ref().and_then(CurrentValue::key_of_readers);
+    let mut in_versions: Vec<AccessKeyId> = current.iter().map(|value| value.key_id().clone()).collect();
+    let in_value =
+        current.as_ref().filter(|value| !matches!(value, StoredValue::Placeholder(_))).map(StoredValue::key_id);
     let candidates: Vec<AccessKeyId> = {
         let known = Slots { in_versions: &in_versions, ..slots_of(job, &keys, current_version.as_ref(), in_value) };
         known.orphan_candidates().into_iter().cloned().collect()
@@ -60,23 +56,18 @@ pub(super) async fn make(job: &Job<'_>, iam: &dyn Iam) -> Result<Vec<AccessKeyId
     Ok(keys.into_iter().map(|key| key.listed.id).filter(|id| !removed.contains(id)).collect())
 }
 
-/// Whether a key may have to go whatever its owner does with it. Which one readers get is then not left to tags.
-fn is_value_needed(job: &Job<'_>, keys: &[UserKey], current_version: Option<&VersionId>) -> bool {
-    job.state.force || !slots_of(job, keys, current_version, None).orphan_candidates().is_empty()
-}
-
 /// A list that lacks the key that readers have just got is one from before the last rotation. The key that was replaced
 /// then would pass for the current one, and its way out be forgotten.
 fn check_current_is_listed(
     job: &Job<'_>,
     iam: &dyn Iam,
-    current: Option<&CurrentValue>,
+    current: Option<&StoredValue>,
     keys: &[UserKey],
 ) -> Result<(), Error> {
-    let Some(CurrentValue { key: current, holds: Holds::KeyOf(made) }) = current else { return Ok(()) };
-    let is_new = iam.now() < *made + KEYS_ARE_LISTED_WITHIN;
-    if is_new && !keys.iter().any(|key| key.listed.id == *current) {
-        return Err(Error::CurrentKeyNotListed { user: job.user().clone(), key: current.clone() });
+    let Some(StoredValue::Key(StoredKey { identity: current, .. })) = current else { return Ok(()) };
+    let is_new = iam.now() < current.created + KEYS_ARE_LISTED_WITHIN;
+    if is_new && !keys.iter().any(|key| key.listed.id == current.id) {
+        return Err(Error::CurrentKeyNotListed { user: job.user().clone(), key: current.id.clone() });
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Job, record, user_gone};
+use super::{Job, user_gone};
 use crate::aws::{Iam, ListedKey, Tries, until};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus};
@@ -13,24 +13,23 @@ const LISTINGS: Tries = Tries { count: 4, wait: Duration::from_secs(3) };
 
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     let pending = job.pending_value().await?.ok_or_else(|| job.no_pending_value())?;
-    let is_key = matches!(pending, StoredValue::Key(_));
     // Refuses a value of somebody else's; the new key must not replace it.
-    let current = if is_key && record::of_current(job).is_some() { None } else { job.current_value().await? };
+    let current = job.current_value().await?;
     let pending = match pending {
         StoredValue::Key(pending) => pending,
         // A test of the configuration, run with all steps: there is no new key that could be missing.
         copy if current.as_ref() == Some(&copy) => return Ok(()),
         _ => return Err(job.not_written_by_us()),
     };
-    check(job, &pending.identity.id).await.map(drop)
+    check(job, &pending.identity.id).await
 }
 
-/// Whether the key is on the user and active. Answers all of the user's keys.
-pub(super) async fn check(job: &Job<'_>, key: &AccessKeyId) -> Result<Vec<ListedKey>, Error> {
+/// Whether the key is on the user and active.
+async fn check(job: &Job<'_>, key: &AccessKeyId) -> Result<(), Error> {
     let iam = job.iam().await?;
     let keys = list_with(job, &*iam, key).await?;
     match keys.iter().find(|listed| listed.id == *key).map(|found| &found.status) {
-        Some(KeyStatus::Active) => Ok(keys),
+        Some(KeyStatus::Active) => Ok(()),
         Some(_) => Err(unusable(job, key, "not active")),
         None => Err(unusable(job, key, "missing")),
     }

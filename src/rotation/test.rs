@@ -45,7 +45,7 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
 }
 
 /// The key works, and is this user's.
-pub(super) async fn prove(job: &Job<'_>, key: &StoredKey) -> Result<(), Error> {
+async fn prove(job: &Job<'_>, key: &StoredKey) -> Result<(), Error> {
     Trial::new(job, key).run().await
 }
 
