@@ -1,4 +1,4 @@
-//! What can go wrong, in words that say what, for whom, and what to do.
+//! The errors that end an invocation. Each says what failed, for which identifier, and the remedy.
 
 use lambda_runtime::Diagnostic;
 
@@ -6,42 +6,42 @@ use crate::aws::CallFailure;
 use crate::keys::{AccessKeyId, UserRef, VersionId};
 use crate::settings::InvalidSettings;
 
-/// The library's error.
+/// An error that ends an invocation of the rotation function or the sweeper.
 ///
 /// # Design
-/// [`Error::name`] is stable: Lambda reports it as the error's type, and state machines and alarms branch on it.
-/// Messages name the identifier and the way out, never a secret.
+/// [`Error::name`] is stable: Lambda reports it as the error's type, and state machines and alarms branch on it. A message
+/// names the identifier and the remedy, and never holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The event is not one that the function takes.
+    /// The event is not one of the function's events. The text names the field.
     #[error("the event is not valid: {0}")]
     InvalidEvent(String),
-    /// The settings are wrong.
+    /// The environment has wrong settings. The function does not start.
     #[error(transparent)]
     InvalidSettings(#[from] InvalidSettings),
-    /// There are more accounts than one invocation of the sweeper can sweep in its time. None was.
+    /// The organization has more accounts than one invocation of the sweeper can sweep in its time. None is swept.
     #[error(
-        "{accounts} accounts are more than fit into one invocation, which are {fit}: none was swept. Sweep them one by one \
-         with the state machine that the template makes, or raise MAX_CONCURRENCY"
+        "no account was swept: one invocation can sweep {fit} accounts, and there are {accounts}. Sweep them one by one with \
+         the state machine of the template, or raise MAX_CONCURRENCY"
     )]
     TooManyAccounts {
-        /// How many there are.
+        /// The number of accounts in the organization.
         accounts: usize,
-        /// How many fit.
+        /// The number of accounts that fit into one invocation.
         fit: usize,
     },
-    /// A call to AWS failed.
+    /// A call to AWS failed. The text names the operation and its subject.
     #[error(transparent)]
     Aws(#[from] CallFailure),
-    /// A dry run was asked to change something.
+    /// A rotation was started although dry runs are on.
     #[error(
         "DRY_RUN_FLAG is true, so the key of {0} is not rotated and nothing is changed; set it to false to enforce"
     )]
     DryRun(UserRef),
-    /// The secret is not in the central store of this stack.
+    /// The secret is in another account than the store of this stack.
     #[error("secret {arn} is not in account {primary}, the store of this stack (PRIMARY_ACCOUNT_ID)")]
     ForeignStore {
-        /// The secret.
+        /// The secret's ARN.
         arn: String,
         /// The account of the store.
         primary: String,
@@ -49,167 +49,191 @@ pub enum Error {
     /// The secret does not exist.
     #[error("secret {0} does not exist")]
     SecretGone(String),
-    /// The secret's rotation is switched off.
-    #[error("rotation is not enabled for secret {0}; the sweeper switches it on for every user that is to be rotated")]
+    /// The secret has no rotation schedule, or it is disabled.
+    #[error("rotation is not enabled for secret {0}; the sweeper enables it for every user that is to be rotated")]
     RotationDisabled(String),
-    /// The version is not one that is being rotated.
+    /// The version of the event is not staged AWSPENDING.
     #[error("version {version} of secret {secret} is {found}; a rotation works on a version staged AWSPENDING")]
     NotStaged {
-        /// The secret.
+        /// The secret's ARN.
         secret: String,
         /// The version of the event.
         version: VersionId,
-        /// What the version is instead.
+        /// The state of the version, such as `staged AWSPREVIOUS`.
         found: String,
     },
-    /// A version of the secret has no value where one is needed.
+    /// A step after createSecret finds no value in the version.
     #[error("version {version} of secret {secret} has no value; createSecret has to put one first")]
     NoPendingValue {
-        /// The secret.
+        /// The secret's ARN.
         secret: String,
         /// The version of the event.
         version: VersionId,
     },
-    /// The value in the secret is not this user's.
+    /// A value of the secret is unreadable or of another user.
     #[error(
-        "the {which} value of secret {secret} is not a key of {user}: {why}; put a value of that user's, or delete the \
-         secret with --force-delete-without-recovery and let the sweeper make a new one"
+        "the {which} value of secret {secret} is not a key of {user}: {why}; put a value of this user, or delete the \
+         secret with --force-delete-without-recovery and let the sweeper create a new one"
     )]
     ForeignValue {
         /// `current` or `pending`.
         which: &'static str,
-        /// The secret.
+        /// The secret's ARN.
         secret: String,
-        /// Whose it must be.
+        /// The user of the secret.
         user: UserRef,
-        /// What is wrong with it.
+        /// The reason, without any part of the value.
         why: String,
     },
-    /// The user does not exist.
+    /// The user was deleted from IAM.
     #[error("{0} does not exist; the sweeper schedules the secret for deletion")]
     UserGone(UserRef),
-    /// The user is to be left alone.
+    /// The user is in the exemption group.
     #[error("{user} is in group {group} and exempt from rotation; take the user out of the group to rotate its key")]
     UserExempt {
-        /// The user.
+        /// The exempt user.
         user: UserRef,
-        /// The exemption group.
+        /// `IAM_EXEMPTION_GROUP`.
         group: String,
     },
-    /// Nothing is made for a user whose keys are all inactive.
-    #[error("{0} has no active access key, so none is made; enable or make a key by hand, then rotate again")]
+    /// The user has no active key, so no key is created.
+    #[error("{0} has no active access key, so none is created; enable or create a key by hand, then rotate again")]
     NoActiveKey(UserRef),
-    /// IAM does not list the key that was just made current.
+    /// IAM's list lacks the current key, although it is new.
     #[error(
-        "access key {key} in the secret was made a moment ago and is not among those of {user} yet; if it was deleted, \
-         rotate again in some minutes"
+        "access key {key} in the secret is a few minutes old and not yet in IAM's list of the keys of {user}; if it was \
+         deleted, rotate again in ten minutes"
     )]
     CurrentKeyNotListed {
-        /// The user.
+        /// The user of the secret.
         user: UserRef,
-        /// The key in the value that readers get.
+        /// The key in the current value.
         key: AccessKeyId,
     },
-    /// Both key slots are taken by keys that may be needed.
+    /// Both key slots are taken, and no key can be removed without loss.
     #[error(
         "{user} already has 2 access keys ({keys}) and none can be removed without loss: {why}; delete one by hand, or tag \
          the secret keywheel:force = true to retire the other key at once, then rotate again"
     )]
     NoFreeSlot {
-        /// The user.
+        /// The user of the secret.
         user: UserRef,
-        /// Both keys with their status.
+        /// Both keys with their status and creation date.
         keys: String,
-        /// What stands in the way.
+        /// The reason why neither key can be removed.
         why: String,
     },
-    /// The announcement of a key took so long that the key would not be known by it.
+    /// The intent took so long to write that a key could not be identified by its time.
     #[error(
-        "no key was made: writing the tag keywheel:intent of secret {0} took several seconds each time it was tried, and a \
-         key is made only right after its announcement; Secrets Manager tries the rotation again"
+        "no key was created: each attempt to write the tag keywheel:intent of secret {0} took several seconds, and a key is \
+         created only right after its announcement; Secrets Manager tries the rotation again"
     )]
     AnnouncementTooSlow(String),
-    /// The key of the pending version is not on the user any more, or not active.
+    /// The pending key is missing on the user, or not active.
     #[error(
         "access key {key} of the pending version {version} is {found} on {user}; remove the label with `aws secretsmanager \
          update-secret-version-stage --secret-id {secret} --version-stage AWSPENDING --remove-from-version-id {version}` \
          and rotate again"
     )]
     PendingKeyUnusable {
-        /// The secret.
+        /// The secret's ARN.
         secret: String,
-        /// The version.
+        /// The version of the event.
         version: VersionId,
-        /// The key.
+        /// The key in the pending value.
         key: AccessKeyId,
-        /// The user.
+        /// The user of the secret.
         user: UserRef,
         /// `missing` or `not active`.
         found: String,
     },
-    /// The new key answers as somebody else.
-    #[error("access key {key} answers as {got} in account {account}, not as {user}")]
+    /// The pending key belongs to somebody else.
+    #[error("access key {key} belongs to {got} in account {account}, not to {user}")]
     WrongIdentity {
-        /// The key.
+        /// The key in the pending value.
         key: AccessKeyId,
-        /// Whose it must be.
+        /// The user of the secret.
         user: UserRef,
-        /// The ARN that STS answered.
+        /// The ARN that STS returned.
         got: String,
-        /// The account that STS answered.
+        /// The account that STS returned.
         account: String,
     },
-    /// The new key did not work within the time left.
+    /// The pending key did not work within the time left.
     #[error(
         "access key {key} of {user} did not work {wanted} times in a row within the time left: {attempts} attempt(s), \
          {successes} successful, last failure: {last}; Secrets Manager tries the rotation again"
     )]
     KeyNotUsableYet {
-        /// The key.
+        /// The key in the pending value.
         key: AccessKeyId,
-        /// The user.
+        /// The user of the secret.
         user: UserRef,
-        /// Successes in a row that are wanted.
+        /// The successful calls in a row that prove a key.
         wanted: u32,
-        /// Calls made.
+        /// The calls that were made.
         attempts: u32,
-        /// How many of them succeeded.
+        /// The calls that succeeded.
         successes: u32,
-        /// What the last failed one got.
+        /// The failure of the last call that failed, or `none`.
         last: String,
     },
 }
 
-impl Error {
-    /// A stable name of the kind of error.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::InvalidEvent(_) => "InvalidEvent",
-            Self::InvalidSettings(_) => "InvalidSettings",
-            Self::TooManyAccounts { .. } => "TooManyAccounts",
-            Self::Aws(_) => "AwsCallFailed",
-            Self::DryRun(_) => "DryRun",
-            Self::ForeignStore { .. } => "ForeignStore",
-            Self::SecretGone(_) => "SecretGone",
-            Self::RotationDisabled(_) => "RotationDisabled",
-            Self::NotStaged { .. } => "NotStaged",
-            Self::NoPendingValue { .. } => "NoPendingValue",
-            Self::ForeignValue { .. } => "ForeignValue",
-            Self::UserGone(_) => "UserGone",
-            Self::UserExempt { .. } => "UserExempt",
-            Self::NoActiveKey(_) => "NoActiveKey",
-            Self::CurrentKeyNotListed { .. } => "CurrentKeyNotListed",
-            Self::NoFreeSlot { .. } => "NoFreeSlot",
-            Self::AnnouncementTooSlow(_) => "AnnouncementTooSlow",
-            Self::PendingKeyUnusable { .. } => "PendingKeyUnusable",
-            Self::WrongIdentity { .. } => "WrongIdentity",
-            Self::KeyNotUsableYet { .. } => "KeyNotUsableYet",
+/// Gives every variant its stable name. A variant without a name does not compile.
+macro_rules! names {
+    ($($variant:ident => $name:literal),+ $(,)?) => {
+        impl Error {
+            /// The names of all errors, in the order of the variants.
+            pub const NAMES: &[&str] = &[$($name),+];
+
+            /// Returns the stable name of the kind of error, which is one of [`Error::NAMES`].
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $name),+
+                }
+            }
         }
-    }
+    };
+}
+
+names! {
+    InvalidEvent => "InvalidEvent",
+    InvalidSettings => "InvalidSettings",
+    TooManyAccounts => "TooManyAccounts",
+    Aws => "AwsCallFailed",
+    DryRun => "DryRun",
+    ForeignStore => "ForeignStore",
+    SecretGone => "SecretGone",
+    RotationDisabled => "RotationDisabled",
+    NotStaged => "NotStaged",
+    NoPendingValue => "NoPendingValue",
+    ForeignValue => "ForeignValue",
+    UserGone => "UserGone",
+    UserExempt => "UserExempt",
+    NoActiveKey => "NoActiveKey",
+    CurrentKeyNotListed => "CurrentKeyNotListed",
+    NoFreeSlot => "NoFreeSlot",
+    AnnouncementTooSlow => "AnnouncementTooSlow",
+    PendingKeyUnusable => "PendingKeyUnusable",
+    WrongIdentity => "WrongIdentity",
+    KeyNotUsableYet => "KeyNotUsableYet",
 }
 
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
         Self { error_type: error.name().to_owned(), error_message: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_listed_once() {
+        let distinct: std::collections::BTreeSet<_> = Error::NAMES.iter().collect();
+        assert_eq!(distinct.len(), Error::NAMES.len());
+        assert!(Error::NAMES.contains(&Error::SecretGone(String::new()).name()));
     }
 }

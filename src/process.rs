@@ -1,4 +1,4 @@
-//! The edge of a process: environment, files beside the executable, log, deadline. Nothing else reads these.
+//! The edge of a process: environment, files beside the executable, log and deadline. No other module reads these.
 
 use std::{fmt, fs};
 
@@ -16,17 +16,17 @@ use crate::aws::{Access, Aws, SweeperAws, production_config};
 use crate::metrics;
 use crate::settings::{Function, InvalidSettings, Settings};
 
-/// Writes the log to standard output, one JSON object a line. Metrics stand there as they are: CloudWatch reads them
-/// only without a frame.
+/// Writes the log to standard output, one JSON object a line. A metric is a line of its own without a frame, because
+/// CloudWatch reads it only in that form.
 pub fn start_log() {
     log(production_levels(), std::io::stdout).init();
 }
 
-/// Which lines are written.
+/// Returns the levels that production logs.
 ///
-/// Other crates' lines start at warnings: at lower levels the AWS SDK writes requests and answers down, and in these
-/// are secrets. One of its errors repeats an earlier error with all that AWS said in it, and says nothing that our own
-/// lines do not say.
+/// Other crates log warnings and errors only: at lower levels the AWS SDK logs requests and responses with their
+/// secrets. One target of the SDK is off, because it repeats an earlier error with the whole response of AWS, and
+/// keywheel logs the same error itself.
 pub(crate) fn production_levels() -> Targets {
     Targets::new()
         .with_target("keywheel", Level::INFO)
@@ -34,7 +34,7 @@ pub(crate) fn production_levels() -> Targets {
         .with_default(Level::WARN)
 }
 
-/// The log as [`start_log`] writes it, at other levels or to another place.
+/// Returns the log of [`start_log`] with these levels and this writer.
 pub(crate) fn log<W>(levels: Targets, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
@@ -50,7 +50,7 @@ where
         .with(bare.with_filter(Targets::new().with_target(metrics::TARGET, Level::INFO)))
 }
 
-/// Writes an event's message, and nothing else.
+/// Writes the message of an event without a frame.
 struct MessageAlone;
 
 impl<S, N> FormatEvent<S, N> for MessageAlone
@@ -64,7 +64,7 @@ where
     }
 }
 
-/// The settings in the environment.
+/// Reads the settings from the environment.
 ///
 /// # Errors
 /// [`InvalidSettings`] with every mistake at once.
@@ -72,7 +72,7 @@ pub fn settings(function: Function) -> Result<Settings, InvalidSettings> {
     Settings::read(function, environment)
 }
 
-/// The settings in the environment, and `samples` for what is not set there.
+/// Reads the settings from the environment. `samples` supplies the variables that are not set there.
 ///
 /// # Errors
 /// [`InvalidSettings`] with every mistake at once.
@@ -85,24 +85,24 @@ fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
 }
 
-/// The text of a file in the folder `templates` beside the executable, or in that of the current folder.
+/// Returns the text of a file in `templates/` beside the executable or, if it is not there, in the current folder.
 pub fn template(name: &str) -> Option<String> {
     let beside = std::env::current_exe().ok().and_then(|executable| Some(executable.parent()?.join("templates")));
     let folders = beside.into_iter().chain(std::env::current_dir().ok().map(|folder| folder.join("templates")));
     folders.map(|folder| folder.join(name)).find_map(|path| fs::read_to_string(path).ok())
 }
 
-/// The rotation function's way to AWS.
+/// Returns the rotation function's clients. They connect at the first call.
 pub fn rotation_aws(settings: &Settings) -> Aws {
     Aws::new(production_config(environment), access(Function::Rotation, settings))
 }
 
-/// The sweeper's way to AWS.
+/// Returns the sweeper's clients. They connect at the first call.
 pub fn sweeper_aws(settings: &Settings) -> SweeperAws {
     SweeperAws::new(production_config(environment), access(Function::Sweeper, settings))
 }
 
-/// Which roles that function assumes.
+/// Returns the roles that a function assumes.
 pub fn access(function: Function, settings: &Settings) -> Access {
     Access {
         primary_account: settings.primary_account.clone(),
@@ -115,7 +115,7 @@ pub fn access(function: Function, settings: &Settings) -> Access {
     }
 }
 
-/// When Lambda ends an invocation, from the milliseconds since 1970 in its context.
+/// Returns the time at which Lambda ends an invocation, from the milliseconds since 1970 in its context.
 pub fn deadline(epoch_ms: u64) -> DateTime<Utc> {
     let epoch_ms = i64::try_from(epoch_ms).ok();
     epoch_ms.and_then(DateTime::from_timestamp_millis).unwrap_or(DateTime::<Utc>::MAX_UTC)

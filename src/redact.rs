@@ -1,18 +1,20 @@
-//! Text of others, made fit to be shown: what looks like a secret is withheld. Pure.
+//! Text from outside → text without anything that looks like a secret. Pure.
 //!
-//! What AWS answers may repeat what it was asked, headers and all; what stands in an event, a setting or a value may be
-//! a secret that somebody put in the wrong place. keywheel's own texts hold none and do not pass through here.
+//! An error of AWS may repeat the request with its headers. An event, a setting or a value may hold a secret that
+//! somebody put in the wrong place. keywheel's own texts hold no secret and are not redacted.
 
-/// Stands in for what is withheld.
+/// The text that replaces a withheld word.
 pub(crate) const WITHHELD: &str = "(withheld)";
 
-/// Secret access keys have 40 characters; tokens have more.
+/// The shortest word that is withheld: secret access keys have 40 characters, tokens have more.
 const SHORTEST: usize = 40;
-/// So long a piece of a secret is no coincidence.
+/// A match of this many characters with a secret is not a coincidence.
 const PIECE: usize = 8;
 
-/// The text without the words that look random enough to be secret access keys or tokens: 40 or more letters, digits,
-/// `+`, `/` and `=` whose kind changes with every third character at least. Names, ARNs and ids stay.
+/// Returns the text without words that look random enough to be secret access keys or tokens.
+///
+/// Such a word has 40 or more letters, digits, `+`, `/` and `=`, and changes between capitals, small letters and digits
+/// at every third character or more often. Names, ARNs and ids stay.
 pub(crate) fn secret_like(text: &str) -> String {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
     let mut shown = String::with_capacity(text.len());
@@ -35,7 +37,7 @@ fn looks_random(word: &str) -> bool {
     word.len() >= SHORTEST && has_both_cases && changes * 3 >= kinds.len()
 }
 
-/// Whether a text repeats a secret or a piece of it, in whatever escaping.
+/// Whether a text repeats a secret or a piece of it, even if the text is escaped.
 pub(crate) fn repeats(text: &str, secret: &str) -> bool {
     let characters: Vec<char> = secret.chars().collect();
     let piece = PIECE.min(characters.len()).max(1);
@@ -62,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_canonical_string_that_a_refused_signature_repeats_loses_its_token() {
+    fn a_refused_signature_is_shown_without_its_token() {
         let token = "IQoJb3JpZ2luX2VjEJr9wEaCXVzLWVhc3QtMSJHMEUCIQDx3bK1v8q0Zr7hP2mYw6Tn5cG9sLd4fXeJkAoBiVxNtQ==";
         let text = format!("'POST\n/\n\nhost:iam.amazonaws.com\nx-amz-security-token:{token}\n\nhost;x-amz-date'");
         let shown = secret_like(&text);
@@ -71,14 +73,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_random_secret_is_withheld_wherever_it_stands(
+        fn a_random_secret_is_withheld_at_any_place(
             before in "[ -~é]{0,20}[ :'\"\\n`]",
             secret in "[A-Z][a-z][0-9][A-Za-z0-9/+]{37}",
             after in "[ :'\"\\n`][ -~é]{0,20}",
         ) {
             let alphanumeric = secret.bytes().filter(u8::is_ascii_alphanumeric).collect::<Vec<_>>();
             let kind = |byte: &u8| (byte.is_ascii_uppercase(), byte.is_ascii_lowercase());
-            // One in ten thousand random secrets looks like words.
+            // One random secret in ten thousand looks like words.
             prop_assume!(alphanumeric.windows(2).filter(|pair| kind(&pair[0]) != kind(&pair[1])).count() * 3 >= 40);
             let text = format!("{before}{secret}{after}");
             prop_assert_eq!(secret_like(&text), format!("{before}{WITHHELD}{after}"));

@@ -1,33 +1,38 @@
-//! Environment → [`Settings`]. Pure: the environment arrives as a lookup function.
+//! Environment → [`Settings`]. Pure: the environment is passed as a lookup function.
 //!
-//! Every value is read before any error is reported, and all errors are reported together: a wrong configuration
-//! never runs, and is never discovered one variable at a time.
+//! `reader` reads single variables, and `format` checks their forms. Every variable is read before a mistake is
+//! reported, and all mistakes are reported together. A wrong configuration never runs.
 
+mod format;
 mod notices;
+mod reader;
 
-use std::fmt;
-use std::str::FromStr;
+use std::ops::RangeInclusive;
 
 use chrono::TimeDelta;
 
-use crate::keys::{AccountId, EmailAddress, is_arn_word};
-use crate::redact;
-
+use crate::keys::{AccountId, EmailAddress};
+use format::{is_domain, is_function_arn, is_kms_key, is_organization_id, is_role_arn, is_tag_key};
 pub use notices::NoticeSettings;
+pub use reader::InvalidSettings;
+use reader::SettingsReader;
 
-/// Role names hold 64 characters; the rotation function's roles add `-rotation`.
+/// The longest name of a role: IAM allows 64 characters, and the rotation function's roles add `-rotation`.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 const MAX_ROLE_NAME_LENGTH: usize = 64 - ROTATION_ROLE_SUFFIX.len();
 const ROTATION_ROLE_SUFFIX: &str = "-rotation";
 
-/// Days that a rotation schedule takes (`AutomaticallyAfterDays`).
+/// The days that a rotation schedule allows (`AutomaticallyAfterDays`).
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotationRulesType.html>
-const ROTATION_DAYS: std::ops::RangeInclusive<i64> = 1..=1000;
-const GRACE_DAYS: std::ops::RangeInclusive<i64> = 0..=1000;
-const CONCURRENCY: std::ops::RangeInclusive<i64> = 1..=256;
-const USERS: std::ops::RangeInclusive<i64> = 1..=64;
+const ROTATION_DAYS: RangeInclusive<i64> = 1..=1000;
+/// Limits the other periods to the longest rotation period.
+const GRACE_DAYS: RangeInclusive<i64> = 0..=1000;
+/// Limits `MAX_CONCURRENCY`.
+const ACCOUNTS_AT_ONCE: RangeInclusive<i64> = 1..=256;
+/// Limits `MAX_CONCURRENT_USERS`, because IAM throttles per account.
+const USERS_AT_ONCE: RangeInclusive<i64> = 1..=64;
 
-/// Every variable that is read from the environment.
+/// The names of all variables that [`Settings::read`] reads. A test holds the list to the code.
 pub const VARIABLES: [&str; 30] = [
     "DRY_RUN_FLAG",
     "PRIMARY_ACCOUNT_ID",
@@ -61,7 +66,7 @@ pub const VARIABLES: [&str; 30] = [
     "AUDIT_NOTICE_PERIOD",
 ];
 
-/// Which executable is starting: some settings are needed by one of them only.
+/// The executable that reads the settings. The sweeper needs settings that the rotation function does not need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {
     /// The rotation function, called by Secrets Manager.
@@ -70,18 +75,19 @@ pub enum Function {
     Sweeper,
 }
 
-/// The periods of a key's life.
+/// The periods of a key's life, all in whole days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Periods {
-    /// From a key's creation to its rotation. Whole days, 1–1000.
+    /// `ROTATION_PERIOD`: from a key's creation to its rotation, 1–1000 days.
     pub rotation: TimeDelta,
-    /// From a rotation to the disabling of the old key. Whole days.
+    /// `INSTALLATION_GRACE_PERIOD`: from a rotation to the disable of the previous key.
     pub installation_grace: TimeDelta,
-    /// From the observed disabling of a key to its deletion. Whole days.
+    /// `RECOVERY_GRACE_PERIOD`: from the observed disable of a key to its deletion.
     pub recovery_grace: TimeDelta,
-    /// How long before an action its owner is told. Whole days.
+    /// `PENDING_ACTION_WARN_PERIOD`: how long before an action its owner gets a notice.
     pub warn: TimeDelta,
-    /// `NOTICE_REPEAT_PERIOD`: after how long a trouble that lasts is told again; `None` (0 days) tells it once.
+    /// `NOTICE_REPEAT_PERIOD`: the time after which the notice of a lasting problem is repeated. `None` (0 days):
+    /// never.
     pub repeat: Option<TimeDelta>,
 }
 
@@ -94,51 +100,70 @@ pub struct Settings {
     pub primary_account: AccountId,
     /// `AWS_ORG_ID`: the organization, `o-…`.
     pub organization_id: Option<String>,
-    /// `SENDER_EMAIL`: the address that notices come from. Without it no mail is sent, which is
-    /// reported whenever there is something to tell.
+    /// `SENDER_EMAIL`: the sender of all mail. Without it no mail is sent, and every notice is reported as not sent.
     pub sender: Option<EmailAddress>,
-    /// `RECIPIENT_EMAIL`: who gets the notices of accounts without an address of their own.
+    /// `RECIPIENT_EMAIL`: the recipient of notices of accounts that have no address of their own.
     pub recipient: Option<EmailAddress>,
-    /// Who else is told, in whose name, and how often.
+    /// How notices are sent.
     pub notices: NoticeSettings,
     /// `ROTATION_PERIOD`, `INSTALLATION_GRACE_PERIOD`, `RECOVERY_GRACE_PERIOD`, `PENDING_ACTION_WARN_PERIOD`,
     /// `NOTICE_REPEAT_PERIOD`.
     pub periods: Periods,
-    /// `IAM_EXEMPTION_GROUP`: members of this group, in any account, are left alone.
+    /// `IAM_EXEMPTION_GROUP`: members of this group, in any account, are exempt.
     pub exemption_group: String,
     /// `IAM_ASSUMED_ROLE_NAME`: the sweeper's role in member accounts.
     pub member_role: String,
     /// `EXECUTION_ROLE_NAME`: the role that the sweeper runs as.
     pub execution_role: String,
-    /// `ROLE_SESSION_NAME`: how sessions in member accounts show up in their trails.
+    /// `ROLE_SESSION_NAME`: the name that sessions have in the trails of member accounts.
     pub session_name: String,
-    /// `EMAIL_TEMPLATE_ENFORCE`: file name of the template for notices of what is done.
+    /// `EMAIL_TEMPLATE_ENFORCE`: file name of the template for notices of actions.
     pub template_enforce: String,
-    /// `EMAIL_TEMPLATE_AUDIT`: file name of the template for notices of what would be done.
+    /// `EMAIL_TEMPLATE_AUDIT`: file name of the template for notices of dry runs.
     pub template_audit: String,
-    /// `ROTATION_FUNCTION_ARN`: the function that secrets are rotated by. Needed by the sweeper.
+    /// `ROTATION_FUNCTION_ARN`: the rotation function. The sweeper needs it.
     pub rotation_function_arn: Option<String>,
-    /// `SECRETS_KMS_KEY_ID`: the customer managed key that secrets are encrypted with. Needed for other accounts.
+    /// `SECRETS_KMS_KEY_ID`: the customer managed key that encrypts the secrets. Users of
+    /// member accounts cannot read a secret without it.
     pub kms_key: Option<String>,
-    /// `RESOURCE_OWNER_TAG`: name of the tag on a user that holds its owner's address.
+    /// `RESOURCE_OWNER_TAG`: name of the tag on a user that holds the address of its owner.
     pub owner_tag: Option<String>,
-    /// `READER_GROUP`: group through which users of member accounts may read their own secret.
+    /// `READER_GROUP`: the group through which users of member accounts may read their own secrets.
     pub reader_group: Option<String>,
-    /// `MAX_CONCURRENCY`: accounts worked on at the same time, 1–256.
+    /// `MAX_CONCURRENCY`: accounts that are swept at the same time, 1–256.
     pub max_concurrency: usize,
-    /// `MAX_CONCURRENT_USERS`: users of each account worked on at the same time, 1–64. IAM is throttled per account.
+    /// `MAX_CONCURRENT_USERS`: users of one account that are handled at the same time, 1–64.
     pub max_concurrent_users: usize,
-    /// `ORG_LIST_ROLE_ARN`: role to assume before asking Organizations.
+    /// `ORG_LIST_ROLE_ARN`: the role that is assumed to list the accounts of the organization.
     pub org_list_role_arn: Option<String>,
 }
 
 impl Settings {
-    /// Reads and checks every setting that `function` uses; `lookup` answers a variable's value.
+    /// Reads and checks all settings for `function`. `lookup` returns the value of a variable.
     ///
     /// # Errors
     /// [`InvalidSettings`] with every mistake at once.
+    ///
+    /// # Examples
+    /// ```
+    /// use keywheel::settings::{Function, Settings};
+    ///
+    /// let lookup = |variable: &str| match variable {
+    ///     "PRIMARY_ACCOUNT_ID" => Some("999988887777".to_owned()),
+    ///     "ROTATION_PERIOD" => Some("60".to_owned()),
+    ///     _ => None,
+    /// };
+    /// let settings = Settings::read(Function::Rotation, lookup)?;
+    /// assert!(settings.dry_run, "a dry run is the default");
+    /// assert_eq!(settings.periods.rotation.num_days(), 60);
+    ///
+    /// // The sweeper also has to know the rotation function.
+    /// let error = Settings::read(Function::Sweeper, lookup).unwrap_err();
+    /// assert_eq!(error.variables().collect::<Vec<_>>(), ["ROTATION_FUNCTION_ARN"]);
+    /// # Ok::<(), keywheel::settings::InvalidSettings>(())
+    /// ```
     pub fn read(function: Function, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidSettings> {
-        let mut read = Reader { lookup: &lookup, mistakes: Vec::new() };
+        let mut read = SettingsReader::new(&lookup);
         let primary_account = read.required("PRIMARY_ACCOUNT_ID", "the 12 digits of the stack's account");
         let rotation_function_arn = read.text("ROTATION_FUNCTION_ARN", is_function_arn, FUNCTION_ARN_SHAPE);
         if function == Function::Sweeper && read.is_unset("ROTATION_FUNCTION_ARN") {
@@ -150,7 +175,7 @@ impl Settings {
         let recipient: Option<EmailAddress> = read.optional("RECIPIENT_EMAIL", "an address, local@domain.tld");
         let settings = Self {
             dry_run: read.flag("DRY_RUN_FLAG", true),
-            // Stands in where the setting is wrong, in which case this value is dropped below.
+            // Without a valid account there is a mistake, and `finish` drops these settings.
             primary_account: primary_account.unwrap_or_else(nowhere),
             organization_id: read.text(
                 "AWS_ORG_ID",
@@ -175,23 +200,23 @@ impl Settings {
                 "1 to 128 letters, digits, spaces and _ . : / = + - @",
             ),
             reader_group: read.reader_group(),
-            max_concurrency: usize::try_from(read.number("MAX_CONCURRENCY", 16, CONCURRENCY)).unwrap_or(1),
-            max_concurrent_users: usize::try_from(read.number("MAX_CONCURRENT_USERS", 8, USERS)).unwrap_or(1),
+            max_concurrency: usize::try_from(read.number("MAX_CONCURRENCY", 16, ACCOUNTS_AT_ONCE)).unwrap_or(1),
+            max_concurrent_users: usize::try_from(read.number("MAX_CONCURRENT_USERS", 8, USERS_AT_ONCE)).unwrap_or(1),
             org_list_role_arn: read.text(
                 "ORG_LIST_ROLE_ARN",
                 is_role_arn,
                 "arn:<partition>:iam::<account>:role/<name>",
             ),
         };
-        if read.mistakes.is_empty() { Ok(settings) } else { Err(InvalidSettings { mistakes: read.mistakes }) }
+        read.finish().map(|()| settings)
     }
 
-    /// The role that the rotation function runs as: the sweeper's name with `-rotation`.
+    /// Returns the name of the role that the rotation function runs as: the sweeper's with `-rotation`.
     pub fn rotation_execution_role(&self) -> String {
         format!("{}{ROTATION_ROLE_SUFFIX}", self.execution_role)
     }
 
-    /// The rotation function's role in member accounts: the sweeper's name with `-rotation`.
+    /// Returns the name of the rotation function's role in member accounts: the sweeper's with `-rotation`.
     pub fn rotation_member_role(&self) -> String {
         format!("{}{ROTATION_ROLE_SUFFIX}", self.member_role)
     }
@@ -203,116 +228,10 @@ const DEFAULT_SESSION_NAME: &str = "aws-iam-access-key-auto-rotation-dev-AccessK
 const DEFAULT_TEMPLATE: &str = "iam-auto-key-rotation-enforcement.html";
 const FUNCTION_ARN_SHAPE: &str = "arn:<partition>:lambda:<region>:<account>:function:<name>";
 
-/// Every mistake in the settings: variable, value, what is allowed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct InvalidSettings {
-    mistakes: Vec<Mistake>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Mistake {
-    variable: &'static str,
-    value: String,
-    allowed: String,
-}
-
-impl InvalidSettings {
-    /// The variables that are wrong, in the order in which they are read.
-    pub fn variables(&self) -> impl Iterator<Item = &'static str> {
-        self.mistakes.iter().map(|mistake| mistake.variable)
-    }
-}
-
-impl fmt::Display for InvalidSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} wrong setting(s):", self.mistakes.len())?;
-        for Mistake { variable, value, allowed } in &self.mistakes {
-            match value.as_str() {
-                "" => write!(f, " {variable} is not set; set it to {allowed}.")?,
-                value => write!(f, " {variable} is `{value}`; allowed: {allowed}.")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Reader<'a> {
-    lookup: &'a dyn Fn(&str) -> Option<String>,
-    mistakes: Vec<Mistake>,
-}
-
-impl Reader<'_> {
-    fn mistake(&mut self, variable: &'static str, value: &str, allowed: impl Into<String>) {
-        // Somebody may have put a secret where it does not belong.
-        self.mistakes.push(Mistake { variable, value: redact::secret_like(value), allowed: allowed.into() });
-    }
-
-    /// An empty variable is one that is not set: templates cannot leave a variable out.
-    fn value(&self, variable: &str) -> Option<String> {
-        (self.lookup)(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    fn is_unset(&self, variable: &str) -> bool {
-        self.value(variable).is_none()
-    }
-
-    fn optional<T: FromStr>(&mut self, variable: &'static str, allowed: &'static str) -> Option<T> {
-        let value = self.value(variable)?;
-        let parsed = value.parse().ok();
-        if parsed.is_none() {
-            self.mistake(variable, &value, allowed);
-        }
-        parsed
-    }
-
-    fn required<T: FromStr>(&mut self, variable: &'static str, allowed: &'static str) -> Option<T> {
-        if self.is_unset(variable) {
-            self.mistake(variable, "", allowed);
-        }
-        self.optional(variable, allowed)
-    }
-
-    fn text(&mut self, variable: &'static str, fits: fn(&str) -> bool, allowed: &'static str) -> Option<String> {
-        let value = self.value(variable)?;
-        if !fits(&value) {
-            self.mistake(variable, &value, allowed);
-            return None;
-        }
-        Some(value)
-    }
-
-    fn flag(&mut self, variable: &'static str, default: bool) -> bool {
-        match self.value(variable).map(|value| value.to_ascii_lowercase()).as_deref() {
-            None => default,
-            Some("true") => true,
-            Some("false") => false,
-            Some(other) => {
-                self.mistake(variable, other, "true or false");
-                default
-            }
-        }
-    }
-
-    fn number(&mut self, variable: &'static str, default: i64, range: std::ops::RangeInclusive<i64>) -> i64 {
-        let Some(value) = self.value(variable) else { return default };
-        match value.parse() {
-            Ok(number) if range.contains(&number) => number,
-            _ => {
-                self.mistake(variable, &value, format!("a whole number from {} to {}", range.start(), range.end()));
-                default
-            }
-        }
-    }
-
-    fn name(&mut self, variable: &'static str, default: &str, longest: usize) -> String {
-        let Some(value) = self.value(variable) else { return default.to_owned() };
-        if value.len() > longest || !value.bytes().all(is_name_byte) {
-            self.mistake(variable, &value, format!("1 to {longest} characters of A-Z a-z 0-9 _ + = , . @ -"));
-        }
-        value
-    }
-
-    /// 2 to 64 characters. <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+/// The settings with rules of their own.
+impl SettingsReader<'_> {
+    /// `ROLE_SESSION_NAME`: 2 to 64 characters.
+    /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
     fn session_name(&mut self) -> String {
         let name = self.name("ROLE_SESSION_NAME", DEFAULT_SESSION_NAME, 64);
         if name.len() < 2 {
@@ -331,9 +250,9 @@ impl Reader<'_> {
         value
     }
 
-    /// Set but empty switches the group off, so this is the one setting whose emptiness says something.
+    /// `READER_GROUP`: an empty value disables the group, so for this setting empty differs from not set.
     fn reader_group(&mut self) -> Option<String> {
-        if (self.lookup)("READER_GROUP").is_some_and(|value| value.trim().is_empty()) {
+        if self.is_set_to_nothing("READER_GROUP") {
             return None;
         }
         Some(self.name("READER_GROUP", "keywheel-secret-readers", 128))
@@ -346,7 +265,7 @@ impl Reader<'_> {
         let warn = self.number("PENDING_ACTION_WARN_PERIOD", 7, GRACE_DAYS);
         let repeat = self.number("NOTICE_REPEAT_PERIOD", 7, GRACE_DAYS);
         if rotation <= installation + recovery {
-            // Otherwise the old key still holds the second slot when the next rotation needs it.
+            // The previous key would still take the second slot when the next rotation needs it.
             let allowed = format!(
                 "more than INSTALLATION_GRACE_PERIOD + RECOVERY_GRACE_PERIOD, which are {installation} + {recovery}"
             );
@@ -365,8 +284,8 @@ impl Reader<'_> {
         }
     }
 
-    /// No role is assumed into the primary account: with another account's id, the users of this one would pass for that
-    /// one's.
+    /// `ROTATION_FUNCTION_ARN` and `PRIMARY_ACCOUNT_ID` name the same account. No role is assumed into the primary
+    /// account, so with a wrong id the users of this account would look like users of the other.
     fn check_function_account(&mut self, arn: Option<&str>, primary: Option<&AccountId>) {
         let (Some(arn), Some(primary)) = (arn, primary) else { return };
         if arn.split(':').nth(4) != Some(primary.as_str()) {
@@ -375,7 +294,8 @@ impl Reader<'_> {
         }
     }
 
-    /// SES refuses a sender whose domain is not the verified one: better said at start than on every mail.
+    /// `SENDER_EMAIL` is in `SES_DOMAIN`. SES refuses any other sender, and a mistake at start is better than one per
+    /// mail.
     fn check_sender_domain(&mut self, sender: Option<&EmailAddress>) {
         let Some(domain) = self.text("SES_DOMAIN", is_domain, "a domain name, such as example.com") else { return };
         let Some(sender) = sender else { return };
@@ -387,51 +307,9 @@ impl Reader<'_> {
     }
 }
 
+/// A placeholder for a wrong `PRIMARY_ACCOUNT_ID`.
 fn nowhere() -> AccountId {
     "000000000000".parse().expect("twelve digits are an account id")
-}
-
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)
-}
-
-fn is_organization_id(text: &str) -> bool {
-    text.strip_prefix("o-").is_some_and(|id| {
-        (10..=32).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    })
-}
-
-fn is_function_arn(text: &str) -> bool {
-    let parts: Vec<&str> = text.splitn(7, ':').collect();
-    matches!(parts[..], ["arn", partition, "lambda", region, account, "function", name]
-        if is_arn_word(partition) && is_arn_word(region) && account.parse::<AccountId>().is_ok()
-            && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_:$".contains(&byte)))
-}
-
-fn is_role_arn(text: &str) -> bool {
-    let parts: Vec<&str> = text.splitn(6, ':').collect();
-    matches!(parts[..], ["arn", partition, "iam", "", account, role]
-        if is_arn_word(partition) && account.parse::<AccountId>().is_ok()
-            && role.strip_prefix("role/").is_some_and(|name| !name.is_empty() && !name.ends_with('/'))
-            && role.bytes().all(|byte| byte.is_ascii_graphic()))
-}
-
-fn is_kms_key(text: &str) -> bool {
-    let id = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_-".contains(&byte));
-    match text.strip_prefix("arn:") {
-        Some(arn) => arn.split(':').nth(1) == Some("kms") && arn.rsplit(':').next().is_some_and(id),
-        None => id(text),
-    }
-}
-
-/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html>
-fn is_tag_key(text: &str) -> bool {
-    let fits = |character: char| character.is_alphanumeric() || " _.:/=+-@".contains(character);
-    (1..=128).contains(&text.chars().count()) && text.chars().all(fits)
-}
-
-fn is_domain(text: &str) -> bool {
-    format!("postmaster@{text}").parse::<EmailAddress>().is_ok()
 }
 
 #[cfg(test)]

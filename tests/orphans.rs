@@ -1,5 +1,5 @@
-//! A key that a rotation made and lost is found and removed, and only that: what a person makes in the same minute, or has
-//! used once, stays wherever the two can be told apart.
+//! keywheel finds and removes the orphan of a rotation, and no other key. A key that a person creates in the same
+//! minute, or has used once, stays wherever the two can be distinguished.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::harness::{MEMBER, Stage, failures, refused, rehearse, start};
 /// The seconds around the time of an intent in which a person's key can be mistaken for the rotation's.
 const WINDOW: std::ops::RangeInclusive<i64> = -1..=9;
 
-/// When a person makes a key, in seconds after the announcement. One that was made before it was not listed yet.
+/// When a person creates a key, in seconds after the intent. A key that was created before it was not listed yet.
 const MOMENTS: [i64; 17] = [-60, -30, -10, -2, -1, 0, 1, 2, 4, 8, 9, 10, 11, 15, 30, 45, 60];
 
 fn failing(status: u16) -> FaultKind {
@@ -28,7 +28,7 @@ fn failing_after(status: u16) -> FaultKind {
     FaultKind::ErrorAfter { status, code: "ServiceFailure".to_owned(), message: "not now".to_owned() }
 }
 
-/// Every way in which a rotation can be stopped or fail between its announcement and its value.
+/// Returns every way in which a rotation can be stopped or fail between its intent and its value.
 fn mishaps() -> Vec<Vec<Fault>> {
     let tag = |kind| Fault::on("secretsmanager", "TagResource", kind);
     let make = |kind| Fault::on("iam", "CreateAccessKey", kind);
@@ -58,15 +58,15 @@ fn mishaps() -> Vec<Vec<Fault>> {
     mishaps
 }
 
-/// A rotation with these faults, not retried, and where that leaves the user.
+/// The state after a rotation with some faults that is not retried.
 struct Left {
     stage: Stage,
     old: String,
-    /// The key that the rotation made, if it is there.
+    /// The key that the rotation created, if it still exists.
     made: Option<String>,
-    /// Whether the pending value holds it.
+    /// Whether the pending value holds that key.
     is_put: bool,
-    /// When a key was announced, if the announcement stands, and whether it names one.
+    /// The time of the intent, if there is one, and whether it names a key.
     announced: Option<(DateTime<Utc>, bool)>,
 }
 
@@ -93,9 +93,9 @@ async fn left_by(mishap: &[Fault]) -> Left {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Person {
-    /// Makes a second key, where there is a slot.
+    /// Creates a second key, if there is a slot.
     Adds,
-    /// Deletes the old key and makes another one.
+    /// Deletes the old key and creates another one.
     Replaces,
 }
 
@@ -105,7 +105,8 @@ impl Left {
         Stage { cloud: keywheel.cloud().clone(), keywheel }
     }
 
-    /// Lets a person act and the rotation be tried again, today and tomorrow; answers what a check of it is worth.
+    /// Lets a person act, runs the rotation again today and tomorrow, and returns which keys stay. `None`: no slot is
+    /// free.
     async fn try_person(&self, person: Person, seconds: i64, used: bool) -> Option<Verdict> {
         let stage = self.fork();
         if person == Person::Replaces {
@@ -134,15 +135,15 @@ impl Left {
         })
     }
 
-    /// What has to come of it.
+    /// Returns which keys have to stay.
     fn expected(&self, person: Person, seconds: i64, used: bool) -> Verdict {
         let is_covered = WINDOW.contains(&seconds) && self.announced.is_some_and(|(_, named)| !named);
         let is_orphan = self.made.is_some() && !self.is_put;
         Verdict {
-            // Undecidable: nothing was made, that is not known, and a person makes a key in these seconds. The only key
-            // that works is kept all the same.
+            // Undecidable: no key was created, that is unknown, and a person creates a key in these seconds. The only
+            // active key is still kept.
             own_stays: used || !is_covered || self.made.is_some() || person == Person::Replaces,
-            // Two keys of these seconds: one is a person's.
+            // Two keys were created in these seconds, and one is a person's.
             made_stays: is_orphan && is_covered,
             old_stays: person == Person::Adds,
         }
@@ -152,13 +153,13 @@ impl Left {
 #[derive(Debug, PartialEq, Eq)]
 struct Verdict {
     own_stays: bool,
-    /// The rotation's key is there, and nobody has it.
+    /// The rotation's key exists, and nobody has it.
     made_stays: bool,
     old_stays: bool,
 }
 
 #[test]
-fn a_persons_key_survives_every_mishap_of_a_rotation_from_which_it_can_be_told_apart() {
+fn a_persons_key_survives_if_it_can_be_distinguished() {
     rehearse(async {
         let (mut cases, mut mistaken, mut undecided) = (0, 0, 0);
         for mishap in mishaps() {
@@ -175,7 +176,7 @@ fn a_persons_key_survives_every_mishap_of_a_rotation_from_which_it_can_be_told_a
             }
         }
         assert!(cases > 1000, "{cases}");
-        // Only where nothing tells them apart, and nowhere else: a part of the moments of a part of the mishaps.
+        // The two cannot be distinguished at some moments of some mishaps.
         assert!(
             (1..cases / 10).contains(&mistaken) && (1..cases / 10).contains(&undecided),
             "{cases} {mistaken} {undecided}"
@@ -184,7 +185,7 @@ fn a_persons_key_survives_every_mishap_of_a_rotation_from_which_it_can_be_told_a
 }
 
 #[test]
-fn no_mishap_leaves_a_key_that_nobody_has_once_the_rotation_is_tried_again() {
+fn the_next_rotation_removes_the_orphan_of_any_mishap() {
     rehearse(async {
         for mishap in mishaps() {
             let left = left_by(&mishap).await;
@@ -197,18 +198,18 @@ fn no_mishap_leaves_a_key_that_nobody_has_once_the_rotation_is_tried_again() {
             assert_eq!(stage.tag("ci-bot", "intent"), None, "{mishap:#?}");
             let made = stage.cloud.key_history(0).into_iter().filter(|event| event.by.is_some());
             let made = made.filter(|event| event.change == KeyChange::Created).count();
-            assert!(made <= 2, "one, and one instead of a lost one: {mishap:#?}");
+            assert!(made <= 2, "one, and one instead of an orphan: {mishap:#?}");
         }
     });
 }
 
 #[test]
-fn a_key_whose_id_is_known_is_named_and_no_other_is_taken_for_it() {
+fn the_intent_names_a_known_key_so_no_other_is_mistaken_for_it() {
     rehearse(async {
         let put = Fault::on("secretsmanager", "PutSecretValue", refused("EncryptionFailure"));
         let left = left_by(&[put, Fault::on("iam", "DeleteAccessKey", FaultKind::AccessDenied)]).await;
         let made = left.made.clone().expect("it could not be deleted");
-        let intent = left.stage.tag("ci-bot", "intent").expect("it stands");
+        let intent = left.stage.tag("ci-bot", "intent").expect("it is there");
         assert!(intent.ends_with(&format!(" {made}")), "{intent}");
         for seconds in MOMENTS {
             let verdict = left.try_person(Person::Replaces, seconds, false).await.expect("there is a slot");
@@ -218,19 +219,19 @@ fn a_key_whose_id_is_known_is_named_and_no_other_is_taken_for_it() {
 }
 
 #[test]
-fn a_key_made_without_an_answer_is_cleared_away_by_the_same_invocation() {
+fn a_key_created_without_an_answer_is_removed_at_once() {
     rehearse(async {
         for kind in [FaultKind::LostAnswer, failing_after(500)] {
             let left = left_by(&[Fault::on("iam", "CreateAccessKey", kind.clone())]).await;
             assert_eq!((left.made, left.announced), (None, None), "{kind:?}");
         }
         let silent = left_by(&[Fault::on("iam", "CreateAccessKey", FaultKind::Hang)]).await;
-        assert!(silent.made.is_none() && silent.announced.is_some(), "it may be made yet: not listed is not not there");
+        assert!(silent.made.is_none() && silent.announced.is_some(), "a key that is not listed may still exist");
     });
 }
 
 #[test]
-fn a_key_is_made_only_right_after_its_announcement() {
+fn a_key_is_created_only_right_after_its_announcement() {
     rehearse(async {
         let slow = || Fault::on("secretsmanager", "TagResource", FaultKind::Latency(Duration::from_secs(4)));
         let once = left_by(&[slow()]).await;
@@ -241,13 +242,13 @@ fn a_key_is_made_only_right_after_its_announcement() {
         assert_eq!(calls[make - 2..make], ["TagResource", "TagResource"]);
         let always = left_by(&[slow().every()]).await;
         let why = always.stage.secret("ci-bot").last_rotation.expect("it ended").expect_err("too late each time");
-        assert!(why.contains("keywheel:intent") && why.contains("no key was made"), "{why}");
+        assert!(why.contains("keywheel:intent") && why.contains("no key was created"), "{why}");
         assert_eq!((always.made, always.announced), (None, None));
     });
 }
 
 #[test]
-fn a_call_that_hangs_is_given_up_within_the_window() {
+fn a_call_that_hangs_ends_within_the_window() {
     rehearse(async {
         for transport in [Transport::Sdk, Transport::Direct] {
             let stage = Stage::through(transport, Cloud::new(Clock::starting_at(start()), 1), &[]);
@@ -259,13 +260,13 @@ fn a_call_that_hangs_is_given_up_within_the_window() {
             let calls = stage.cloud.calls();
             let make = calls.iter().position(|call| call.operation == "CreateAccessKey").expect("tried");
             assert_eq!(calls.iter().filter(|call| call.operation == "CreateAccessKey").count(), 1, "not retried");
-            assert_eq!(calls[make + 1].operation, "ListAccessKeys", "{transport:?}: looked at once");
+            assert_eq!(calls[make + 1].operation, "ListAccessKeys", "{transport:?}: at once");
             assert_eq!((calls[make + 1].at - calls[make].at).num_seconds(), 5, "{transport:?}");
         }
     });
 }
 
-/// One invocation of the rotation function whose own clock is wrong by so much.
+/// Invokes the rotation function with its own clock wrong by `wrong_by`.
 async fn step_with_wrong_clock(stage: &Stage, wrong_by: TimeDelta, step: &str) -> Result<(), String> {
     let settings = stage.keywheel.settings();
     let account = settings.primary_account.as_str();
@@ -289,7 +290,7 @@ async fn rotation_ahead() -> Stage {
 }
 
 #[test]
-fn a_functions_clock_that_is_wrong_by_minutes_does_not_matter() {
+fn a_wrong_clock_of_the_function_does_not_matter() {
     rehearse(async {
         for minutes in [-14, -4, 4, 14] {
             let wrong_by = TimeDelta::minutes(minutes);
@@ -304,7 +305,7 @@ fn a_functions_clock_that_is_wrong_by_minutes_does_not_matter() {
             }
             let user = stage.user("ci-bot");
             assert_eq!(user.keys.len(), 2, "{minutes}: the orphan was found");
-            // What the sweeper makes of it: the new key was tested, and the old one is the one to go.
+            // The sweeper sees that the new key was tested, and retires the old one.
             let rotated_at: DateTime<Utc> =
                 stage.tag("ci-bot", "rotated-at").expect("recorded").parse().expect("a time");
             let current = stage.current_key("ci-bot");
@@ -324,7 +325,7 @@ fn a_wrong_clock_does_not_make_an_orphan_of_a_persons_key() {
             let wrong_by = TimeDelta::minutes(minutes);
             let stopped = step_with_wrong_clock(&stage, wrong_by, "createSecret").await;
             assert_eq!(stopped, Err("stopped".to_owned()), "{minutes}");
-            // By the function's clock this would be the moment of its intent.
+            // By the function's clock the key is created at the time of its intent.
             let own = stage.cloud.add_access_key(MEMBER, "ci-bot", stage.now() + wrong_by);
             stage.cloud.clock().advance(Duration::from_mins(3)).await;
             let refused = step_with_wrong_clock(&stage, wrong_by, "createSecret").await;
@@ -335,13 +336,13 @@ fn a_wrong_clock_does_not_make_an_orphan_of_a_persons_key() {
 }
 
 #[test]
-fn where_an_orphan_cannot_be_told_the_sweeper_says_what_a_person_should_do() {
+fn the_sweeper_names_the_remedy_for_an_uncertain_orphan() {
     rehearse(async {
         let left = left_by(&[Fault::on("iam", "CreateAccessKey", FaultKind::StopAfter)]).await;
         let stage = left.fork();
         stage.cloud.delete_key(MEMBER, "ci-bot", &left.old);
         let own = stage.cloud.add_access_key(MEMBER, "ci-bot", stage.now() + TimeDelta::seconds(2)).access_key_id;
-        // The rotation is given up, and its label taken off.
+        // A person ends the rotation by removing its label.
         let secret = stage.secret("ci-bot");
         let version = &secret.version_with("AWSPENDING").expect("it is there").id;
         let request = stage.operator().update_secret_version_stage().secret_id(&secret.arn);
@@ -352,7 +353,7 @@ fn where_an_orphan_cannot_be_told_the_sweeper_says_what_a_person_should_do() {
         for part in [made.as_str(), &own, "nothing tells which", "keywheel:intent"] {
             assert!(told.contains(part), "{part} is missing in {told}");
         }
-        // The way out that it names.
+        // The remedy that the report names.
         stage.cloud.delete_key(MEMBER, "ci-bot", &made);
         stage.cloud.use_key(MEMBER, "ci-bot", &own, "s3", stage.now()).expect("it works");
         stage.sweep_well().await;

@@ -97,7 +97,7 @@ fn upstream_defect_20_a_forced_rotation_of_an_inactive_key_says_why_it_does_noth
         stage.cloud.run_rotations().await;
         stage.cloud.set_key_status(MEMBER, "ci-bot", &key.access_key_id, "Inactive");
         stage.tag_secret("ci-bot", "keywheel:force", "true").await;
-        assert_refused(stage.rotate("ci-bot").await, &["ci-bot", "no active access key", "none is made"]);
+        assert_refused(stage.rotate("ci-bot").await, &["ci-bot", "no active access key", "none is created"]);
         assert_eq!(stage.user("ci-bot").keys.len(), 1);
         stage.cloud.set_key_status(MEMBER, "ci-bot", &key.access_key_id, "Active");
         assert_eq!(stage.rotate("ci-bot").await, Ok(()), "the way out");

@@ -1,4 +1,4 @@
-//! The four steps under every interruption: one new key per rotation, and no orphan.
+//! The four steps under every interruption: a rotation creates one key and leaves no orphan.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use serde_json::json;
 
 use crate::harness::{Stage, refused, rehearse};
 
-/// How the steps of a rotation reach the function.
+/// Which process carries out a step. A process that has just started has no session in the member account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
-    /// All in one process.
+    /// The same process carries out all steps.
     Warm,
-    /// Each in a process that has just started.
+    /// Each step starts a process.
     Cold,
 }
 
@@ -25,7 +25,7 @@ impl Start {
     }
 }
 
-/// Runs a test with steps that reach one process, and with steps that start one each.
+/// Runs a test with all steps in one process, and with one process for each step.
 fn rehearse_warm_and_cold(work: impl AsyncFn(Start)) {
     rehearse(async {
         work(Start::Warm).await;
@@ -33,7 +33,7 @@ fn rehearse_warm_and_cold(work: impl AsyncFn(Start)) {
     });
 }
 
-/// A user with one key that is due, and its rotation in the queue.
+/// Returns a user with one key that is due, whose rotation is about to run.
 async fn rotation_ahead(start: Start) -> (Stage, AccessKeyPair) {
     let stage = Stage::new();
     start.apply(&stage);
@@ -42,7 +42,7 @@ async fn rotation_ahead(start: Start) -> (Stage, AccessKeyPair) {
     (stage, old)
 }
 
-/// The old key is untouched, the new one is in the secret, works, and is the only other key.
+/// Checks that the old key is untouched, and that the new one is in the secret, works, and is the only other key.
 fn assert_rotated(stage: &Stage, old: &AccessKeyPair, context: &str) {
     let user = stage.user("ci-bot");
     let secret = stage.secret("ci-bot");
@@ -58,7 +58,7 @@ fn assert_rotated(stage: &Stage, old: &AccessKeyPair, context: &str) {
     assert!(tag("rotated-at").is_some() && tag("intent").is_none(), "{context}: {:?}", secret.tags);
 }
 
-/// The writes of a rotation in their order; the second tagging is finishSecret's.
+/// The writes of a rotation in their order. finishSecret makes the second call of TagResource.
 const WRITES: [(&str, &str, u64); 5] = [
     ("secretsmanager", "TagResource", 1),
     ("iam", "CreateAccessKey", 1),
@@ -67,7 +67,7 @@ const WRITES: [(&str, &str, u64); 5] = [
     ("secretsmanager", "TagResource", 2),
 ];
 
-/// Plants the fault at every write of a rotation, once.
+/// Injects the fault into every write of a rotation, one at a time.
 async fn at_every_write(start: Start, kind: FaultKind) {
     for (service, operation, n) in WRITES {
         let (stage, old) = rotation_ahead(start).await;
@@ -79,7 +79,7 @@ async fn at_every_write(start: Start, kind: FaultKind) {
 }
 
 #[test]
-fn upstream_defect_25_a_rotation_stopped_at_any_call_makes_one_key_when_it_is_retried() {
+fn upstream_defect_25_stopped_at_any_call_makes_one_key() {
     rehearse_warm_and_cold(async |start| {
         for n in 1..100 {
             let (stage, old) = rotation_ahead(start).await;
@@ -96,22 +96,22 @@ fn upstream_defect_25_a_rotation_stopped_at_any_call_makes_one_key_when_it_is_re
 }
 
 #[test]
-fn upstream_defect_25_a_rotation_stopped_after_any_write_makes_one_key_when_it_is_retried() {
+fn upstream_defect_25_stopped_after_any_write_makes_one_key() {
     rehearse_warm_and_cold(async |start| at_every_write(start, FaultKind::StopAfter).await);
 }
 
 #[test]
-fn upstream_defect_25_a_rotation_denied_any_write_makes_one_key_when_it_is_retried() {
+fn upstream_defect_25_denied_any_write_makes_one_key() {
     rehearse_warm_and_cold(async |start| at_every_write(start, FaultKind::AccessDenied).await);
 }
 
 #[test]
-fn upstream_defect_25_a_rotation_that_loses_the_answer_to_any_write_makes_one_key() {
+fn upstream_defect_25_any_lost_answer_makes_one_key() {
     rehearse_warm_and_cold(async |start| at_every_write(start, FaultKind::LostAnswer).await);
 }
 
 #[test]
-fn upstream_defect_25_a_put_that_fails_for_good_leaves_no_key_behind() {
+fn upstream_defect_25_a_put_that_fails_leaves_no_key() {
     rehearse_warm_and_cold(async |start| {
         for kind in [FaultKind::AccessDenied, refused("EncryptionFailure"), refused("InvalidRequestException")] {
             let (stage, old) = rotation_ahead(start).await;
@@ -129,7 +129,7 @@ fn upstream_defect_25_a_put_that_fails_for_good_leaves_no_key_behind() {
 }
 
 #[test]
-fn a_put_whose_answer_is_always_lost_is_known_by_reading_it_back() {
+fn a_put_whose_answer_is_lost_is_read_back() {
     rehearse_warm_and_cold(async |start| {
         let after = FaultKind::ErrorAfter { status: 400, code: "EncryptionFailure".into(), message: String::new() };
         for kind in [FaultKind::LostAnswer, after] {
@@ -143,7 +143,7 @@ fn a_put_whose_answer_is_always_lost_is_known_by_reading_it_back() {
 }
 
 #[test]
-fn a_put_that_never_answers_leaves_one_key_that_the_next_rotation_clears_away() {
+fn the_next_rotation_removes_the_key_of_a_put_that_hangs() {
     rehearse_warm_and_cold(async |start| {
         let (stage, old) = rotation_ahead(start).await;
         stage.cloud.faults().inject(Fault::on("secretsmanager", "PutSecretValue", FaultKind::Hang).every());
@@ -157,14 +157,14 @@ fn a_put_that_never_answers_leaves_one_key_that_the_next_rotation_clears_away() 
 }
 
 #[test]
-fn upstream_defect_34_a_step_that_fails_repeats_the_whole_rotation_without_a_second_key() {
+fn upstream_defect_34_a_failed_step_makes_no_second_key() {
     rehearse_warm_and_cold(async |start| {
         for (service, operation) in
             [("iam", "ListAccessKeys"), ("sts", "GetCallerIdentity"), ("secretsmanager", "UpdateSecretVersionStage")]
         {
             let (stage, old) = rotation_ahead(start).await;
             let refuse = Fault::on(service, operation, refused("ServiceFailure"));
-            // For longer than one step tries, and shorter than the rotation is retried.
+            // One step fails for longer than it tries, and the rotation is retried for longer than that.
             let times = if operation == "GetCallerIdentity" { 40 } else { 3 };
             for n in 2..=times {
                 stage.cloud.faults().inject(refuse.clone().nth(n));
@@ -204,7 +204,7 @@ fn a_key_that_takes_a_minute_to_spread_is_waited_for() {
 }
 
 #[test]
-fn a_finish_that_stops_after_moving_the_label_is_completed_by_the_retry() {
+fn a_finish_that_stops_after_the_label_is_completed() {
     rehearse_warm_and_cold(async |start| {
         let (stage, old) = rotation_ahead(start).await;
         let stop = Fault::on("secretsmanager", "UpdateSecretVersionStage", FaultKind::StopAfter);
@@ -216,7 +216,7 @@ fn a_finish_that_stops_after_moving_the_label_is_completed_by_the_retry() {
 }
 
 #[test]
-fn upstream_defect_18_a_finish_that_is_never_retried_is_written_down_by_the_sweeper() {
+fn upstream_defect_18_the_sweeper_records_an_unfinished_finish() {
     rehearse_warm_and_cold(async |start| {
         let (stage, old) = rotation_ahead(start).await;
         stage.cloud.switch(|aws| aws.rotation_attempts = 1);
@@ -254,15 +254,15 @@ fn a_test_of_the_configuration_makes_no_key() {
     });
 }
 
-/// A pending version that is a copy of the current value, and all four steps run on it. `RotateImmediately=false` makes
-/// such a version, for testSecret alone.
+/// Puts a copy of the current value into the pending version and runs all four steps on it. `RotateImmediately=false`
+/// makes such a version for testSecret alone.
 async fn run_all_steps_on_a_copy(stage: &Stage) -> String {
     const TOKEN: &str = "5f0d9a52-0c1d-4e0f-9a57-1c2f3d4e5f60";
     let secret = stage.secret("ci-bot");
     let value = secret.text("AWSCURRENT").expect("a value");
     let copy = stage.operator().put_secret_value().secret_id(&secret.arn).client_request_token(TOKEN);
     copy.secret_string(value).version_stages("AWSPENDING").send().await.expect("put");
-    // Each step twice: an answer may be lost.
+    // finishSecret runs twice, because its answer may be lost.
     for step in ["createSecret", "setSecret", "testSecret", "finishSecret", "finishSecret"] {
         let event = json!({"Step": step, "SecretId": secret.arn, "ClientRequestToken": TOKEN});
         let deadline = stage.now() + TimeDelta::minutes(2);
@@ -271,7 +271,7 @@ async fn run_all_steps_on_a_copy(stage: &Stage) -> String {
     TOKEN.to_owned()
 }
 
-/// The tags without the version that they tell of, which is checked.
+/// Returns the tags without the version that they describe, which is checked.
 fn facts(stage: &Stage) -> BTreeMap<String, String> {
     let secret = stage.secret("ci-bot");
     let mut tags = secret.tags.clone();
@@ -282,7 +282,7 @@ fn facts(stage: &Stage) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn a_test_of_the_configuration_that_is_run_with_all_steps_changes_no_key_and_no_fact() {
+fn a_configuration_test_with_all_steps_changes_nothing() {
     rehearse(async {
         let stage = Stage::new();
         let (old, new) = stage.add_rotated_user("ci-bot").await;
@@ -292,14 +292,14 @@ fn a_test_of_the_configuration_that_is_run_with_all_steps_changes_no_key_and_no_
         assert_eq!(stage.secret("ci-bot").version_with("AWSCURRENT").map(|version| version.id.clone()), Some(token));
         assert_eq!((stage.current_key("ci-bot"), stage.count("CreateAccessKey")), (new, 1));
         assert_eq!((facts(&stage), stage.user("ci-bot").keys.len()), (before, keys.len()));
-        // The old key's way out goes on from where it was.
+        // The retirement of the old key continues.
         stage.live_days(7).await;
         assert_eq!(stage.status("ci-bot", &old), "Inactive", "ten days after the rotation, not after the test");
     });
 }
 
 #[test]
-fn a_copy_of_a_placeholder_passes_all_steps_and_the_first_rotation_follows() {
+fn a_copy_of_a_placeholder_passes_all_steps() {
     rehearse(async {
         let stage = Stage::new();
         let old = stage.add_user("ci-bot", &[10]).remove(0);
@@ -314,7 +314,7 @@ fn a_copy_of_a_placeholder_passes_all_steps_and_the_first_rotation_follows() {
 }
 
 #[test]
-fn a_placeholder_that_is_no_copy_never_takes_the_place_of_a_key() {
+fn a_placeholder_that_is_no_copy_never_replaces_a_key() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[90]);
@@ -335,7 +335,7 @@ fn a_placeholder_that_is_no_copy_never_takes_the_place_of_a_key() {
 }
 
 #[test]
-fn the_same_key_with_another_secret_half_is_no_copy_and_has_to_show_that_it_works() {
+fn the_same_key_with_another_secret_half_is_tested() {
     rehearse(async {
         let stage = Stage::new();
         let (_, new) = stage.add_rotated_user("ci-bot").await;
@@ -371,7 +371,7 @@ fn a_pending_label_that_lingers_does_not_stop_the_next_rotation() {
 }
 
 #[test]
-fn a_pending_value_that_is_readable_late_does_not_make_a_second_key() {
+fn a_late_pending_value_makes_no_second_key() {
     rehearse_warm_and_cold(async |start| {
         let (stage, old) = rotation_ahead(start).await;
         stage.cloud.switch(|aws| aws.pending_read_lag = Duration::from_secs(5));
@@ -380,9 +380,9 @@ fn a_pending_value_that_is_readable_late_does_not_make_a_second_key() {
     });
 }
 
-/// Reported as failed, it would be started again, and find both slots taken.
+/// A rotation that was reported as failed would be started again, and would find both slots taken.
 #[test]
-fn a_rotation_whose_records_cannot_be_written_is_done_and_the_next_sweeps_write_them() {
+fn facts_that_cannot_be_written_are_restored_by_the_next_sweep() {
     rehearse_warm_and_cold(async |start| {
         let (stage, old) = rotation_ahead(start).await;
         stage.tag_secret("ci-bot", "keywheel:force", "true").await;
@@ -392,7 +392,7 @@ fn a_rotation_whose_records_cannot_be_written_is_done_and_the_next_sweeps_write_
         stage.cloud.run_rotations().await;
         stage.cloud.faults().clear();
         assert_eq!(stage.secret("ci-bot").last_rotation, Some(Ok(())));
-        assert_eq!(stage.tag("ci-bot", "rotated-at"), None, "not written down");
+        assert_eq!(stage.tag("ci-bot", "rotated-at"), None, "not recorded");
         stage.live_days(2).await;
         assert_rotated(&stage, &old, "restored");
         assert_eq!(stage.tag("ci-bot", "force"), None, "the order was for that rotation");

@@ -141,7 +141,7 @@ fn value_of(user: &str) -> String {
 }
 
 #[test]
-fn a_value_of_another_user_put_during_a_rotation_is_not_replaced() {
+fn a_value_of_another_user_is_not_replaced() {
     rehearse(async {
         for done in 1..STEPS.len() {
             let rotation = Rotation::first("ci-bot").await;
@@ -281,7 +281,7 @@ fn a_user_of_the_same_name_in_other_capitals_gets_no_key() {
 
 /// Anybody who may tag could exchange the keys in the tags: an order for an incident goes by the value.
 #[test]
-fn a_forced_rotation_spares_the_key_in_the_value_whatever_tags_say() {
+fn a_forced_rotation_spares_the_key_in_the_value() {
     rehearse(async {
         let stage = Stage::new();
         let (old, new) = stage.add_rotated_user("ci-bot").await;

@@ -1,19 +1,20 @@
-//! What of a secret is not as it should be. Pure.
+//! Compares a secret with its wanted configuration. Pure.
 
 use super::Wanted;
 use crate::aws::SecretDescription;
 use crate::lifecycle::Drift;
 
-/// How a user comes to read the secret, beside the secret's own policy.
+/// The group membership that a user needs to read its secret, besides the secret's resource policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// Nothing is needed or nothing can be done: same account, group switched off or missing, or a member already.
+    /// Nothing is to be done. The user is in the stack's account or a member already, or there is no reader group.
     Given,
     /// The user has to join the reader group.
     JoinGroup,
 }
 
-/// Compares a secret with what is wanted. `policy_fits`: its resource policy is for its user and nobody else.
+/// Returns the parts of a secret that differ from `wanted`. `policy_fits` says whether its resource policy is for its
+/// user and nobody else.
 pub fn drift(secret: &SecretDescription, policy_fits: bool, wanted: &Wanted, reach: &Reach) -> Vec<Drift> {
     let checks = [
         (Drift::KmsKey, kms_key_differs(secret.kms_key.as_deref(), wanted.kms_key.as_deref())),
@@ -24,7 +25,7 @@ pub fn drift(secret: &SecretDescription, policy_fits: bool, wanted: &Wanted, rea
     checks.into_iter().filter_map(|(drift, found)| found.then_some(drift)).collect()
 }
 
-/// Whether the schedule is off, or of another function or period.
+/// Whether the schedule is disabled, or has another function or period.
 pub(super) fn schedule_differs(secret: &SecretDescription, wanted: &Wanted) -> bool {
     let schedule = &secret.schedule;
     !secret.rotation_enabled
@@ -33,7 +34,8 @@ pub(super) fn schedule_differs(secret: &SecretDescription, wanted: &Wanted) -> b
         || schedule.expression.is_some()
 }
 
-/// The service may answer with another form of the same key; forms that cannot be compared are not taken for drift.
+/// Whether the key is another one. The service may return another form of the same key, and two forms that cannot be
+/// compared are no drift.
 fn kms_key_differs(is: Option<&str>, wanted: Option<&str>) -> bool {
     match (is, wanted) {
         (_, None) => false,
@@ -45,7 +47,7 @@ fn kms_key_differs(is: Option<&str>, wanted: Option<&str>) -> bool {
     }
 }
 
-/// A key id or `alias/…`, without the ARN around it.
+/// Returns the key id or `alias/…` of a key or an ARN.
 fn bare(key: &str) -> &str {
     let resource = key.rsplit(':').next().unwrap_or(key);
     resource.strip_prefix("key/").unwrap_or(resource)

@@ -1,7 +1,7 @@
-//! The secret of one user, its policy, its schedule, and the user's way to it.
+//! One user's secret, its resource policy and its schedule, and the user's access to it.
 //!
-//! `policy` and `drift` are pure; this file carries out. Every part is repeated safely: a failure in between leaves a
-//! secret whose missing parts the next sweep sees as drift.
+//! `policy` and `drift` are pure; this file makes the calls. Every call can be repeated safely. A failure between two
+//! calls leaves a secret whose missing parts the next sweep reports as drift.
 
 mod drift;
 pub mod policy;
@@ -19,21 +19,21 @@ use crate::value::KeyIdentity;
 
 pub use drift::{Reach, drift};
 
-/// What every secret is to be like.
+/// The wanted configuration of every secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// The KMS key; the AWS managed one without it.
+    /// The customer managed KMS key, as id, ARN or alias. `None`: the AWS managed key.
     pub kms_key: Option<String>,
-    /// The rotation function.
+    /// The ARN of the rotation function.
     pub function_arn: String,
-    /// `AutomaticallyAfterDays`.
+    /// `AutomaticallyAfterDays` of the schedule.
     pub days: i64,
-    /// The group through which users of other accounts read their secret.
+    /// The group through which users of member accounts read their secrets. `None`: they join no group.
     pub reader_group: Option<String>,
 }
 
 impl Wanted {
-    /// What the settings say; `None` without a rotation function, which the sweeper's settings never lack.
+    /// Returns the configuration by the settings, or `None` if they name no rotation function. The sweeper's always do.
     pub fn from_settings(settings: &Settings) -> Option<Self> {
         Some(Self {
             kms_key: settings.kms_key.clone(),
@@ -44,31 +44,32 @@ impl Wanted {
     }
 }
 
-/// A user that gets a secret.
+/// A user that is to get a secret.
 #[derive(Debug, Clone, Copy)]
 pub struct NewUser<'a> {
-    /// Its ARN.
+    /// The user's ARN.
     pub arn: &'a UserArn,
-    /// Its unique id, `AIDA…`.
+    /// The user's unique id, `AIDA…`.
     pub id: &'a str,
     /// The key that the placeholder names.
     pub key: &'a AccessKeyId,
-    /// When that key was made.
+    /// When that key was created.
     pub created: DateTime<Utc>,
-    /// When all of the user's keys were made.
+    /// When all keys of the user were created.
     pub dates: &'a KeyDates,
-    /// How it comes to read the secret.
+    /// Whether the user has to join the reader group.
     pub reach: Reach,
 }
 
-/// Makes the secret with everything that belongs to it. What a failure in between leaves out, the next sweep sees as drift:
-/// the schedule comes after all that no list shows.
+/// Creates the secret with its policy, its schedule and the user's group membership.
 ///
-/// `schedule` is false where a rotation that sets the schedule follows at once. Answers the failure that keeps the user
-/// from the reader group, if any: the next sweep finds that as drift.
+/// The schedule is set after the policy. No list shows a policy, so a secret with a schedule is known to have one.
+/// `schedule` is false if a rotation that sets the schedule follows at once. Returns the failure to join the reader
+/// group, if any: the next sweep finds it as drift.
 ///
 /// # Errors
-/// The first failure; what was made before it stays. [`exists`] tells that there is such a secret.
+/// The first failure. The parts before it stay, and the next sweep repairs the rest. [`exists`] recognises that the
+/// secret exists already.
 pub async fn provision(
     aws: &Aws,
     iam: &dyn Iam,
@@ -83,7 +84,7 @@ pub async fn provision(
     if schedule {
         repair(aws, iam, wanted, &id, user.arn, Drift::Schedule).await?;
     }
-    // A user that cannot join, for example because it is in as many groups as IAM allows, is rotated all the same.
+    // A user that cannot join, for example because it is in as many groups as IAM allows, is still rotated.
     let joined = match user.reach {
         Reach::JoinGroup => repair(aws, iam, wanted, &id, user.arn, Drift::ReaderGroup).await,
         Reach::Given => Ok(()),
@@ -91,7 +92,7 @@ pub async fn provision(
     Ok(joined.err())
 }
 
-/// Whether a secret could not be made because there is one of that name: the list of secrets lagged.
+/// Whether a secret could not be created because its name is taken: the list of secrets lagged.
 pub fn exists(failure: &CallFailure) -> bool {
     failure.code() == "ResourceExistsException"
 }
@@ -100,8 +101,8 @@ async fn create(aws: &Aws, wanted: &Wanted, user: &NewUser<'_>, name: &SecretNam
     let NewUser { arn, id, key, created, dates, reach: _ } = *user;
     let identity = KeyIdentity { id: key.clone(), arn: arn.clone(), created };
     let version = new_version_id();
-    // With the secret itself, so that it never stands there without saying whose it is and what is in it. That its policy is
-    // for that user counts once the schedule is set, which comes after the policy.
+    // The tags are created with the secret, so it never exists without the facts about it. The reader tag counts once
+    // the schedule is set, which happens after the policy.
     let tags = TagChange::default()
         .set(tag::MANAGED, "1")
         .set(tag::VERSION, version.as_str())
@@ -123,7 +124,7 @@ async fn create(aws: &Aws, wanted: &Wanted, user: &NewUser<'_>, name: &SecretNam
     aws.secrets().create(secret).await
 }
 
-/// Puts one part right. Safe to repeat.
+/// Repairs one part of a secret. Safe to repeat.
 ///
 /// # Errors
 /// The failure of the call.
@@ -150,10 +151,11 @@ pub async fn repair(
     }
 }
 
-/// Sets function and schedule; with `rotate_now` the same call starts a rotation.
+/// Sets the function and the schedule. With `rotate_now` the same call starts a rotation.
 ///
 /// # Errors
-/// The failure of the call. A rotation that is under way already is one where it keeps the schedule from being put right.
+/// The failure of the call. A running rotation is an error only if the schedule still differs, because it then blocks
+/// the repair.
 pub async fn configure(aws: &Aws, wanted: &Wanted, secret_id: &str, rotate_now: bool) -> Result<(), CallFailure> {
     let secrets = aws.secrets();
     let configure = || secrets.configure_rotation(secret_id, &wanted.function_arn, wanted.days, rotate_now);
@@ -163,7 +165,7 @@ pub async fn configure(aws: &Aws, wanted: &Wanted, secret_id: &str, rotate_now: 
     };
     let Some(secret) = secrets.describe(secret_id).await? else { return Ok(()) };
     if let Some(left_behind) = secret.unfinished_version().filter(|_| !secret.rotation_enabled) {
-        // Cancelled in the middle, that rotation is never taken up again, and its label keeps every other from starting.
+        // A rotation that was cancelled between two steps never continues, and its label blocks every other rotation.
         // <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CancelRotateSecret.html>
         secrets.remove_pending(secret_id, &left_behind).await?;
         return tolerate_unfinished(configure().await);
@@ -171,10 +173,10 @@ pub async fn configure(aws: &Aws, wanted: &Wanted, secret_id: &str, rotate_now: 
     if drift::schedule_differs(&secret, wanted) { Err(refused) } else { Ok(()) }
 }
 
-/// Starts a rotation of a secret whose schedule stands.
+/// Starts a rotation of a secret whose schedule is set.
 ///
 /// # Errors
-/// The failure of the call. A rotation that is under way already is none: the service goes on with it.
+/// The failure of the call. A running rotation is no error: the service continues it.
 pub async fn rotate(aws: &Aws, secret_id: &str) -> Result<(), CallFailure> {
     tolerate_unfinished(aws.secrets().rotate(secret_id).await)
 }
@@ -186,7 +188,7 @@ fn tolerate_unfinished(rotated: Result<(), CallFailure>) -> Result<(), CallFailu
     }
 }
 
-/// A random id in the form of a UUID, as Secrets Manager recommends for a version.
+/// Returns a random version id in the form of a UUID, as Secrets Manager recommends.
 fn new_version_id() -> VersionId {
     let mut text = String::with_capacity(36);
     for (index, byte) in std::iter::repeat_with(|| fastrand::u8(..)).take(16).enumerate() {

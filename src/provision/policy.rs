@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use crate::keys::UserArn;
 
-/// The policy that lets that user, and nobody else, read the secret.
+/// Returns the policy that lets one user, and nobody else, read the secret.
 ///
-/// Both parts are needed: a user ARN as a principal turns into the user's unique id when it is saved, so it does not
-/// admit a user of the same name made later; the condition keeps the name that the principal was meant to have.
+/// Both the principal and the condition are needed. AWS saves a user ARN in a principal as the user's unique id, which
+/// does not admit a later user of the same name. The condition keeps the name that the principal was meant to have.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html>
 pub fn for_user(arn: &UserArn) -> Value {
     json!({
@@ -23,8 +23,8 @@ pub fn for_user(arn: &UserArn) -> Value {
     })
 }
 
-/// Whether a policy that was read back is the wanted one. One that names a deleted user's id (`AIDA…`) is not; neither
-/// is one with more in it: the policy of a secret of keywheel's is keywheel's.
+/// Whether a policy that was read back equals [`for_user`]. A policy that names a deleted user's id (`AIDA…`) differs,
+/// and so does a policy with anything added, because keywheel owns the policies of its secrets.
 pub fn is_for_user(policy: &str, arn: &UserArn) -> bool {
     let Ok(mut policy) = serde_json::from_str::<Value>(policy) else { return false };
     if !policy.is_object() {
@@ -36,12 +36,12 @@ pub fn is_for_user(policy: &str, arn: &UserArn) -> bool {
     policy == wanted
 }
 
-/// A list of one is the same as its item, and the order of a list of texts says nothing.
+/// Brings equal policies into the same form: a list of one becomes its item, and lists of texts are sorted.
 fn normalize(value: &mut Value) {
     match value {
         Value::Object(members) => members.values_mut().for_each(normalize),
         Value::Array(items) => {
-            // A list in a list is nowhere legal, and the same as nothing.
+            // A list in a list is never legal, so it equals nothing.
             let nested = items.iter().any(Value::is_array);
             items.iter_mut().for_each(normalize);
             if nested {
@@ -96,8 +96,8 @@ mod tests {
         }
     }
 
-    /// The policy as AWS may write it back: texts as lists of one, the only statement without its list, lists in another
-    /// order, with other white space.
+    /// Returns the policy as AWS may return it: texts as lists of one, the only statement without its list, lists in
+    /// another order, other white space.
     fn rewritten(arn: &UserArn, choices: [bool; 8]) -> String {
         let list_if = |choice: bool, value: &Value| if choice { json!([value]) } else { value.clone() };
         let mut policy = for_user(arn);
@@ -117,7 +117,7 @@ mod tests {
         if choices[6] { serde_json::to_string_pretty(&policy).unwrap() } else { policy.to_string() }
     }
 
-    /// Every place in a value.
+    /// Collects the JSON pointer of every place in a value.
     fn places(value: &Value, at: &str, found: &mut Vec<String>) {
         found.push(at.to_owned());
         match value {

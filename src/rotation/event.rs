@@ -1,4 +1,4 @@
-//! Secrets Manager's event → [`RotationEvent`]. Pure.
+//! The event of Secrets Manager → [`RotationEvent`]. Pure.
 
 use std::fmt;
 
@@ -9,32 +9,33 @@ use crate::error::Error;
 use crate::keys::{InvalidName, SecretArn, VersionId};
 use crate::redact;
 
-/// The four steps, and no other.
+/// The four steps. Any other step is an error.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Make the new key and put it into the pending version.
+    /// Create the new key and put it into the pending version.
     CreateSecret,
-    /// Check that the pending key is in place.
+    /// Check that the pending key is on the user and active.
     SetSecret,
     /// Check that the pending key works.
     TestSecret,
-    /// Make the pending version the current one.
+    /// Make the pending version current.
     FinishSecret,
 }
 
-/// Lets the function put a value through an assumed role. As sensitive as a key: never printed, wiped on drop.
+/// The token that lets the function put a value through an assumed role. As sensitive as a key: never printed, wiped on
+/// drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RotationToken(Zeroizing<String>);
 
 impl RotationToken {
-    /// The token itself, for PutSecretValue only.
+    /// Returns the token, for PutSecretValue only.
     pub(super) fn expose(&self) -> &str {
         &self.0
     }
 }
 
-/// [`Zeroizing`] does it.
+/// [`Zeroizing`] wipes the token.
 impl ZeroizeOnDrop for RotationToken {}
 
 impl fmt::Debug for RotationToken {
@@ -43,34 +44,34 @@ impl fmt::Debug for RotationToken {
     }
 }
 
-/// What Secrets Manager asks for.
+/// One invocation of the rotation function by Secrets Manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RotationEvent {
-    /// The step to take.
+    /// `Step`.
     pub step: Step,
-    /// The secret, whose name says whose key it is.
+    /// `SecretId`. The secret's name says whose key it holds.
     pub secret: SecretArn,
-    /// The version to work on.
+    /// `ClientRequestToken`: the version that is being rotated.
     pub version: VersionId,
-    /// Present when the service wants it back with the value.
+    /// `RotationToken`: present if PutSecretValue has to send it back.
     pub rotation_token: Option<RotationToken>,
 }
 
-/// Its only secret wipes itself.
+/// [`RotationToken`], the only secret in it, wipes itself.
 impl ZeroizeOnDrop for RotationEvent {}
 
 impl RotationEvent {
-    /// Reads an event. The rotation token is taken out of it without a copy; what else of it may be sensitive is wiped.
+    /// Reads an event. The rotation token is moved out of it without a copy, and every other text is wiped.
     ///
-    /// Unknown fields are passed over: `RotationToken` itself was added to this event years after the other three, and a
+    /// Unknown fields are ignored: `RotationToken` was added to this event years after the other three fields, and a
     /// function that refused it would have stopped every rotation on that day.
     ///
     /// # Errors
-    /// [`Error::InvalidEvent`] that names the field; it never repeats the rotation token.
+    /// [`Error::InvalidEvent`], which names the field and never repeats the rotation token.
     pub fn read(mut event: Value) -> Result<Self, Error> {
         let read = Self::take(&mut event);
         wipe(&mut event);
-        // A token in the wrong field would be shown as that field's value.
+        // The error shows the value of a wrong field, which may be a misplaced token.
         read.map_err(|why| Error::InvalidEvent(redact::secret_like(&why)))
     }
 
@@ -107,7 +108,7 @@ impl RotationEvent {
     }
 }
 
-/// Wipes every text in a value.
+/// Wipes every text in a JSON value.
 fn wipe(value: &mut Value) {
     match value {
         Value::String(text) => text.zeroize(),
@@ -142,7 +143,7 @@ mod tests {
     const TOKEN: &str = "7c3e1a52-0c1d-4e0f-9a57-1c2f3d4e5f60";
 
     #[test]
-    fn the_real_event_is_read() {
+    fn a_real_event_is_read() {
         let event = json!({"Step": "testSecret", "SecretId": ARN, "ClientRequestToken": TOKEN,
             "RotationToken": "a-token-of-the-service-that-is-sensitive"});
         let event = RotationEvent::read(event).unwrap();
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sensitive_in_an_event_is_wiped() {
+    fn every_text_of_an_event_is_wiped() {
         let mut event = json!({"RotationToken": ["sensitive"], "Other": {"deep": "sensitive"}, "n": 1});
         wipe(&mut event);
         assert_eq!(event, json!({"RotationToken": [""], "Other": {"deep": ""}, "n": 1}));
@@ -199,7 +200,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_valid_event_is_read_with_all_that_it_says(
+        fn a_valid_event_is_read_with_all_its_fields(
             step in prop::sample::select(vec![("createSecret", Step::CreateSecret), ("setSecret", Step::SetSecret),
                 ("testSecret", Step::TestSecret), ("finishSecret", Step::FinishSecret)]),
             version in "[A-Za-z0-9-]{32,64}", token in prop::option::of("[A-Za-z0-9-]{36,256}"), added in "[a-z]{1,9}", value in any_value(),
@@ -215,7 +216,7 @@ mod tests {
         }
 
         #[test]
-        fn a_field_that_is_lost_or_changed_is_refused_by_name_or_read_as_it_is(
+        fn a_changed_field_is_refused_by_name_or_read_unchanged(
             field in prop::sample::select(vec!["Step", "SecretId", "ClientRequestToken", "RotationToken"]),
             value in prop::option::of(any_value()),
         ) {

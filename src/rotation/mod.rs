@@ -1,11 +1,11 @@
 //! The rotation function: Secrets Manager's contract, step by step.
 //!
-//! [`event`] reads the event; this file makes the checks that come before any step; `create`, `set`, `test` and
-//! `finish` are the steps. Every step can be repeated safely, fails with an error that names the way out, and logs no
-//! secret. `room` makes room for the new key, and `slots` decides which key may give way for it (pure). `orphan` clears up
-//! after a key that did not come into the secret.
+//! [`event`] reads the event. This file makes the checks before every step. `create`, `set`, `test` and `finish` are the
+//! steps. `room` frees a slot for the new key; `slots` decides which key may give way (pure). `orphan` cleans up after
+//! a key that did not get into the secret.
 //!
-//! A step reads what it needs and keeps nothing: the next step may run in another process.
+//! A step reads what it needs and keeps nothing, because the next step may run in another process. Every step can be
+//! repeated safely, fails with an error that names the remedy, and logs no secret.
 
 mod create;
 pub mod event;
@@ -33,12 +33,12 @@ use crate::state::{State, TagChange};
 use crate::value::StoredValue;
 use event::{RotationEvent, Step};
 
-/// Answers one invocation by Secrets Manager.
+/// Carries out the step of one invocation by Secrets Manager.
 ///
-/// Safe to repeat: a step that was carried out before changes nothing. `deadline` is when Lambda ends the invocation.
+/// Safe to repeat: a step that was carried out before changes nothing. Lambda ends the invocation at `deadline`.
 ///
 /// # Errors
-/// [`Error`]; Secrets Manager then repeats the whole rotation with the same token.
+/// Any [`Error`]. Secrets Manager then repeats the whole rotation with the same version.
 pub async fn handle(aws: &Aws, settings: &Settings, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
     let done = step(aws, settings, event, deadline).await;
     metrics::of_rotation_step(done.is_ok(), aws.now());
@@ -63,11 +63,11 @@ async fn step(aws: &Aws, settings: &Settings, event: Value, deadline: DateTime<U
     Ok(())
 }
 
-/// The version that the service has just registered, or the schedule that it has just switched on, may not be readable
-/// everywhere yet.
+/// Limits the reads of the secret before a step. The service may have registered the version, or enabled the schedule,
+/// so recently that a read does not show it.
 const DESCRIPTIONS: Tries = Tries { count: 3, wait: Duration::from_secs(2) };
 
-/// One step of one rotation, after its checks.
+/// One step of one rotation that passed the checks: the secret is in the store, and the version is being rotated.
 struct Job<'a> {
     aws: &'a Aws,
     settings: &'a Settings,
@@ -78,7 +78,7 @@ struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    /// The checks before any step; `None` when there is nothing left to do for this version.
+    /// Makes the checks before every step. Returns `None` if nothing is left to do, because the version is current.
     async fn check(
         aws: &'a Aws,
         settings: &'a Settings,
@@ -95,7 +95,7 @@ impl<'a> Job<'a> {
             return Err(Error::RotationDisabled(secret.to_owned()));
         }
         if description.is_staged(&event.version, CURRENT) {
-            // The label has moved. Only the records may be missing, and only finishSecret writes them.
+            // AWSCURRENT has moved. Only the facts in the tags may be missing, and finishSecret writes them.
             if event.step != Step::FinishSecret {
                 return Ok(None);
             }
@@ -106,7 +106,7 @@ impl<'a> Job<'a> {
         Ok(Some(Self { aws, settings, event, deadline, description, state }))
     }
 
-    /// The secret as it is once the service's own last write is readable everywhere; as it is otherwise.
+    /// Returns the secret, read until the service's own last write is visible or the tries are used up.
     async fn settled_description(aws: &Aws, event: &RotationEvent) -> Result<SecretDescription, Error> {
         let secret = event.secret.as_str();
         let is_settled =
@@ -124,37 +124,43 @@ impl<'a> Job<'a> {
         self.event.secret.as_str()
     }
 
-    /// IAM of the user's account, as the role that may make keys there.
+    /// Returns IAM of the user's account, in a session of the role that may create keys there.
     async fn iam(&self) -> Result<Arc<dyn Iam>, Error> {
         Ok(self.aws.iam(&self.user().account, self.event.secret.partition()).await?)
     }
 
-    /// The value of the version that is being rotated.
+    /// Returns the value of the version that is being rotated, if it has one.
+    ///
+    /// # Errors
+    /// [`Error::ForeignValue`] if it is unreadable or of another user.
     async fn pending_value(&self) -> Result<Option<StoredValue>, Error> {
-        // By version alone: the label may not have arrived everywhere yet.
+        // Read by version, because AWSPENDING may not be visible yet.
         let value = self.aws.secrets().value(self.secret(), Some(&self.event.version), None).await?;
         value.map(|text| self.own_value("pending", &text)).transpose()
     }
 
-    /// The value that readers get; one of another tool's is accepted, one of another user's is not.
+    /// Returns the value that readers get. The key of another tool is accepted.
+    ///
+    /// # Errors
+    /// [`Error::ForeignValue`] if it is unreadable or of another user.
     async fn current_value(&self) -> Result<Option<StoredValue>, Error> {
         let value = self.aws.secrets().value(self.secret(), None, Some(CURRENT)).await?;
         value.map(|text| self.own_value("current", &text)).transpose()
     }
 
-    /// Whether a key was announced for this very version: then it is no copy of the current one.
+    /// Whether the intent announces a key for this version. Its value is then no copy of the current value.
     fn is_announced(&self) -> bool {
         self.state.intent.as_ref().is_some_and(|intent| intent.version == self.event.version)
     }
 
-    /// Writes tags in one call, and removes some with it.
+    /// Makes a change of tags in one call, so no reader sees half of it. Safe to repeat.
     async fn change_tags(&self, change: TagChange) -> Result<(), CallFailure> {
         let TagChange { set, remove, .. } = change.at_once(&self.description.tags);
         self.aws.secrets().untag(self.secret(), &remove).await?;
         self.aws.secrets().tag(self.secret(), &set).await
     }
 
-    /// Whether the pending value is the current one, byte for byte.
+    /// Whether the pending value equals the current value, byte for byte.
     async fn is_copy_of_current(&self) -> Result<bool, Error> {
         let store = self.aws.secrets();
         let current = store.value(self.secret(), None, Some(CURRENT)).await?;
@@ -198,7 +204,7 @@ fn not_staged(event: &RotationEvent, description: &SecretDescription) -> Error {
     Error::NotStaged { secret: event.secret.as_str().to_owned(), version: event.version.clone(), found }
 }
 
-/// The failure that means that the user does not exist, in words.
+/// Turns "not found" into [`Error::UserGone`], which names the user.
 fn user_gone(user: &UserRef, failure: CallFailure) -> Error {
     if failure.is_not_found() { Error::UserGone(user.clone()) } else { Error::Aws(failure) }
 }

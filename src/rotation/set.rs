@@ -1,4 +1,4 @@
-//! setSecret: check that the pending key is in place. IAM knows the key already, so nothing is set.
+//! setSecret: check that the pending key is on the user. createSecret created it in IAM, so nothing is set.
 
 use std::time::Duration;
 
@@ -8,23 +8,24 @@ use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus};
 use crate::value::StoredValue;
 
-/// A key that was just made may be missing from the list for a moment.
+/// Limits the reads of the user's keys. The list may lack a new key for some seconds.
 const LISTINGS: Tries = Tries { count: 4, wait: Duration::from_secs(3) };
 
+/// Checks the pending key, and that the current value is of the same user.
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     let pending = job.pending_value().await?.ok_or_else(|| job.no_pending_value())?;
-    // Refuses a value of somebody else's; the new key must not replace it.
+    // Fails for another user's value: the new key must not replace it.
     let current = job.current_value().await?;
     let pending = match pending {
         StoredValue::Key(pending) => pending,
-        // A test of the configuration, run with all steps: there is no new key that could be missing.
+        // A test of the configuration that runs all steps: there is no new key to check.
         copy if current.as_ref() == Some(&copy) => return Ok(()),
         _ => return Err(job.not_written_by_us()),
     };
     check(job, &pending.identity.id).await
 }
 
-/// Whether the key is on the user and active.
+/// Fails unless the key is on the user and active.
 async fn check(job: &Job<'_>, key: &AccessKeyId) -> Result<(), Error> {
     let iam = job.iam().await?;
     let keys = list_with(job, &*iam, key).await?;
@@ -35,7 +36,7 @@ async fn check(job: &Job<'_>, key: &AccessKeyId) -> Result<(), Error> {
     }
 }
 
-/// The user's keys, asked for until that one is among them.
+/// Returns the user's keys, read until `key` is among them or the tries are used up.
 async fn list_with(job: &Job<'_>, iam: &dyn Iam, key: &AccessKeyId) -> Result<Vec<ListedKey>, Error> {
     let list = || iam.access_keys(&job.user().name);
     let keys = until(job.aws, LISTINGS, list, |keys| keys.iter().any(|listed| listed.id == *key)).await;

@@ -1,8 +1,8 @@
-//! Which key may give way to the new one. Pure.
+//! Decides which key may give way to the new one. Pure.
 //!
-//! IAM gives a user two keys. A slot is freed only where that loses nothing: our own orphan of an interrupted
-//! rotation, or a key that keywheel itself disabled and whose recovery period is over. Everything else is refused with
-//! the way out, unless the secret is tagged for an incident.
+//! IAM gives a user two key slots. keywheel frees a slot only if nothing is lost: it removes its own orphan of an
+//! interrupted rotation, or a key that it disabled and whose recovery grace is over. Everything else is refused with
+//! the remedy, unless the secret is tagged for an incident.
 
 #[cfg(test)]
 mod table;
@@ -15,57 +15,57 @@ use crate::aws::ListedKey;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, VersionId};
 use crate::state::{State, format_time, was_enabled_since};
 
-/// What has to happen before a key can be made.
+/// What has to happen before a key can be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// These keys are disabled where active, then deleted, in this order.
+    /// Remove these keys, in this order. An active key is disabled before it is deleted.
     Remove(Vec<AccessKeyId>),
-    /// The user has no active key: none is made.
+    /// Create no key, because the user has no active key.
     NoActiveKey,
-    /// Both slots are taken, and why none can be freed.
+    /// Refuse, because both slots are taken and none can be freed. The text says why.
     NoFreeSlot(String),
 }
 
-/// A key of the user's.
+/// A key that takes one of the user's slots.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct UserKey {
+pub(super) struct SlotKey {
     /// As IAM lists it.
     pub(super) listed: ListedKey,
-    /// Asked for where a decision can depend on it.
+    /// Read if a decision can depend on it.
     pub(super) last_use: LastUse,
 }
 
-impl UserKey {
+impl SlotKey {
     fn is_active(&self) -> bool {
         self.listed.status == KeyStatus::Active
     }
 }
 
-/// What is known when a slot is looked for.
+/// The facts that decide which slot is freed.
 pub(super) struct Slots<'a> {
-    /// The user's keys.
-    pub(super) keys: &'a [UserKey],
-    /// The facts in the tags.
+    /// All keys of the user, as listed.
+    pub(super) keys: &'a [SlotKey],
+    /// The facts in the secret's tags.
     pub(super) state: &'a State,
-    /// The version that readers get.
+    /// The version staged AWSCURRENT.
     pub(super) current_version: Option<&'a VersionId>,
-    /// The key in the value that readers get. A placeholder holds none.
+    /// The key in the current value. A placeholder holds none.
     pub(super) in_value: Option<&'a AccessKeyId>,
-    /// The keys that values with a label name, a placeholder's included.
+    /// The keys that the values of labelled versions name, a placeholder included.
     pub(super) in_versions: &'a [AccessKeyId],
     /// The key in the value of the version that the intent announces.
     pub(super) announced: Option<&'a AccessKeyId>,
-    /// From disable to delete.
+    /// The time from the observed disable to the deletion.
     pub(super) recovery_grace: TimeDelta,
-    /// The time.
+    /// The time of the decision.
     pub(super) now: DateTime<Utc>,
 }
 
 impl<'a> Slots<'a> {
-    /// Decides.
+    /// Returns the decision. One second before the recovery grace ends, the key is still kept.
     pub(super) fn decide(&self) -> Decision {
         let orphan = self.orphan().map(|key| &key.listed.id);
-        let kept: Vec<&UserKey> = self.keys.iter().filter(|key| Some(&key.listed.id) != orphan).collect();
+        let kept: Vec<&SlotKey> = self.keys.iter().filter(|key| Some(&key.listed.id) != orphan).collect();
         if !kept.iter().any(|key| key.is_active()) {
             return Decision::NoActiveKey;
         }
@@ -79,8 +79,8 @@ impl<'a> Slots<'a> {
         Decision::Remove(removed)
     }
 
-    /// The keys that an interrupted rotation may have made: in no version of the secret, in no tag, and named by the
-    /// intent or made when that announced one.
+    /// Returns the keys that an interrupted rotation may have created. They are in no version of the secret and in no
+    /// tag, and the intent names them or was written just before they were created.
     pub(super) fn orphan_candidates(&self) -> Vec<&'a AccessKeyId> {
         let Some(intent) = self.state.unsettled_intent(self.current_version) else { return Vec::new() };
         let in_tags = [self.state.current_key.as_ref(), self.state.previous_key.as_ref()];
@@ -89,9 +89,9 @@ impl<'a> Slots<'a> {
         intent.candidates(keys, &known.collect::<Vec<_>>())
     }
 
-    /// The one candidate, if it was never used.
-    fn orphan(&self) -> Option<&'a UserKey> {
-        // A tag that cannot be read may be the one that names it as somebody's.
+    /// Returns the only candidate, if nobody but testSecret can have used it.
+    fn orphan(&self) -> Option<&'a SlotKey> {
+        // An unreadable tag may name the key as somebody's.
         if !self.state.malformed.is_empty() {
             return None;
         }
@@ -99,22 +99,22 @@ impl<'a> Slots<'a> {
         let key = self.keys.iter().find(|key| key.listed.id == *candidate)?;
         let is_ours = match &key.last_use {
             LastUse::Never => true,
-            // testSecret uses the key, too: then the version that it was made for has to name it.
+            // testSecret uses a key after it was put, so the announced version must name the key.
             LastUse::At(last_use) if last_use.can_be_the_test() => self.announced == Some(candidate),
-            // A key that was used otherwise is somebody's, whoever made it.
+            // Somebody uses this key, whoever created it.
             LastUse::At(_) | LastUse::Unknown(_) | LastUse::NotAsked => false,
         };
         let is_of_known_status = !matches!(key.listed.status, KeyStatus::Other(_));
         (is_ours && is_of_known_status).then_some(key)
     }
 
-    /// Which of two keys gives way, or why none does.
-    fn give_way<'k>(&self, kept: &[&'k UserKey]) -> Result<&'k UserKey, String> {
+    /// Returns the key of two that gives way, or the reason why none does.
+    fn give_way<'k>(&self, kept: &[&'k SlotKey]) -> Result<&'k SlotKey, String> {
         if let Some(malformed) = self.state.malformed.first() {
             return Err(malformed.to_string());
         }
         if self.is_forced() {
-            return self.victim(kept);
+            return self.retired_by_force(kept);
         }
         let disabled = kept.iter().find_map(|key| Some((*key, self.disabled_at(key)?)));
         let Some((key, disabled_at)) = disabled else { return Err(self.why_none(kept)) };
@@ -124,48 +124,54 @@ impl<'a> Slots<'a> {
         }
         match &key.last_use {
             LastUse::At(last_use) if was_enabled_since(disabled_at, last_use) => {
-                Err(format!("{id} was used after it was disabled, so that its recovery period starts again"))
+                Err(format!("{id} was used after it was disabled, so its recovery grace starts again"))
             }
             LastUse::At(_) | LastUse::Never => Ok(key),
             LastUse::Unknown(_) | LastUse::NotAsked => Err(unknown_use(key)),
         }
     }
 
-    /// Whether an order for an incident is still to be carried out. The rotation that carried one out moves the label before
-    /// it takes the order back: whoever reads the tags in between must not carry it out again.
+    /// Whether the order for an incident is still to be carried out.
+    ///
+    /// The rotation that carries it out moves the label before it removes the order. A rotation that reads the tags
+    /// between the two must not carry it out again.
     fn is_forced(&self) -> bool {
         let (state, current) = (self.state, self.current_version);
-        let is_spent = state.version.as_ref() != current
+        let is_carried_out = state.version.as_ref() != current
             && state.intent.as_ref().is_some_and(|intent| Some(&intent.version) == current);
-        state.force && !is_spent
+        state.force && !is_carried_out
     }
 
-    fn why_none(&self, kept: &[&UserKey]) -> String {
+    /// Why no key gives way, although no tag is unreadable and no incident is ordered.
+    fn why_none(&self, kept: &[&SlotKey]) -> String {
         let candidates = self.orphan_candidates();
         if kept.iter().all(|key| candidates.contains(&&key.listed.id)) {
-            return "both were made when a rotation announced a key, and nothing tells which is its".to_owned();
+            return "both were created when a rotation announced a key, and it is unknown which one is the rotation's"
+                .to_owned();
         }
         "neither was disabled by keywheel".to_owned()
     }
 
-    /// When keywheel disabled that key, if it did.
-    fn disabled_at(&self, key: &UserKey) -> Option<DateTime<Utc>> {
+    /// Returns when keywheel disabled the key, if it did.
+    fn disabled_at(&self, key: &SlotKey) -> Option<DateTime<Utc>> {
         let (state, id) = (self.state, &key.listed.id);
         let is_fresh = state.version.is_some() && state.version.as_ref() == self.current_version;
         let replaced_at = state.rotated_at.filter(|_| state.previous_key.as_ref() == Some(id));
-        let way_out_began = match &state.retiring {
-            // An announcement from before the rotation is left over, and counts from the rotation.
+        let retirement_began = match &state.retiring {
+            // The retirement was announced before the rotation, so it counts from the rotation.
             Some(retiring) if retiring.key == *id => replaced_at.map_or(retiring.since, |at| at.max(retiring.since)),
-            // The time of the disabling is the other key's.
+            // `disabled-at` is about the other key.
             Some(_) => return None,
             None => replaced_at?,
         };
-        state.disabled_since(way_out_began).filter(|_| is_fresh && key.listed.status == KeyStatus::Inactive)
+        state.disabled_since(retirement_began).filter(|_| is_fresh && key.listed.status == KeyStatus::Inactive)
     }
 
-    /// The key that an incident retires: never the only one that works, and never the one that is needed; none where it
-    /// is not known which that is.
-    fn victim<'k>(&self, kept: &[&'k UserKey]) -> Result<&'k UserKey, String> {
+    /// Returns the key that an incident retires: an inactive key, else the one that is not needed.
+    ///
+    /// # Errors
+    /// The reason why it is unknown which key is needed.
+    fn retired_by_force<'k>(&self, kept: &[&'k SlotKey]) -> Result<&'k SlotKey, String> {
         if let Some(inactive) = kept.iter().find(|key| !key.is_active()) {
             return Ok(inactive);
         }
@@ -173,9 +179,12 @@ impl<'a> Slots<'a> {
         kept.iter().find(|key| key.listed.id != needed.listed.id).copied().ok_or_else(|| "there is no other".to_owned())
     }
 
-    /// The key that must stay whatever else is ordered: the one in the value. Where that names neither, it is the only
-    /// one of the two that is used and, where neither is, the newer.
-    fn needed<'k>(&self, kept: &[&'k UserKey]) -> Result<&'k UserKey, String> {
+    /// Returns the key that must stay whatever is ordered: the one in the value. If the value names neither, the used
+    /// key stays or, if neither is used, the newer key.
+    ///
+    /// # Errors
+    /// If a last use is unknown, or both keys are used.
+    fn needed<'k>(&self, kept: &[&'k SlotKey]) -> Result<&'k SlotKey, String> {
         if let Some(readers) = kept.iter().find(|key| Some(&key.listed.id) == self.in_value) {
             return Ok(readers);
         }
@@ -190,21 +199,21 @@ impl<'a> Slots<'a> {
     }
 }
 
-fn unknown_use(key: &UserKey) -> String {
+fn unknown_use(key: &SlotKey) -> String {
     let why = key.last_use.unknown().unwrap_or_default();
-    format!("the last use of {} is not known: {why}", key.listed.id)
+    format!("the last use of {} is unknown: {why}", key.listed.id)
 }
 
-/// The keys for an error message, such as `AKIA…1 active, in the secret, made 2026-11-22; AKIA…2 inactive, …`.
-pub(super) fn describe(keys: &[UserKey], in_value: Option<&AccessKeyId>) -> String {
-    let describe = |UserKey { listed: key, .. }: &UserKey| {
+/// Describes the keys for an error message: `AKIA…1 active, in the secret, created 2026-11-22; AKIA…2 inactive, …`.
+pub(super) fn describe(keys: &[SlotKey], in_value: Option<&AccessKeyId>) -> String {
+    let describe = |SlotKey { listed: key, .. }: &SlotKey| {
         let status = match &key.status {
             KeyStatus::Active => "active",
             KeyStatus::Inactive => "inactive",
             KeyStatus::Other(other) => other,
         };
         let role = if Some(&key.id) == in_value { ", in the secret" } else { "" };
-        format!("{} {status}{role}, made {}", key.id, key.created.date_naive())
+        format!("{} {status}{role}, created {}", key.id, key.created.date_naive())
     };
     keys.iter().map(describe).collect::<Vec<_>>().join("; ")
 }

@@ -1,7 +1,7 @@
-//! testSecret: the pending key answers as that very user, several times in a row.
+//! testSecret: the pending key identifies itself as the user, several times in a row.
 //!
-//! IAM is eventually consistent: a new key works after seconds, here sooner than there. One success would only say
-//! that one endpoint has heard of it.
+//! IAM is eventually consistent: a new key works after some seconds, at some endpoints sooner than at others. One
+//! success proves only that one endpoint knows the key.
 
 use std::time::Duration;
 
@@ -15,17 +15,20 @@ use crate::keys::UserArn;
 use crate::redact;
 use crate::value::{StoredKey, StoredValue};
 
-/// Successes in a row that are taken for "works".
+/// Successful calls in a row that prove the key.
 const SUCCESSES_IN_A_ROW: u32 = 3;
+/// The pause between two successful calls.
 const WAIT_AFTER_SUCCESS: Duration = Duration::from_millis(500);
-/// Waits after failures grow from the first to the second.
+/// The longest pause after the first failure. It doubles with every failure up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// Limits the pause after a failure, so that a key that begins to work is noticed within seconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
-/// Kept back from the function's time to answer with an error that says what was tried.
-const TIME_TO_ANSWER: TimeDelta = TimeDelta::seconds(3);
-/// The pending version may not be readable yet just after it was registered.
+/// Time reserved before Lambda ends the invocation, so that the step can return an error that says what was tried.
+const TIME_FOR_THE_ERROR: TimeDelta = TimeDelta::seconds(3);
+/// Limits the reads of the pending value. It may not be visible just after it was put.
 const READS: Tries = Tries { count: 4, wait: Duration::from_secs(2) };
 
+/// Proves the pending key or, where there is none, that a rotation could begin.
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     let pending = pending_value(job).await?;
     if let StoredValue::Key(key) = &pending
@@ -35,16 +38,16 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     }
     let current = job.current_value().await?;
     match pending {
-        // Secrets Manager tests the configuration: there is no new key yet, but the way to one must be open. The same key
-        // with another secret half is no copy, and has to show that it works.
-        _ if current.as_ref() == Some(&pending) => way_is_open(job).await,
-        StoredValue::Placeholder(_) => way_is_open(job).await,
+        // RotateImmediately=false tests the configuration on a copy of the current value: there is no new key, but the
+        // role and the user must be reachable. The same key with another secret half is no copy and must be proved.
+        _ if current.as_ref() == Some(&pending) => check_reachable(job).await,
+        StoredValue::Placeholder(_) => check_reachable(job).await,
         StoredValue::Key(key) => prove(job, &key).await,
         StoredValue::Foreign(_) => Err(job.not_written_by_us()),
     }
 }
 
-/// The key works, and is this user's.
+/// Fails unless the key works and belongs to the user.
 async fn prove(job: &Job<'_>, key: &StoredKey) -> Result<(), Error> {
     Trial::new(job, key).run().await
 }
@@ -54,14 +57,14 @@ async fn pending_value(job: &Job<'_>) -> Result<StoredValue, Error> {
     value.ok_or_else(|| job.no_pending_value())
 }
 
-/// The role can be assumed and the user exists. Makes and changes nothing.
-async fn way_is_open(job: &Job<'_>) -> Result<(), Error> {
+/// Fails unless the role can be assumed and the user exists. Changes nothing.
+async fn check_reachable(job: &Job<'_>) -> Result<(), Error> {
     let user = job.user();
     let found = job.iam().await?.find_user(&user.name).await?;
     found.map(|_| ()).ok_or_else(|| Error::UserGone(user.clone()))
 }
 
-/// The calls made with one key so far.
+/// The calls made with one key so far, all of GetCallerIdentity.
 struct Trial<'a> {
     job: &'a Job<'a>,
     key: &'a StoredKey,
@@ -74,7 +77,7 @@ struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     fn new(job: &'a Job<'a>, key: &'a StoredKey) -> Self {
-        let give_up = job.deadline - TIME_TO_ANSWER;
+        let give_up = job.deadline - TIME_FOR_THE_ERROR;
         Self { job, key, attempts: 0, successes: 0, in_a_row: 0, last_failure: None, give_up }
     }
 
@@ -93,7 +96,7 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Makes one call; answers how long to wait before the next.
+    /// Makes one call and returns the pause before the next one.
     async fn attempt(&mut self) -> Result<Duration, Error> {
         let id = &self.key.identity.id;
         self.attempts += 1;
@@ -113,7 +116,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// One call, cut off when the time is up: an invocation that Lambda ends could not say what it tried.
+    /// Makes one call, and ends it when the time is up: an invocation that Lambda ends cannot report what it tried.
     async fn ask(&self) -> Result<CallerIdentity, String> {
         let aws = self.job.aws;
         let left = (self.give_up - aws.now()).to_std().unwrap_or_default();
@@ -125,7 +128,7 @@ impl<'a> Trial<'a> {
 
     fn check_identity(&self, caller: &CallerIdentity) -> Result<(), Error> {
         let user = self.job.user();
-        // By account and name: a user's path can be changed between two steps.
+        // Compared by account and name, because a user's path can be changed between two steps.
         let is_user = caller
             .arn
             .parse::<UserArn>()
@@ -153,8 +156,8 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Exponential, with jitter: half of the wait is fixed, the other half random, so that the functions of many users do
-/// not call in step.
+/// Returns an exponential pause with jitter: one half is fixed and the other half is random, so that the functions of
+/// many users do not call at the same time.
 fn backoff(failures: u32) -> Duration {
     let doubled = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10));
     let half = doubled.min(LONGEST_WAIT) / 2;

@@ -1,32 +1,32 @@
-//! The settings of mail and of the topic: who else is told, in whose name, and how often.
+//! The settings of mail and of the topic: further recipients, the sender's details, and how often notices are sent.
 
-use super::{Reader, is_arn_word};
-use crate::keys::{AccountId, EmailAddress};
+use super::format::{is_configuration_set, is_contact, is_topic_arn};
+use super::reader::SettingsReader;
+use crate::keys::EmailAddress;
 
+/// Limits `AUDIT_NOTICE_PERIOD` to a year.
 const AUDIT_DAYS: std::ops::RangeInclusive<i64> = 1..=365;
-/// Longest text of `NOTICE_CONTACT`, in characters.
-const MAX_CONTACT_LENGTH: usize = 200;
 
-/// How notices are told. All of it is optional.
+/// How notices are sent. Every setting is optional.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoticeSettings {
-    /// `REPLY_TO_EMAIL`: where answers to notices go; to the sender without it.
+    /// `REPLY_TO_EMAIL`: the address that replies to notices go to. Without it they go to the sender.
     pub reply_to: Option<EmailAddress>,
-    /// `NOTICE_CONTACT`: whom to ask, as every notice says it: a person, a channel, a page. The address that answers go
-    /// to, or `RECIPIENT_EMAIL`, where it is not set.
+    /// `NOTICE_CONTACT`: the person, channel or page that every notice names for questions. Without it, the address
+    /// that replies go to, or `RECIPIENT_EMAIL`.
     pub contact: Option<String>,
-    /// `RECIPIENT_EMAIL_IN_COPY`: `RECIPIENT_EMAIL` gets the notices of every account, beside those that are told anyway.
+    /// `RECIPIENT_EMAIL_IN_COPY`: `RECIPIENT_EMAIL` gets the notices of every account, besides the usual recipients.
     pub recipient_in_copy: bool,
-    /// `SES_CONFIGURATION_SET`: the configuration set that mail is sent with.
+    /// `SES_CONFIGURATION_SET`: the SES configuration set that mail is sent with.
     pub configuration_set: Option<String>,
-    /// `NOTICE_TOPIC_ARN`: SNS topic that gets every notice as JSON.
+    /// `NOTICE_TOPIC_ARN`: the SNS topic that gets every notice as JSON.
     pub topic_arn: Option<String>,
-    /// `AUDIT_NOTICE_PERIOD`: dry runs mail on every so many days of the calendar, in UTC.
+    /// `AUDIT_NOTICE_PERIOD`: the interval of mails from dry runs, in days of the UTC calendar.
     pub audit_every_days: i64,
 }
 
 impl NoticeSettings {
-    pub(super) fn read(read: &mut Reader<'_>, recipient: Option<&EmailAddress>) -> Self {
+    pub(super) fn read(read: &mut SettingsReader<'_>, recipient: Option<&EmailAddress>) -> Self {
         let reply_to: Option<EmailAddress> = read.optional("REPLY_TO_EMAIL", "an address, local@domain.tld");
         let recipient_in_copy = read.flag("RECIPIENT_EMAIL_IN_COPY", false);
         if recipient_in_copy && read.is_unset("RECIPIENT_EMAIL") {
@@ -50,23 +50,4 @@ impl NoticeSettings {
             audit_every_days: read.number("AUDIT_NOTICE_PERIOD", 1, AUDIT_DAYS),
         }
     }
-}
-
-fn is_contact(text: &str) -> bool {
-    text.chars().count() <= MAX_CONTACT_LENGTH && !text.chars().any(char::is_control)
-}
-
-/// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_CreateConfigurationSet.html>
-fn is_configuration_set(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-}
-
-/// A standard topic: messages to a FIFO topic would need a group, and be told apart by their content.
-/// <https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html>
-fn is_topic_arn(text: &str) -> bool {
-    let parts: Vec<&str> = text.split(':').collect();
-    matches!(parts[..], ["arn", partition, "sns", region, account, name]
-        if is_arn_word(partition) && is_arn_word(region) && account.parse::<AccountId>().is_ok()
-            && (1..=256).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)))
 }

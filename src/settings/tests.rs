@@ -111,7 +111,7 @@ fn each_setting_out_of_range_is_refused_by_name() {
 }
 
 #[test]
-fn upstream_defect_21_the_grace_periods_are_read_under_the_names_that_are_documented() {
+fn upstream_defect_21_grace_periods_have_their_documented_names() {
     let settings = sweeper(&[("INSTALLATION_GRACE_PERIOD", "3"), ("RECOVERY_GRACE_PERIOD", "4")]).unwrap();
     assert_eq!(settings.periods.installation_grace, TimeDelta::days(3));
     assert_eq!(settings.periods.recovery_grace, TimeDelta::days(4));

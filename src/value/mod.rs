@@ -1,10 +1,30 @@
-//! The value of a secret: one user's key, readable by tools as it is. Pure.
+//! The value of a secret: one user's key, in a form that tools read as it is. Pure.
 //!
 //! `Version: 1` makes it valid output of a `credential_process`
 //! (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>). The predecessor's formats are
 //! recognised, so that its secrets can be adopted.
+//!
+//! ```
+//! use keywheel::keys::SecretKey;
+//! use keywheel::value::{KeyIdentity, StoredKey, StoredValue};
+//!
+//! let identity = KeyIdentity {
+//!     id: "AKIAIOSFODNN7EXAMPLE".parse()?,
+//!     arn: "arn:aws:iam::111122223333:user/ci/ci-bot".parse()?,
+//!     created: "2026-11-22T09:00:00Z".parse()?,
+//! };
+//! let key = StoredKey { identity, secret: SecretKey::new("not+a/real=secret".to_owned()) };
+//! let json = key.to_json();
+//! assert!(json.contains(r#""AccessKeyId":"AKIAIOSFODNN7EXAMPLE","SecretAccessKey":"not+a/real=secret""#));
+//! assert_eq!(StoredValue::read(&json)?, StoredValue::Key(key));
+//!
+//! // A damaged value is refused, and the error repeats nothing of it.
+//! let error = StoredValue::read(&json.replace(":user/", ":role/")).unwrap_err();
+//! assert_eq!(error.to_string(), "its field UserArn is not what keywheel writes");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
-mod members;
+mod object;
 
 use std::collections::BTreeSet;
 
@@ -13,54 +33,55 @@ use serde::Serialize;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::keys::{AccessKeyId, SecretKey, UserArn};
-use members::Members;
+use object::WipedObject;
 
-/// What `credential_process` asks for.
+/// The version of the `credential_process` format.
 const VERSION: u64 = 1;
 const SECRET: &str = "SecretAccessKey";
 const ACTIVE: &str = "Active";
 const AWAITING: &str = "AwaitingFirstRotation";
 
-/// What stands in a secret.
+/// The value of a secret, by its writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoredValue {
-    /// A key of keywheel's making.
+    /// A key that keywheel created.
     Key(StoredKey),
-    /// What stands there before the first rotation: the key's id without its secret, which IAM tells nobody.
+    /// The value before the first rotation. It names the user's key without the secret half, which IAM never shows
+    /// again.
     Placeholder(KeyIdentity),
-    /// A value of another tool's, such as the predecessor's, that names this key.
+    /// The value of another tool, such as the predecessor, that names this key.
     Foreign(AccessKeyId),
 }
 
-/// A key with its secret.
+/// An access key with both halves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredKey {
-    /// Whose key it is, and since when.
+    /// The public half: the key's id, its user and its creation date.
     pub identity: KeyIdentity,
-    /// The secret half.
+    /// The secret half, which is wiped on drop.
     pub secret: SecretKey,
 }
 
-/// Its only secret wipes itself.
+/// [`SecretKey`], the only secret in it, wipes itself.
 impl ZeroizeOnDrop for StoredKey {}
 
-/// Which key of which user.
+/// The public half of an access key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyIdentity {
-    /// The key.
+    /// `AKIA…`
     pub id: AccessKeyId,
-    /// The user.
+    /// The user that the key belongs to.
     pub arn: UserArn,
-    /// When the key was made.
+    /// The creation date by IAM's clock, in whole seconds.
     pub created: DateTime<Utc>,
 }
 
-/// Why a value cannot be read. Says nothing of what is in it.
+/// Why a value cannot be read. The text repeats nothing of the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UnreadableValue(String);
 
-/// What is written. It borrows, so that the secret is in one place only until the text is made.
+/// The fields in the order of the text. It borrows, so that the secret is in one place until the text is made.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Document<'a> {
@@ -76,7 +97,7 @@ struct Document<'a> {
 }
 
 impl StoredValue {
-    /// The key that the value names.
+    /// Returns the key that the value names.
     pub fn key_id(&self) -> &AccessKeyId {
         match self {
             Self::Key(key) => &key.identity.id,
@@ -85,12 +106,12 @@ impl StoredValue {
         }
     }
 
-    /// Whether it names a key without holding it.
+    /// Whether the value names a key without holding its secret half.
     pub fn is_placeholder(&self) -> bool {
         matches!(self, Self::Placeholder(_))
     }
 
-    /// Whose key it is, where the value says so.
+    /// Returns the user of the key. The value of another tool does not say it.
     pub fn arn(&self) -> Option<&UserArn> {
         match self {
             Self::Key(key) => Some(&key.identity.arn),
@@ -99,12 +120,12 @@ impl StoredValue {
         }
     }
 
-    /// Reads a value.
+    /// Reads a value, of keywheel or of another tool.
     ///
     /// # Errors
-    /// [`UnreadableValue`], which says what is missing and repeats nothing of the value.
+    /// [`UnreadableValue`], which says what is wrong and repeats nothing of the value.
     pub fn read(text: &str) -> Result<Self, UnreadableValue> {
-        match Members::read(text) {
+        match WipedObject::read(text) {
             Some(members) if members.has("UserArn") => own(members),
             Some(members) => foreign(NAMES.iter().filter_map(|name| members.text(name))),
             None => foreign(text.lines().filter_map(foreign_line)),
@@ -112,8 +133,8 @@ impl StoredValue {
     }
 }
 
-/// Reads keywheel's own document. A damaged one is not taken for another tool's.
-fn own(mut members: Members) -> Result<StoredValue, UnreadableValue> {
+/// Reads keywheel's own document. A damaged document is an error, never the value of another tool.
+fn own(mut members: WipedObject) -> Result<StoredValue, UnreadableValue> {
     let wrong = |field: &str| UnreadableValue(format!("its field {field} is not what keywheel writes"));
     let text = |field: &str| members.text(field).ok_or_else(|| wrong(field));
     if members.number("Version") != Some(VERSION) {
@@ -158,26 +179,27 @@ impl Document<'_> {
         Zeroizing::new(String::from_utf8(std::mem::take(&mut *text)).expect("JSON is UTF-8"))
     }
 
-    /// Room for the text: a buffer that grew would leave copies of the secret behind. No character takes more than six.
+    /// Returns an upper limit of the text's length, because a buffer that grows leaves copies of the secret in memory.
+    /// JSON writes a byte of text as at most six bytes.
     fn longest_text(&self) -> usize {
         let Self { version: _, access_key_id, secret_access_key, user_name, account_id, user_arn, create_date, status } =
             self;
         let secret = secret_access_key.unwrap_or_default();
         let texts = [access_key_id, secret, user_name, account_id, user_arn, create_date, status];
-        let names_and_marks = 200;
-        texts.iter().map(|text| 6 * text.len()).sum::<usize>() + names_and_marks
+        let names_and_punctuation = 200;
+        texts.iter().map(|text| 6 * text.len()).sum::<usize>() + names_and_punctuation
     }
 }
 
 impl StoredKey {
-    /// The text to store. Wiped on drop.
+    /// Returns the text to store, which is wiped on drop.
     pub fn to_json(&self) -> Zeroizing<String> {
         Document::text(&self.identity, Some(&self.secret))
     }
 }
 
 impl KeyIdentity {
-    /// The text that stands in a secret before its first rotation. Not a secret.
+    /// Returns the text of the placeholder, which stands in a secret before its first rotation. It is no secret.
     pub fn placeholder_json(&self) -> String {
         Document::text(self, None).to_string()
     }
@@ -193,16 +215,16 @@ fn foreign_line(line: &str) -> Option<&str> {
     NAMES.contains(&name.trim()).then(|| value.trim())
 }
 
-/// The key that another tool's value names. One that names several, or none that can be one, says nothing.
+/// Returns the key that another tool's value names. A value that names several keys, or none, is unreadable.
 fn foreign<'a>(ids: impl Iterator<Item = &'a str>) -> Result<StoredValue, UnreadableValue> {
     let unreadable = |why: &str| Err(UnreadableValue(why.to_owned()));
     let Ok(ids) = ids.map(str::parse).collect::<Result<BTreeSet<AccessKeyId>, _>>() else {
-        return unreadable("it names something as an access key that can be none");
+        return unreadable("it names an access key whose id is not valid");
     };
     match (ids.first(), ids.len()) {
         (Some(id), 1) => Ok(StoredValue::Foreign(id.clone())),
         (None, _) => unreadable("it is neither keywheel's document nor a known form of an access key"),
-        (Some(_), _) => unreadable("it names several access keys, and nothing tells which one is in use"),
+        (Some(_), _) => unreadable("it names several access keys, and it is unknown which one is in use"),
     }
 }
 
@@ -284,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_of_another_version_or_state_is_refused() {
+    fn a_document_of_another_version_or_status_is_refused() {
         let good = StoredKey { identity: identity(), secret: SecretKey::new("hidden-secret".to_owned()) }.to_json();
         for (from, to, field) in [
             ("\"Version\":1", "\"Version\":2", "Version"),
@@ -318,7 +340,7 @@ mod tests {
         }
     }
 
-    /// Values of a field that are none of its own.
+    /// Values that no field of the document has.
     fn any_json() -> impl Strategy<Value = serde_json::Value> {
         use serde_json::json;
         prop_oneof![
@@ -335,7 +357,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_key_survives_the_way_through_a_secret(key in any_key(), added in "[a-z]{1,9}", value in any_json()) {
+        fn every_key_is_read_as_it_was_stored(key in any_key(), added in "[a-z]{1,9}", value in any_json()) {
             let text = key.to_json();
             prop_assert_eq!(StoredValue::read(&text).unwrap(), StoredValue::Key(key.clone()));
             let placeholder = key.identity.placeholder_json();
@@ -355,7 +377,7 @@ mod tests {
         }
 
         #[test]
-        fn a_field_that_is_lost_changed_or_doubled_is_refused_or_read_as_it_is(
+        fn a_changed_field_is_refused_or_read_unchanged(
             key in any_key(), field in 0usize..8, value in prop::option::of(any_json()), doubled in any::<bool>(),
         ) {
             let text = key.to_json();
@@ -404,7 +426,7 @@ mod tests {
         }
 
         #[test]
-        fn the_predecessors_key_is_found_whatever_stands_beside_it(
+        fn the_predecessors_key_is_found_beside_any_field(
             id in "[A-Z0-9]{16,40}", name in prop::sample::select(NAMES.to_vec()), other in "[a-z]{1,9}", value in any_json(),
         ) {
             let mut document = serde_json::json!({ name: &id });
@@ -424,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_no_danger() {
+    fn deep_nesting_is_refused() {
         for text in ["[".repeat(100_000), "{\"a\":".repeat(100_000)] {
             assert!(StoredValue::read(&text).is_err());
         }

@@ -1,7 +1,8 @@
-//! Every state of two keys, with what the rotation function decides and why, without and with the tag for incidents.
+//! Every state of two keys, with the decision of the rotation function and its reason, without and with the tag for
+//! incidents.
 //!
-//! What is expected is said by the rules below, once more and in other words; the snapshot is for reading: a square for
-//! each pair of parts that two keys can play, and the decisions that its letters stand for.
+//! The rules below state the expected decisions a second time, in other words. The snapshot is for reading: one square
+//! for each pair of roles that two keys can have, and the decisions that its letters stand for.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,78 +11,78 @@ use super::tests::{id, key, now, used, version};
 use super::*;
 use crate::state::{Intent, Retiring};
 
-/// What a key is to the secret.
+/// The role of a key for the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    /// In the secret; a rotation made and tested it.
+enum KeyRole {
+    /// In the secret. A rotation created and tested it.
     Managed,
-    /// A person made it.
+    /// Created by a person.
     Foreign,
-    /// The last rotation replaced it; where it is inactive, keywheel disabled it that many days ago.
+    /// Replaced by the last rotation. If it is inactive, keywheel disabled it that many days ago.
     Replaced(i64),
-    /// A person's that has to give way, where it is inactive since that many days.
+    /// A person's key that has to give way. If it is inactive, keywheel disabled it that many days ago.
     Retiring(i64),
-    /// A rotation made and tested it, and did not finish: its version names it.
+    /// Created and tested by a rotation that did not finish. Its version names it.
     Pending,
-    /// Made when a rotation announced a key that did not come into the secret.
+    /// Created when a rotation announced a key that did not get into the secret.
     Announced,
-    /// Named by the intent: it did not come into the secret.
+    /// Named by the intent, because it did not get into the secret.
     Named,
 }
 
-use Part::{Announced, Foreign, Managed, Named, Pending, Replaced, Retiring as Leaving};
+use KeyRole::{Announced, Foreign, Managed, Named, Pending, Replaced, Retiring as Leaving};
 
-const PARTS: [(&str, [Part; 2]); 16] = [
+const ROLES: [(&str, [KeyRole; 2]); 16] = [
     ("a placeholder in the secret", [Foreign, Foreign]),
     ("1 in the secret, 2 a person's", [Managed, Foreign]),
     ("1 a person's, 2 in the secret", [Foreign, Managed]),
-    ("1 replaced and, if inactive, past its recovery period; 2 in the secret", [Replaced(20), Managed]),
-    ("1 replaced and, if inactive, in its recovery period; 2 in the secret", [Replaced(5), Managed]),
-    ("1 in the secret; 2 has to give way and, if inactive, is past its recovery period", [Managed, Leaving(20)]),
-    ("1 in the secret; 2 has to give way and, if inactive, is in its recovery period", [Managed, Leaving(5)]),
-    ("1 has to give way and, if inactive, is past its recovery period; 2 a person's", [Leaving(20), Foreign]),
+    ("1 replaced and, if inactive, past its recovery grace; 2 in the secret", [Replaced(20), Managed]),
+    ("1 replaced and, if inactive, in its recovery grace; 2 in the secret", [Replaced(5), Managed]),
+    ("1 in the secret; 2 has to give way and, if inactive, is past its recovery grace", [Managed, Leaving(20)]),
+    ("1 in the secret; 2 has to give way and, if inactive, is in its recovery grace", [Managed, Leaving(5)]),
+    ("1 has to give way and, if inactive, is past its recovery grace; 2 a person's", [Leaving(20), Foreign]),
     ("1 in the secret, 2 of a rotation that stopped after its test", [Managed, Pending]),
     ("1 a person's, 2 of the first rotation, which stopped after its test", [Foreign, Pending]),
     ("1 in the secret, 2 announced and not in it", [Managed, Announced]),
     ("1 announced and not in the secret, 2 in it", [Announced, Managed]),
     ("1 a person's, 2 announced by the first rotation", [Foreign, Announced]),
     ("1 announced by the first rotation, 2 a person's", [Announced, Foreign]),
-    ("both made when the first rotation announced a key", [Announced, Announced]),
+    ("both created when the first rotation announced a key", [Announced, Announced]),
     ("1 in the secret, 2 named by the intent", [Managed, Named]),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
+enum SlotUse {
     Used,
     Never,
     Unknown,
 }
 
 /// Every state of one key.
-const STATES: [(bool, Use); 6] = [
-    (true, Use::Used),
-    (true, Use::Never),
-    (true, Use::Unknown),
-    (false, Use::Used),
-    (false, Use::Never),
-    (false, Use::Unknown),
+const STATES: [(bool, SlotUse); 6] = [
+    (true, SlotUse::Used),
+    (true, SlotUse::Never),
+    (true, SlotUse::Unknown),
+    (false, SlotUse::Used),
+    (false, SlotUse::Never),
+    (false, SlotUse::Unknown),
 ];
 
-fn name((active, last_use): (bool, Use)) -> String {
+fn name((active, last_use): (bool, SlotUse)) -> String {
     let status = if active { "active" } else { "inactive" };
     let last_use = match last_use {
-        Use::Used => "used",
-        Use::Never => "never",
-        Use::Unknown => "unknown",
+        SlotUse::Used => "used",
+        SlotUse::Never => "never",
+        SlotUse::Unknown => "unknown",
     };
     format!("{status} {last_use}")
 }
 
 /// One state of two keys.
 #[derive(Debug)]
-struct Case {
-    parts: [Part; 2],
-    states: [(bool, Use); 2],
+struct SlotCase {
+    roles: [KeyRole; 2],
+    states: [(bool, SlotUse); 2],
     force: bool,
 }
 
@@ -89,35 +90,35 @@ fn number(n: usize) -> u8 {
     [1, 2][n]
 }
 
-impl Case {
-    fn key(&self, n: usize) -> UserKey {
+impl SlotCase {
+    fn key(&self, n: usize) -> SlotKey {
         let (active, last_use) = self.states[n];
         let status = if active { KeyStatus::Active } else { KeyStatus::Inactive };
-        let last_use = match (last_use, self.parts[n]) {
-            (Use::Never, _) => LastUse::Never,
-            (Use::Unknown, _) => LastUse::Unknown("throttled".to_owned()),
-            // By its own test.
-            (Use::Used, Pending) => used("sts", TimeDelta::days(40)),
-            (Use::Used, _) => used("s3", TimeDelta::days(30)),
+        let last_use = match (last_use, self.roles[n]) {
+            (SlotUse::Never, _) => LastUse::Never,
+            (SlotUse::Unknown, _) => LastUse::Unknown("throttled".to_owned()),
+            // testSecret used it.
+            (SlotUse::Used, Pending) => used("sts", TimeDelta::days(40)),
+            (SlotUse::Used, _) => used("s3", TimeDelta::days(30)),
         };
-        let both_announced = self.parts == [Announced, Announced];
-        UserKey { last_use, ..key(number(n), status, if both_announced { 50 } else { [95, 50][n] }) }
+        let both_announced = self.roles == [Announced, Announced];
+        SlotKey { last_use, ..key(number(n), status, if both_announced { 50 } else { [95, 50][n] }) }
     }
 
-    fn place(&self, is: impl Fn(Part) -> bool) -> Option<usize> {
-        self.parts.iter().position(|part| is(*part))
+    fn position(&self, is: impl Fn(KeyRole) -> bool) -> Option<usize> {
+        self.roles.iter().position(|role| is(*role))
     }
 
     fn managed(&self) -> Option<usize> {
-        self.place(|part| part == Managed)
+        self.position(|role| role == Managed)
     }
 
     fn state(&self) -> State {
         let day = |ago| now() - TimeDelta::days(ago);
         let mut state = State { managed: true, version: Some(version(1)), force: self.force, ..State::default() };
-        for (n, part) in self.parts.into_iter().enumerate() {
+        for (n, role) in self.roles.into_iter().enumerate() {
             let (id, active) = (id(number(n)), self.states[n].0);
-            match part {
+            match role {
                 Managed => (state.current_key, state.rotated_at) = (Some(id), Some(day(50))),
                 Foreign if self.managed().is_none() => state.current_key = Some(id),
                 Foreign => {}
@@ -131,7 +132,7 @@ impl Case {
                 }
                 Pending | Announced | Named => {
                     let intent = Intent::new(&version(2), self.key(n).listed.created);
-                    state.intent = Some(if part == Named { intent.naming(&id) } else { intent });
+                    state.intent = Some(if role == Named { intent.naming(&id) } else { intent });
                 }
             }
         }
@@ -141,7 +142,7 @@ impl Case {
     fn decide(&self) -> Decision {
         let (keys, state) = ([self.key(0), self.key(1)], self.state());
         let in_value = self.managed().map(|n| id(number(n)));
-        let announced = self.place(|part| part == Pending).map(|n| id(number(n)));
+        let announced = self.position(|role| role == Pending).map(|n| id(number(n)));
         Slots {
             keys: &keys,
             state: &state,
@@ -159,84 +160,84 @@ impl Case {
         self.states[n].0
     }
 
-    fn last_use(&self, n: usize) -> Use {
+    fn last_use(&self, n: usize) -> SlotUse {
         self.states[n].1
     }
 
-    /// The key that a rotation made and nobody has.
+    /// Returns the number of the key that a rotation created and nobody has.
     fn orphan(&self) -> Option<usize> {
-        let one = self.parts != [Announced, Announced];
-        self.place(|part| matches!(part, Pending | Announced | Named)).filter(|n| {
-            let tested = self.parts[*n] == Pending && self.last_use(*n) == Use::Used;
-            one && (tested || self.last_use(*n) == Use::Never)
+        let one = self.roles != [Announced, Announced];
+        self.position(|role| matches!(role, Pending | Announced | Named)).filter(|n| {
+            let tested = self.roles[*n] == Pending && self.last_use(*n) == SlotUse::Used;
+            one && (tested || self.last_use(*n) == SlotUse::Never)
         })
     }
 }
 
-/// The number of the key that goes, if one does, or none is made; and why.
+/// The expected decision. `Goes` holds the number of the key that is removed.
 #[derive(Debug, PartialEq, Eq)]
-enum Expected {
+enum ExpectedDecision {
     Goes(usize),
     NoKeyIsMade,
     Refused,
 }
 
-fn expected(case: &Case) -> (Expected, &'static str) {
-    use Expected::{Goes, NoKeyIsMade, Refused};
+fn expected(case: &SlotCase) -> (ExpectedDecision, &'static str) {
+    use ExpectedDecision::{Goes, NoKeyIsMade, Refused};
     let orphan = case.orphan();
     if !(0..2).any(|n| case.is_active(n) && Some(n) != orphan) {
-        return (NoKeyIsMade, "no active key that somebody has: nothing is made for this user");
+        return (NoKeyIsMade, "nobody has an active key: no key is created for this user");
     }
     if let Some(orphan) = orphan {
-        return (Goes(orphan), "a rotation made it and nobody has it");
+        return (Goes(orphan), "a rotation created it and nobody has it");
     }
     let inactive = (0..2).find(|n| !case.is_active(*n));
     if case.force {
         return forced(case, inactive);
     }
     let Some(inactive) = inactive else { return (Refused, "both are active: no active key is removed") };
-    match (case.parts[inactive], case.last_use(inactive)) {
-        (Replaced(20) | Leaving(20), Use::Unknown) => (Refused, "its last use is not known, so that it may be needed"),
-        (Replaced(20) | Leaving(20), _) => (Goes(inactive), "keywheel disabled it, and its recovery period is over"),
-        (Replaced(_) | Leaving(_), _) => (Refused, "it can be recovered still"),
-        _ => (Refused, "a person disabled it: it is theirs"),
+    match (case.roles[inactive], case.last_use(inactive)) {
+        (Replaced(20) | Leaving(20), SlotUse::Unknown) => (Refused, "its last use is unknown, so it may be needed"),
+        (Replaced(20) | Leaving(20), _) => (Goes(inactive), "keywheel disabled it, and its recovery grace is over"),
+        (Replaced(_) | Leaving(_), _) => (Refused, "it can still be recovered"),
+        _ => (Refused, "a person disabled it, so it is that person's"),
     }
 }
 
-/// An incident: the other key goes at once, whatever it is used for.
-fn forced(case: &Case, inactive: Option<usize>) -> (Expected, &'static str) {
-    use Expected::{Goes, Refused};
+/// In an incident the other key goes at once, whatever it is used for.
+fn forced(case: &SlotCase, inactive: Option<usize>) -> (ExpectedDecision, &'static str) {
+    use ExpectedDecision::{Goes, Refused};
     if let Some(inactive) = inactive {
-        return (Goes(inactive), "by order: the one that works stays");
+        return (Goes(inactive), "by order: the active key stays");
     }
     if let Some(managed) = case.managed() {
-        return (Goes(1 - managed), "by order: the one in the secret stays");
+        return (Goes(1 - managed), "by order: the key in the secret stays");
     }
     match (case.last_use(0), case.last_use(1)) {
-        (Use::Unknown, _) | (_, Use::Unknown) => {
-            (Refused, "the secret holds neither, and which one is used is not known")
+        (SlotUse::Unknown, _) | (_, SlotUse::Unknown) => {
+            (Refused, "the secret holds neither, and it is unknown which one is used")
         }
-        (Use::Used, Use::Used) => (Refused, "the secret holds neither, and both are used"),
-        (Use::Used, Use::Never) => (Goes(1), "by order: the one that is used stays"),
-        (Use::Never, _) => (Goes(0), "by order: the one that is used or, where neither is, the newer stays"),
+        (SlotUse::Used, SlotUse::Used) => (Refused, "the secret holds neither, and both are used"),
+        (SlotUse::Used, SlotUse::Never) => (Goes(1), "by order: the used key stays"),
+        (SlotUse::Never, _) => (Goes(0), "by order: the used key stays or, if neither is used, the newer key"),
     }
 }
 
-/// What holds in every row, whatever the rules say.
-fn check(case: &Case, decision: &Decision) {
+/// Checks the invariants of every row, whatever the rules say.
+fn check(case: &SlotCase, decision: &Decision) {
     let Decision::Remove(removed) = decision else { return };
-    assert_eq!(removed.len(), 1, "both slots are taken, and one is enough: {case:?}");
+    assert_eq!(removed.len(), 1, "one free slot is enough: {case:?}");
     let n = usize::from(removed[0] == id(2));
-    assert!(case.is_active(1 - n), "a key that works stays: {case:?}");
+    assert!(case.is_active(1 - n), "an active key stays: {case:?}");
     let by_order = case.force && case.orphan().is_none();
     assert!(by_order || !case.is_active(n) || case.orphan() == Some(n), "no active key is removed: {case:?}");
-    assert!(by_order || case.last_use(n) != Use::Unknown, "unknown is not no: {case:?}");
-    assert!(case.managed() != Some(n) || (by_order && !case.is_active(n)), "readers' key stays: {case:?}");
-    let is_a_persons = matches!(case.parts[n], Foreign) || case.parts == [Announced, Announced];
+    assert!(by_order || case.last_use(n) != SlotUse::Unknown, "unknown is not no: {case:?}");
+    assert!(case.managed() != Some(n) || (by_order && !case.is_active(n)), "the key in the secret stays: {case:?}");
+    let is_a_persons = matches!(case.roles[n], Foreign) || case.roles == [Announced, Announced];
     assert!(by_order || !is_a_persons, "a person's key goes by order alone: {case:?}");
 }
 
-fn square(table: &mut String, parts: [Part; 2], force: bool) {
+fn square(table: &mut String, roles: [KeyRole; 2], force: bool) {
     let mut letters: BTreeMap<(String, &str), char> = BTreeMap::new();
     let mut legend = String::new();
     write!(table, "\n  {:16}", "1 \\ 2").expect("text");
@@ -246,16 +247,16 @@ fn square(table: &mut String, parts: [Part; 2], force: bool) {
     for older in STATES {
         write!(table, "\n  {:16}", name(older)).expect("text");
         for newer in STATES {
-            let case = Case { parts, states: [older, newer], force };
+            let case = SlotCase { roles, states: [older, newer], force };
             let decision = case.decide();
             check(&case, &decision);
             let (expected, why) = expected(&case);
             let (decided, found) = match decision {
-                Decision::NoActiveKey => ("no key is made".to_owned(), Expected::NoKeyIsMade),
-                Decision::NoFreeSlot(why) => (format!("refused: {why}"), Expected::Refused),
+                Decision::NoActiveKey => ("no key is created".to_owned(), ExpectedDecision::NoKeyIsMade),
+                Decision::NoFreeSlot(why) => (format!("refused: {why}"), ExpectedDecision::Refused),
                 Decision::Remove(ids) => {
                     let n = usize::from(ids[0] == id(2));
-                    (format!("{} is disabled, where active, and deleted", n + 1), Expected::Goes(n))
+                    (format!("{} is disabled if active, then deleted", n + 1), ExpectedDecision::Goes(n))
                 }
             };
             assert_eq!(found, expected, "{why}: {case:?}");
@@ -274,10 +275,10 @@ fn square(table: &mut String, parts: [Part; 2], force: bool) {
 #[test]
 fn every_state_of_two_keys() {
     let mut table = String::new();
-    for (title, parts) in PARTS {
+    for (title, roles) in ROLES {
         for (force, order) in [(false, ""), (true, "; forced")] {
             write!(table, "\n## {title}{order}").expect("text");
-            square(&mut table, parts, force);
+            square(&mut table, roles, force);
         }
     }
     insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {

@@ -1,4 +1,4 @@
-//! Single rules; the table beside this has every state of two keys.
+//! Single rules. `table` has every state of two keys.
 
 use super::*;
 use crate::keys::KeyUse;
@@ -9,16 +9,16 @@ pub(super) fn used(service: &str, ago: TimeDelta) -> LastUse {
     LastUse::At(KeyUse { time: now() - ago, service: service.to_owned(), region: "eu-west-1".to_owned() })
 }
 
-pub(super) fn key(n: u8, status: KeyStatus, age_days: i64) -> UserKey {
+pub(super) fn key(n: u8, status: KeyStatus, age_days: i64) -> SlotKey {
     let created = now() - TimeDelta::days(age_days);
-    UserKey { listed: ListedKey { id: id(n), status, created }, last_use: LastUse::Never }
+    SlotKey { listed: ListedKey { id: id(n), status, created }, last_use: LastUse::Never }
 }
 
-fn active(n: u8, age_days: i64) -> UserKey {
+fn active(n: u8, age_days: i64) -> SlotKey {
     key(n, KeyStatus::Active, age_days)
 }
 
-fn inactive(n: u8, age_days: i64) -> UserKey {
+fn inactive(n: u8, age_days: i64) -> SlotKey {
     key(n, KeyStatus::Inactive, age_days)
 }
 
@@ -36,11 +36,11 @@ fn disabled(previous: u8, ago: TimeDelta) -> State {
 }
 
 /// Decides with key 1 in the current value, which the tags describe.
-fn decide(keys: &[UserKey], state: &State) -> Decision {
+fn decide(keys: &[SlotKey], state: &State) -> Decision {
     decide_with(keys, state, Some(&id(1)))
 }
 
-fn decide_with(keys: &[UserKey], state: &State, in_value: Option<&AccessKeyId>) -> Decision {
+fn decide_with(keys: &[SlotKey], state: &State, in_value: Option<&AccessKeyId>) -> Decision {
     Slots {
         keys,
         state,
@@ -65,7 +65,7 @@ fn one_key_leaves_a_slot_free() {
 }
 
 #[test]
-fn upstream_defect_02_nothing_is_minted_for_a_user_whose_keys_are_inactive() {
+fn upstream_defect_02_no_key_for_a_user_with_inactive_keys() {
     let expired = key(1, KeyStatus::Other("Expired".to_owned()), 90);
     for keys in [vec![], vec![inactive(1, 90)], vec![inactive(1, 90), inactive(2, 10)], vec![expired]] {
         assert_eq!(decide(&keys, &forced()), Decision::NoActiveKey, "{keys:?}");
@@ -86,7 +86,7 @@ fn upstream_defect_08_an_inactive_key_of_unknown_origin_is_kept() {
 }
 
 #[test]
-fn a_key_that_keywheel_disabled_gives_way_when_its_recovery_period_is_over() {
+fn a_key_that_keywheel_disabled_gives_way_after_its_grace() {
     let keys = [active(1, 50), inactive(2, 120)];
     let second = TimeDelta::seconds(1);
     assert_eq!(decide(&keys, &disabled(2, TimeDelta::days(10))), Decision::Remove(vec![id(2)]));
@@ -97,12 +97,12 @@ fn a_key_that_keywheel_disabled_gives_way_when_its_recovery_period_is_over() {
 }
 
 #[test]
-fn a_disabled_key_that_was_used_since_was_enabled_in_between_and_is_kept() {
-    let spent = disabled(2, TimeDelta::days(20));
-    let with_use = |last_use| decide(&[active(1, 50), UserKey { last_use, ..inactive(2, 120) }], &spent);
+fn a_disabled_key_that_was_used_later_is_kept() {
+    let disabled = disabled(2, TimeDelta::days(20));
+    let with_use = |last_use| decide(&[active(1, 50), SlotKey { last_use, ..inactive(2, 120) }], &disabled);
     assert_eq!(with_use(used("s3", TimeDelta::days(21))), Decision::Remove(vec![id(2)]));
     assert!(refusal(with_use(used("s3", TimeDelta::days(19)))).contains("was used after it was disabled"));
-    assert!(refusal(with_use(LastUse::Unknown("denied".to_owned()))).contains("is not known: denied"));
+    assert!(refusal(with_use(LastUse::Unknown("denied".to_owned()))).contains("is unknown: denied"));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_retired_second_key_gives_way_too() {
 }
 
 #[test]
-fn the_time_of_another_keys_disabling_frees_no_slot() {
+fn the_disable_time_of_another_key_frees_no_slot() {
     let keys = [active(1, 90), inactive(2, 120)];
     let other = Retiring { key: id(1), since: now() - TimeDelta::days(20) };
     refusal(decide(&keys, &State { retiring: Some(other), ..disabled(2, TimeDelta::days(15)) }));
@@ -132,7 +132,7 @@ fn the_time_of_another_keys_disabling_frees_no_slot() {
 }
 
 #[test]
-fn nothing_is_removed_while_a_tag_cannot_be_read() {
+fn nothing_is_removed_while_a_tag_is_unreadable() {
     let mut tags = std::collections::BTreeMap::from([
         (tag::VERSION.to_owned(), version(1).to_string()),
         (tag::PREVIOUS_KEY.to_owned(), id(2).to_string()),
@@ -141,7 +141,7 @@ fn nothing_is_removed_while_a_tag_cannot_be_read() {
     ]);
     let keys = [active(1, 50), inactive(2, 120)];
     assert_eq!(decide(&keys, &State::read(&tags)), Decision::Remove(vec![id(2)]));
-    // A person enabled it again; that its grace began anew is what cannot be read.
+    // A person enabled it again, and the unreadable tag says that its grace began anew.
     tags.insert(tag::RETIRING.to_owned(), "in spring".to_owned());
     for force in ["false", "true"] {
         tags.insert(tag::FORCE.to_owned(), force.to_owned());
@@ -151,7 +151,7 @@ fn nothing_is_removed_while_a_tag_cannot_be_read() {
 }
 
 #[test]
-fn upstream_defect_10_force_takes_the_inactive_key_then_the_one_that_is_not_in_the_secret() {
+fn upstream_defect_10_force_removes_the_key_not_in_the_secret() {
     let both_active = [active(1, 95), active(2, 1)];
     assert_eq!(decide(&both_active, &forced()), Decision::Remove(vec![id(2)]));
     let mixed = [inactive(1, 95), active(2, 1)];
@@ -159,8 +159,8 @@ fn upstream_defect_10_force_takes_the_inactive_key_then_the_one_that_is_not_in_t
 }
 
 #[test]
-fn force_goes_by_use_where_the_secret_holds_neither_key() {
-    let use_of = |last_use: &LastUse, n| UserKey { last_use: last_use.clone(), ..active(n, 50) };
+fn force_goes_by_use_if_the_secret_holds_neither_key() {
+    let use_of = |last_use: &LastUse, n| SlotKey { last_use: last_use.clone(), ..active(n, 50) };
     let (in_use, never) = (used("s3", TimeDelta::days(1)), LastUse::Never);
     let unknown = LastUse::Unknown("throttled".to_owned());
     // A person deleted the key in the secret and made another: the value names a key that is not there.
@@ -171,7 +171,7 @@ fn force_goes_by_use_where_the_secret_holds_neither_key() {
         assert_eq!(decide(&never, &never), Decision::Remove(vec![id(1)]), "the newer one stays");
         assert_eq!(refusal(decide(&in_use, &in_use)), "both are used and the secret holds neither");
         for (older, newer) in [(&unknown, &in_use), (&in_use, &unknown), (&never, &unknown)] {
-            assert!(refusal(decide(older, newer)).contains("is not known: throttled"));
+            assert!(refusal(decide(older, newer)).contains("is unknown: throttled"));
         }
     }
 }
@@ -180,22 +180,22 @@ fn announced(at: DateTime<Utc>) -> State {
     State { intent: Some(Intent::new(&version(2), at)), current_key: Some(id(1)), ..state() }
 }
 
-fn made_at(n: u8, seconds: i64) -> UserKey {
+fn made_at(n: u8, seconds: i64) -> SlotKey {
     let made = active(n, 0);
-    UserKey { listed: ListedKey { created: now() + TimeDelta::seconds(seconds), ..made.listed }, ..made }
+    SlotKey { listed: ListedKey { created: now() + TimeDelta::seconds(seconds), ..made.listed }, ..made }
 }
 
 #[test]
-fn an_orphan_is_removed_even_where_the_slot_is_not_needed() {
+fn an_orphan_is_removed_even_if_its_slot_is_not_needed() {
     assert_eq!(decide(&[active(1, 95), made_at(2, 0)], &announced(now())), Decision::Remove(vec![id(2)]));
     let inactive = State { current_key: None, ..announced(now()) };
     let gone = [made_at(2, 0)];
-    assert_eq!(decide(&gone, &inactive), Decision::NoActiveKey, "it is no key to make another one for");
+    assert_eq!(decide(&gone, &inactive), Decision::NoActiveKey, "an orphan is no reason for another key");
 }
 
 #[test]
-fn only_a_key_made_in_the_window_of_the_intent_and_in_no_version_can_be_an_orphan() {
-    let found = |keys: &[UserKey], state: &State, in_versions: &[AccessKeyId]| {
+fn an_orphan_is_in_no_version_and_within_the_intents_window() {
+    let found = |keys: &[SlotKey], state: &State, in_versions: &[AccessKeyId]| {
         let slots = Slots {
             keys,
             state,
@@ -228,7 +228,7 @@ fn only_a_key_made_in_the_window_of_the_intent_and_in_no_version_can_be_an_orpha
 }
 
 #[test]
-fn a_key_that_the_intent_names_is_the_orphan_and_no_other() {
+fn only_the_key_that_the_intent_names_is_the_orphan() {
     let named = |n| State { intent: announced(now()).intent.map(|intent| intent.naming(&id(n))), ..announced(now()) };
     let keys = [active(1, 90), made_at(2, 1)];
     assert_eq!(decide(&keys, &named(2)), Decision::Remove(vec![id(2)]));
@@ -238,9 +238,9 @@ fn a_key_that_the_intent_names_is_the_orphan_and_no_other() {
 }
 
 #[test]
-fn a_used_candidate_is_somebodys_unless_our_own_test_used_it() {
+fn a_used_candidate_is_kept_unless_our_own_test_used_it() {
     let decide = |last_use: &LastUse, in_announced: Option<&AccessKeyId>| {
-        let keys = [active(1, 95), UserKey { last_use: last_use.clone(), ..made_at(2, 0) }];
+        let keys = [active(1, 95), SlotKey { last_use: last_use.clone(), ..made_at(2, 0) }];
         let state = announced(now());
         let slots = Slots {
             keys: &keys,
@@ -265,7 +265,7 @@ fn a_used_candidate_is_somebodys_unless_our_own_test_used_it() {
 }
 
 #[test]
-fn an_order_that_a_rotation_has_carried_out_and_not_taken_back_yet_is_not_carried_out_again() {
+fn a_force_order_is_carried_out_once() {
     let keys = [active(1, 90), active(2, 50)];
     let spent = State { intent: Some(Intent::new(&version(1), now())), version: Some(version(9)), ..forced() };
     refusal(decide(&keys, &spent));
