@@ -1,4 +1,4 @@
-//! Who is told what: once, whole, without secrets, and whatever becomes of the mail service.
+//! Notices by mail: each is sent once and complete, without secrets, and in spite of failures of the mail service.
 
 use keywheel::model::{Clock, Cloud, Fault, FaultKind, KeyView, Switches};
 use keywheel::rehearsal::Transport;
@@ -6,13 +6,13 @@ use serde_json::json;
 
 use crate::harness::{MEMBER, OTHER, Stage, done, failures, refused, rehearse, start};
 
-/// All texts that went out of keywheel to people and programs so far.
+/// All mails so far, as one text.
 fn all_mail(stage: &Stage) -> String {
     format!("{:?}", stage.cloud.mails())
 }
 
 #[test]
-fn upstream_defect_27_the_work_is_done_while_mail_is_down_and_told_on_the_next_run() {
+fn upstream_defect_27_work_goes_on_while_mail_is_down() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
@@ -20,18 +20,18 @@ fn upstream_defect_27_the_work_is_done_while_mail_is_down_and_told_on_the_next_r
         stage.cloud.switch(|aws| aws.mail_down = true);
         let answer = stage.sweep().await;
         assert_eq!(done(&answer, "disable"), 1, "the work is done");
-        assert!(failures(&answer).contains("\"mail\""), "and the failure reported: {answer}");
+        assert!(failures(&answer).contains("\"mail\""), "and the failure is reported: {answer}");
         stage.cloud.switch(|aws| aws.mail_down = false);
         stage.pass_days(1).await;
         stage.sweep_well().await;
-        assert_eq!(stage.mails_with(&[&old.access_key_id, "was disabled"]).len(), 1, "told on the next run");
+        assert_eq!(stage.mails_with(&[&old.access_key_id, "was disabled"]).len(), 1, "sent on the next run");
         stage.live_days(1).await;
-        assert_eq!(stage.mails_with(&[&old.access_key_id, "was disabled"]).len(), 1, "and never again");
+        assert_eq!(stage.mails_with(&[&old.access_key_id, "was disabled"]).len(), 1, "and only once");
     });
 }
 
 #[test]
-fn upstream_defect_27_a_rotation_is_told_although_mail_was_down() {
+fn upstream_defect_27_a_rotation_is_sent_once_mail_works_again() {
     rehearse(async {
         let stage = Stage::new();
         stage.cloud.switch(|aws| aws.mail_down = true);
@@ -44,7 +44,7 @@ fn upstream_defect_27_a_rotation_is_told_although_mail_was_down() {
 }
 
 #[test]
-fn upstream_defect_42_mail_that_fails_in_any_way_is_a_line_in_the_report() {
+fn upstream_defect_42_any_failure_of_mail_is_reported() {
     rehearse(async {
         for kind in [
             refused("MessageRejected"),
@@ -70,7 +70,7 @@ fn upstream_defect_42_mail_that_fails_in_any_way_is_a_line_in_the_report() {
 }
 
 #[test]
-fn one_recipient_who_is_refused_does_not_keep_the_others_from_theirs() {
+fn a_refused_recipient_does_not_stop_the_others() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_member(OTHER, "other");
@@ -85,11 +85,11 @@ fn one_recipient_who_is_refused_does_not_keep_the_others_from_theirs() {
 }
 
 #[test]
-fn upstream_defect_37_the_owner_that_the_tag_names_is_told_with_the_account() {
+fn upstream_defect_37_the_owner_and_the_account_get_mail() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[85]);
-        stage.add_user("nobodys", &[85]);
+        stage.add_user("ownerless", &[85]);
         stage.cloud.tag_user(MEMBER, "ci-bot", "owner", "team-a@example.com");
         let answer = stage.sweep_well().await;
         assert_eq!(answer["mails"], 2, "one for each recipient");
@@ -97,13 +97,13 @@ fn upstream_defect_37_the_owner_that_the_tag_names_is_told_with_the_account() {
             let mail = stage.cloud.mails().into_iter().find(|mail| mail.to == [address]).expect("a mail");
             mail.text.expect("a text part")
         };
-        assert!(to("prod@example.com").contains("nobodys") && to("prod@example.com").contains("ci-bot"));
-        assert!(to("team-a@example.com").contains("ci-bot") && !to("team-a@example.com").contains("nobodys"));
+        assert!(to("prod@example.com").contains("ownerless") && to("prod@example.com").contains("ci-bot"));
+        assert!(to("team-a@example.com").contains("ci-bot") && !to("team-a@example.com").contains("ownerless"));
     });
 }
 
 #[test]
-fn upstream_defect_43_the_subject_says_what_happens() {
+fn upstream_defect_43_the_subject_names_the_event() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[85]);
@@ -120,7 +120,7 @@ fn upstream_defect_43_the_subject_says_what_happens() {
 }
 
 #[test]
-fn upstream_defect_53_names_are_escaped_in_the_html_part_and_the_text_part_is_text() {
+fn upstream_defect_53_names_are_escaped_only_in_html() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_member(OTHER, "other");
@@ -146,7 +146,7 @@ fn upstream_defect_60_a_warning_is_mailed_once() {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[80]);
         stage.live().await;
-        assert_eq!(stage.cloud.mails().len(), 0, "83 days are not over");
+        assert_eq!(stage.cloud.mails().len(), 0, "the warning is due after 83 days");
         stage.live_days(9).await;
         assert_eq!(stage.mails_with(&["will be rotated"]).len(), 1);
         assert_eq!(stage.cloud.mails().len(), 1);
@@ -169,7 +169,7 @@ fn a_notice_whose_record_fails_is_reported() {
 }
 
 #[test]
-fn without_a_sender_every_run_says_that_nobody_is_told() {
+fn without_a_sender_every_run_reports_it() {
     rehearse(async {
         let stage = Stage::with(&[("SENDER_EMAIL", ""), ("SES_DOMAIN", "")]);
         stage.add_user("ci-bot", &[85]);
@@ -182,8 +182,8 @@ fn without_a_sender_every_run_says_that_nobody_is_told() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the number is for whoever runs the tests with --nocapture")]
-fn an_event_tells_of_a_rotation_once_at_once_and_with_few_calls() {
+#[expect(clippy::print_stdout, reason = "the number is for a run with --nocapture")]
+fn an_event_sends_a_rotation_once_with_few_calls() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[90]);
@@ -193,17 +193,17 @@ fn an_event_tells_of_a_rotation_once_at_once_and_with_few_calls() {
         let events: Vec<_> = stage.cloud.drain_events().into_iter().filter(moved).collect();
         let event = events.last().expect("the label moved").clone();
         stage.cloud.forget_calls();
-        assert_eq!(stage.keywheel.sweep(event.clone()).await.expect("told")["mails"], 1);
+        assert_eq!(stage.keywheel.sweep(event.clone()).await.expect("an answer")["mails"], 1);
         let calls: Vec<_> = stage.cloud.calls().iter().map(|call| call.operation.clone()).collect();
-        println!("telling of one rotation made {} calls: {}", calls.len(), calls.join(", "));
+        println!("the event of one rotation made {} calls: {}", calls.len(), calls.join(", "));
         assert!(calls.len() <= 6, "{calls:?}");
         assert_eq!(stage.keywheel.sweep(event).await.expect("an answer")["mails"], 0, "the same event again");
-        assert_eq!(stage.live().await["mails"], 0, "nor does the next sweep tell it again");
+        assert_eq!(stage.live().await["mails"], 0, "nor does the next sweep send it again");
     });
 }
 
 #[test]
-fn an_event_of_a_failed_rotation_is_told_once() {
+fn an_event_of_a_failed_rotation_is_sent_once() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[90]);
@@ -231,7 +231,7 @@ fn an_event_changes_no_key_and_no_schedule() {
         let event = json!({"detail-type": "Secret Label Updated", "detail": detail});
         stage.keywheel.sweep(event).await.expect("an answer");
         assert_eq!(stage.snapshot(), before);
-        assert_eq!(stage.status("ci-bot", &old), "Active", "though it is due to be disabled");
+        assert_eq!(stage.status("ci-bot", &old), "Active", "although it is due to be disabled");
     });
 }
 
@@ -243,10 +243,10 @@ fn no_secret_is_in_any_mail_report_or_error() {
         let mut said = String::new();
         for day in 0..24 {
             if day == 1 {
-                // Errors of a rotation that cannot proceed are of interest too.
+                // The error of a failing rotation must not contain a secret either.
                 stage.tag_secret("ci-bot", "keywheel:force", "true").await;
                 stage.cloud.faults().inject(Fault::on("sts", "GetCallerIdentity", FaultKind::AccessDenied).every());
-                let refused = stage.rotate("ci-bot").await.expect_err("the key does not answer");
+                let refused = stage.rotate("ci-bot").await.expect_err("the key cannot be tested");
                 said += &refused;
                 stage.cloud.faults().clear();
                 stage.rotate("ci-bot").await.expect("rotated");
@@ -267,33 +267,33 @@ fn no_secret_is_in_any_mail_report_or_error() {
         let secrets: Vec<String> = secrets.collect();
         assert!(secrets.len() >= 2, "{}", secrets.len());
         for secret in &secrets {
-            assert!(secret.len() > 30 && !said.contains(secret), "a secret key was told");
+            assert!(secret.len() > 30 && !said.contains(secret), "a secret key was sent");
         }
-        assert!(said.contains("was rotated"), "something was told");
+        assert!(said.contains("was rotated"), "something was sent");
         assert!(stage.user("ci-bot").keys.iter().any(KeyView::is_active));
     });
 }
 
 #[test]
-fn a_mail_whose_answer_is_lost_is_not_sent_again_in_the_same_run() {
+fn a_mail_with_a_lost_answer_is_not_repeated_in_the_run() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[85]);
         stage.cloud.faults().inject(Fault::on("ses", "SendEmail", FaultKind::LostAnswer).every());
         let answer = stage.sweep().await;
-        assert_eq!(stage.cloud.mails().len(), 1, "whether SES took it is not known: {answer}");
+        assert_eq!(stage.cloud.mails().len(), 1, "SES may have accepted it: {answer}");
         assert!(failures(&answer).contains("SendEmail"), "{answer}");
     });
 }
 
 #[test]
-fn an_address_that_could_not_be_asked_for_is_not_taken_for_none() {
+fn an_unreadable_address_is_not_a_missing_address() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[84]);
         stage.add_user("gone", &[10]);
         stage.live().await;
-        let told_before = stage.cloud.mails().len();
+        let sent_before = stage.cloud.mails().len();
         stage.add_user("other", &[84]);
         stage.cloud.delete_user(MEMBER, "gone");
         let throttled = FaultKind::Throttle { times: 100 };
@@ -301,18 +301,18 @@ fn an_address_that_could_not_be_asked_for_is_not_taken_for_none() {
         let answer = stage.keywheel.sweep(json!({"account": MEMBER})).await.expect("the sweep answers");
         assert!(failures(&answer).contains("DescribeAccount"), "{answer}");
         assert_eq!(done(&answer, "provision"), 1, "the work is done");
-        assert_eq!(done(&answer, "delete-secret"), 0, "nothing could be told of it afterwards");
-        assert_eq!(stage.cloud.mails().len(), told_before, "the address of the settings is not the account's");
+        assert_eq!(done(&answer, "delete-secret"), 0, "its notice could not be sent afterwards");
+        assert_eq!(stage.cloud.mails().len(), sent_before, "the address of the settings is not the account's");
         stage.cloud.faults().clear();
         stage.keywheel.sweep(json!({"account": MEMBER})).await.expect("the sweep answers");
-        for told in [["other", "will be rotated"], ["gone", "deleted"]] {
-            let [mail] = &stage.mails_with(&told)[..] else { panic!("{told:?}: {}", all_mail(&stage)) };
+        for words in [["other", "will be rotated"], ["gone", "deleted"]] {
+            let [mail] = &stage.mails_with(&words)[..] else { panic!("{words:?}: {}", all_mail(&stage)) };
             assert_eq!(mail.to, ["prod@example.com"]);
         }
     });
 }
 
-/// The mails of a stage on which the mail service is changed before the first sweep.
+/// A stage with one user, and a change of the mail service before the first sweep.
 fn stage_with(settings: &[(&str, &str)], change: impl FnOnce(&mut Switches)) -> Stage {
     let stage = Stage::with(settings);
     stage.add_user("ci-bot", &[85]);
@@ -321,7 +321,7 @@ fn stage_with(settings: &[(&str, &str)], change: impl FnOnce(&mut Switches)) -> 
 }
 
 #[test]
-fn in_the_sandbox_the_report_names_it_and_verified_addresses_get_their_mail() {
+fn in_the_sandbox_only_verified_addresses_get_mail() {
     rehearse(async {
         let stage = stage_with(&[], |aws| {
             aws.mail_sandbox = true;
@@ -343,11 +343,11 @@ fn in_the_sandbox_the_report_names_it_and_verified_addresses_get_their_mail() {
     });
 }
 
-/// What goes wrong with the mail service.
+/// A change of the mail service.
 type Change = fn(&mut Switches);
 
 #[test]
-fn where_nothing_can_be_sent_one_line_says_so_and_the_work_is_done() {
+fn an_obstacle_to_all_mail_is_one_failure() {
     rehearse(async {
         let none_verified = |aws: &mut Switches| {
             aws.verified_identities = ["elsewhere.com".to_owned()].into();
@@ -372,7 +372,7 @@ fn where_nothing_can_be_sent_one_line_says_so_and_the_work_is_done() {
 }
 
 #[test]
-fn a_role_of_before_that_may_not_ask_sends_slowly_and_says_so_once() {
+fn a_role_that_may_not_read_limits_sends_slowly() {
     rehearse(async {
         let stage = stage_with(&[], |_| ());
         stage.cloud.tag_user(MEMBER, "ci-bot", "owner", "team-a@example.com team-b@example.com");
@@ -389,7 +389,7 @@ fn a_role_of_before_that_may_not_ask_sends_slowly_and_says_so_once() {
 }
 
 #[test]
-fn more_messages_than_the_rate_and_the_quota_allow_go_out_over_several_runs() {
+fn messages_beyond_rate_and_quota_need_several_runs() {
     rehearse(async {
         let stage = Stage::new();
         for n in 0..6 {
@@ -402,7 +402,7 @@ fn more_messages_than_the_rate_and_the_quota_allow_go_out_over_several_runs() {
             aws.mails_per_second = Some(2);
         });
         let answer = stage.sweep().await;
-        assert_eq!((answer["mails"].clone(), stage.count("SendEmail")), (json!(4), 4), "nothing is sent in vain");
+        assert_eq!((answer["mails"].clone(), stage.count("SendEmail")), (json!(4), 4), "no message is refused");
         assert!(failures(&answer).contains("3 messages not sent: SES takes 4 messages in 24 hours"), "{answer}");
         let times: Vec<_> = stage.cloud.mails().iter().map(|mail| mail.at).collect();
         assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= chrono::TimeDelta::milliseconds(500)), "{times:?}");
@@ -412,12 +412,12 @@ fn more_messages_than_the_rate_and_the_quota_allow_go_out_over_several_runs() {
         let mut to: Vec<_> = stage.cloud.mails().into_iter().flat_map(|mail| mail.to).collect();
         to.sort();
         let everybody: Vec<String> = (0..6).map(|n| format!("owner-{n}@example.com")).collect();
-        assert_eq!(to, [everybody, vec!["prod@example.com".to_owned()]].concat(), "each of them once");
+        assert_eq!(to, [everybody, vec!["prod@example.com".to_owned()]].concat(), "each once");
     });
 }
 
 #[test]
-fn a_run_that_is_nearly_out_of_time_leaves_mail_to_the_next_and_records_what_it_sent() {
+fn a_run_near_its_deadline_leaves_mail_to_the_next_run() {
     rehearse(async {
         let cloud = Cloud::new(Clock::starting_at(start()), 1);
         let stage =
@@ -427,7 +427,7 @@ fn a_run_that_is_nearly_out_of_time_leaves_mail_to_the_next_and_records_what_it_
             stage.add_user(&name, &[85]);
             stage.cloud.tag_user(MEMBER, &name, "owner", &format!("owner-{n}@example.com"));
         }
-        // The work takes all but the last minute.
+        // The work needs all but the last minute.
         let slow = FaultKind::Latency(std::time::Duration::from_millis(27_700));
         stage.cloud.faults().inject(Fault::on("secretsmanager", "CreateSecret", slow).every());
         stage.cloud.switch(|aws| aws.mails_per_second = Some(1));
@@ -452,7 +452,7 @@ fn a_run_that_is_nearly_out_of_time_leaves_mail_to_the_next_and_records_what_it_
 }
 
 #[test]
-fn a_configuration_set_that_does_not_exist_stops_mail_with_one_line() {
+fn an_unknown_configuration_set_stops_mail_with_one_failure() {
     rehearse(async {
         let settings = [("SES_CONFIGURATION_SET", "notices"), ("REPLY_TO_EMAIL", "help@example.com")];
         let stage = stage_with(&settings, |_| ());

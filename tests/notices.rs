@@ -1,4 +1,4 @@
-//! How much one owner gets: over the ordinary life of a key, in a month of failures, by mail and on a topic.
+//! The notices that one owner gets: over the usual life of a key, in a month of failures, by mail and on a topic.
 
 use chrono::{DateTime, TimeDelta};
 use keywheel::model::{Fault, Mail};
@@ -9,23 +9,23 @@ use crate::harness::{MEMBER, OTHER, Stage, failures, refused, rehearse, start};
 
 const OWNER: &str = "jo@example.com";
 
-/// The mails to an address, each with the day of the test on which it came.
+/// The mails to an address, each with the day of the test on which it was sent.
 fn mails_to(stage: &Stage, address: &str) -> Vec<(i64, Mail)> {
     let day = |at: DateTime<_>| (at - start()).num_days();
     stage.cloud.mails().into_iter().filter(|mail| mail.to == [address]).map(|mail| (day(mail.at), mail)).collect()
 }
 
-/// Days and subjects, without the name of the user that all are about.
-fn told(stage: &Stage, address: &str) -> Vec<(i64, String)> {
+/// The days and subjects of the mails to an address, without the user that all are about.
+fn subjects_to(stage: &Stage, address: &str) -> Vec<(i64, String)> {
     let of = "Access key of ci-bot (prod, 111122223333) ";
     mails_to(stage, address).into_iter().map(|(day, mail)| (day, mail.subject.replace(of, ""))).collect()
 }
 
-fn expected(told: &[(i64, &str)]) -> Vec<(i64, String)> {
-    told.iter().map(|(day, subject)| (*day, (*subject).to_owned())).collect()
+fn expected(mails: &[(i64, &str)]) -> Vec<(i64, String)> {
+    mails.iter().map(|(day, subject)| (*day, (*subject).to_owned())).collect()
 }
 
-/// A user whose owner is known, with a key made on day 0.
+/// A user with an owner and with a key that was created on day 0.
 fn owned_user(settings: &[(&str, &str)]) -> Stage {
     let stage = Stage::with(settings);
     stage.add_user("ci-bot", &[0]);
@@ -35,41 +35,43 @@ fn owned_user(settings: &[(&str, &str)]) -> Stage {
 
 // README quotes these numbers.
 #[test]
-fn an_owner_gets_seven_mails_over_the_ordinary_life_of_a_key() {
+fn an_owner_gets_seven_mails_over_the_usual_life_of_a_key() {
     rehearse(async {
         let stage = owned_user(&[]);
         stage.live_days(120).await;
         let mails = expected(&[
             (83, "will be rotated on 2026-04-01"),
-            (90, "was rotated; the old one will be disabled on 2026-04-11"),
+            (90, "was rotated; the old key will be disabled on 2026-04-11"),
             (93, "will be disabled on 2026-04-11"),
             (100, "was disabled and will be deleted on 2026-04-21"),
             (103, "will be deleted on 2026-04-21"),
             (109, "will be deleted within a day, on 2026-04-21"),
             (110, "was deleted"),
         ]);
-        assert_eq!(told(&stage, OWNER), mails);
-        assert_eq!(told(&stage, "prod@example.com"), mails, "the account's contact gets the same");
-        assert_eq!(stage.cloud.mails().len(), 2 * mails.len(), "and nobody else anything");
+        assert_eq!(subjects_to(&stage, OWNER), mails);
+        assert_eq!(subjects_to(&stage, "prod@example.com"), mails, "the account's contact gets the same");
+        assert_eq!(stage.cloud.mails().len(), 2 * mails.len(), "and nobody else gets mail");
     });
 }
 
 #[test]
-fn an_owner_who_goes_on_with_the_old_key_hears_of_it_and_of_the_moment_it_stops_working() {
+fn an_owner_who_uses_the_old_key_is_warned() {
     rehearse(async {
         let stage = owned_user(&[]);
         let old = stage.user("ci-bot").keys[0].clone();
         for _ in 0..120 {
             stage.pass_days(1).await;
-            // An hour before the sweep; it fails once the key is disabled.
+            // The use is an hour before the sweep. It fails once the key is disabled.
             let _ = stage.cloud.use_key(MEMBER, "ci-bot", &old.id, "s3", stage.now() - TimeDelta::hours(1));
             stage.live().await;
         }
-        let subjects = told(&stage, OWNER);
+        let subjects = subjects_to(&stage, OWNER);
         let warned = (94, "was used after its rotation and will be disabled on 2026-04-11".to_owned());
-        assert!(subjects.contains(&warned) && subjects.len() == 8, "one more than otherwise: {subjects:#?}");
-        let (_, disabled) =
-            mails_to(&stage, OWNER).into_iter().find(|(_, mail)| mail.subject.contains("was disabled")).expect("it");
+        assert!(subjects.contains(&warned) && subjects.len() == 8, "one more mail than usual: {subjects:#?}");
+        let (_, disabled) = mails_to(&stage, OWNER)
+            .into_iter()
+            .find(|(_, mail)| mail.subject.contains("was disabled"))
+            .expect("a mail");
         let text = disabled.text.expect("a text part");
         assert!(
             text.contains("s3 in") && text.contains("update-access-key") && text.contains("--status Active"),
@@ -79,7 +81,7 @@ fn an_owner_who_goes_on_with_the_old_key_hears_of_it_and_of_the_moment_it_stops_
 }
 
 #[test]
-fn a_month_of_failing_rotations_is_five_mails_and_of_a_failing_mail_service_at_most_two_after_it() {
+fn a_month_of_failures_is_five_mails() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[89]);
@@ -88,30 +90,34 @@ fn a_month_of_failing_rotations_is_five_mails_and_of_a_failing_mail_service_at_m
         let before = mails_to(&stage, OWNER).len();
         stage.cloud.remove_role(MEMBER, &stage.keywheel.settings().rotation_member_role());
         stage.live_days(30).await;
-        let told = told(&stage, OWNER).split_off(before);
-        let days: Vec<i64> = told.iter().map(|(day, _)| *day).collect();
-        assert_eq!(days, [1, 8, 15, 22, 29], "{told:#?}");
-        assert!(told.iter().all(|(_, subject)| subject == "could not be rotated"), "{told:#?}");
+        let mails = subjects_to(&stage, OWNER).split_off(before);
+        let days: Vec<i64> = mails.iter().map(|(day, _)| *day).collect();
+        assert_eq!(days, [1, 8, 15, 22, 29], "{mails:#?}");
+        assert!(mails.iter().all(|(_, subject)| subject == "could not be rotated"), "{mails:#?}");
     });
+}
+
+#[test]
+fn a_month_without_mail_is_at_most_two_mails_after_it() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[84]);
         stage.cloud.tag_user(MEMBER, "ci-bot", "owner", OWNER);
         stage.cloud.switch(|aws| aws.mail_down = true);
         stage.live_days(30).await;
-        assert_eq!(stage.cloud.mails(), [], "nothing got out");
+        assert_eq!(stage.cloud.mails(), [], "nothing was sent");
         stage.cloud.switch(|aws| aws.mail_down = false);
         stage.live_days(1).await;
-        let told = told(&stage, OWNER);
-        assert!((1..=2).contains(&told.len()), "one message of what is urgent, one of the rest: {told:#?}");
+        let mails = subjects_to(&stage, OWNER);
+        assert!((1..=2).contains(&mails.len()), "one urgent message and one of the rest: {mails:#?}");
         stage.cloud.drain_mails();
         stage.live().await;
-        assert_eq!(stage.cloud.mails(), [], "and nothing twice");
+        assert_eq!(stage.cloud.mails(), [], "nothing is sent twice");
     });
 }
 
 #[test]
-fn a_trouble_is_told_once_where_the_settings_say_so() {
+fn without_a_repeat_period_a_problem_is_sent_once() {
     rehearse(async {
         let stage = Stage::with(&[("NOTICE_REPEAT_PERIOD", "0")]);
         stage.add_user("ci-bot", &[89]);
@@ -123,7 +129,7 @@ fn a_trouble_is_told_once_where_the_settings_say_so() {
 }
 
 #[test]
-fn the_recipient_in_copy_gets_everything_in_one_message() {
+fn a_recipient_in_copy_gets_everything_in_one_message() {
     rehearse(async {
         let copy = [("RECIPIENT_EMAIL", "audit@example.com"), ("RECIPIENT_EMAIL_IN_COPY", "true")];
         let stage = Stage::with(&copy);
@@ -138,7 +144,7 @@ fn the_recipient_in_copy_gets_everything_in_one_message() {
 }
 
 #[test]
-fn an_account_whose_address_is_none_is_reported_and_its_notices_reach_the_recipient() {
+fn an_account_with_an_invalid_address_uses_the_recipient() {
     rehearse(async {
         for event in [json!({}), json!({"account": OTHER})] {
             let stage = Stage::with(&[("RECIPIENT_EMAIL", "audit@example.com")]);
@@ -152,14 +158,14 @@ fn an_account_whose_address_is_none_is_reported_and_its_notices_reach_the_recipi
     });
 }
 
-/// What the topic got: users and phases.
+/// The users and phases of the messages on the topic.
 fn published(stage: &Stage, topic: &str) -> Vec<String> {
     let messages = stage.cloud.topic_messages(topic);
     messages.iter().map(|message| format!("{} {}", message.json()["user"], message.json()["phase"])).collect()
 }
 
 #[test]
-fn a_topic_gets_the_same_notices_and_neither_way_repeats_for_the_other() {
+fn topic_and_mail_get_the_same_notices_once() {
     rehearse(async {
         let topic = format!("arn:aws:sns:us-east-1:{PRIMARY_ACCOUNT}:notices");
         let stage = Stage::with(&[("NOTICE_TOPIC_ARN", &topic)]);
@@ -167,7 +173,7 @@ fn a_topic_gets_the_same_notices_and_neither_way_repeats_for_the_other() {
         stage.add_user("ci-bot", &[85]);
         stage.cloud.faults().inject(Fault::on("sns", "PublishBatch", refused("InternalError")));
         let answer = stage.sweep().await;
-        assert!(failures(&answer).contains("\"topic\"") && answer["mails"] == 1, "the mail goes out: {answer}");
+        assert!(failures(&answer).contains("\"topic\"") && answer["mails"] == 1, "the mail is sent: {answer}");
         stage.cloud.faults().clear();
         let answer = stage.sweep_well().await;
         assert_eq!(
@@ -187,7 +193,7 @@ fn a_topic_gets_the_same_notices_and_neither_way_repeats_for_the_other() {
 }
 
 #[test]
-fn with_a_topic_and_without_a_sender_the_topic_alone_is_told() {
+fn without_a_sender_notices_go_to_the_topic_alone() {
     rehearse(async {
         let topic = format!("arn:aws:sns:us-east-1:{PRIMARY_ACCOUNT}:notices");
         let stage = Stage::with(&[("NOTICE_TOPIC_ARN", &topic), ("SENDER_EMAIL", ""), ("SES_DOMAIN", "")]);
@@ -202,7 +208,7 @@ fn with_a_topic_and_without_a_sender_the_topic_alone_is_told() {
 }
 
 #[test]
-fn an_owner_hears_all_of_it_although_the_account_s_address_takes_nothing() {
+fn an_owner_gets_all_although_the_account_is_refused() {
     rehearse(async {
         let stage = owned_user(&[]);
         stage.cloud.switch(|aws| {
@@ -219,7 +225,7 @@ fn an_owner_hears_all_of_it_although_the_account_s_address_takes_nothing() {
             stage.hand_over_events().await;
             reported += &failures(&stage.digest().await);
         }
-        let subjects: Vec<String> = told(&stage, OWNER).into_iter().map(|(_, subject)| subject).collect();
+        let subjects: Vec<String> = subjects_to(&stage, OWNER).into_iter().map(|(_, subject)| subject).collect();
         assert_eq!(subjects.len(), 7, "each once: {subjects:#?}");
         assert!(subjects.last().is_some_and(|subject| subject == "was deleted"), "{subjects:#?}");
         assert!(mails_to(&stage, "prod@example.com").is_empty() && reported.contains("sandbox"));
@@ -227,7 +233,7 @@ fn an_owner_hears_all_of_it_although_the_account_s_address_takes_nothing() {
 }
 
 #[test]
-fn a_rotation_that_is_told_late_promises_nothing_that_is_past() {
+fn a_late_notice_of_a_rotation_names_no_past_date() {
     rehearse(async {
         let stage = Stage::new();
         stage.cloud.switch(|aws| aws.mail_down = true);
@@ -237,6 +243,6 @@ fn a_rotation_that_is_told_late_promises_nothing_that_is_past() {
         stage.live().await;
         let rotated = stage.mails_with(&["was rotated"]).remove(0);
         assert!(rotated.text.as_deref().is_some_and(|text| text.contains(&old.access_key_id)), "{rotated:?}");
-        assert!(!rotated.subject.contains("will be disabled"), "it is: {}", rotated.subject);
+        assert!(!rotated.subject.contains("will be disabled"), "the key is disabled: {}", rotated.subject);
     });
 }

@@ -124,7 +124,7 @@ fn a_second_key_that_a_person_makes_after_a_rotation_stays_until_its_slot_is_nee
         let current = stage.current_key("ci-bot");
         stage.live_days(35).await;
         assert_eq!(stage.status("ci-bot", &own), "gone", "it gave way, after it was announced");
-        assert_eq!(stage.mails_with(&[&own.access_key_id, "has to give way"]).len(), 1);
+        assert_eq!(stage.mails_with(&[&own.access_key_id, "blocks the next rotation"]).len(), 1);
         assert_ne!(stage.current_key("ci-bot"), current, "rotated on time");
         let age = stage.now() - stage.user("ci-bot").keys.last().expect("a key").created;
         assert!(age.num_days() >= 5, "on day 90, not after: {age}");
@@ -399,7 +399,7 @@ fn every_time_that_the_schedule_is_cancelled_is_told() {
         for time in 1..=3 {
             stage.cloud.add_to_group(MEMBER, EXEMPT, "ci-bot");
             stage.live_days(2).await;
-            assert_eq!(stage.mails_with(&["ci-bot", "is not rotated any more"]).len(), time);
+            assert_eq!(stage.mails_with(&["ci-bot", "is no longer rotated"]).len(), time);
             stage.cloud.remove_from_group(MEMBER, EXEMPT, "ci-bot");
             stage.live_days(2).await;
             assert!(stage.secret("ci-bot").rotation_enabled, "switched on again");

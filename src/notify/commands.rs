@@ -39,9 +39,9 @@ impl Commands<'_> {
     pub(super) fn fetch(&self, text: &str) -> Instruction {
         let command = self.secret_command("get-secret-value", " --query SecretString --output text");
         let text = if command.is_empty() {
-            format!("{text} It is in the user's secret in Secrets Manager.")
+            format!("{text} The key is in the user's secret in Secrets Manager.")
         } else {
-            format!("{text} The output of the command is also what credential_process in ~/.aws/config takes.")
+            format!("{text} The command's output is also valid for credential_process in ~/.aws/config.")
         };
         Instruction {
             snippet: self.secret().map(|(arn, region)| snippet(arn, region)).unwrap_or_default(),
@@ -56,7 +56,7 @@ impl Commands<'_> {
     pub(super) fn set_status(&self, status: &str, text: &str) -> Instruction {
         let (user, key) = (&self.notice.user.name, &self.notice.key);
         let command = format!("aws iam update-access-key --user-name {user} --access-key-id {key} --status {status}");
-        Instruction::run(format!("{text} The command is for an administrator {}.", self.place()), command)
+        Instruction::run(format!("{text} An administrator {} can run the command.", self.place()), command)
     }
 
     pub(super) fn exempt(&self, text: &str) -> Instruction {
@@ -76,8 +76,8 @@ impl Commands<'_> {
         let key = &self.notice.key;
         Instruction::run(
             format!(
-                "Find what still uses this key. CloudTrail {} may name its address and program; calls that read or write \
-                 data are not in there.",
+                "Find the program that still uses this key. CloudTrail {} may show its address and user agent, but not \
+                 calls that read or write data.",
                 self.place()
             ),
             format!(
@@ -90,13 +90,13 @@ impl Commands<'_> {
     /// Lists the keys of the notice's user.
     pub(super) fn list_keys(&self, text: &str) -> Instruction {
         let command = format!("aws iam list-access-keys --user-name {}", self.notice.user.name);
-        Instruction::run(format!("{text} The command is for an administrator {}.", self.place()), command)
+        Instruction::run(format!("{text} An administrator {} can run the command.", self.place()), command)
     }
 }
 
 pub(super) fn last_used(key: &AccessKeyId) -> Instruction {
     let command = format!("aws iam get-access-key-last-used --access-key-id {key}");
-    Instruction::run("See whether and where the key was used last.", command)
+    Instruction::run("Check when and where the key was last used.", command)
 }
 
 /// Python that fetches the key and prints nothing of it.

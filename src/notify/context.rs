@@ -188,13 +188,13 @@ fn help(terms: &Terms) -> String {
     let contact = terms.contact.as_deref().map(|contact| one_line(contact, MAX_CONTACT_LENGTH));
     match (contact, &terms.reply_to) {
         (Some(contact), Some(reply_to)) if contact == reply_to.as_str() => {
-            format!("Questions? Answer this message: it reaches {contact}.")
+            format!("Questions? Reply to this message. Replies go to {contact}.")
         }
         (Some(contact), Some(reply_to)) => {
-            format!("Questions? Ask {contact}. An answer to this message reaches {reply_to}.")
+            format!("Questions? Ask {contact}. Replies to this message go to {reply_to}.")
         }
         (Some(contact), None) => format!("Questions? Ask {contact}."),
-        (None, Some(reply_to)) => format!("Questions? Answer this message: it reaches {reply_to}."),
-        (None, None) => "Questions? Ask whoever runs keywheel in your organization.".to_owned(),
+        (None, Some(reply_to)) => format!("Questions? Reply to this message. Replies go to {reply_to}."),
+        (None, None) => "Questions? Ask the team that runs keywheel in your organization.".to_owned(),
     }
 }

@@ -35,42 +35,39 @@ impl Commands<'_> {
             NoticeKind::DisableAhead { last_use, .. } => self.before_disabling(last_use.as_ref()),
             NoticeKind::Retiring { disable_at: Some(_), .. } => vec![
                 Instruction::say(
-                    "Give whatever uses this key the user's other key, or the new one from the secret once that one \
-                     is rotated.",
+                    "Replace this key wherever it is used: now with the user's other key, or after the rotation with the \
+                     new key from the secret.",
                 ),
                 last_used(&self.notice.key),
-                self.exempt("To keep both keys, leave the user out of rotation."),
+                self.exempt("To keep both keys, exempt the user from rotation."),
             ],
             NoticeKind::Retiring { disable_at: None, .. } => vec![
-                Instruction::say("It is inactive, so nothing uses it, and nothing has to be done."),
-                self.exempt("To keep both keys, leave the user out of rotation."),
+                Instruction::say("There is nothing to do: the key is inactive, so nothing can use it."),
+                self.exempt("To keep both keys, exempt the user from rotation."),
             ],
             NoticeKind::Disabled { .. } if planned => {
-                vec![nothing_yet(), self.exempt("To keep the key, leave the user out of rotation before that.")]
+                vec![nothing_yet(), self.exempt("To keep the key, exempt the user from rotation before that.")]
             }
             NoticeKind::Disabled { delete_at, last_use } => self.after_disabling(*delete_at, last_use.as_ref()),
             NoticeKind::DeleteAhead { at } | NoticeKind::LastCall { at } => vec![
-                Instruction::say("If nothing has missed the key, nothing has to be done."),
-                self.fetch("If something has, give it the user's current key."),
+                Instruction::say("If everything still works, there is nothing to do."),
+                self.fetch("If something stopped working, give it the user's current key."),
                 self.enable(&format!(
-                    "A deleted key cannot be brought back. If something still needs this one, enable it before {}; \
-                     keywheel heeds that.",
+                    "A deleted key cannot be restored. If something still needs this key, enable it before {}. Its grace \
+                     period then starts again.",
                     day(*at)
                 )),
             ],
             NoticeKind::Deleted if planned => vec![
                 nothing_yet(),
-                self.enable("A deleted key cannot be brought back. If something needs it, enable it before that."),
+                self.enable("A deleted key cannot be restored. If something still needs this key, enable it before that."),
             ],
             NoticeKind::Deleted => vec![
-                self.fetch("If something misses it, give it the user's current key."),
-                Instruction::say("This cannot be undone: IAM does not bring a deleted key back.").undoing(),
+                self.fetch("If something still needs this key, give it the user's current key."),
+                Instruction::say("This cannot be undone: IAM cannot restore a deleted key.").undoing(),
             ],
             NoticeKind::Reactivated { disable_at } => vec![
-                self.fetch(&format!(
-                    "Replace it by the user's current key before {}; then this one is not needed any more.",
-                    day(*disable_at)
-                )),
+                self.fetch(&format!("Replace this key with the user's current key before {}.", day(*disable_at))),
                 self.set_status("Inactive", "If it was enabled by mistake, disable it.").undoing(),
             ],
             NoticeKind::ScheduleCancelled(reason) => self.after_cancelling(*reason),
@@ -78,8 +75,8 @@ impl Commands<'_> {
             NoticeKind::SecretDeleted => {
                 let command = self.secret_command("restore-secret", "");
                 vec![
-                    Instruction::say("If nothing reads the secret any more, nothing has to be done."),
-                    Instruction::run("If it is still needed, restore it before Secrets Manager deletes it.", command)
+                    Instruction::say("If nothing reads the secret, there is nothing to do."),
+                    Instruction::run("If the secret is still needed, restore it before Secrets Manager deletes it.", command)
                         .undoing(),
                 ]
             }
@@ -89,35 +86,33 @@ impl Commands<'_> {
     fn before_rotation(&self) -> Vec<Instruction> {
         let (will, period) = (self.mode.will(), days(self.periods.installation_grace));
         let mut instructions = vec![Instruction::say(format!(
-            "Nothing has to be done before that. The new key {will} be in the user's secret in Secrets Manager, and from \
-             then on there {will} be {period} to install it, until the old key is disabled."
+            "There is nothing to do yet. The new key {will} be in the user's secret in Secrets Manager. You {will} then \
+             have {period} to install it before the old key is disabled."
         ))];
         if self.secret().is_some() {
             instructions.push(self.fetch(
-                "Better still, let whatever uses the key read it from the secret each time, as the user itself: then no \
-                 rotation asks anything of anybody. Until the first rotation the secret holds a placeholder.",
+                "To make rotations need no work, let your programs read the key from the secret each time, with the \
+                 user's own credentials. Before the first rotation, the secret holds a placeholder.",
             ));
         }
-        instructions.push(self.exempt("To keep the key as it is, leave the user out of rotation."));
+        instructions.push(self.exempt("To keep the key as it is, exempt the user from rotation."));
         instructions
     }
 
     fn after_rotation(&self, old_key: Option<&AccessKeyId>, disable_at: Option<DateTime<Utc>>) -> Vec<Instruction> {
-        let fetch = "As the user itself, fetch the new key, and install it wherever the old one is used.";
+        let fetch = "Fetch the new key with the user's own credentials, and install it wherever the old key is used.";
         let mut instructions = vec![self.fetch(fetch)];
         let Some(old) = old_key else {
-            instructions.push(Instruction::say("There is nothing to undo: no key was taken away.").undoing());
+            instructions.push(Instruction::say("There is nothing to undo: no key was removed.").undoing());
             return instructions;
         };
-        instructions.push(Instruction {
-            text: "Then see that nothing uses the old key any more.".to_owned(),
-            ..last_used(old)
-        });
+        instructions
+            .push(Instruction { text: "Then check that nothing uses the old key.".to_owned(), ..last_used(old) });
         let undo = match (self.mode, disable_at) {
             (Mode::Enforced, Some(at)) => {
                 format!(
-                    "There is nothing to undo: the old key {old} works until {}. If the new one makes trouble, go on \
-                     with the old one until then.",
+                    "There is nothing to undo: the old key {old} works until {}. If the new key causes problems, use the \
+                     old key until then.",
                     day(at)
                 )
             }
@@ -125,34 +120,35 @@ impl Commands<'_> {
         };
         instructions.push(Instruction::say(undo).undoing());
         if disable_at.is_some() {
-            instructions.push(self.exempt("To keep the old key for longer, leave the user out of rotation."));
+            instructions.push(self.exempt("To keep the old key longer, exempt the user from rotation."));
         }
         instructions
     }
 
     fn before_disabling(&self, last_use: Option<&KeyUse>) -> Vec<Instruction> {
         let period = days(self.periods.recovery_grace);
-        let (can, has) = if self.mode == Mode::Enforced { ("can", "has") } else { ("could", "would have") };
+        let (can, contains) =
+            if self.mode == Mode::Enforced { ("can", "contains") } else { ("could", "would contain") };
         let mut instructions = vec![match last_use {
             Some(last_use) => self.trail(last_use),
             None => last_used(&self.notice.key),
         }];
-        instructions.push(self.fetch("Give whatever still uses this key the user's current one."));
+        instructions.push(self.fetch("Replace this key with the user's current key wherever it is still used."));
         instructions.push(
             Instruction::say(format!(
-                "Disabling {can} be undone for {period}: the message about it {has} the command for that."
+                "Disabling {can} be undone for {period}. The message that reports it {contains} the command."
             ))
             .undoing(),
         );
-        instructions.push(self.exempt("To keep the key, leave the user out of rotation before that."));
+        instructions.push(self.exempt("To keep the key, exempt the user from rotation before that."));
         instructions
     }
 
     fn after_disabling(&self, delete_at: DateTime<Utc>, last_use: Option<&KeyUse>) -> Vec<Instruction> {
         let mut instructions: Vec<Instruction> = last_use.map(|last_use| self.trail(last_use)).into_iter().collect();
-        instructions.push(self.fetch("Give whatever stopped working the user's current key."));
+        instructions.push(self.fetch("Install the user's current key in every program that stopped working."));
         instructions.push(self.enable(&format!(
-            "If that takes time, enable the key again before {}. It works as before, and its grace period starts anew.",
+            "If you need more time, enable the key again before {}. It works as before, and its grace period starts again.",
             day(delete_at)
         )));
         instructions
@@ -163,21 +159,21 @@ impl Commands<'_> {
         match reason {
             CancelReason::Exempt => vec![
                 Instruction::say(
-                    "Nothing has to be done. As long as the user is in the group, replacing its keys is left to its owner.",
+                    "There is nothing to do. While the user is in the exemption group, its owner replaces its keys.",
                 ),
                 Instruction::run(
-                    format!("To have its keys rotated again, take the user out of the group {group} {}.", self.place()),
+                    format!("To have its keys rotated again, remove the user from the group {group} {}.", self.place()),
                     format!("aws iam remove-user-from-group --group-name {group} --user-name {user}"),
                 )
                 .undoing(),
             ],
             CancelReason::NoActiveKey => vec![
                 Instruction::say(
-                    "Nothing has to be done. Rotation starts again by itself once the user has an active key.",
+                    "There is nothing to do. Rotation starts again by itself when the user has an active key.",
                 ),
                 self.enable("If this key is still needed, enable it."),
             ],
-            CancelReason::UserGone => vec![Instruction::say("Nothing has to be done."), nothing_to_undo()],
+            CancelReason::UserGone => vec![Instruction::say("There is nothing to do."), nothing_to_undo()],
         }
     }
 }
@@ -187,9 +183,7 @@ fn days(period: chrono::TimeDelta) -> String {
 }
 
 fn nothing_yet() -> Instruction {
-    Instruction::say(
-        "Nothing was changed, and nothing has to be done: this would happen once keywheel runs without its dry run.",
-    )
+    Instruction::say("There is nothing to do yet. This would happen if keywheel ran without dry run.")
 }
 
 fn nothing_to_undo() -> Instruction {

@@ -10,86 +10,90 @@ pub(super) fn remedies(commands: &Commands<'_>, reason: &str) -> Vec<Instruction
     let mut steps = match cause {
         Cause::NoFreeSlot => no_free_slot(commands),
         Cause::Exempt => vec![Instruction::say(
-            "Nothing has to be done: members of the exemption group are left alone, and the next sweep cancels the \
-             secret's schedule. To rotate the key after all, take the user out of the group first.",
+            "There is nothing to do: the user is in the exemption group, and the next sweep cancels the secret's \
+             schedule. To rotate the key all the same, remove the user from the group first.",
         )],
         Cause::NoActiveKey => vec![
             commands.list_keys(
-                "All keys of the user are inactive, and keywheel makes none for such a user. See which there are.",
+                "All keys of the user are inactive, and keywheel makes no key for an inactive user. List the keys.",
             ),
-            Instruction::say("If the user is still needed, enable the key that it is to use."),
+            Instruction::say("If the user is still needed, enable the key that it should use."),
         ],
         Cause::UserGone => vec![Instruction::say(
-            "Nothing has to be done: the user does not exist any more, and the next sweep sees to the secret.",
+            "There is nothing to do: the user no longer exists, and the next sweep takes care of the secret.",
         )],
         Cause::DryRun => vec![Instruction::say(
-            "Nothing was changed: keywheel runs dry. Whoever runs it sets DRY_RUN_FLAG to false to have keys rotated.",
+            "Nothing was changed: this is a dry run. To have keys rotated, the team that runs keywheel sets DRY_RUN_FLAG \
+             to false.",
         )],
         Cause::PendingKey => vec![
             Instruction::say(
-                "The key that an earlier attempt made was taken away or disabled before it was current. The reason has the \
-                 command that clears that attempt up; an administrator of the account of the secrets runs it.",
+                "The key of an earlier attempt was deleted or disabled before it became current. The reason contains the \
+                 command that clears the attempt. An administrator of the account that holds the secrets runs it.",
             ),
             again(commands, "Then rotate again."),
         ],
         Cause::NotUsableYet => vec![
             Instruction::say(
-                "Wait: Secrets Manager tries again by itself. A new key can take minutes to work everywhere; should this \
-                 come back, see whether a policy keeps the user from calling sts:GetCallerIdentity.",
+                "Wait: Secrets Manager tries again by itself. A new key can need minutes to work everywhere. If this \
+                 happens again, check whether a policy keeps the user from calling sts:GetCallerIdentity.",
             ),
             again(commands, "To try at once, rotate again."),
         ],
         Cause::Kms => vec![
             Instruction::say(
-                "The KMS key of the secret cannot be used. Whoever runs keywheel sees that the key is enabled and that its \
-                 policy lets the rotation function's role encrypt and decrypt with it.",
+                "The KMS key of the secret cannot be used. The team that runs keywheel checks that the key is enabled, \
+                 and that its policy lets the rotation function's role encrypt and decrypt with it.",
             ),
             again(commands, "Then rotate again."),
         ],
         Cause::MemberRole => vec![
             Instruction::say(format!(
-                "The rotation function cannot enter account {}. Whoever runs keywheel deploys the member template there, and \
-                 sees that no service control policy stands against it.",
+                "The rotation function cannot assume its role in account {}. The team that runs keywheel deploys the \
+                 member template there, and checks that no service control policy denies the role.",
                 commands.notice.user.account
             )),
             again(commands, "Then rotate again."),
         ],
         Cause::Denied => vec![
             Instruction::say(
-                "A permission is missing; the reason names the call. Whoever runs keywheel compares the function's roles with \
-                 its templates, and looks for a permissions boundary or a service control policy.",
+                "A permission is missing, and the reason names the call. The team that runs keywheel compares the \
+                 function's roles with its templates, and looks for a permissions boundary or a service control policy.",
             ),
             again(commands, "Then rotate again."),
         ],
         Cause::Throttled | Cause::Passing => vec![
-            Instruction::say("Wait: this passes by itself as a rule, and Secrets Manager tries again."),
+            Instruction::say("Wait: this problem usually ends by itself, and Secrets Manager tries again."),
             again(commands, "To try at once, rotate again."),
         ],
         Cause::ForeignValue => vec![
             Instruction::say(
-                "The secret holds what is no key of this user, and keywheel overwrites nothing of others. Put a value of that \
-                 user's back, or have the secret deleted and let the next sweep make a new one.",
+                "The secret holds a value that is not a key of this user, and keywheel does not overwrite it. Put a key of \
+                 the user back, or have the secret deleted, so that the next sweep makes a new secret.",
             ),
             again(commands, "Then rotate again."),
         ],
         Cause::Installation => vec![
-            Instruction::say("This is about keywheel's own installation: forward this message to whoever runs it."),
-            again(commands, "Once it is put right, rotate again."),
+            Instruction::say(
+                "The problem is in keywheel's own installation. Forward this message to the team that runs keywheel.",
+            ),
+            again(commands, "After the repair, rotate again."),
         ],
         Cause::Unknown => vec![
-            commands.list_keys("See whether both places for keys are taken; that is the most frequent reason."),
+            commands.list_keys("Check whether the user already has two keys. That is the most frequent reason."),
             again(
                 commands,
-                "Rotate again, or leave it to Secrets Manager, which tries by itself. The log of the rotation function \
-                 says more.",
+                "Rotate again, or wait: Secrets Manager tries again by itself. The log of the rotation function has \
+                 the details.",
             ),
         ],
     };
-    steps.push(Instruction::say("There is nothing to undo: the key that is in use works as before.").undoing());
+    steps.push(Instruction::say("There is nothing to undo: the user's keys work as before.").undoing());
     if cause == Cause::NoFreeSlot {
         let command = commands.secret_command("untag-resource", " --tag-keys keywheel:force");
         steps.push(
-            Instruction::run("To take the order to retire a key back in time, remove the tag.", command).undoing(),
+            Instruction::run("To cancel the order to retire a key, remove the tag before the rotation.", command)
+                .undoing(),
         );
     }
     steps
@@ -97,11 +101,15 @@ pub(super) fn remedies(commands: &Commands<'_>, reason: &str) -> Vec<Instruction
 
 fn no_free_slot(commands: &Commands<'_>) -> Vec<Instruction> {
     vec![
-        commands.list_keys("A user can have two access keys, and both places are taken. See which key nothing uses."),
-        Instruction::say("Disable that key in IAM, wait until it is sure that nothing misses it, and delete it."),
-        again(commands, "Then rotate again, or leave it to Secrets Manager, which tries by itself."),
+        commands.list_keys(
+            "The user already has two access keys, and IAM allows no third. Find the key that nothing uses.",
+        ),
+        Instruction::say(
+            "Disable that key in IAM. Wait until you are sure that everything still works, then delete it.",
+        ),
+        again(commands, "Then rotate again, or wait: Secrets Manager tries again by itself."),
         Instruction::run(
-            "Only if a key was stolen: tag the secret and rotate again; the key that the secret does not hold is then \
+            "Only if a key was stolen: tag the secret and rotate again. The key that is not in the secret is then \
              retired at once.",
             commands.secret_command("tag-resource", " --tags Key=keywheel:force,Value=true"),
         ),

@@ -86,7 +86,7 @@ impl Happening {
     fn phrase(self, mode: Mode) -> &'static str {
         let either = |done, planned| if mode == Mode::Enforced { done } else { planned };
         match self {
-            Self::Failed => "not rotated though due",
+            Self::Failed => "due but not rotated",
             Self::InUse => "used after rotation",
             Self::Rotated => "rotated",
             Self::DueNow => either("due for rotation", "would be rotated now"),
@@ -96,7 +96,7 @@ impl Happening {
             Self::WillBeDeleted => either("will be deleted", "would be deleted"),
             Self::WillBeRotated => either("will be rotated", "would be rotated"),
             Self::EnabledAgain => "enabled again",
-            Self::Cancelled => either("not rotated any more", "would not be rotated any more"),
+            Self::Cancelled => either("no longer rotated", "would no longer be rotated"),
             Self::SecretDeleted => "of deleted users",
         }
     }
@@ -239,7 +239,7 @@ mod tests {
             for text in [enforced(&notices), dry_run.clone()] {
                 assert!(!text.to_lowercase().contains("violation"), "{name}: {text}");
             }
-            for promise in ["will be", "was disabled", "was deleted", "is scheduled", "is not rotated any more"] {
+            for promise in ["will be", "was disabled", "was deleted", "is scheduled", "is no longer rotated"] {
                 assert!(!dry_run.contains(promise), "{name}: {dry_run}");
             }
         }

@@ -24,7 +24,7 @@ pub(super) fn briefly(kind: &NoticeKind, mode: Mode) -> &'static str {
         NoticeKind::RotationUnfinished { .. } => "is due and not rotated yet",
         NoticeKind::RotationFailed { .. } => "could not be rotated",
         NoticeKind::Rotated { old_key: Some(_), disable_at: Some(_) } => {
-            either("is new; the old one ends", "is new; old one would end")
+            either("new; old key to be disabled", "new; old key would end")
         }
         NoticeKind::Rotated { .. } => "is new and tested",
         NoticeKind::StillInUse { .. } => either("in use, will be disabled", "in use, would be disabled"),
@@ -39,8 +39,8 @@ pub(super) fn briefly(kind: &NoticeKind, mode: Mode) -> &'static str {
         NoticeKind::Retiring { disable_at: Some(_), .. } => either("in the way, to be disabled", "would be disabled"),
         NoticeKind::Retiring { disable_at: None, .. } => either("in the way, to be deleted", "would be deleted"),
         NoticeKind::Reactivated { .. } => either("enabled, will be disabled", "enabled, would be disabled"),
-        NoticeKind::ScheduleCancelled(_) => either("is not rotated any more", "would not be rotated"),
-        NoticeKind::SecretDeleted => either("secret is to be deleted", "secret would be deleted"),
+        NoticeKind::ScheduleCancelled(_) => either("is no longer rotated", "would not be rotated"),
+        NoticeKind::SecretDeleted => either("secret will be deleted", "secret would be deleted"),
     }
 }
 
@@ -80,10 +80,12 @@ pub(super) fn headline(kind: &NoticeKind, mode: Mode) -> String {
     match kind {
         NoticeKind::RotationAhead { at } => format!("{will} be rotated on {}", day(*at)),
         NoticeKind::RotationDue { .. } => either("is due for rotation", "would be rotated now"),
-        NoticeKind::RotationUnfinished { since } => format!("is due since {} and not rotated yet", day(*since)),
+        NoticeKind::RotationUnfinished { since } => {
+            format!("has been due since {} and is not rotated yet", day(*since))
+        }
         NoticeKind::RotationFailed { .. } => "could not be rotated".to_owned(),
         NoticeKind::Rotated { disable_at: Some(at), .. } => {
-            format!("was rotated; the old one {will} be disabled on {}", day(*at))
+            format!("was rotated; the old key {will} be disabled on {}", day(*at))
         }
         NoticeKind::Rotated { disable_at: None, .. } => "was rotated".to_owned(),
         NoticeKind::StillInUse { disable_at, .. } => {
@@ -98,18 +100,18 @@ pub(super) fn headline(kind: &NoticeKind, mode: Mode) -> String {
         NoticeKind::LastCall { at } => format!("{will} be deleted within a day, on {}", day(*at)),
         NoticeKind::Deleted => either("was deleted", "would be deleted now"),
         NoticeKind::Retiring { disable_at: Some(at), .. } => {
-            format!("has to give way and {will} be disabled on {}", day(*at))
+            format!("blocks the next rotation and {will} be disabled on {}", day(*at))
         }
         NoticeKind::Retiring { disable_at: None, delete_at } => {
-            format!("has to give way and {will} be deleted on {}", day(*delete_at))
+            format!("blocks the next rotation and {will} be deleted on {}", day(*delete_at))
         }
         NoticeKind::Reactivated { disable_at } => {
             format!("was enabled again and {will} be disabled on {}", day(*disable_at))
         }
-        NoticeKind::ScheduleCancelled(_) => either("is not rotated any more", "would not be rotated any more"),
+        NoticeKind::ScheduleCancelled(_) => either("is no longer rotated", "would no longer be rotated"),
         NoticeKind::SecretDeleted => {
             let is = either("is", "would be");
-            format!("was of a deleted user, and its secret {is} scheduled for deletion")
+            format!("belonged to a deleted user; its secret {is} scheduled for deletion")
         }
     }
 }
@@ -121,63 +123,60 @@ pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
     let days = |period: chrono::TimeDelta| counted(usize::try_from(period.num_days()).unwrap_or_default(), "day");
     match kind {
         NoticeKind::RotationAhead { .. } => {
-            format!("An access key is replaced {} after it was made.", days(periods.rotation))
+            format!("Access keys are replaced {} after their creation.", days(periods.rotation))
         }
         NoticeKind::RotationDue { since } => {
             format!(
-                "It is due since {}: an access key is replaced {} after it was made.",
+                "It has been due since {}. Access keys are replaced {} after their creation.",
                 day(*since),
                 days(periods.rotation)
             )
         }
         NoticeKind::RotationUnfinished { since } => {
-            format!("It is due since {}. A rotation was started and has not come to its end.", day(*since))
+            format!("It has been due since {}. A rotation was started, but has not finished.", day(*since))
         }
         // The name of the event would repeat the sentence.
         NoticeKind::RotationFailed { reason } => match one_line(without_event(reason), MAX_REASON_LENGTH) {
             empty if empty.is_empty() => {
-                "Secrets Manager reports that the rotation failed, and gives no reason.".to_owned()
+                "Secrets Manager reports that the rotation failed, without a reason.".to_owned()
             }
             reason => format!("Secrets Manager reports that the rotation failed: {reason}"),
         },
         NoticeKind::Rotated { old_key: Some(old), .. } => {
-            format!("{key} is the new key. It was tested, and it replaces {old}.")
+            format!("{key} is the new key. It was tested and replaces {old}.")
         }
         NoticeKind::Rotated { old_key: None, .. } => format!("{key} is the new key. It was tested."),
         NoticeKind::StillInUse { last_use, .. } => {
-            format!("A newer key replaces it, yet something still uses it: {}.", used(last_use))
+            format!("A newer key has replaced it, but something still uses it: {}.", used(last_use))
         }
         NoticeKind::DisableAhead { last_use: Some(last_use), .. } => {
-            format!("It is on its way out, yet something still uses it: {}.", used(last_use))
+            format!("Something still uses it: {}.", used(last_use))
         }
         NoticeKind::DisableAhead { last_use: None, .. } => {
-            format!(
-                "It is on its way out. Disabled, it {will} be kept for {} more, and then deleted.",
-                days(periods.recovery_grace)
-            )
+            format!("A disabled key is kept for {} and then deleted.", days(periods.recovery_grace))
         }
         NoticeKind::Disabled { last_use, .. } => {
             let grace = "Its grace period is over.";
             match last_use {
-                Some(last_use) => format!("{grace} Something used it to the end: {}.", used(last_use)),
+                Some(last_use) => format!("{grace} Something used it until the end: {}.", used(last_use)),
                 None => grace.to_owned(),
             }
         }
         NoticeKind::DeleteAhead { .. } | NoticeKind::LastCall { .. } => {
-            format!("It is disabled, and a disabled key is kept for {}.", days(periods.recovery_grace))
+            format!("It is disabled. A disabled key is kept for {} and then deleted.", days(periods.recovery_grace))
         }
         NoticeKind::Deleted => format!("It was disabled for at least {}.", days(periods.recovery_grace)),
         NoticeKind::Retiring { disable_at, delete_at } => {
-            let place = "A user can have two access keys. The rotation of the user's other key comes due, and needs the \
-                         place that this one takes.";
+            let place = "A user can have only two access keys. The user's other key is due for rotation soon, and the new \
+                         key needs this key's place.";
             match disable_at {
-                Some(_) => format!("{place} Disabled, it {will} be deleted on {} at the earliest.", day(*delete_at)),
+                Some(_) => format!("{place} This key {will} be deleted on {} at the earliest.", day(*delete_at)),
                 None => place.to_owned(),
             }
         }
         NoticeKind::Reactivated { .. } => {
             format!(
-                "It was disabled on its way out, and a person enabled it. It gets {} once more.",
+                "keywheel had disabled it, and somebody enabled it again. Its grace period of {} starts again.",
                 days(periods.installation_grace)
             )
         }

@@ -71,7 +71,7 @@ fn upstream_defect_13_every_notice_of_a_user_keeps_its_own_key_and_reason() {
     assert_eq!(sections.len(), 2, "{text}");
     let section = |id: &AccessKeyId| sections.iter().find(|section| section.contains(id.as_str())).unwrap().to_string();
     let (of_rotated, of_deleted) = (section(&key(1)), section(&key(3)));
-    assert!(of_rotated.contains("It was tested, and it replaces") && !of_rotated.contains("was disabled for"));
+    assert!(of_rotated.contains("It was tested and replaces") && !of_rotated.contains("was disabled for"));
     assert!(of_deleted.contains("It was disabled for at least 10 days.") && !of_deleted.contains("replaces"));
 }
 
@@ -151,12 +151,12 @@ fn a_long_message_stays_below_gmails_limit_with_a_file() {
     let Message { subject, html, text, attachment } = message_in(Mode::Enforced, &account, &many);
     assert!(html.len() < MAX_HTML_BYTES, "{}", html.len());
     assert!(html.contains("<strong>… and ") && text.contains("The most urgent of 200 notices"), "{text}");
-    assert!(subject.starts_with("keywheel: 200 access keys not rotated though due"), "{subject}");
+    assert!(subject.starts_with("keywheel: 200 access keys due but not rotated"), "{subject}");
     let CsvAttachment { file_name, csv } = attachment.unwrap();
     assert_eq!(file_name, "keywheel-notices-2026-11-22.csv");
     assert_eq!(csv.matches("\r\n").count(), 201);
     for part in [&html, &text] {
-        assert!(part.contains(&file_name) && part.contains("has all 200 of them"));
+        assert!(part.contains(&file_name) && part.contains("lists all 200"));
     }
 
     let usual = message(Mode::Enforced, &vec![notice(rotation_ahead()); 12]);
@@ -185,7 +185,7 @@ fn the_file_fits_into_a_message_and_the_rest_is_counted() {
     let csv = attachment.unwrap().csv;
     assert_eq!(csv.matches("\r\n").count(), MAX_ROWS + 1);
     for part in [&html, &text] {
-        assert!(part.contains("has 5,000 of them") && part.contains("1,234 more have no room in it"), "{part}");
+        assert!(part.contains("lists 5,000 of them") && part.contains("1,234 more do not fit into it"), "{part}");
     }
     // Base64 turns 57 bytes into 78, line breaks included.
     let encoded = (html.len() + text.len() + csv.len()) * 78 / 57;
@@ -213,15 +213,15 @@ fn the_footer_says_whom_to_ask() {
         let text = compose(&templates, Mode::Enforced, now(), &email("o@example.com"), &[&item]).unwrap().text;
         text.lines().find(|line| line.starts_with("Questions?")).unwrap().to_owned()
     };
-    assert_eq!(said(&[]), "Questions? Ask whoever runs keywheel in your organization.");
+    assert_eq!(said(&[]), "Questions? Ask the team that runs keywheel in your organization.");
     assert_eq!(said(&[("NOTICE_CONTACT", "#keys on chat")]), "Questions? Ask #keys on chat.");
     assert_eq!(
         said(&[("REPLY_TO_EMAIL", "keys@example.com")]),
-        "Questions? Answer this message: it reaches keys@example.com."
+        "Questions? Reply to this message. Replies go to keys@example.com."
     );
     assert_eq!(
         said(&[("REPLY_TO_EMAIL", "keys@example.com"), ("NOTICE_CONTACT", "Jo")]),
-        "Questions? Ask Jo. An answer to this message reaches keys@example.com."
+        "Questions? Ask Jo. Replies to this message go to keys@example.com."
     );
 }
 
@@ -241,5 +241,5 @@ fn an_unknown_value_leaves_no_gap() {
     let notice =
         Notice { secret_arn: None, created: None, ..notice(NoticeKind::ScheduleCancelled(CancelReason::UserGone)) };
     let text = message_in(Mode::Enforced, &contact("", None), &[notice]).text;
-    assert!(!text.contains("Made on") && text.contains("Account: 111122223333\n"), "{text}");
+    assert!(!text.contains("Created") && text.contains("Account: 111122223333\n"), "{text}");
 }
