@@ -1,4 +1,4 @@
-"""Plants what the checks of the supply chain are to find, one thing at a time, and expects each to be found.
+"""Plants one violation after another that the checks of the supply chain have to find.
 
 usage: planted.py CARGO_DENY [AUDIT …]    with AUDIT the command that is run on a lock file
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-# What is planted: the crates beside the root, how the root asks for them, and what cargo-deny has to say.
+# Each violation: the crates beside the root, the root's dependencies on them, and the finding that must be reported.
 CRATES = {
     "nothing": ([("fine", "1.0.0", "MIT")], ['fine = { path = "fine-1.0.0", version = "1" }'], None),
     "a licence": (
@@ -64,7 +64,7 @@ def run(command, folder):
 
 
 def expect(what, wanted, code, output):
-    """`wanted` is what the output has to say beside a failure; without it, success."""
+    """Expects a failure whose output has `wanted`, or success if `wanted` is None."""
     if wanted is None:
         found = code == 0
     else:
@@ -80,7 +80,7 @@ def write_crate(folder, name, version, licence, dependencies=()):
     lines = ["[package]", f'name = "{name}"', f'version = "{version}"', 'edition = "2024"']
     if licence:
         lines.append(f'license = "{licence}"')
-    # A workspace of its own, wherever the folder is.
+    # Its own workspace, so that no workspace above the folder includes it.
     lines += ["[dependencies]", *dependencies]
     (folder / "Cargo.toml").write_text("\n".join(lines) + "\n")
 
@@ -101,14 +101,14 @@ def plant_crates(cargo_deny, crates, dependencies, folder):
     write_crate(root, "root", "1.0.0", "MIT-0", [line.replace("{folder}", str(folder)) for line in dependencies])
     manifest = root / "Cargo.toml"
     manifest.write_text(manifest.read_text().replace('path = "', 'path = "../'))
-    # What the real tree needs and the planted one has not is no news here.
+    # The planted tree lacks crates for which deny.toml has entries; their warnings do not matter here.
     silent = ["--allow=license-not-encountered", "--allow=unmatched-skip", "--allow=unnecessary-skip"]
     command = [cargo_deny, "--config", PROJECT / "deny.toml", "check", *silent, "bans", "licenses", "sources"]
     return run(command, root)
 
 
 def plant_advisory(audit, name, version, folder):
-    """The project's own lock file, and one crate more."""
+    """Checks the project's own lock file with one more crate."""
     lock = folder / "Cargo.lock"
     source = 'source = "registry+https://github.com/rust-lang/crates.io-index"'
     entry = f'\n[[package]]\nname = "{name}"\nversion = "{version}"\n{source}\n'
@@ -117,7 +117,7 @@ def plant_advisory(audit, name, version, folder):
 
 
 def plant_unsafe(folder):
-    """A crate with the lints of this one, and a block that they forbid even where it is allowed."""
+    """Checks a crate with this package's lints and an unsafe block, which they forbid even under an `allow`."""
     write_crate(folder, "planted", "1.0.0", "MIT-0")
     lints = PROJECT.joinpath("Cargo.toml").read_text().partition("\n[lints.rust]")
     manifest = folder / "Cargo.toml"

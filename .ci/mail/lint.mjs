@@ -1,5 +1,5 @@
-// Lints mails: HTML and its accessibility (html-validate), what mail programs support (caniemail), size, and that
-// nothing is loaded from anywhere. Then plants an error of each sort into a mail, which has to be found.
+// Lints mails: HTML and its accessibility (html-validate), support by mail programs (caniemail), size, and that they load
+// nothing. Then plants an error of each kind into a mail, which has to be found.
 //
 // usage: node lint.mjs FOLDER...
 import { readdirSync, readFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import { basename, join } from "node:path";
 import { caniemail } from "caniemail";
 import { HtmlValidate, StaticConfigLoader } from "html-validate";
 
-// Gmail hides what is beyond: https://developers.google.com/gmail/design/css
+// Gmail hides everything beyond this size: https://developers.google.com/gmail/design/css
 const MOST_BYTES = 100_000;
 
 const validator = new HtmlValidate(
@@ -15,11 +15,11 @@ const validator = new HtmlValidate(
     root: true,
     extends: ["html-validate:recommended"],
     rules: {
-      // What a page would do in a style sheet, a mail does in attributes: Outlook knows little else.
+      // Mails use attributes where pages use style sheets, because Outlook supports little else.
       "no-inline-style": "off",
       "no-deprecated-attr": "off",
       "no-conditional-comment": "off",
-      // A title repeats the subject, which may be longer than a page's title.
+      // The title repeats the subject, which may be longer than a page's title.
       "long-title": "off",
       "prefer-tbody": "off",
       "heading-level": "error",
@@ -29,7 +29,7 @@ const validator = new HtmlValidate(
 );
 
 const CLIENTS = ["gmail.*", "apple-mail.*", "outlook.*"];
-// What some of these leave out, and what a reader has then: a mail that is plainer and says the same.
+// Features that some of these programs lack. Without them the mail is plainer and says the same.
 const MAY_BE_MISSING = new Set([
   "color-scheme CSS property", // light in a dark program
   "color-scheme meta tag",

@@ -1,4 +1,4 @@
-"""Finds what asl-validator lets pass in a state machine: fields that do not exist, or not in the state's query language.
+"""Finds mistakes that asl-validator misses: fields that do not exist, or not in the state's query language.
 
 usage: definition.py FILE        (a definition as expand.py writes it)
 
@@ -35,7 +35,7 @@ CATCH = {"Comment", "ErrorEquals", "Next", "ResultPath", "Output", "Assign"}
 
 
 def findings(machine, where, language):
-    """What is wrong in the states of one machine and of the machines inside it."""
+    """Returns what is wrong in the states of one machine and of the machines inside it."""
     for name, state in machine["States"].items():
         here, own = f"{where}{name}", state.get("QueryLanguage", language)
         if state.get("Type") not in FIELDS:

@@ -1,4 +1,4 @@
-"""Expands a SAM template as CloudFormation does, and lays out for the linters what they cannot find by themselves.
+"""Expands a SAM template as CloudFormation does, and writes the parts that linters cannot find in a template.
 
 usage: expand.py TEMPLATE FOLDER        (run by SAM's own Python, which has the transform)
 
@@ -49,7 +49,7 @@ ARNS = {
     "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:999988887777:{{name}}",
     "AWS::StepFunctions::StateMachine": f"arn:aws:states:{REGION}:999988887777:stateMachine:{{name}}",
 }
-# Types whose Ref is the ARN.
+# Types whose Ref returns the ARN.
 REF_IS_ARN = {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}
 
 

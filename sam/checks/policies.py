@@ -1,4 +1,4 @@
-"""Judges policy documents: parliament's findings, and rules of this project that parliament has not.
+"""Checks policy documents: parliament's findings, and this project's own rules.
 
 usage: policies.py FILE…        (run by parliament's Python, on what expand.py wrote)
 """
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import parliament
 
-# Actions for which "*" is the only resource that works, with the reason in the template. parliament knows most of them
-# by AWS's own lists; what stands here are the ones where the service, not its list, demands it.
+# Actions that work only with the resource "*"; the template states the reason. parliament knows most of them from AWS's
+# lists. These are the actions for which the service requires "*" although AWS's list has a resource.
 STAR_DEMANDED_BY_THE_SERVICE = {
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",

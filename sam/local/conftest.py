@@ -71,7 +71,7 @@ def retired(deployment: Deployment, rotated: Rotations) -> Retirement:
 
 
 def pytest_exception_interact(node: Any, call: Any, report: pytest.TestReport) -> None:
-    """With a failure: what ministack and the functions said last."""
+    """Adds the last output of ministack and the functions to the report of a failure."""
     peer = node.funcargs.get("peer") if hasattr(node, "funcargs") else None
     if peer is not None:
         report.sections.append(("ministack and the functions", peer.log.read_text(errors="replace")[-3000:]))

@@ -1,4 +1,4 @@
-"""keywheel, deployed: the templates as they stand in `sam/`, by the SAM CLI, with executables built before."""
+"""Deploys keywheel: the templates in `sam/`, by the SAM CLI, with executables that were built before."""
 
 import io
 import json
@@ -25,14 +25,13 @@ SAM_CONFIGURATION = REPOSITORY / "sam/samconfig.toml"
 STACK = "keywheel"
 MEMBER_STACK = "keywheel-member"
 SENDER = "keys@example.com"
-# In copy of every account's notices.
+# Gets a copy of every account's notices.
 RECIPIENT = "security@example.com"
-# RoleSessionName, whose default is the predecessor's.
+# RoleSessionName. Its default is the predecessor's name.
 SESSION_NAME = "aws-iam-access-key-auto-rotation-dev-AccessKeyRotate"
 # Executable → logical id of its function, as in `sam/build/Makefile`.
 FUNCTIONS = {"rotation": "RotationFunction", "sweeper": "SweeperFunction"}
-# ministack runs the executables that it is given, whatever they are built for; so does Lambda with what `sam build`
-# was told.
+# ministack runs the given executables and ignores the architecture. Lambda gets the architecture that `sam build` got.
 ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
 
 
@@ -45,7 +44,7 @@ class Deployment:
         self._folder = folder
         self._primary = organization.primary
         self._template = self._build(executables)
-        # An identity of the stack's own is not checked: ministack does not know its DKIM records, which are outputs.
+        # The stack's own identity is not checked: its outputs are DKIM records, which ministack does not know.
         self._primary.client("sesv2").create_email_identity(EmailIdentity="example.com")
         self._parameters = {
             "OrganizationId": organization.id,
@@ -56,7 +55,7 @@ class Deployment:
             "NoticeContact": "the security team, #iam-keys",
             "CreateNoticeTopic": "true",
             "Architecture": ARCHITECTURE,
-            # The checks start all runs but the last.
+            # The checks start every run except the last.
             "ScheduleState": "DISABLED",
         }
 
@@ -92,7 +91,7 @@ class Deployment:
     def deploy(self, environment: str, **parameters: str) -> None:
         """`sam deploy` with an environment of samconfig.toml, as a person would call it. A second call updates."""
         configured = tomllib.loads(SAM_CONFIGURATION.read_text())[environment]["deploy"]["parameters"]
-        # On the command line they replace those of the environment. In quotes: a schedule has spaces in it.
+        # On the command line they replace those of the environment. The quotes are for schedules, which have spaces.
         overrides = [f'{name}="{value}"' for name, value in (self._parameters | parameters).items()]
         command = [
             *(SAM_CLI, "deploy", "--config-file", SAM_CONFIGURATION, "--config-env", environment),
@@ -101,7 +100,7 @@ class Deployment:
         ]
         process_environment = {
             "PATH": os.environ["PATH"],
-            # Neither the person's configuration nor the person's credentials.
+            # Uses neither the configuration nor the credentials of the person who runs the checks.
             "HOME": str(self._folder),
             "AWS_ENDPOINT_URL": self.peer.url,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -115,48 +114,48 @@ class Deployment:
         assert run.returncode == 0, f"{said}\n{self._events()}"
 
     def _events(self) -> str:
-        """What CloudFormation says about a failed deployment."""
+        """Returns CloudFormation's events of a failed deployment."""
         events = self._primary.client("cloudformation").describe_stack_events(StackName=STACK)["StackEvents"]
         said = [f"{each['LogicalResourceId']}: {each.get('ResourceStatusReason', '')}" for each in events]
         return "\n".join(line for line in said if not line.endswith(": "))
 
     @cached_property
     def resources(self) -> dict[str, str]:
-        """Logical id → physical id."""
+        """Returns the physical id of each logical id."""
         pages = self._primary.client("cloudformation").get_paginator("list_stack_resources")
         listed = [each for page in pages.paginate(StackName=STACK) for each in page["StackResourceSummaries"]]
         return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in listed}
 
     def function(self, executable: str) -> str:
-        """The name of the function that an executable is deployed as."""
+        """Returns the name of the function that runs an executable."""
         return self.resources[FUNCTIONS[executable]]
 
     def role_of(self, executable: str) -> str:
-        """The ARN of the function's execution role."""
+        """Returns the ARN of the function's execution role."""
         described = self._primary.client("lambda").get_function_configuration(FunctionName=self.function(executable))
         return described["Role"]
 
     @property
     def machine(self) -> str:
-        """The ARN of the state machine."""
+        """Returns the ARN of the state machine."""
         return self.resources["StateMachine"]
 
     @property
     def schedules_role(self) -> str:
-        """The ARN of the role that the schedule starts runs as."""
+        """Returns the ARN of the role with which the schedule starts runs."""
         return self._primary.iam.get_role(RoleName=self.resources["ScheduleRole"])["Role"]["Arn"]
 
     @cached_property
     def kms_key(self) -> str:
-        """The ARN of the key that secrets are encrypted with."""
+        """Returns the ARN of the key that encrypts secrets."""
         described = self._primary.client("kms").describe_key(KeyId=self.resources["SecretsKey"])
         return described["KeyMetadata"]["Arn"]
 
     # --- the members ---
 
     def deploy_member(self, account: Account, **parameters: str) -> None:
-        """What the StackSet does in a member account."""
-        # The output is written for people who do this by hand: `name=value name=value …`.
+        """Deploys the member template to an account, as the StackSet does."""
+        # The output is for people who deploy by hand: `name=value name=value …`.
         [stack] = self._primary.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
         outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
         wanted = dict(each.split("=", 1) for each in outputs["MemberParameters"].split()) | parameters
@@ -173,29 +172,29 @@ class Deployment:
     # --- what runs in it ---
 
     def execute(self, event: Any = None) -> dict[str, Any]:
-        """Starts the state machine, and waits for its end."""
+        """Starts the state machine and waits until the execution ends."""
         return state_machine.run(self._primary.client("stepfunctions"), self.machine, event or {})
 
     def executions(self) -> set[str]:
-        """The ARNs of all executions of the state machine."""
+        """Returns the ARNs of all executions of the state machine."""
         return state_machine.executions(self._primary.client("stepfunctions"), self.machine)
 
     def scheduled_execution(self, before: set[str]) -> dict[str, Any]:
-        """Waits for the schedule to start an execution that was not there before, and for its end."""
+        """Waits until the schedule has started a new execution and the execution has ended."""
         return state_machine.started_by_others(self._primary.client("stepfunctions"), self.machine, before)
 
     def failed_accounts(self, execution: dict[str, Any]) -> dict[str, str]:
-        """The accounts that failed in an execution, with what is said of each."""
+        """Returns the accounts that failed in an execution, with the cause of each."""
         return state_machine.failed_items(self._primary.client("stepfunctions"), execution["executionArn"])
 
     def invoke(self, function: str, event: Any) -> dict[str, Any]:
-        """Lambda's Invoke: the answer under `answer`, or the error under `error`."""
+        """Invokes a function. Returns its answer as `answer`, or its error as `error`."""
         answer = self._primary.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
         payload = json.loads(answer["Payload"].read() or b"null")
         return {"error": payload} if "FunctionError" in answer else {"answer": payload}
 
     def session_of(self, executable: str) -> Credentials:
-        """A session of a function's role: a second function, with the same role, tells its own credentials."""
+        """Returns a session of a function's role: a second function with the same role returns its own credentials."""
         client = self._primary.client("lambda")
         name = f"{executable}-{TELLER}"
         client.create_function(
@@ -234,7 +233,7 @@ def tell(event, context):
 
 
 def zipped(name: str, text: str) -> bytes:
-    """A zip with one file."""
+    """Returns a zip with one file."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr(name, text)

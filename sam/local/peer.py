@@ -1,4 +1,4 @@
-"""ministack in a process of its own, and clients of it."""
+"""Runs ministack in its own process, and makes clients for it."""
 
 import json
 import os
@@ -21,7 +21,7 @@ Credentials = dict[str, str]
 
 
 class Peer:
-    """AWS, as far as ministack and the corrections in `peer_server` are that. Use it as a context."""
+    """AWS as ministack models it, with the corrections in `peer_server`. Use it as a context."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -41,7 +41,7 @@ class Peer:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(scratch),
-            # Unpacked functions go here, and with the folder.
+            # Functions are unpacked here and are removed with the folder.
             "TMPDIR": str(scratch),
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
@@ -49,10 +49,10 @@ class Peer:
             "IOT_MTLS_ENABLED": "0",
             # Signatures are checked and policies are enforced.
             "AUTH": "true",
-            # Waits in state machines take no time.
+            # State machines skip their waits.
             "SFN_WAIT_SCALE": "0",
             "MINISTACK_REGION": REGION,
-            # ministack hands this on to the functions: the template needs no parameter for it.
+            # ministack passes this to the functions, so the template needs no parameter for it.
             "AWS_ENDPOINT_URL": self.url,
         }
         command = [sys.executable, str(Path(__file__).with_name("peer_server.py")), self._decisions, self._birthday]
@@ -63,7 +63,7 @@ class Peer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # A process group of its own: the functions that it starts outlive it, and end with the group.
+                # Its own process group, because the functions that it starts outlive it and have to end with the group.
                 start_new_session=True,
             )
 
@@ -91,26 +91,26 @@ class Peer:
             return json.load(answer)
 
     def born(self, days_ago: float) -> None:
-        """Users and keys that are made from now on are that old."""
+        """From now on, new users and keys have this age."""
         if days_ago:
             self._birthday.write_text(str(days_ago))
         else:
             self._birthday.unlink(missing_ok=True)
 
     def decisions(self) -> list[dict[str, str]]:
-        """Every decision about a call by anybody but an account's root, oldest first."""
+        """Returns the decision on every call that was not an account root's, oldest first."""
         return [json.loads(line) for line in self._decisions.read_text().splitlines()]
 
     def mails(self, account: str) -> list[dict[str, Any]]:
-        """The mails that an account sent, oldest first."""
+        """Returns the mails that an account sent, oldest first."""
         return self.get(f"_ministack/ses/messages?account={account}")["messages"].get(account, [])
 
     def client(self, service: str, credentials: Credentials) -> Any:
-        # A call that is refused or fails is what the checks are about: it is not made a second time.
+        # No retries, because the checks are about calls that are refused or fail.
         config = Config(retries={"total_max_attempts": 1}, read_timeout=300)
         return boto3.client(service, region_name=REGION, endpoint_url=self.url, config=config, **credentials)
 
 
 def root_of(account: str) -> Credentials:
-    """ministack takes an account's id as the access key of its root, who may do everything."""
+    """Returns clients of an account's root. ministack accepts the account's id as the root's access key."""
     return {"aws_access_key_id": account, "aws_secret_access_key": "root"}

@@ -1,4 +1,4 @@
-"""Starts ministack, with those departures from AWS put right that would let a wrong policy pass or refuse a right one.
+"""Starts ministack and corrects the departures from AWS that would let a wrong policy pass or refuse a right one.
 
     python peer_server.py DECISIONS BIRTHDAY
 
@@ -30,7 +30,7 @@ Decide = Callable[[str, str, str, str], None]
 
 
 def decisions_into(file: Path) -> Decide:
-    """Answers a function that notes who was allowed, or refused, to do what."""
+    """Returns a function that records each decision: the caller, the action, and whether it was allowed."""
     lock = threading.Lock()
 
     def note(principal: str, action: str, resource: str, decision: str) -> None:
@@ -42,14 +42,14 @@ def decisions_into(file: Path) -> Decide:
 
 
 def note_decisions(note: Decide) -> None:
-    """No departure: what CloudTrail would tell, and ministack's own trail leaves out, is whether a call was refused."""
+    """Not a correction: records whether a call was refused, which CloudTrail has and ministack's own trail lacks."""
     enforce, evaluate_trust_policy = iam_evaluator.enforce, iam_evaluator.evaluate_trust_policy
 
     def enforced(access_key_id: str, iam_action: str, service: str, region: str, *rest: Any, **named: Any) -> Any:
         refused = enforce(access_key_id, iam_action, service, region, *rest, **named)
         resource = named.get("resource_arn") or (rest[0] if rest else "*")
         if isinstance(refused, iam_evaluator.AuthError):
-            # The signature or the key is wrong: no policy was asked.
+            # The signature or the key is wrong, so no policy was evaluated.
             note(access_key_id, iam_action, resource, refused.code)
         elif not iam_evaluator.is_root_access_key(access_key_id):
             caller = iam_evaluator.resolve_credential(access_key_id)
@@ -68,7 +68,7 @@ def note_decisions(note: Decide) -> None:
 
 
 def make_keys_on_a_birthday(file: Path) -> None:
-    """No departure: a way to have old keys. AWS has no such thing, and ministack no clock that could be moved."""
+    """Not a correction: makes old keys, because ministack has no clock that can be moved."""
 
     def now() -> str:
         days = float(file.read_text()) if file.exists() else 0.0
@@ -117,7 +117,7 @@ def list_accounts_in_pages() -> None:
 
 
 def make_groups_by_template() -> None:
-    """AWS::IAM::Group is a type of CloudFormation's. ministack refuses a template that has it."""
+    """CloudFormation has the type AWS::IAM::Group; ministack refuses a template that uses it."""
 
     def create(logical_id: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:
         name = properties.get("GroupName") or f"{stack}-{logical_id}"
@@ -201,7 +201,7 @@ def main() -> None:
     run_state_machines_as_their_role()
     call_targets_only_where_that_is_allowed(note)
     secrets_service.correct()
-    # ministack reads its own arguments.
+    # ministack reads the remaining arguments.
     del sys.argv[1:]
     from ministack import app
 

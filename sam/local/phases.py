@@ -1,4 +1,4 @@
-"""What happens to the organization, phase by phase. The tests look at what each left behind."""
+"""Runs the organization through its phases. The tests check the result of each."""
 
 import json
 import uuid
@@ -13,7 +13,7 @@ STEPS = ["createSecret", "setSecret", "testSecret", "finishSecret"]
 
 
 class DryRun:
-    """The stack as `default` makes it, and one execution: what a careful person does first."""
+    """Deploys the stack with `default` and runs one execution, as a careful person does first."""
 
     def __init__(self, deployment: Deployment) -> None:
         organization = deployment.organization
@@ -26,7 +26,7 @@ class DryRun:
 
 
 class Sweep:
-    """The stack updated to `enforce`, and the first execution of the state machine that does."""
+    """Updates the stack to `enforce` and runs the first execution that changes keys."""
 
     def __init__(self, deployment: Deployment) -> None:
         deployment.deploy("enforce")
@@ -36,7 +36,7 @@ class Sweep:
 
 
 class Rotation:
-    """One rotation, with Secrets Manager's part played: ministack's RotateSecret calls no function."""
+    """One rotation. This class plays Secrets Manager's part, because ministack's RotateSecret calls no function."""
 
     def __init__(self, deployment: Deployment, account: Account, user: str) -> None:
         self.account, self.user = account, user
@@ -45,7 +45,7 @@ class Rotation:
         self._deployment = deployment
         self._store = deployment.organization.primary.client("secretsmanager")
         if not self._pending():
-            # The sweep started no rotation, because none is due: the schedule's is not waited for.
+            # No rotation is due, so the sweep started none. This starts the schedule's rotation before its date.
             self._store.rotate_secret(SecretId=self.name)
         [self.token] = self._pending()
         self.arn = self._store.describe_secret(SecretId=self.name)["ARN"]
@@ -61,7 +61,7 @@ class Rotation:
             "Step": step,
             "SecretId": self.arn,
             "ClientRequestToken": self.token,
-            # AWS sends one per rotation, and checks it with PutSecretValue; ministack ignores it.
+            # AWS sends one token per rotation and checks it in PutSecretValue; ministack ignores it.
             "RotationToken": str(uuid.uuid4()),
         }
         answer = self._deployment.invoke(self._deployment.function("rotation"), event)
@@ -69,7 +69,7 @@ class Rotation:
         return answer
 
     def _finish(self) -> None:
-        """The service takes AWSPENDING away after the last step."""
+        """Removes AWSPENDING after the last step, as the service does."""
         stages = self._store.describe_secret(SecretId=self.name)["VersionIdsToStages"][self.token]
         if "AWSPENDING" in stages:
             self._store.update_secret_version_stage(
@@ -77,18 +77,18 @@ class Rotation:
             )
 
     def as_user(self, service: str) -> Any:
-        """A client that signs with the new key."""
+        """Returns a client that signs with the new key."""
         value = self.value()
         key = {"aws_access_key_id": value["AccessKeyId"], "aws_secret_access_key": value["SecretAccessKey"]}
         return self._deployment.peer.client(service, key)
 
     def value(self) -> dict[str, str]:
-        """The current value, as the stack account's root reads it."""
+        """Returns the current value, read by the root of the stack's account."""
         return json.loads(self._store.get_secret_value(SecretId=self.arn)["SecretString"])
 
 
 class Rotations:
-    """One rotation in the stack's account and two in a member: a due one, and one of a name with a comma."""
+    """Runs one rotation in the stack's account and two in a member: a due key, and a user name with a comma."""
 
     def __init__(self, deployment: Deployment) -> None:
         organization = deployment.organization
@@ -100,7 +100,7 @@ class Rotations:
 
 
 class Retirement:
-    """Without any grace, one execution disables the old keys and the next one, which the schedule starts, deletes them.
+    """With no grace, one execution disables the old keys, and the next one, started by the schedule, deletes them.
 
     Meanwhile a user is deleted and another made exempt; that is taken back before the last execution.
     """
@@ -140,13 +140,13 @@ class Retirement:
 
 
 def _once(moment: datetime) -> str:
-    """The next full minute after a moment, as a schedule that is due once a day."""
+    """Returns a daily schedule for the next full minute after a moment."""
     minute = moment + timedelta(minutes=1)
     return f"cron({minute.minute} {minute.hour} * * ? *)"
 
 
 def secrets(account: Account) -> list[str]:
-    """The names of all secrets, those scheduled for deletion too."""
+    """Returns the names of all secrets, including those scheduled for deletion."""
     pages = account.client("secretsmanager").get_paginator("list_secrets")
     listed = [each for page in pages.paginate(IncludePlannedDeletion=True) for each in page["SecretList"]]
     return sorted(each["Name"] for each in listed)

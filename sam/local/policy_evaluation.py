@@ -1,4 +1,4 @@
-"""What AWS knows about a caller and writes into a policy's blanks, and ministack does not."""
+"""Adds the facts about callers and requests that AWS uses to evaluate policies and ministack lacks."""
 
 import contextvars
 import dataclasses
@@ -13,20 +13,20 @@ from ministack.services import iam, lambda_svc, organizations, secretsmanager
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
 SPECIAL = {"*": "*", "?": "?", "$": "$"}
-# A text that no ARN and no value is: a statement whose variable has no value applies to nothing.
+# A text that equals no ARN and no value, so that a statement whose variable has no value applies to nothing.
 NOTHING = "\0"
 
-# The role that a state machine runs as.
+# The role of a state machine.
 running_as: contextvars.ContextVar[str] = contextvars.ContextVar("running_as")
 
-# The address that a mail is sent from.
+# The sender of a mail.
 sending_as: contextvars.ContextVar[str] = contextvars.ContextVar("sending_as")
 
 
 def management_account_of(account: str) -> str | None:
-    """The account whose organization this one is in, as a member or as itself; None for an account in none."""
+    """Returns the management account of this account's organization; None without an organization."""
     memberships = [master for master, member in organizations._accounts.to_dict() if member == account]
-    # An account that once asked ministack about Organizations also has an organization of its own.
+    # An account that called Organizations on ministack once also has its own organization.
     return min(memberships, key=lambda master: master == account, default=None)
 
 
@@ -69,7 +69,7 @@ def _say_who_calls() -> None:
 
 
 def _fill_in_variables() -> None:
-    """Policy variables stand for the caller's values in resources and conditions. ministack takes them literally."""
+    """Policy variables stand for the caller's values in resources and conditions. ministack compares them literally."""
     first_match, conditions_met = iam_evaluator._first_match, iam_evaluator._conditions_met
 
     def filled(text: str, context: Any) -> str:
@@ -146,7 +146,7 @@ def _name_the_resource() -> None:
 
 
 def _name_the_action() -> None:
-    """PublishBatch is allowed as sns:Publish. ministack: as an action of its own, which AWS does not have.
+    """AWS authorizes PublishBatch as sns:Publish. ministack uses a separate action, which AWS does not have.
 
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
     """
@@ -160,7 +160,7 @@ def _name_the_action() -> None:
 
 
 def _tell_what_is_asked() -> None:
-    """Condition keys that services make of the request, and ministack does not.
+    """Adds condition keys that services derive from the request and ministack does not.
 
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html
     """
@@ -184,7 +184,7 @@ def _tell_what_is_asked() -> None:
 
 
 def tell_who_sends(app: Any) -> None:
-    """`ses:FromAddress` is the sender of a mail. ministack: unknown. `app` is its module of that name."""
+    """`ses:FromAddress` is the sender of a mail; ministack does not know it. `app` is ministack's module."""
     enforce = app._enforce_ses_v2
 
     def corrected(method: str, path: str, headers: Any, body: bytes, query: Any, request_id: str) -> Any:
@@ -196,7 +196,7 @@ def tell_who_sends(app: Any) -> None:
 
 
 def refused_to_role(role_arn: str, action: str, resource: str) -> str:
-    """Why a role's own policies refuse a call; empty if they allow it."""
+    """Returns why a role's own policies refuse a call; empty if they allow it."""
     account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
     session = f"arn:aws:sts::{account}:assumed-role/{name}/service"
     context = iam_evaluator.EvalContext(
@@ -212,7 +212,7 @@ def refused_to_role(role_arn: str, action: str, resource: str) -> str:
 
 
 def admits(function: str, service: str, source: str = "") -> bool:
-    """Whether a function's own policy lets a service of this account call it, for the sake of a resource."""
+    """Returns whether a function's own policy lets a service of this account call it on behalf of a resource."""
     policy = lambda_svc.function_policy_for_arn(function)
     context = iam_evaluator.EvalContext(
         principal_arn=service,
@@ -227,7 +227,7 @@ def admits(function: str, service: str, source: str = "") -> bool:
 
 
 def correct() -> None:
-    """Puts all of these right."""
+    """Applies all of these corrections."""
     _say_who_calls()
     _name_the_resource()
     _name_the_action()

@@ -1,4 +1,4 @@
-"""Secrets Manager as documented, where ministack departs from it. `correct` puts all of it in place."""
+"""Corrects ministack where it departs from the documented Secrets Manager. `correct` applies all corrections."""
 
 import json
 import uuid
@@ -23,7 +23,7 @@ def _account_and_region(arn: str) -> tuple[str, str]:
 
 
 def _look_where_the_arn_points() -> None:
-    """A secret and a key are found, with their policies, from other accounts too. ministack looks in the caller's."""
+    """Other accounts find a secret and a key, with their policies, too. ministack searches only the caller's."""
 
     def looking(lookup: Callable[[str], Any]) -> Callable[[str], Any]:
         def corrected(arn: str) -> Any:
@@ -38,7 +38,7 @@ def _look_where_the_arn_points() -> None:
     kms.key_policy_for_arn = looking(kms.key_policy_for_arn)
 
 
-# What Secrets Manager asks of the KMS key for each call, as the caller.
+# The KMS calls that Secrets Manager makes as the caller, by call.
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
 KEY_ACTIONS = {
     "CreateSecret": ["kms:GenerateDataKey", "kms:Decrypt"],
@@ -50,7 +50,7 @@ KEY_ACTIONS = {
 
 def _key_and_secret(action: str, request: dict[str, Any]) -> tuple[str | None, str]:
     if action == "CreateSecret":
-        # The six characters behind the name are the service's to choose: any will do for a policy.
+        # The service chooses the six characters after the name; for a policy any six are right.
         arn = f"arn:aws:secretsmanager:{get_region()}:{get_account_id()}:secret:{request.get('Name')}-a1b2c3"
         return request.get("KmsKeyId"), arn
     _, secret = service._resolve(request.get("SecretId"))
@@ -60,7 +60,7 @@ def _key_and_secret(action: str, request: dict[str, Any]) -> tuple[str | None, s
 
 
 def _refused_by_key(action: str, request: dict[str, Any], access_key: str, caller: str) -> Answer | None:
-    """AWS encrypts and decrypts as the caller, with the secret's ARN as the context. ministack never asks the key."""
+    """AWS encrypts and decrypts as the caller, with the secret's ARN as the context. ministack never checks the key."""
     key, secret = _key_and_secret(action, request)
     if not key:
         return None
@@ -84,7 +84,7 @@ def _refused_by_key(action: str, request: dict[str, Any], access_key: str, calle
 
 
 def _answer_other_accounts() -> None:
-    """A call that names the ARN of another account's secret is answered by that account, after all policies.
+    """The account in a secret's ARN answers the call, after all policies are checked.
 
     ministack answers that there is no such secret. The policies are asked before, by the code around this.
     """
@@ -129,7 +129,7 @@ def _refused_by_function(request: dict[str, Any], access_key: str) -> Answer | N
 
 
 def _name_the_first_version_by_the_token() -> None:
-    """The ClientRequestToken of CreateSecret becomes the version's id. ministack makes up another."""
+    """The ClientRequestToken of CreateSecret becomes the version's id. ministack invents an id."""
     create = service._create_secret
 
     def corrected(request: dict[str, Any]) -> Answer:
@@ -146,7 +146,7 @@ def _name_the_first_version_by_the_token() -> None:
 
 
 def _have_no_value_in_an_empty_version() -> None:
-    """The value of a version that has none yet is "not found". ministack answers without a value."""
+    """AWS answers ResourceNotFoundException for a version without a value. ministack answers without a value."""
     get_value = service._get_secret_value
 
     def corrected(request: dict[str, Any]) -> Answer:
@@ -186,7 +186,7 @@ def _rotation(request: dict[str, Any]) -> Answer:
 
 
 def _cancel_rotation(request: dict[str, Any]) -> Answer:
-    """CancelRotateSecret switches the schedule off. ministack does not have it."""
+    """Adds CancelRotateSecret, which switches the schedule off; ministack lacks it."""
     _, secret = service._resolve(request.get("SecretId"))
     if not secret:
         return error_response_json("ResourceNotFoundException", "Secrets Manager can't find the secret.", 400)
@@ -216,7 +216,7 @@ def _filtered_by_prefixes(names: list[str], filters: list[dict[str, Any]]) -> li
 
 
 def correct() -> None:
-    """Puts all of these right."""
+    """Applies all of these corrections."""
     _look_where_the_arn_points()
     _answer_other_accounts()
     _name_the_first_version_by_the_token()

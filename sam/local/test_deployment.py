@@ -1,4 +1,4 @@
-"""The compiled functions, as the roles that the templates give them, do their work, and are refused nothing in it."""
+"""The compiled functions do their work with the roles of the templates, and no call is refused."""
 
 import json
 import time
@@ -50,7 +50,7 @@ def test_the_sweeper_works_as_its_role_in_every_account(
         assert ("sts:AssumeRole", member_role) in sweeper, member.name
         in_member = f"arn:aws:sts::{member.id}:assumed-role/{MEMBER_ROLE}/{SESSION_NAME}"
         assert any(each["principal"] == in_member and each["action"] == "iam:ListAccessKeys" for each in allowed)
-    # No role is assumed in the stack's own account.
+    # In the stack's own account the functions assume no role.
     assert ("iam:GetAccountAuthorizationDetails", "*") in sweeper
     assert swept.secrets, "otherwise the sweeper ran and did nothing"
 
@@ -117,7 +117,7 @@ def test_a_user_reads_its_own_secret_with_the_old_and_with_the_new_key(rotated: 
 
 
 def test_the_account_is_told_of_rotations_by_mail(peer: Peer, organization: Organization, rotated: Rotations) -> None:
-    """The service's event calls the sweeper, which sends the notice: no sweep is in between."""
+    """The service's event calls the sweeper, which sends the notice without a sweep."""
     address, new_key = f"{rotated.member.account.name}@example.com", rotated.member.value()["AccessKeyId"]
 
     def told() -> list[str]:
@@ -190,7 +190,7 @@ def test_a_failed_rotation_is_told_at_once(peer: Peer, deployment: Deployment, r
     rotation = rotated.member
     event = json.loads((REPOSITORY / "sam/events/rotation-failed.json").read_text())
     event["detail"]["additionalEventData"]["SecretId"] = rotation.arn
-    # Handed to the function: events of aws.secretsmanager are AWS's alone to send, and ministack fails no rotation.
+    # The test invokes the function: only AWS sends events of aws.secretsmanager, and ministack fails no rotation.
     answer = deployment.invoke(deployment.function("sweeper"), event)["answer"]
     assert (answer["mails"], answer["failures"]) == (2, [])
     last = peer.mails(deployment.organization.primary.id)[-2:]
@@ -199,7 +199,7 @@ def test_a_failed_rotation_is_told_at_once(peer: Peer, deployment: Deployment, r
 
 
 def soon(look: Callable[[], list[str]], timeout_seconds: float = 30) -> list[str]:
-    """Looks until there is something to see."""
+    """Repeats a read until it returns something."""
     until = time.monotonic() + timeout_seconds
     while not (seen := look()) and time.monotonic() < until:
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""What nobody may do: each call is made, with real credentials, and refused by a policy."""
+"""Makes each forbidden call with real credentials; a policy must refuse it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +12,12 @@ from peer import Peer
 from phases import Rotations, Sweep
 
 MEMBER_ROLE = "aws-iam-access-key-auto-rotation-lambda-assumed-role"
-# The last is how SNS says it.
+# SNS uses the last spelling.
 REFUSED = ["AccessDenied", "AccessDeniedException", "AuthorizationError"]
 
 
 def refused(call: Callable[..., Any], **request: Any) -> str:
-    """Makes a call that must be refused; answers what the refusal says."""
+    """Makes a call that must be refused. Returns the refusal's text."""
     with pytest.raises(ClientError) as raised:
         call(**request)
     error = raised.value.response["Error"]
@@ -27,21 +27,21 @@ def refused(call: Callable[..., Any], **request: Any) -> str:
 
 @pytest.fixture(scope="session")
 def sweeper(peer: Peer, deployment: Deployment, swept: Sweep) -> Client:
-    """Clients that sign as the sweeper's role."""
+    """Returns clients that sign as the sweeper's role."""
     session = deployment.session_of("sweeper")
     return lambda service: peer.client(service, session)
 
 
 @pytest.fixture(scope="session")
 def rotation(peer: Peer, deployment: Deployment, swept: Sweep) -> Client:
-    """Clients that sign as the rotation function's role."""
+    """Returns clients that sign as the rotation function's role."""
     session = deployment.session_of("rotation")
     return lambda service: peer.client(service, session)
 
 
 @pytest.fixture(scope="session")
 def in_member(peer: Peer, sweeper: Client, organization: Organization) -> Client:
-    """Clients that sign as the sweeper's role in a member account."""
+    """Returns clients that sign as the sweeper's role in a member account."""
     session = assume(sweeper("sts"), f"arn:aws:iam::{organization.members[0].id}:role/{MEMBER_ROLE}")
     return lambda service: peer.client(service, session)
 
@@ -111,10 +111,9 @@ def test_a_user_reads_no_secret_but_its_own(organization: Organization, rotated:
     assert reader.get_secret_value(SecretId=rotated.member.arn)["SecretString"]
     for secret in foreign:
         refused(reader.get_secret_value, SecretId=secret)
-    # The second statement of the managed policy covers every name that is written otherwise: the secret's own
-    # policy is what refuses.
+    # The second statement of the managed policy covers every encoded name, so the secret's own policy has to refuse.
     refused(reader.get_secret_value, SecretId=rotated.comma.arn)
-    # In the same account as well, where the secret's policy alone decides.
+    # The same holds in the secret's own account, where its policy alone decides.
     home = rotated.home.as_user("secretsmanager")
     assert home.get_secret_value(SecretId=rotated.home.arn)["SecretString"]
     for secret in foreign[:2]:
@@ -137,7 +136,7 @@ def test_another_role_of_the_stacks_account_gets_into_no_member(organization: Or
 def test_a_foreign_organization_gets_in_nowhere(
     peer: Peer, deployment: Deployment, organization: Organization, rotated: Rotations
 ) -> None:
-    # Under the very names that keywheel's roles and users have.
+    # These roles and users have the same names as keywheel's.
     foreign = organization.foreign.role_that_may_everything(deployment.role_of("sweeper").rsplit("/", 1)[-1])
     for suffix in ("", "-rotation"):
         role = f"arn:aws:iam::{organization.members[0].id}:role/{MEMBER_ROLE}{suffix}"
@@ -149,7 +148,7 @@ def test_a_foreign_organization_gets_in_nowhere(
 def test_a_member_role_trusts_no_other_organization(
     peer: Peer, deployment: Deployment, organization: Organization, swept: Sweep
 ) -> None:
-    """The right role of the right account, but in another organization than the one that the member role names."""
+    """The right role of the right account, but in another organization than the member role trusts."""
     deployment.deploy_member(organization.bare, OrganizationId=organization.foreign_id)
     role = f"arn:aws:iam::{organization.bare.id}:role/{MEMBER_ROLE}"
     refused(peer.client("sts", deployment.session_of("sweeper")).assume_role, RoleArn=role, RoleSessionName="check")

@@ -91,13 +91,13 @@ def handle(event, context):
 
 
 class StandIn:
-    """The deployed definition with the sweeper's function replaced by the stand-in."""
+    """The deployed definition, with the stand-in instead of the sweeper's function."""
 
     def __init__(self, deployment: Deployment, organization: Organization) -> None:
         account = organization.primary
         self._lambda = account.client("lambda")
         self._states = account.client("stepfunctions")
-        # Of the last run: account → why it failed, and counts by page.
+        # The last run's failed accounts with their causes, and its counts by page.
         self.failed: dict[str, str] = {}
         self.map_runs: list[dict[str, int]] = []
         deployed = self._states.describe_state_machine(stateMachineArn=deployment.machine)
@@ -140,14 +140,14 @@ class StandIn:
         return described
 
     def states(self, failing: list[str], **event: Any) -> list[str]:
-        """The states that a run goes through, those of the Map's children left out."""
+        """Returns the states that a run passes, without those of the Map's children."""
         execution = self.run(failing, **event)["executionArn"]
         pages = self._states.get_paginator("get_execution_history").paginate(executionArn=execution)
         entered = [each.get("stateEnteredEventDetails") for page in pages for each in page["events"]]
         return [details["name"] for details in entered if details]
 
     def items(self, what: str) -> int:
-        """Items of the last run, over all its pages."""
+        """Returns the number of items of the last run, over all its pages."""
         return sum(counts[what] for counts in self.map_runs)
 
 
@@ -244,7 +244,7 @@ def test_an_account_whose_first_sweep_fails_is_a_failed_item_that_says_why(stand
     output = state_machine.output(stand_in.run([], {}, {"000000000003": f"{how} at once"}))
     assert (output["accounts"], output["accounts_not_swept"], output["complete"]) == (44, 1, False)
     assert list(stand_in.failed) == ["000000000003"]
-    # The function's own error, as the service that runs it names it.
+    # The name that Lambda gives the function's own error.
     error, why = {
         "fails": ("Runtime.HandlerError", "account 000000000003 fails on purpose"),
         "is skipped": ("AccountNotSwept", "its role cannot be assumed"),
@@ -254,7 +254,7 @@ def test_an_account_whose_first_sweep_fails_is_a_failed_item_that_says_why(stand
 
 
 def test_an_account_that_is_not_swept_for_what_passes_is_tried_again(stand_in: StandIn) -> None:
-    """After a third of a page failed, which is more than ToleratedFailurePercentage."""
+    """A third of the page fails, which is more than ToleratedFailurePercentage."""
     later = {f"{number:012}": "passes after 3" for number in range(1, 8)}
     output = state_machine.output(stand_in.run([], {}, later))
     assert (output["accounts"], output["accounts_not_swept"], output["complete"]) == (45, 0, True)
@@ -279,11 +279,11 @@ def test_a_dry_run_comes_no_further_by_sweeping_again(stand_in: StandIn) -> None
 
 
 def test_the_digest_waits_until_the_list_of_secrets_has_caught_up(stand_in: StandIn) -> None:
-    """Waits take no time here: what is seen is which states were gone through."""
+    """The peer skips waits, so this test checks which states the execution passed."""
     assert [name for name in stand_in.states([]) if name in ("AwaitList", "TellDigest")] == ["AwaitList", "TellDigest"]
     assert "AwaitList" not in stand_in.states([], dry_run=True), "nothing was held"
 
 
 def totals(described: dict[str, Any]) -> dict[str, Any]:
-    """What the cause of a failed execution ends with."""
+    """Returns the end of a failed execution's cause."""
     return json.loads(described["cause"].partition("Totals: ")[2])

@@ -1,4 +1,4 @@
-"""A clock that can be moved: moto and the executables live in its time, the tests do not."""
+"""A movable clock for moto and the executables. The tests themselves run in real time."""
 
 import glob
 import os
@@ -10,7 +10,7 @@ LIBRARIES = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 
 
 class Clock:
-    """Real time plus an offset, which everybody who lives in it is told of.
+    """Real time plus an offset. The clock sends each of its followers the offset.
 
     The executables learn it through libfaketime, from a file that it reads on every look at the clock. moto shifts its
     own clock (`follow`): libfaketime makes the waiting of Python's threads so dear that moto becomes twenty times slower.
@@ -27,46 +27,46 @@ class Clock:
         self.reset()
 
     def now(self) -> datetime:
-        """The time that moto and the executables see."""
+        """Returns the time that moto and the executables see."""
         return datetime.now(UTC) + self._offset
 
     def reset(self) -> None:
-        """Back to real time."""
+        """Returns to real time."""
         self._set(timedelta())
 
     def move_to(self, moment: datetime) -> None:
-        """Goes to a moment; whole seconds, never earlier than asked."""
+        """Moves to a moment, in whole seconds, never to an earlier one."""
         ahead = (moment - datetime.now(UTC)).total_seconds()
         self._set(timedelta(seconds=int(ahead) + 1))
 
     def advance(self, **duration: float) -> None:
-        """Goes on by days, hours, …"""
+        """Moves ahead by days, hours, …"""
         self._set(self._offset + timedelta(**duration))
 
     def lead_followers(self, **duration: float) -> None:
-        """Sets the executables' clock wrong: ahead of that of moto, until the next move."""
+        """Sets the executables' clock ahead of moto's, until the next move."""
         self._write(self._offset + timedelta(**duration))
 
     def follow(self, follower: Callable[[timedelta], None]) -> None:
-        """Tells a follower the offset, now and whenever it changes."""
+        """Sends a follower the offset, now and whenever it changes."""
         self._followers.append(follower)
         follower(self._offset)
 
     def environment(self) -> dict[str, str]:
-        """The variables that put an executable into this time."""
+        """Returns the variables that start an executable in this time."""
         return {
             "LD_PRELOAD": self._library,
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            # Without this a change of the file is noticed ten seconds late.
+            # Without this, libfaketime notices a change of the file ten seconds late.
             "FAKETIME_NO_CACHE": "1",
-            # Timers and time limits of a process must not fire because months pass between two events.
+            # A jump of months between two events must not fire a process's timers and time limits.
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
         }
 
     def release(self, process_id: int) -> None:
-        """Removes what libfaketime leaves behind for a process that was ended by a signal."""
+        """Removes the files that libfaketime leaves behind if a signal ended its process."""
         for left in ("faketime_shm", "sem.faketime_sem"):
             Path(f"/dev/shm/{left}_{process_id}").unlink(missing_ok=True)
 
@@ -77,7 +77,7 @@ class Clock:
             follower(offset)
 
     def _write(self, offset: timedelta) -> None:
-        # Replaced in one go: a process may read the file at any moment.
+        # Replaced atomically, because a process may read the file at any moment.
         fresh = self._file.with_suffix(".new")
         fresh.write_text(f"{int(offset.total_seconds()):+d}\n")
         os.replace(fresh, self._file)

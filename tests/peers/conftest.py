@@ -58,7 +58,7 @@ def organization(moto: Moto, clock: Clock) -> Organization:
 
 
 class Stack:
-    """keywheel as deployed: both functions, their settings, and the organization that they work in."""
+    """keywheel as deployed: both functions, their settings, and their organization."""
 
     def __init__(self, organization: Organization, clock: Clock, executables: Path, logs: Path) -> None:
         self.organization = organization
@@ -68,7 +68,7 @@ class Stack:
         self._logs = logs
 
     def settings(self) -> dict[str, str]:
-        """Few: the periods and names that the tests speak of are the defaults."""
+        """Only a few settings, because the tests use the default periods and names."""
         return {
             "DRY_RUN_FLAG": "false",
             "PRIMARY_ACCOUNT_ID": PRIMARY_ACCOUNT,
@@ -81,7 +81,7 @@ class Stack:
         }
 
     def start(self, executable: str, **settings: str) -> FunctionProcess:
-        """Starts an executable; settings given here replace those of the stack, empty ones unset them."""
+        """Starts an executable. Settings given here replace the stack's; an empty one removes it."""
         arn = ROTATION_FUNCTION_ARN if executable == "rotation" else SWEEPER_FUNCTION_ARN
         environment = self.organization.execution_environment() | self.settings() | settings
         log = self._logs / f"{len(self.functions)}-{executable}"
@@ -103,20 +103,20 @@ class Stack:
                 return process
         return self.start(executable)
 
-    # --- what happens in a stack's life ---
+    # --- events in a stack's life ---
 
     def sweep(self, event: dict[str, Any] | None = None) -> Any:
-        """One sweep that must succeed; answers its report."""
+        """Runs one sweep, which must succeed. Returns its report."""
         return self.sweeper.call(event or {})
 
     def rotate(self, account: Account, user: str) -> Rotation:
-        """The rotation that is under way, or else the schedule's, through all four steps."""
+        """Runs all four steps of the rotation that has started, or else of the schedule's rotation."""
         rotation = Rotation(self.organization, self.rotation, secret_name(account, user))
         rotation.run()
         return rotation
 
     def secrets_told(self) -> list[str]:
-        """Places outside the store where the secret half of a key shows up: there must be none."""
+        """Returns the places outside the store that show the secret half of a key. There must be none."""
         places = {process.log.name: process.output for process in self.functions}
         for process in self.functions:
             places[f"an answer of {process.log.name}"] = "\n".join(answer.text for answer in process.answers)
@@ -132,7 +132,7 @@ class Stack:
 def stack(organization: Organization, clock: Clock, executables: Path, tmp_path: Path) -> Iterator[Stack]:
     stack = Stack(organization, clock, executables, tmp_path)
     yield stack
-    # Whatever a test did: no secret may have got out.
+    # After every test: no secret may have leaked.
     told = stack.secrets_told()
     for process in stack.functions:
         process.__exit__()
@@ -151,5 +151,5 @@ def primary(organization: Organization) -> Account:
 
 @pytest.fixture(params=["primary", "member"])
 def account(request: pytest.FixtureRequest, organization: Organization) -> Account:
-    """A test that asks for this runs in the stack's own account and in a member account."""
+    """A test with this fixture runs in the stack's own account and in a member account."""
     return getattr(organization, request.param)

@@ -1,4 +1,4 @@
-"""One executable, started as Lambda starts it: the environment it gets there, and nothing else."""
+"""Starts one executable as Lambda does: with the environment of a function, and nothing else."""
 
 import json
 import queue
@@ -10,12 +10,12 @@ from typing import Any, Self
 from clock import Clock
 from runtime_api import Answer, RuntimeApi
 
-# Time that an executable is given, in its own clock and in ours. The sweeper keeps half a minute of it for its mails.
+# Time limits of an invocation, on the executable's clock and on the real one. The sweeper reserves 30 s for mails.
 TIMEOUT_SECONDS = 300.0
 
 
 class FunctionProcess:
-    """A running executable and the Runtime API that it asks for work."""
+    """A running executable and the Runtime API from which it reads its events."""
 
     def __init__(
         self, executable: Path, function_arn: str, environment: dict[str, str], clock: Clock, log: Path
@@ -44,30 +44,30 @@ class FunctionProcess:
 
     @property
     def output(self) -> str:
-        """Everything that it has written to standard output and error: on Lambda, its log."""
+        """Returns the executable's standard output and error, which on Lambda are its log."""
         return self.log.read_text(errors="replace")
 
     def invoke(self, event: Any, timeout_seconds: float = TIMEOUT_SECONDS) -> Answer:
-        """Hands it an event and waits for the answer, an error included."""
+        """Sends an event. Returns the answer, which may be an error."""
         request_id = self._api.submit(json.dumps(event).encode(), timeout_seconds)
         answered, answer = self._next_answer(timeout_seconds)
         assert answered == request_id, f"an answer to {answered or 'the start'} instead of {request_id}: {answer}"
         return answer
 
     def call(self, event: Any) -> Any:
-        """Hands it an event that must succeed; answers the response's body."""
+        """Sends an event, which must succeed. Returns the response's body."""
         answer = self.invoke(event)
         assert answer.kind == "response", f"{answer}\n{self.output}"
         return answer.body
 
     def failure(self, event: Any) -> str:
-        """Hands it an event that must fail; answers the error's text."""
+        """Sends an event, which must fail. Returns the error's text."""
         answer = self.invoke(event)
         assert answer.kind == "error", f"{answer}\n{self.output}"
         return answer.text
 
     def start_failure(self) -> str:
-        """Waits for a start that must fail; answers what it says, in the answer and in the log."""
+        """Waits for the start, which must fail. Returns the texts of its answer and of its log."""
         assert self._process.wait(timeout=TIMEOUT_SECONDS) != 0, "a wrong start ends with an exit code"
         said = self.output
         while True:

@@ -1,4 +1,4 @@
-"""Starts moto on 127.0.0.1, with those departures from AWS put right that would hide a defect of keywheel's.
+"""Starts moto on 127.0.0.1 and corrects the departures from AWS that would hide a defect of keywheel.
 
     python moto_server.py PORT
 
@@ -31,7 +31,7 @@ Application = Callable[..., Iterable[bytes]]
 
 
 def refuse_roles_that_do_not_exist() -> None:
-    """AWS answers AccessDenied for a role that does not exist. moto lets anybody assume it and makes up a session."""
+    """AWS answers AccessDenied for a role that does not exist. moto lets anybody assume it and invents a session."""
     assume_role = STSBackend.assume_role
 
     def corrected(self: STSBackend, **request: Any) -> Any:
@@ -181,7 +181,7 @@ def inside() -> dict[str, Any]:
 
     moto's own view of its inside, /moto-api/data.json, fails on some of its models.
     """
-    # Filled by moto's base class of all models, and emptied by a reset.
+    # moto's base class of all models fills this list, and a reset empties it.
     messages, keys = Message.instances_tracked, AccessKey.instances_tracked
     return {
         "mails": [

@@ -1,4 +1,4 @@
-"""The organization in moto: a management account that is also the stack's, and member accounts, by boto3."""
+"""Makes the organization in moto, by boto3: a management account that has the stack, and member accounts."""
 
 import io
 import json
@@ -18,7 +18,7 @@ import boto3
 from clock import Clock
 
 REGION = "eu-central-1"
-# moto's own account. With it comes the address below.
+# moto's own account, which has the address below.
 PRIMARY_ACCOUNT = "123456789012"
 PRIMARY_EMAIL = "master@example.com"
 MEMBER_EMAIL = "member@example.com"
@@ -36,7 +36,7 @@ Credentials = dict[str, str]
 
 
 class Moto:
-    """moto in a process of its own, which lives in the time of the clock. `server` is the program that starts it."""
+    """moto in its own process, on the movable clock. `server` is the program that starts it."""
 
     def __init__(self, clock: Clock, log: Path, server: Path = Path(__file__).with_name("moto_server.py")) -> None:
         with socket.socket() as probe:
@@ -71,16 +71,16 @@ class Moto:
         self._process.wait(timeout=10)
 
     def reset(self) -> None:
-        """Forgets everything."""
+        """Removes all resources."""
         self._ask("moto-api/reset", b"")
-        # RotateSecret looks its function up and calls it: without Docker, moto's stand-in answers and runs nothing.
+        # RotateSecret calls its function. Without Docker, moto's stand-in answers and runs nothing.
         self._ask("moto-api/config", json.dumps({"lambda": {"use_docker": False}}).encode())
 
     def _shift(self, offset: timedelta) -> None:
         self._ask("clock", str(int(offset.total_seconds())).encode())
 
     def inside(self) -> Any:
-        """Mails and secret keys, which no API tells."""
+        """Returns the mails and secret keys, which no API returns."""
         return self._ask("inside", None)
 
     def _ask(self, path: str, body: bytes | None) -> Any:
@@ -91,7 +91,7 @@ class Moto:
 
 
 class Account:
-    """One account, worked on by its administrator."""
+    """One account. Its administrator makes the calls."""
 
     def __init__(self, account_id: str, name: str, email: str, url: str, credentials: Credentials) -> None:
         self.id = account_id
@@ -108,12 +108,12 @@ class Account:
         self.iam.create_group(GroupName=name)
 
     def add_role(self, name: str) -> None:
-        # moto does not check who may assume a role: trust and permissions are not what these tests are about.
+        # moto does not check who may assume a role, so these tests cover neither trust nor permissions.
         trust = {"Version": "2012-10-17", "Statement": []}
         self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
 
     def add_user(self, name: str, *, keys: int = 1, groups: tuple[str, ...] = (), owner: str | None = None) -> list[str]:
-        """Makes a user with that many active keys, and answers their ids."""
+        """Makes a user with this number of active keys. Returns their ids."""
         tags = [{"Key": OWNER_TAG, "Value": owner}] if owner else []
         self.iam.create_user(UserName=name, Path="/robots/", Tags=tags)
         for group in groups:
@@ -122,7 +122,7 @@ class Account:
         return [answer["AccessKey"]["AccessKeyId"] for answer in made]
 
     def keys(self, user: str) -> dict[str, str]:
-        """The user's keys: id → status."""
+        """Returns the status of each of the user's keys, by id."""
         listed = self.iam.list_access_keys(UserName=user)["AccessKeyMetadata"]
         return {key["AccessKeyId"]: key["Status"] for key in listed}
 
@@ -131,12 +131,12 @@ class Account:
 
 
 class Organization:
-    """The management account, which is also the stack's, and its members."""
+    """The management account, which has the stack, and its members."""
 
     def __init__(self, moto: Moto, clock: Clock) -> None:
         self.moto = moto
         self.clock = clock
-        # moto takes credentials that it does not know for the management account's.
+        # moto treats unknown credentials as the management account's.
         root = {"aws_access_key_id": "administrator", "aws_secret_access_key": "administrator"}
         self.primary = Account(PRIMARY_ACCOUNT, "primary", PRIMARY_EMAIL, moto.url, root)
         self.organizations = self.primary.client("organizations")
@@ -162,7 +162,7 @@ class Organization:
         )
 
     def add_member(self, name: str, email: str, *, roles: bool = True) -> Account:
-        """Makes a member account: as the stack set leaves it, or without keywheel's roles and groups."""
+        """Makes a member account, with keywheel's roles and groups as the StackSet makes them, or without."""
         status = self.organizations.create_account(AccountName=name, Email=email)["CreateAccountStatus"]
         account_id = status["AccountId"]
         session = self._assume(f"arn:aws:iam::{account_id}:role/OrganizationAccountAccessRole", "administrator")
@@ -175,7 +175,7 @@ class Organization:
         return account
 
     def execution_environment(self) -> dict[str, str]:
-        """Region, endpoint and the execution role's credentials, as a function finds them in its environment."""
+        """Returns a function's environment: Region, endpoint and the execution role's credentials."""
         session = self._assume(f"arn:aws:iam::{PRIMARY_ACCOUNT}:role/{EXECUTION_ROLE}", "keywheel")
         return {
             "AWS_REGION": REGION,
@@ -192,7 +192,7 @@ class Organization:
             "aws_session_token": answer["SessionToken"],
         }
 
-    # --- what the tests look at ---
+    # --- reads for the tests ---
 
     def secret_names(self) -> list[str]:
         listed = self.store.list_secrets(IncludePlannedDeletion=True)["SecretList"]
@@ -205,12 +205,12 @@ class Organization:
         return {tag["Key"]: tag["Value"] for tag in self.describe(secret).get("Tags", [])}
 
     def value(self, secret: str, stage: str = "AWSCURRENT") -> Any:
-        # With a stage always: without one, AWS reads AWSCURRENT, and moto what was put or rotated last.
+        # Always names the stage: without one, AWS reads AWSCURRENT, but moto reads the last version put or rotated.
         answer = self.store.get_secret_value(SecretId=secret, VersionStage=stage)
         return json.loads(answer["SecretString"])
 
     def identity_of(self, value: dict[str, str]) -> str:
-        """Who the key in a secret's value is, by using it; a key that does not work is an error."""
+        """Returns the identity of the key in a secret's value, by using the key. Fails if it does not work."""
         key = {"aws_access_key_id": value["AccessKeyId"], "aws_secret_access_key": value["SecretAccessKey"]}
         return client(self.moto.url, "sts", key).get_caller_identity()["Arn"]
 
@@ -229,7 +229,7 @@ class Organization:
         return [mail for mail in self.mails() if mail["to"] == [address]]
 
     def secret_keys(self) -> list[str]:
-        """The secret half of every key that there has been."""
+        """Returns the secret half of every key that was ever made."""
         return self.moto.inside()["secret_keys"]
 
 
@@ -242,5 +242,5 @@ def secret_name(account: Account, user: str) -> str:
 
 
 def wire_time(moment: datetime) -> str:
-    """A time as keywheel writes it into tags and values."""
+    """Returns a time in the format of keywheel's tags and values."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

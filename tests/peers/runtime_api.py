@@ -1,4 +1,4 @@
-"""Lambda's Runtime API on loopback: hands invocations to one executable, as Lambda does.
+"""Serves Lambda's Runtime API on loopback: sends invocations to one executable, as Lambda does.
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
@@ -18,7 +18,7 @@ PREFIX = "/2018-06-01/runtime/"
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: `kind` is response, error or init-error; `text` is the body as it was sent."""
+    """The executable's answer. `kind` is response, error or init-error; `text` is the body."""
 
     kind: str
     text: str
@@ -29,7 +29,7 @@ class Answer:
 
 
 class RuntimeApi:
-    """The Runtime API for one executable. Invocations are handed out one at a time."""
+    """The Runtime API for one executable. It sends one invocation at a time."""
 
     def __init__(self, function_arn: str, clock: Clock) -> None:
         self.function_arn = function_arn
@@ -43,13 +43,13 @@ class RuntimeApi:
 
     @property
     def address(self) -> str:
-        """The value of AWS_LAMBDA_RUNTIME_API."""
+        """Returns the value of AWS_LAMBDA_RUNTIME_API."""
         return f"127.0.0.1:{self._server.server_port}"
 
     def submit(self, payload: bytes, timeout_seconds: float) -> str:
-        """Queues an invocation; answers its request id."""
+        """Queues an invocation. Returns its request id."""
         request_id = str(uuid.uuid4())
-        # The deadline is in the time that the executable sees.
+        # The deadline is on the executable's clock.
         deadline_ms = int((self.clock.now().timestamp() + timeout_seconds) * 1000)
         self.invocations.put((request_id, payload, deadline_ms))
         return request_id
@@ -78,7 +78,7 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
                     "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0",
                 }
                 return self._answer(200, payload, headers)
-            # Without an answer: the executable has been ended.
+            # No answer, because the executable was ended.
             self.close_connection = True
             return None
 
@@ -101,7 +101,7 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
                 parts.append(self.rfile.read(size))
                 self.rfile.readline()
             while self.rfile.readline().strip():
-                pass  # Trailers: none that matter.
+                pass  # Trailers are ignored.
             return b"".join(parts)
 
         def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
@@ -113,6 +113,6 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Silent: requests are no news."""
+            """Logs no requests."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""Secrets Manager's part of a rotation, which moto leaves out: it calls the function, step by step."""
+"""Plays Secrets Manager's part of a rotation, which moto lacks: it calls the function, step by step."""
 
 import uuid
 from typing import Any
@@ -10,27 +10,27 @@ STEPS = ["createSecret", "setSecret", "testSecret", "finishSecret"]
 
 
 class Rotation:
-    """One rotation of one secret: that which RotateSecret started, or one that the native schedule starts."""
+    """One rotation of one secret, started by RotateSecret or by the native schedule."""
 
     def __init__(self, organization: Organization, function: FunctionProcess, secret: str) -> None:
         self._organization = organization
         self._function = function
         self._secret = secret
         if self._pending() is None:
-            # moto has no schedule: the test does what it would do.
+            # moto has no schedule, so the test starts the rotation.
             organization.store.rotate_secret(SecretId=secret)
         described = organization.describe(secret)
         self.arn = described["ARN"]
         self.token = self._pending()
         assert self.token, "RotateSecret registers an empty version labelled AWSPENDING"
-        # AWS sends the function one token per rotation, which it gives back with PutSecretValue; moto ignores it.
+        # AWS sends the function one token per rotation and expects it in PutSecretValue; moto ignores it.
         self.rotation_token = str(uuid.uuid4())
 
     def event(self, step: str) -> dict[str, str]:
         """https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html"""
         return {
             "Step": step,
-            # moto's own event holds the name here; AWS sends the ARN.
+            # moto's own event has the name here; AWS sends the ARN.
             "SecretId": self.arn,
             "ClientRequestToken": self.token,
             "RotationToken": self.rotation_token,
@@ -40,7 +40,7 @@ class Rotation:
         return self._function.call(self.event(step))
 
     def run(self) -> None:
-        """All four steps."""
+        """Runs all four steps."""
         for step in STEPS:
             self.step(step)
         self.finish()

@@ -1,4 +1,4 @@
-"""What is rare and happens: odd names, secrets of others, two sweeps at once, mail that fails, no organization."""
+"""Rare cases: unusual names, secrets of others, concurrent sweeps, failing mail, no organization."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ def test_a_user_name_with_every_character_that_is_legal(
     user = "Jane,Doe+ci=bot@example.com_x-1.2"
     [old] = account.add_user(user)
     assert stack.sweep()["failures"] == []
-    # A comma is legal in a user name and illegal in a secret name. moto takes both.
+    # A comma is legal in a user name and illegal in a secret name. moto accepts both.
     name = f"Account_{account.id}_User_Jane/2CDoe+ci=bot@example.com_x-1.2_AccessKey"
     assert organization.secret_names() == [name]
     Rotation(organization, stack.rotation, name).run()
@@ -28,7 +28,7 @@ def test_a_user_name_with_every_character_that_is_legal(
 def test_users_beyond_one_page_of_iam_are_all_provisioned(
     stack: Stack, organization: Organization, member: Account
 ) -> None:
-    # moto answers any number of users in one page: what is shown is that nothing else stops at a hundred.
+    # moto returns any number of users in one page, so this only shows that nothing else stops at a hundred.
     for number in range(120):
         member.add_user(f"ci-bot-{number}")
     answer = stack.sweep()
@@ -78,7 +78,7 @@ def test_a_key_seen_in_the_middle_of_its_life_is_rotated_by_its_age(
     born = organization.created(account, "ci-bot", key)
     organization.clock.advance(days=50)
     stack.sweep()
-    # The native schedule counts from the day on which it was set, which would be day 140.
+    # The native schedule counts from the day on which it was set, so it would rotate on day 140.
     organization.clock.move_to(born + timedelta(days=90))
     assert stack.sweep()["actions"]["rotate"] == 1
     stack.rotate(account, "ci-bot")

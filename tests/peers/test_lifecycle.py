@@ -17,7 +17,7 @@ A_MINUTE = timedelta(minutes=1)
 
 @dataclass
 class Life:
-    """One user's keys, and the way through the days."""
+    """One user's keys, day by day."""
 
     stack: Stack
     organization: Organization
@@ -44,7 +44,7 @@ class Life:
         return answer
 
     def rotate(self) -> None:
-        """Day 90: the schedule's rotation, or the one that the sweeper starts, and the sweep that sees it done."""
+        """Day 90: a rotation that the schedule or the sweeper starts, and the sweep that observes its result."""
         self.sweep_at(self.born + timedelta(days=90))
         self.stack.rotate(self.account, "ci-bot")
         tags = self.organization.tags(self.secret)
@@ -58,13 +58,13 @@ class Life:
         self.disabled_at = datetime.fromisoformat(self.organization.tags(self.secret)["keywheel:disabled-at"])
 
     def told(self, address: str) -> list[str]:
-        """The subjects that an address got, oldest first."""
+        """Returns the subjects of the mails to an address, oldest first."""
         return [mail["subject"] for mail in self.organization.mails_to(address)]
 
 
 @pytest.fixture
 def life(stack: Stack, organization: Organization, account: Account) -> Life:
-    """Day 0: the user's key was made, and a sweep has made its secret."""
+    """Day 0: the user's key exists, and a sweep has made its secret."""
     account.add_user("ci-bot", keys=0, owner=OWNER)
     value = account.iam.create_access_key(UserName="ci-bot")["AccessKey"]
     old = value["AccessKeyId"]
@@ -106,7 +106,7 @@ def test_a_key_older_than_the_period_is_rotated_at_first_sight(
     answer = stack.sweep()
     assert answer["failures"] == [], answer
     assert answer["actions"]["rotate"] == 1, answer
-    # The sweeper has called RotateSecret: an empty version waits, as on AWS, where the four steps follow by themselves.
+    # The sweeper has called RotateSecret, so an empty version exists. On AWS the four steps follow by themselves.
     stages = organization.describe(secret_name(account, "ci-bot"))["VersionIdsToStages"]
     assert ["AWSPENDING"] in stages.values()
     stack.rotate(account, "ci-bot")
@@ -170,7 +170,7 @@ def test_a_sweeper_that_was_down_for_a_month_gives_the_whole_recovery_period(lif
 def test_use_of_the_old_key_after_the_rotation_is_told(life: Life) -> None:
     life.rotate()
     assert life.rotated_at
-    # In the first three days its owner may be on the way to the new key; from then on it is news.
+    # In the first three days the owner may still be installing the new key; after that, use of the old key is a notice.
     life.sweep_at(life.rotated_at + timedelta(days=3))
     sent = len(life.organization.mails())
     life.organization.clock.move_to(life.rotated_at + timedelta(days=4))

@@ -1,4 +1,4 @@
-"""The sweep that finds new users: a secret, its policy and its schedule for each of them, and for nobody else."""
+"""A sweep makes a secret, its policy and its schedule for every new user, and for nobody else."""
 
 import json
 
@@ -59,7 +59,7 @@ def test_the_secret_can_be_read_by_its_user_and_by_nobody_else(
 ) -> None:
     account.add_user("ci-bot")
     stack.sweep()
-    # moto enforces no resource policy, and would take one that grants public access: what it says is looked at.
+    # moto enforces no resource policy and accepts public ones, so the test reads the policy's text.
     text = organization.store.get_resource_policy(SecretId=secret_name(account, "ci-bot"))["ResourcePolicy"]
     allows = [each for each in json.loads(text)["Statement"] if each["Effect"] == "Allow"]
     user = f"arn:aws:iam::{account.id}:user/robots/ci-bot"
@@ -189,7 +189,7 @@ def test_a_deleted_users_secret_is_scheduled_for_deletion(
     assert answer["failures"] == [], answer
     secret = organization.describe(secret_name(account, "ci-bot"))
     days = (secret["DeletedDate"] - organization.clock.now()).days
-    # moto's date is the end of the recovery window; AWS's is the day on which it was asked for.
+    # moto's date is the end of the recovery window; AWS's date is the day of the request.
     assert days in (29, 30)
 
 

@@ -1,4 +1,4 @@
-"""The four steps, with Secrets Manager's own event, in the stack's account and in a member account."""
+"""The four steps with Secrets Manager's own event, in the stack's account and in a member account."""
 
 from datetime import datetime, timedelta
 
@@ -76,7 +76,7 @@ def test_every_step_can_be_repeated_and_makes_no_second_key(
         assert account.keys("ci-bot") == keys
         assert len(keys) == 2
     tags = organization.tags(rotation.arn)
-    # The service begins with the first step again when an answer was lost.
+    # If an answer was lost, the service begins with the first step again.
     for step in STEPS:
         rotation.step(step)
     assert account.keys("ci-bot") == keys
@@ -128,7 +128,7 @@ def test_an_orphan_of_a_lost_answer_is_replaced_and_not_added_to(
     rotation: Rotation, organization: Organization, account: Account
 ) -> None:
     [old] = account.keys("ci-bot")
-    # As if the function had died between CreateAccessKey and PutSecretValue: intent and key are there, the value is not.
+    # The state after a crash between CreateAccessKey and PutSecretValue: intent and key exist, the value does not.
     intent = f"{rotation.token} {wire_time(organization.clock.now())}"
     organization.store.tag_resource(SecretId=rotation.arn, Tags=[{"Key": "keywheel:intent", "Value": intent}])
     orphan = account.iam.create_access_key(UserName="ci-bot")["AccessKey"]["AccessKeyId"]
@@ -139,7 +139,7 @@ def test_an_orphan_of_a_lost_answer_is_replaced_and_not_added_to(
 
 
 def announce(organization: Organization, rotation: Rotation, at: datetime, key: str = "") -> None:
-    """Writes the intent of a rotation that was stopped before its value, with the key where its id was known."""
+    """Writes the intent of a rotation that stopped before its value, with the key's id if it is known."""
     intent = f"{rotation.token} {wire_time(at)} {key}".strip()
     organization.store.tag_resource(SecretId=rotation.arn, Tags=[{"Key": "keywheel:intent", "Value": intent}])
 
@@ -182,7 +182,7 @@ def test_no_other_key_is_taken_for_the_one_that_the_intent_names(
 def test_the_intent_has_the_time_of_iam_and_not_of_a_wrong_clock(
     rotation: Rotation, organization: Organization, account: Account
 ) -> None:
-    # The function is ten minutes ahead of moto from here on; moto is told of the time only by `follow`.
+    # From here on the function's clock is ten minutes ahead of moto's, which changes only by `follow`.
     organization.clock.lead_followers(minutes=10)
     rotation.step("createSecret")
     new = organization.value(rotation.arn, "AWSPENDING")["AccessKeyId"]
@@ -227,7 +227,7 @@ def test_the_test_of_the_configuration_passes_on_a_placeholder_and_makes_no_key(
     [key] = account.add_user("ci-bot")
     stack.sweep()
     secret = organization.describe(secret_name(account, "ci-bot"))
-    # RotateImmediately=false: AWS makes a pending copy of the current value, calls testSecret alone, and removes it.
+    # RotateImmediately=false: AWS makes a pending copy of the current value, calls only testSecret, and removes it.
     token = "5f0d9a52-0c1d-4e0f-9a57-1c2f3d4e5f60"
     current = organization.store.get_secret_value(SecretId=secret["ARN"], VersionStage="AWSCURRENT")
     organization.store.put_secret_value(
@@ -296,7 +296,7 @@ def test_without_the_role_in_the_member_account_no_key_is_made(
 
 
 def test_a_disabled_key_is_refused_by_this_peer(organization: Organization, member: Account) -> None:
-    """Holds the peer to what the tests rely on: moto by itself takes a disabled key for a good one."""
+    """Checks a correction that the tests rely on: unchanged moto accepts a disabled key."""
     member.add_user("ci-bot", keys=0)
     key = member.iam.create_access_key(UserName="ci-bot")["AccessKey"]
     assert organization.identity_of(key).endswith("ci-bot")

@@ -13,7 +13,7 @@ from conftest import Stack
 from organization import EXEMPTION_GROUP, Account, Organization, secret_name
 from secrets_manager import STEPS, Rotation
 
-# Sweeps come at uneven times, and now and then one does not come at all.
+# Sweeps happen at irregular times, and sometimes one is missing.
 STEPS_IN_DAYS = [1, 1, 3]
 DAYS = 205
 LONGEST_STEP = timedelta(days=max(STEPS_IN_DAYS))
@@ -47,7 +47,7 @@ class Watch:
 
 
 def schedule(organization: Organization, stack: Stack, failed: dict[str, list[str]]) -> None:
-    """What Secrets Manager does by itself, and moto does not: rotations that are due or unfinished."""
+    """Runs due and unfinished rotations, as Secrets Manager does by itself and moto does not."""
     for listed in organization.store.list_secrets()["SecretList"]:
         stages = listed["SecretVersionsToStages"].values()
         unfinished = any("AWSPENDING" in labels and "AWSCURRENT" not in labels for labels in stages)
@@ -101,8 +101,8 @@ def test_two_turns_of_the_wheel_for_all_kinds_of_users(stack: Stack, organizatio
         assert organization.identity_of(organization.value(name)).endswith(f"/{watch.user}")
         born = organization.created(watch.account, watch.user, organization.value(name)["AccessKeyId"])
         assert organization.clock.now() - born <= timedelta(days=90) + LONGEST_STEP, name
-    # A second key is given whole periods, counted from what was done and seen: with days between the sweeps these add
-    # up, and the schedule may come first. It is refused then, told why, and tried again.
+    # A second key gets whole periods, counted from the observed actions. With days between the sweeps they add up, and
+    # the schedule may start first. Then the rotation is refused with a reason and tried again.
     for name, errors in failed.items():
         assert "two-keys" in name and len(errors) <= 2, json.dumps(failed, indent=1)
         assert all("NoFreeSlot" in error and "can be recovered until" in error for error in errors), errors

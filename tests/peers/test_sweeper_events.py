@@ -24,7 +24,7 @@ def test_the_inventory_comes_in_pages(stack: Stack, organization: Organization, 
     token, pages = None, 0
     while pages == 0 or token is not None:
         page = stack.sweep({"inventory": {"next_token": token, "limit": 10}})
-        # AWS gives 20 accounts a page at most, moto as many as there are unless a number is asked for.
+        # AWS returns at most 20 accounts per page; moto returns all of them, unless a number is requested.
         assert len(page["accounts"]) <= 10, "the limit is a limit"
         accounts += page["accounts"]
         token, pages = page["next_token"], pages + 1
@@ -100,7 +100,7 @@ def test_a_finished_rotation_is_told_at_once(stack: Stack, organization: Organiz
     stack.sweep()
     stack.rotate(account, "ci-bot")
     secret = organization.describe(secret_name(account, "ci-bot"))
-    # moto sends no such event: the test does.
+    # moto does not send this event, so the test does.
     stack.sweep(label_updated(secret))
     new = organization.value(secret["Name"])["AccessKeyId"]
     for address in (account.email, "jane.doe@example.com"):
