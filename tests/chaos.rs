@@ -1,4 +1,4 @@
-//! A short randomized run, as `keywheel rehearse --chaos` makes them: people interfere, AWS fails, and all rules hold.
+//! A short random run, as `keywheel rehearse --chaos` makes them: people interfere, AWS fails, and all rules hold.
 
 use std::io::Write as _;
 
@@ -22,7 +22,7 @@ fn whatever_happens_the_rules_hold() {
     if let Some(broken) = outcome.broken {
         panic!("{}\n({}) {}", broken.trace, broken.violation.invariant, broken.violation.what);
     }
-    // A run that checks nothing would pass, too.
+    // A run without any check would pass, too, so the checks are counted.
     for (letter, words) in RULES {
         assert!(counts.checks.get(&letter).is_some_and(|checks| *checks > 0), "({letter}) {words}: never checked");
     }

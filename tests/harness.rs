@@ -1,4 +1,5 @@
-//! The stage of all tests here: keywheel deployed on the embedded AWS, in a small organization, with a movable clock.
+//! The stage of all integration tests: keywheel deployed on the model of AWS, in a small organization, with a movable
+//! clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,20 +20,20 @@ pub(crate) fn start() -> DateTime<Utc> {
     "2026-01-01T06:00:00Z".parse().expect("a time")
 }
 
-/// Runs a test on a clock that skips every wait. Whatever it is about, no secret may show in the log, a panic, an answer,
-/// an error, a mail or the state of the model.
+/// Runs a test on a clock that skips every wait. In every test, no secret may appear in the log, a panic, an answer, an
+/// error, a mail or the state of the model.
 pub(crate) fn rehearse(work: impl Future<Output = ()>) {
     let leaks = Leaks::watch();
     paused_runtime().expect("a runtime").block_on(work);
     assert_eq!(leaks.found(), [], "a secret was shown");
 }
 
-/// An answer that says that nothing took effect: retrying it is of no use to the SDK.
+/// A refusal, after which nothing has taken effect and the SDK does not retry.
 pub(crate) fn refused(code: &str) -> FaultKind {
     FaultKind::ErrorBefore { status: 400, code: code.to_owned(), message: "the test refuses this call".to_owned() }
 }
 
-/// The name of the secret of a user.
+/// Returns the name of a user's secret.
 pub(crate) fn secret_name(account: &str, user: &str) -> String {
     format!("Account_{account}_User_{user}_AccessKey")
 }
@@ -43,7 +44,7 @@ pub(crate) struct Stage {
     pub(crate) keywheel: Deployment,
 }
 
-/// All that a dry run must leave as it is.
+/// The state that a dry run must not change.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Snapshot {
     users: Vec<UserView>,
@@ -57,22 +58,22 @@ impl Drop for Stage {
 }
 
 impl Stage {
-    /// The primary account, which manages the organization, and one member.
+    /// A stage with the primary account, which manages the organization, and one member.
     pub(crate) fn new() -> Self {
         Self::with(&[])
     }
 
-    /// The same with other settings.
+    /// A new stage with other settings.
     pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
         Self::on(Cloud::new(Clock::starting_at(start()), 1), settings)
     }
 
-    /// The same on a model of its own kind.
+    /// A new stage on a given model.
     pub(crate) fn on(cloud: Cloud, settings: &[(&str, &str)]) -> Self {
         Self::through(Transport::Sdk, cloud, settings)
     }
 
-    /// The same on that way to the model.
+    /// A new stage on a given model, whose functions reach it by this transport.
     pub(crate) fn through(transport: Transport, cloud: Cloud, settings: &[(&str, &str)]) -> Self {
         cloud.add_account(PRIMARY_ACCOUNT, "security", Some("security@example.com"));
         cloud.set_management_account(PRIMARY_ACCOUNT);
@@ -83,24 +84,24 @@ impl Stage {
         stage
     }
 
-    /// A copy of all of it, which goes on alone from that time.
+    /// Returns an independent copy of the stage that continues from this time.
     pub(crate) fn fork_at(&self, time: DateTime<Utc>, transport: Transport) -> Self {
         let cloud = self.cloud.fork_at(time);
         Self { keywheel: self.keywheel.on(&cloud, transport), cloud }
     }
 
-    /// From now on the functions go around the SDK.
+    /// From now on, the functions call the model without the SDK.
     pub(crate) fn leave_the_sdk(&mut self) {
         self.keywheel = self.keywheel.on(&self.cloud, Transport::Direct);
     }
 
-    /// Another member account, with what the member template brings.
+    /// Adds a member account with the roles and groups of the member template.
     pub(crate) fn add_member(&self, account: &str, name: &str) {
         self.cloud.add_account(account, name, Some(&format!("{name}@example.com")));
         self.keywheel.prepare_member(account);
     }
 
-    /// A stage on which Organizations is asked through a role of the account that manages it, and the ARN of that role.
+    /// A stage on which the sweeper calls Organizations through a role of the management account, and that role's ARN.
     pub(crate) fn with_organization_reader() -> (Self, String) {
         let role = format!("arn:aws:iam::{OTHER}:role/organization-reader");
         let stage = Self::with(&[("ORG_LIST_ROLE_ARN", &role)]);
@@ -111,12 +112,12 @@ impl Stage {
         (stage, role)
     }
 
-    /// A user of the member account with keys of these ages in days.
+    /// Adds a user of the member account with keys of these ages in days.
     pub(crate) fn add_user(&self, name: &str, key_ages: &[i64]) -> Vec<AccessKeyPair> {
         self.add_user_in(MEMBER, name, key_ages)
     }
 
-    /// A user of an account with keys of these ages in days.
+    /// Adds a user of an account with keys of these ages in days.
     pub(crate) fn add_user_in(&self, account: &str, name: &str, key_ages: &[i64]) -> Vec<AccessKeyPair> {
         self.cloud.add_user(account, name, "/");
         key_ages
@@ -125,38 +126,38 @@ impl Stage {
             .collect()
     }
 
-    /// The time on the stage.
+    /// Returns the time on the stage.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.cloud.clock().now()
     }
 
-    /// Moves the clock on by days.
+    /// Moves the clock ahead by days.
     pub(crate) async fn pass_days(&self, days: u64) {
         self.cloud.clock().advance(Duration::from_hours(24 * days)).await;
     }
 
-    /// A user of the member account.
+    /// Returns a user of the member account, who must exist.
     pub(crate) fn user(&self, name: &str) -> UserView {
         self.cloud.user(MEMBER, name).expect("the user is there")
     }
 
-    /// The status of a key of a user of the member account; `gone` without one.
+    /// Returns the status of a key of the member account's user, or `gone` if the key does not exist.
     pub(crate) fn status(&self, user: &str, key: &AccessKeyPair) -> String {
         let found = self.user(user).key(&key.access_key_id).map(|key| key.status.clone());
         found.unwrap_or_else(|| "gone".to_owned())
     }
 
-    /// The secret of a user of the member account.
+    /// Returns the secret of the member account's user, which must exist.
     pub(crate) fn secret(&self, user: &str) -> SecretView {
         self.find_secret(user).expect("the secret is there")
     }
 
-    /// The same, if it is there.
+    /// Returns the secret of the member account's user, if it exists.
     pub(crate) fn find_secret(&self, user: &str) -> Option<SecretView> {
         self.cloud.secret(&secret_name(MEMBER, user))
     }
 
-    /// A tag of the secret of a user of the member account. One without a value says as much as none.
+    /// Returns a tag's value from the secret of the member account's user. An empty value counts as absent.
     pub(crate) fn tag(&self, user: &str, name: &str) -> Option<String> {
         self.secret(user).tags.get(&format!("keywheel:{name}")).filter(|value| !value.is_empty()).cloned()
     }
@@ -166,14 +167,14 @@ impl Stage {
         self.keywheel.sweep(json!({})).await.expect("the sweep answers")
     }
 
-    /// Sweeps all accounts; nothing may go wrong.
+    /// Sweeps all accounts and expects no failure.
     pub(crate) async fn sweep_well(&self) -> Value {
         let answer = self.sweep().await;
         assert_eq!(answer["failures"], json!([]), "{answer:#}");
         answer
     }
 
-    /// Sweeps all accounts with the faults that are planted; answers whether one of them stopped the sweeper.
+    /// Sweeps all accounts with the planted faults. Returns whether one of them stopped the sweeper.
     pub(crate) async fn sweep_is_stopped(&self) -> bool {
         Box::pin(self.cloud.until_stopped(self.keywheel.sweep(json!({})))).await.is_err()
     }
@@ -184,19 +185,19 @@ impl Stage {
         self.keywheel.sweep(event).await.expect("the sweep answers")
     }
 
-    /// Tells what such sweeps held.
+    /// Sends the notices that such sweeps deferred.
     pub(crate) async fn digest(&self) -> Value {
         self.keywheel.sweep(json!({"digest": {}})).await.expect("the digest answers")
     }
 
-    /// How many secrets are marked for a digest.
+    /// Returns the number of secrets with the mark of a deferred notice.
     pub(crate) fn held(&self) -> usize {
         let is_marked =
             |tags: &BTreeMap<String, String>| tags.get("keywheel:untold").is_some_and(|mark| !mark.is_empty());
         self.cloud.secrets().iter().filter(|secret| is_marked(&secret.tags)).count()
     }
 
-    /// What sweeps, rotations and events bring about at this time, until nothing is left to do.
+    /// Sweeps, then runs all rotations that are due and all events. Returns the sweep's answer.
     pub(crate) async fn live(&self) -> Value {
         let answer = self.sweep().await;
         self.cloud.run_rotations().await;
@@ -205,7 +206,7 @@ impl Stage {
         answer
     }
 
-    /// Lives through so many days, with a sweep on each.
+    /// Passes a number of days, with a sweep on each.
     pub(crate) async fn live_days(&self, days: u64) {
         for _ in 0..days {
             self.pass_days(1).await;
@@ -213,7 +214,7 @@ impl Stage {
         }
     }
 
-    /// Hands EventBridge's events to the sweeper and answers what it answered.
+    /// Sends EventBridge's events to the sweeper. Returns its answers.
     pub(crate) async fn hand_over_events(&self) -> Vec<Value> {
         let mut answers = Vec::new();
         for event in self.cloud.drain_events() {
@@ -222,7 +223,7 @@ impl Stage {
         answers
     }
 
-    /// A user of the member account whose key keywheel has just rotated: the old key, and the id of the new one.
+    /// Adds a user of the member account and rotates its key. Returns the old key and the id of the new key.
     pub(crate) async fn add_rotated_user(&self, name: &str) -> (AccessKeyPair, String) {
         let old = self.add_user(name, &[90]).remove(0);
         self.live().await;
@@ -231,7 +232,7 @@ impl Stage {
         (old, new)
     }
 
-    /// The key id in the value that readers get.
+    /// Returns the key id in the current value.
     pub(crate) fn current_key(&self, user: &str) -> String {
         let value = self.secret(user).json("AWSCURRENT").expect("a value");
         value["AccessKeyId"].as_str().expect("a key id").to_owned()
@@ -240,13 +241,13 @@ impl Stage {
     /// Starts a rotation as a person does, and runs it.
     pub(crate) async fn rotate(&self, user: &str) -> Result<(), String> {
         let secret = self.secret(user);
-        // A rotation that is not complete is refused and goes on.
+        // If a rotation has begun already, the call is refused and that rotation continues.
         let _ = self.operator().rotate_secret().secret_id(&secret.arn).send().await;
         self.cloud.run_rotations().await;
         self.secret(user).last_rotation.expect("a rotation ended")
     }
 
-    /// Secrets Manager as a person with all rights in the primary account uses it.
+    /// Returns a client of Secrets Manager for a person with all rights in the primary account.
     pub(crate) fn operator(&self) -> SecretsClient {
         SecretsClient::new(&self.cloud.sdk_config(PRIMARY_ACCOUNT, "operator"))
     }
@@ -258,19 +259,19 @@ impl Stage {
         request.send().await.expect("tagged");
     }
 
-    /// All users and secrets of all accounts.
+    /// Returns all users and secrets of all accounts.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let accounts = self.cloud.account_ids();
         let users = accounts.iter().flat_map(|account| self.cloud.users(account)).collect();
         Snapshot { users, secrets: self.cloud.secrets() }
     }
 
-    /// How many calls of an operation were made, whatever their answer.
+    /// Returns the number of calls of an operation, including failed ones.
     pub(crate) fn count(&self, operation: &str) -> usize {
         self.cloud.calls().iter().filter(|call| call.operation == operation).count()
     }
 
-    /// The mails whose text holds all of these.
+    /// Returns the mails whose text contains all of these parts.
     pub(crate) fn mails_with(&self, parts: &[&str]) -> Vec<Mail> {
         let holds = |mail: &Mail| {
             let text = format!("{}\n{}", mail.subject, mail.text.as_deref().unwrap_or_default());
@@ -280,17 +281,17 @@ impl Stage {
     }
 }
 
-/// How often an action was carried out.
+/// Returns how often an action was carried out, according to an answer.
 pub(crate) fn done(answer: &Value, action: &str) -> u64 {
     answer["actions"][action].as_u64().unwrap_or_default()
 }
 
-/// The failures of an answer as text.
+/// Returns the failures of an answer as text.
 pub(crate) fn failures(answer: &Value) -> String {
     answer["failures"].to_string()
 }
 
-/// The owner uses the key now.
+/// Uses a key of ci-bot now, as its owner does.
 pub(crate) fn use_key(stage: &Stage, key: &AccessKeyPair) {
     stage.cloud.use_key(MEMBER, "ci-bot", &key.access_key_id, "s3", stage.now()).expect("it works");
 }

@@ -1,4 +1,4 @@
-//! A sweeper that is stopped in the middle of a phase: the next run completes it, and no period is shortened.
+//! A sweeper that stops in the middle of a phase: the next run completes the phase, and no period gets shorter.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::harness::{MEMBER, Stage, failures, rehearse};
 
-/// Sweeps with this fault, which stops the sweeper.
+/// Sweeps with a fault that stops the sweeper.
 async fn sweep_with(stage: &Stage, service: &str, operation: &str, kind: FaultKind) {
     let fault = stage.cloud.faults().inject(Fault::on(service, operation, kind));
     assert!(stage.sweep_is_stopped().await && fault.fired() == 1, "{operation} is a call of this phase");
@@ -121,8 +121,8 @@ fn a_sweep_stopped_while_it_heeds_a_person_still_gives_a_whole_grace() {
     });
 }
 
-/// The stack was made anew under another name while a rotation had failed: the service goes on with the function that is
-/// gone, and refuses a schedule with the new one.
+/// The stack was deployed again under another name after a rotation had failed. The service continues with the function
+/// that no longer exists, and refuses a schedule with the new function.
 #[test]
 fn a_rotation_that_a_deleted_function_left_behind_is_given_up_for_a_new_one() {
     rehearse(async {

@@ -1,7 +1,7 @@
-//! Least privilege, proven: the templates' policies are evaluated for every call that the rehearsal makes, and for
-//! calls that must be denied.
+//! Proves least privilege: evaluates the templates' policies for every call that the rehearsal makes, and for calls
+//! that must be denied.
 //!
-//! `template` reads `sam/`, `estate` makes roles and policies of it, `judge` asks the policy engine, `proof` rehearses.
+//! `template` reads `sam/`, `estate` makes its roles and policies, `judge` evaluates them, `proof` rehearses.
 
 mod denials;
 mod estate;
@@ -16,9 +16,9 @@ use estate::Estate;
 use judge::{Document, texts};
 use proof::PROOF;
 
-/// Actions without a resource level, or which the calling service makes on whatever resource there is.
+/// Actions without a resource level, and actions that the calling service takes on any resource.
 ///
-/// All but those with a source of their own: the actions' resource types in
+/// The source of entries without their own is the list of the actions' resource types in
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>.
 const WITHOUT_RESOURCE_LEVEL: [&str; 26] = [
     // Lambda refuses a role that names interfaces: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
@@ -34,7 +34,7 @@ const WITHOUT_RESOURCE_LEVEL: [&str; 26] = [
     "iam:GenerateCredentialReport",
     "iam:GetAccountAuthorizationDetails",
     "iam:GetCredentialReport",
-    // Step Functions asks for these on "*": https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+    // Step Functions requires these on "*": https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups",
@@ -47,14 +47,14 @@ const WITHOUT_RESOURCE_LEVEL: [&str; 26] = [
     "organizations:ListAccounts",
     "secretsmanager:ListSecrets",
     "ses:GetAccount",
-    // X-Ray names resources of sampling rules only, which nobody here makes.
+    // X-Ray has resources only for sampling rules, which keywheel does not make.
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
 ];
 
-/// What is allowed and not seen in the rehearsal: the statement, the actions (empty: all of it), and why.
+/// Rights that the rehearsal does not use: the statement, its actions (empty: all of them), and the reason.
 const NOT_SEEN: [(&str, &[&str], &str); 14] = [
     ("WriteOwnLog", &[], "Lambda writes the log; the model has none"),
     ("KeepFailedEvents", &[], "Lambda sends events that failed to the queue"),
@@ -105,7 +105,7 @@ fn least_privilege_each_allowed_action_is_made_or_has_a_reason() {
     }
 }
 
-/// With every condition on at least once.
+/// Deployments that together use every condition of the template.
 fn every_document() -> Vec<Document> {
     let everything = [
         ("VpcSubnetIds", "subnet-0123456789abcdef0"),
@@ -137,7 +137,8 @@ fn upstream_defect_55_no_action_is_a_wildcard_and_resources_are_named() {
             assert!(!actions.is_empty(), "{}: a statement without an action", document.name);
             let wild = actions.iter().any(|it| if allows { it.contains('*') } else { it == "*" });
             assert!(!wild, "{}: {actions:?}", document.name);
-            // In the policy of a resource "*" is that resource; a denial of everything is stricter than one of a part.
+            // In a resource's policy "*" means that resource, and a denial of everything is stricter than one of a
+            // part.
             let about_itself = !statement["Principal"].is_null();
             if allows && !about_itself && texts(&statement["Resource"]).iter().any(|it| it == "*") {
                 stars.extend(actions);

@@ -15,7 +15,7 @@ fn start() -> DateTime<Utc> {
     "2026-01-01T06:00:00Z".parse().expect("a time")
 }
 
-/// A daily sweep, an hour after the rotations of the day before, from day 0 to the last; answers what was done when.
+/// Sweeps daily, an hour after the previous day's rotations, from day 0 to the last. Returns the actions of each day.
 async fn live(keywheel: &Deployment, last_day: i64) -> BTreeMap<i64, Vec<String>> {
     let cloud = keywheel.cloud();
     let mut done: BTreeMap<i64, Vec<String>> = BTreeMap::new();
@@ -25,7 +25,7 @@ async fn live(keywheel: &Deployment, last_day: i64) -> BTreeMap<i64, Vec<String>
         assert_eq!(answer["failures"], json!([]), "day {day}");
         let actions = answer["actions"].as_object().expect("an object").keys().cloned();
         done.entry(day).or_default().extend(actions);
-        // Rotations end before the time of the day at which the next grace period is over.
+        // Rotations end at an earlier time of day than the next grace period does.
         cloud.run_rotations().await;
         for event in cloud.drain_events() {
             keywheel.sweep(event).await.expect("an event");
@@ -50,7 +50,7 @@ fn a_key_is_warned_of_rotated_disabled_and_deleted_in_its_time() {
         let done = live(&keywheel, 115).await;
 
         let words = |actions: &[&str]| actions.iter().map(|action| (*action).to_owned()).collect::<Vec<_>>();
-        // The rotation takes some seconds, so that its grace periods end just after the daily sweep.
+        // The rotation takes some seconds, so its grace periods end just after the daily sweep.
         let expected = BTreeMap::from([
             (0, words(&["provision"])),
             (83, words(&["warn"])),

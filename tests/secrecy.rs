@@ -1,5 +1,5 @@
-//! Secrets stay secret: the marked secrets of the model stand in no line of the log, no error, metric, mail, plan,
-//! answer, report, panic or `Debug`, whatever is done and whatever goes wrong.
+//! Secrets stay secret: the model's marked secrets appear in no line of the log, error, metric, mail, plan, answer,
+//! report, panic or `Debug`, with any request and any failure.
 
 use chrono::TimeDelta;
 use keywheel::error::Error;
@@ -19,7 +19,7 @@ use crate::harness::{MEMBER, Stage, rehearse, secret_name};
 
 const TOKEN: &str = "7c3e1a52-0c1d-4e0f-9a57-1c2f3d4e5f60";
 
-/// Looks at all that a stage shows at its end.
+/// Checks everything that a stage shows at its end.
 fn scan(leaks: &Leaks, stage: &Stage) {
     leaks.scan_cloud(&stage.cloud);
     leaks.scan_debug("deployment", &stage.keywheel);
@@ -27,14 +27,14 @@ fn scan(leaks: &Leaks, stage: &Stage) {
     assert!(leaks.lines() > 0, "the log was watched");
 }
 
-/// An error in every form in which it is shown: in words, as `Debug`, and as Lambda answers it.
+/// An error in every form in which it is shown: as text, as `Debug`, and as Lambda's answer.
 fn scan_error(leaks: &Leaks, place: &str, error: Error) {
     leaks.scan(place, &error.to_string());
     leaks.scan_debug(place, &error);
     leaks.scan_debug(place, &Diagnostic::from(error));
 }
 
-/// One step by hand; its error is looked at.
+/// Runs one step and checks its error.
 async fn step(leaks: &Leaks, stage: &Stage, event: Value) -> bool {
     let deadline = stage.now() + TimeDelta::minutes(2);
     match stage.keywheel.rotate_step(event, deadline).await {
@@ -101,7 +101,7 @@ fn the_rehearsal_shows_no_secret() {
     assert_eq!(leaks.found(), []);
 }
 
-/// What an error of AWS may repeat is more than anybody documents: here it is all of the request and of the answer.
+/// Nobody documents how much an error of AWS may repeat. Here an error repeats the whole request and the whole answer.
 #[test]
 fn a_service_that_repeats_what_it_was_told_and_what_it_answered_leaks_nothing() {
     rehearse(async {
@@ -272,7 +272,8 @@ fn what_holds_a_secret_does_not_print_it() {
     assert_eq!(leaks.found(), []);
 }
 
-/// Why the log starts at warnings for other crates: a watch without that finds what the SDK writes at lower levels.
+/// Shows why the log of other crates starts at warnings: the SDK writes secrets at lower levels, and the watch finds
+/// them.
 #[test]
 fn at_lower_levels_the_sdk_would_write_secrets_into_the_log() {
     rehearse(async {
@@ -297,7 +298,7 @@ fn at_lower_levels_the_sdk_would_write_secrets_into_the_log() {
     });
 }
 
-/// Compiles only while these types wipe what they hold.
+/// Compiles only if these types wipe their content on drop.
 #[test]
 fn what_holds_a_secret_is_wiped_on_drop() {
     fn wiped<T: ZeroizeOnDrop>() {}

@@ -1,11 +1,11 @@
-//! The way around the SDK tells the same story as the way through it: what is shown on the one holds on the other.
+//! Both transports, through the SDK and around it, lead to the same results, so a test on one is valid for the other.
 
 use keywheel::model::{Clock, Cloud, KeyChange};
 use keywheel::rehearsal::Transport;
 
 use crate::harness::{MEMBER, OTHER, Stage, rehearse, start};
 
-/// All that the world saw of keywheel, with key ids left out: they are random.
+/// Everything that keywheel did, without key ids, which are random.
 #[derive(Debug, PartialEq)]
 struct Story {
     calls: Vec<(String, String, Option<String>)>,
@@ -13,11 +13,11 @@ struct Story {
     mails: Vec<(Vec<String>, usize)>,
 }
 
-/// The life of a rotated key, of two keys that somebody made, of an exempt user, and of one who is deleted.
+/// The life of a rotated key, of two keys that a person made, of an exempt user, and of a user who is deleted.
 async fn story(transport: Transport) -> Story {
     let cloud = Cloud::new(Clock::starting_at(start()), 1);
     cloud.switch(|switches| switches.short_iam_pages = true);
-    // One after the other: what runs at the same time interleaves as the waits fall.
+    // One user at a time, because concurrent calls interleave in the order of their waits.
     let stage = Stage::through(transport, cloud, &[("MAX_CONCURRENCY", "1"), ("MAX_CONCURRENT_USERS", "1")]);
     stage.add_member(OTHER, "test");
     stage.add_user("ci-bot", &[85]);
@@ -30,7 +30,7 @@ async fn story(transport: Transport) -> Story {
     stage.cloud.delete_user(OTHER, "vendor");
     stage.live_days(3).await;
     let calls = stage.cloud.calls().into_iter().map(|call| (call.service, call.operation, call.error_code));
-    // How often a new key is tried depends on random waits.
+    // The number of tests of a new key depends on random waits.
     let calls = calls.filter(|(_, operation, _)| operation != "GetCallerIdentity");
     let keys = stage.cloud.key_history(0).into_iter().map(|event| (event.user, event.change, event.by.is_some()));
     let mails = stage.cloud.mails().into_iter().map(|mail| (mail.to, mail.text.unwrap_or_default().len()));

@@ -1,8 +1,7 @@
-//! Unknown is not no. For every read that a sweep or a rotation makes: while it cannot be made for one user or one
-//! account, nothing that depends on it is done there and the report says so, everything else goes on, and it is made up
-//! for when the read is possible again.
+//! Unknown is not no. While a read fails for one user or account, no action that depends on it is taken there, the
+//! report says so, and everything else continues. Once the read works again, the missing actions follow.
 //!
-//! Generated: the reads are those of the clean run. Each is refused for good, throttled, and left without an answer.
+//! The cases are generated: every read of a clean run is refused for good, throttled, and left without an answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -15,35 +14,35 @@ use serde_json::{Value, json};
 use crate::fault_matrix::is_read;
 use crate::harness::{MEMBER, OTHER, Stage, rehearse, secret_name};
 
-/// About whom a read cannot be made.
+/// The user for whom reads fail.
 const VICTIM: &str = "victim";
-/// All users: the victim, another of its account, and one of another account.
+/// All users: the victim, another user of its account, and a user of another account.
 const USERS: [(&str, &str); 3] = [(MEMBER, VICTIM), (MEMBER, "neighbour"), (OTHER, "stranger")];
 
-/// A stage on which the same is due for all users, and when.
+/// A stage on which the same action is due for all users, and the time when it is due.
 struct Due {
     name: &'static str,
     stage: Stage,
     at: DateTime<Utc>,
-    /// What the sweep is to do for each of them; nothing is, where the native schedule has to.
+    /// The action that the sweep takes for each user; none if the native schedule has to act.
     action: Option<&'static str>,
 }
 
-/// A read of the clean run, as faults name it.
+/// A read of the clean run, under the names that faults use.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Read {
     service: String,
     operation: String,
 }
 
-/// How far a failed read reaches.
+/// The extent of a failed read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     /// One user.
     User,
     /// All users of one account.
     Account,
-    /// Everything.
+    /// All accounts.
     All,
 }
 
@@ -56,7 +55,7 @@ impl Read {
         }
     }
 
-    /// What names the victim, or its account, in the input of this read.
+    /// The text in this read's input that names the victim or its account.
     fn about(&self, stage: &Stage) -> Vec<Fault> {
         let fault = || Fault::on(&self.service, &self.operation, FaultKind::AccessDenied).every();
         match self.operation.as_str() {
@@ -87,7 +86,7 @@ fn add_users(stage: &Stage, key_ages: &[i64]) {
     }
 }
 
-/// Two member accounts, and users with keys of these ages.
+/// A stage with two member accounts, and users with keys of these ages.
 fn stage(key_ages: &[i64]) -> Stage {
     let stage = Stage::new();
     stage.add_member(OTHER, "test");
@@ -110,14 +109,14 @@ fn due(name: &'static str, stage: Stage, action: &'static str) -> Due {
     Due { name, stage, at, action: Some(action) }
 }
 
-/// Changes of keys that keywheel made, and how the user's secret stands: what must not change.
+/// The changes of keys that keywheel made, and the state of the user's secret. A failed read must not change them.
 #[derive(Debug, PartialEq)]
 struct Deeds {
     keys: Vec<KeyEvent>,
     secret: Option<SecretStands>,
 }
 
-/// What of a secret only deeds change.
+/// The part of a secret that only actions change.
 #[derive(Debug, PartialEq)]
 struct SecretStands {
     tags: BTreeMap<String, String>,
@@ -151,7 +150,7 @@ fn is_reported(answer: &Value, reach: Reach) -> bool {
     })
 }
 
-/// Whom a failed read does not concern.
+/// The users who are outside the extent of a failed read.
 fn others(reach: Reach) -> Vec<(&'static str, &'static str)> {
     USERS
         .into_iter()
@@ -163,7 +162,7 @@ fn others(reach: Reach) -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
-/// Those whom it concerns.
+/// The users who are within the extent of a failed read.
 fn concerned(reach: Reach) -> Vec<(&'static str, &'static str)> {
     let others = others(reach);
     USERS.into_iter().filter(|user| !others.contains(user)).collect()
@@ -174,7 +173,7 @@ fn plant(stage: &Stage, read: &Read, kind: &FaultKind) -> Vec<FaultHandle> {
     faults.map(|fault| stage.cloud.faults().inject(Fault { kind: kind.clone(), ..fault })).collect()
 }
 
-/// The reads of a clean sweep.
+/// Returns the reads of a clean sweep.
 async fn reads_of(due: &Due) -> BTreeSet<Read> {
     let stage = due.stage.fork_at(due.at, Transport::Direct);
     stage.cloud.forget_calls();
@@ -185,12 +184,12 @@ async fn reads_of(due: &Due) -> BTreeSet<Read> {
 }
 
 fn reads(stage: &Stage) -> BTreeSet<Read> {
-    // What SES allows is asked for mail alone, holds up no work on keys, and keeps no mail back: `mail` shows that.
+    // Reads of SES concern mail only: a failed one delays neither work on keys nor mail, as `mail` shows.
     let calls = stage.cloud.calls().into_iter().filter(|call| is_read(&call.operation) && call.service != "ses");
     calls.map(|call| Read { service: call.service, operation: call.operation }).collect()
 }
 
-/// One sweep during which a read fails, and one after it.
+/// Runs one sweep during which a read fails, and one sweep after it.
 async fn sweep_without(due: &Due, read: &Read, kind: &FaultKind, context: &str) {
     let stage = due.stage.fork_at(due.at, Transport::Direct);
     let action = due.action.expect("a sweep's action");
@@ -210,7 +209,7 @@ async fn sweep_without(due: &Due, read: &Read, kind: &FaultKind, context: &str) 
     let after: Vec<Deeds> = concerned(reach).iter().map(|(account, user)| deeds(&stage, account, user)).collect();
     assert_eq!(after, before, "{context}: nothing is done without it");
     stage.cloud.faults().clear();
-    // What was started for the others ends, so that it is not started again.
+    // The rotations of the other users end, so that they are not started again.
     stage.cloud.run_rotations().await;
     let answer = stage.sweep_well().await;
     let done = answer["actions"][action].as_u64().unwrap_or_default();
@@ -231,7 +230,7 @@ fn without_every_read(prepare: impl AsyncFnOnce() -> Due) {
     });
 }
 
-/// Past libtest's capture.
+/// Prints past libtest's capture.
 fn report(name: &str, reads: usize) {
     let kinds = kinds().len();
     writeln!(std::io::stderr(), "unknown is not no: {name}: {reads} reads x {kinds} kinds, none taken for no")
@@ -318,7 +317,7 @@ fn no_rotation_goes_on() {
         clean.cloud.forget_calls();
         clean.cloud.fire_due_rotations().await;
         let mut reads = reads(&clean);
-        // Asked with the key itself: that is what is tested.
+        // Excluded, because the new key itself makes this call, which is the test.
         reads.retain(|read| read.operation != "GetCallerIdentity");
         for read in &reads {
             for (how, kind) in kinds() {

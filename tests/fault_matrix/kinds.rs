@@ -2,21 +2,21 @@
 
 use keywheel::model::{Fault, FaultKind};
 
-/// How often the SDK tries a call on the stage before it gives up.
+/// Attempts that the SDK makes at a call on the stage before it gives up.
 const SDK_ATTEMPTS: u64 = 3;
-/// More often than anything repeats a call within one action: five attempts of Secrets Manager with three of the SDK.
+/// More attempts than one action makes at a call: Secrets Manager makes five, with three of the SDK each.
 const WHOLE_ACTION: u64 = 1000;
 
 /// A fault that one call of an action gets.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     fault: FaultKind,
-    /// How many attempts at the very same call it hits, the first included.
+    /// The number of attempts at the same call that it hits, including the first.
     times: u64,
 }
 
 impl Kind {
-    /// This fault on the n-th call from now, and on the attempts at it that follow.
+    /// Plants this fault on the n-th call from now, and on the following attempts at it.
     pub(crate) fn on(&self, n: u64) -> Fault {
         Fault::on("*", "*", self.fault.clone()).repeated(n, self.times)
     }
@@ -34,7 +34,7 @@ fn after() -> FaultKind {
     }
 }
 
-/// A call is tried once, and its caller sees the fault: as when the SDK has given up, or does not retry.
+/// The call is made once and its caller sees the fault, as after the SDK has given up or if it does not retry.
 pub(crate) fn without_retries() -> Vec<Kind> {
     kinds([
         ("refused", before(400, "ValidationException"), 1),
@@ -55,8 +55,8 @@ pub(crate) fn without_retries() -> Vec<Kind> {
     ])
 }
 
-/// The SDK retries: once in time, and once in vain after several effects. These are for calls that change something: what
-/// a caller sees of a read that is retried is one of the kinds above, or no fault.
+/// The SDK retries: in one kind successfully, in the other in vain after several effects. Only calls that change
+/// something get these, because the caller of a retried read sees one of the kinds above, or no fault.
 pub(crate) fn with_retries() -> Vec<Kind> {
     kinds([
         ("5xx before the effect, retried", down(), 1),
@@ -70,7 +70,7 @@ pub(crate) fn with_retries() -> Vec<Kind> {
     ])
 }
 
-/// Whether an operation changes nothing.
+/// Returns whether an operation changes nothing.
 pub(crate) fn is_read(operation: &str) -> bool {
     let reads = ["Get", "List", "Describe", "AssumeRole", "Generate"];
     reads.iter().any(|read| operation.starts_with(read))

@@ -1,8 +1,8 @@
-//! The fault matrix: every call of every scenario gets every kind of fault, and everything comes to the same end.
+//! The fault matrix: every call of every scenario gets every kind of fault, and the result is always the same.
 //!
-//! Generated: a clean run of a scenario's action says which calls there are. Then, for each call and each kind of fault
-//! (`kinds`), the scenario is run again with that fault; Secrets Manager retries, and the sweeps of the following days
-//! run. The invariants hold all the way, and everything stands as after the clean run (`standing`).
+//! The matrix is generated. A clean run of a scenario's action records its calls. Then, for each call and each kind of
+//! fault (`kinds`), the scenario runs again with that fault; Secrets Manager retries, and the sweeps of the following
+//! days run. The invariants hold at every step, and at the end the state is that of the clean run (`standing`).
 
 mod kinds;
 mod scenarios;
@@ -23,15 +23,15 @@ pub(crate) use kinds::is_read;
 use kinds::Kind;
 use standing::{difference, standing};
 
-/// So many sweeps after the action at most, everything stands as after the clean run.
+/// The most sweeps after the action until the state is that of the clean run.
 const SWEEPS_TO_CONVERGE: usize = 2;
-/// Exceptions that are described one by one.
+/// The most exceptions of a matrix that are described one by one.
 const MOST_DESCRIBED: usize = 12;
 
-/// What happens under the fault.
+/// The action during which the fault occurs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// A sweep, the rotations that it or a person starts, and the events that follow.
+    /// A sweep, the rotations that the sweep or a person starts, and the events of these rotations.
     Day,
     /// The native schedule, without a sweep.
     Schedule,
@@ -39,7 +39,7 @@ pub(crate) enum Act {
     Rotations,
     /// The events that are waiting.
     Events,
-    /// The sweep of the account, which holds what is not urgent, and the digest after it.
+    /// The sweep of the account, which defers notices that are not urgent, and the digest after it.
     AccountAndDigest,
 }
 
@@ -47,16 +47,16 @@ pub(crate) enum Act {
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) stage: Stage,
-    /// When the action takes place.
+    /// The time of the action.
     pub(crate) at: DateTime<Utc>,
     pub(crate) act: Act,
-    /// The days after the action on which there is a sweep.
+    /// The days of the following sweeps, counted from the action.
     pub(crate) days: &'static [i64],
     /// The users whose secret was tagged for an incident.
     pub(crate) forced: bool,
 }
 
-/// What one run showed.
+/// The result of one run.
 struct Run {
     calls: Vec<Call>,
     early: BTreeSet<String>,
@@ -80,9 +80,9 @@ pub(crate) fn survive(prepare: impl AsyncFnOnce() -> Scenario) {
     });
 }
 
-/// What a matrix showed.
+/// The result of a matrix.
 struct Outcome {
-    /// How everything stands after the clean run.
+    /// The state after the clean run.
     standing: BTreeSet<String>,
     exceptions: Vec<String>,
 }
@@ -109,7 +109,7 @@ async fn every_call_gets(scenario: &Scenario, transport: Transport, kinds: fn(&C
     Outcome { standing: clean.end, exceptions }
 }
 
-/// Past libtest's capture: the size of the matrix is a result.
+/// Prints past libtest's capture, because the size of the matrix is a result.
 fn report(scenario: &Scenario, transport: Transport, calls: usize, runs: usize, exceptions: usize) {
     let name = scenario.name;
     let way = match transport {
@@ -121,7 +121,7 @@ fn report(scenario: &Scenario, transport: Transport, calls: usize, runs: usize, 
 }
 
 impl Run {
-    /// What is wrong with it, beside the clean run.
+    /// Returns how the run differs from the clean run and which invariants it violates.
     fn against(self, clean: &Self) -> Vec<String> {
         let mut complaints = self.complaints;
         let early = difference(&clean.early, &self.early);
@@ -149,7 +149,7 @@ async fn run(scenario: &Scenario, transport: Transport, fault: Option<Fault>) ->
     if planted.is_some_and(|planted| planted.fired() == 0) {
         witness.complaints.push("the fault hit nothing".to_owned());
     }
-    // What follows is the same either way.
+    // The following days are the same with and without the fault.
     stage.leave_the_sdk();
     let mut early = BTreeSet::new();
     let mut last = Vec::new();
@@ -164,7 +164,7 @@ async fn run(scenario: &Scenario, transport: Transport, fault: Option<Fault>) ->
     Run { calls, early, end: standing(&stage), complaints: witness.complaints }
 }
 
-/// Lives through a run and says what is wrong with it.
+/// Carries out a run and collects what is wrong with it.
 struct Witness {
     watch: Watch,
     complaints: Vec<String>,
@@ -179,7 +179,7 @@ impl Witness {
         Self { watch, complaints: Vec::new() }
     }
 
-    /// Answers what the sweeper answered, as far as it came to that.
+    /// Returns the sweeper's answers, if there are any.
     async fn act(&mut self, stage: &Stage, act: Act) -> Vec<Value> {
         let mut answers = Vec::new();
         if act == Act::Day {
@@ -210,13 +210,13 @@ impl Witness {
     }
 }
 
-/// One invocation of the sweeper, which a fault may stop; an error as a whole is reported like a failure.
+/// Invokes the sweeper, which a fault may stop. An error of the whole invocation is reported like a failure.
 async fn sweep(stage: &Stage, event: Value) -> Option<Value> {
     let answer = Box::pin(stage.cloud.until_stopped(stage.keywheel.sweep(event))).await.ok()?;
     Some(answer.unwrap_or_else(|error| json!({"failures": [error.to_string()]})))
 }
 
-/// The next time that the native schedule acts.
+/// Returns the next time at which the native schedule rotates.
 pub(crate) fn next_rotation(stage: &Stage) -> DateTime<Utc> {
     stage.cloud.next_rotation_due().expect("there is a schedule")
 }

@@ -1,18 +1,18 @@
-//! The scenarios, each up to its action.
+//! The scenarios, each prepared up to its action.
 
 use chrono::TimeDelta;
 
 use super::{Act, Scenario, next_rotation, survive};
 use crate::harness::{MEMBER, Stage, secret_name};
 
-/// Days on which there is a sweep after a rotation: until the old key is deleted.
+/// The days of sweeps after a rotation, until the old key is deleted.
 const WHOLE_WAY_OUT: &[i64] = &[1, 2, 3, 5, 12, 16, 23, 24];
-/// The same from the disabling on.
+/// The days of sweeps after the disabling of a key, until it is deleted.
 const RECOVERY: &[i64] = &[1, 2, 3, 5, 12, 13];
-/// Nothing is to follow.
+/// No sweep follows the action.
 const QUIET: &[i64] = &[1, 2, 3, 4];
 
-/// A user of the member account with an owner, and keys of these ages in days.
+/// Adds a user of the member account with an owner, and keys of these ages in days.
 fn add_bot(stage: &Stage, key_ages: &[i64]) {
     stage.add_user("ci-bot", key_ages);
     stage.cloud.tag_user(MEMBER, "ci-bot", "owner", "owner@example.com");
@@ -33,14 +33,14 @@ async fn rotated() -> Stage {
     stage
 }
 
-/// The same on a day after that, with sweeps on these days.
+/// A user whose key was rotated, on a later day, after sweeps on these days.
 async fn rotated_ago(days: &[i64]) -> Stage {
     let stage = rotated().await;
     live_on(&stage, days).await;
     stage
 }
 
-/// Sweeps on these days from now.
+/// Sweeps on these days, counted from now.
 async fn live_on(stage: &Stage, days: &[i64]) {
     let start = stage.now();
     for day in days {
@@ -54,7 +54,7 @@ async fn pass(stage: &Stage, days: u64) {
 }
 
 fn scenario(name: &'static str, stage: Stage, act: Act, days: &'static [i64]) -> Scenario {
-    // The fewer the world remembers, the cheaper it is to fork.
+    // A short history makes the model cheaper to fork.
     stage.cloud.forget_calls();
     let at = stage.now();
     Scenario { name, stage, at, act, days, forced: false }

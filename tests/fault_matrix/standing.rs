@@ -1,4 +1,4 @@
-//! How everything stands, in lines that two runs of one scenario have in common: keys by their place in the user's
+//! The state after a run, in lines that two runs of one scenario can have in common: keys by their order in the user's
 //! life instead of their ids, and no times.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,15 +8,15 @@ use serde_json::Value;
 
 use crate::harness::Stage;
 
-/// Told of a rotation that failed or does not end: news of the fault itself, which a clean run has not.
+/// The phases of notices about the fault itself, which a clean run does not send.
 const OF_THE_FAULT: [&str; 2] = ["failed", "unfinished"];
 const HEADLINES_OF_THE_FAULT: [&str; 2] = ["Could not be rotated", "Is due since"];
-/// What was seen, and need not be known.
+/// Tags that record an observation and may be absent.
 const SAVES_A_LOOK: [&str; 2] = ["keywheel:key-dates", "keywheel:placeholder"];
-/// Hears what concerns an account whose address cannot be asked for.
+/// The recipient of notices of an account whose address cannot be read.
 const FALLBACK: &str = "platform@example.com";
 
-/// The lines, sorted.
+/// Returns the lines, sorted.
 pub(crate) fn standing(stage: &Stage) -> BTreeSet<String> {
     let told = told(stage);
     let accounts = stage.cloud.account_ids();
@@ -35,7 +35,7 @@ pub(crate) fn standing(stage: &Stage) -> BTreeSet<String> {
     lines
 }
 
-/// What the second lacks and what it has beyond the first.
+/// Returns the lines that the second state lacks, and the lines that it has in addition to the first.
 pub(crate) fn difference(clean: &BTreeSet<String>, other: &BTreeSet<String>) -> Vec<String> {
     let missing = clean.difference(other).map(|line| format!("- {line}"));
     missing.chain(other.difference(clean).map(|line| format!("+ {line}"))).collect()
@@ -103,7 +103,7 @@ fn tag_value(
     }
 }
 
-/// Of keys that are gone nothing more is to be told, so that it does not matter what is remembered.
+/// Keys that no longer exist need no more notices, so their records do not matter.
 fn notified(text: &str, names: &BTreeMap<String, String>, there: &BTreeSet<String>) -> String {
     let entries = text.split(' ').filter_map(|entry| entry.split_once('=')).filter(|(key, _)| there.contains(*key));
     let mut entries: Vec<String> = entries
@@ -123,8 +123,8 @@ fn named(key: &str, names: &BTreeMap<String, String>) -> String {
     names.get(key).cloned().unwrap_or_else(|| format!("an unknown key {key}"))
 }
 
-/// Keys by the order in which they were made, as `ci-bot's key 2`. Keys that a rotation made and took back leave no
-/// trace, and count for nothing.
+/// Names keys by the order in which they were made, such as `ci-bot's key 2`. Keys that a rotation made and deleted
+/// again leave no trace and are not counted.
 fn names_of_keys(stage: &Stage, secrets: &[SecretView], told: &BTreeSet<(String, String)>) -> BTreeMap<String, String> {
     let history = stage.cloud.key_history(0);
     let gone: BTreeSet<&str> =
@@ -150,7 +150,7 @@ fn names_of_keys(stage: &Stage, secrets: &[SecretView], told: &BTreeSet<(String,
     .collect()
 }
 
-/// What was told of each key and to whom, without dates, and without news of the fault itself.
+/// Returns the notices that were sent about each key and their audiences, without dates and without the fault's own.
 fn told(stage: &Stage) -> BTreeSet<(String, String)> {
     let mut told = BTreeSet::new();
     for mail in stage.cloud.mails() {

@@ -1,4 +1,5 @@
-//! What must be denied, each beside a call that differs in one thing and is allowed: a denial for the wrong reason shows.
+//! Calls that must be denied, each beside an allowed call that differs in one point, so that a denial for the wrong
+//! reason shows.
 
 use keywheel::keys::UserArn;
 use keywheel::model::{Fault, FaultKind};
@@ -31,7 +32,7 @@ fn user(account: &str, name: &str) -> String {
     format!("arn:aws:iam::{account}:user/{name}")
 }
 
-/// The ARN of a user's secret, as Secrets Manager completes it.
+/// Returns the ARN of a user's secret, with the suffix of Secrets Manager.
 fn secret(account: &str, user: &str) -> String {
     let name = secret_name(account, &user.replace(',', "/2C"));
     format!("arn:aws:secretsmanager:{REGION}:{PRIMARY_ACCOUNT}:secret:{name}-a1B2c3")
@@ -68,7 +69,7 @@ fn denied(question: &Question, secret_policy: Option<&Value>) {
     assert!(answer.is_err(), "{question:?} is allowed by {answer:?}");
 }
 
-/// Denied by what the asker itself may, whatever the resource's policy says.
+/// Expects a denial by the caller's own policies, no matter what the resource's policy says.
 #[track_caller]
 fn not_given(question: &Question, secret_policy: Option<&Value>) {
     let answer = Estate::new().judge(question, secret_policy);
@@ -88,7 +89,7 @@ fn the_sweeper_reads_no_value_and_makes_no_key() {
     denied(&label("AWSCURRENT"), None);
     for action in ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"] {
         denied(&ask(&sweeper, action, &secret), None);
-        // It writes resource policies: not even one that lets it read does.
+        // The sweeper writes resource policies, so not even a policy that allows it to read may have an effect.
         let open = json!({"Version": "2012-10-17", "Statement": [
             {"Sid": "Everything", "Effect": "Allow", "Principal": {"AWS": sweeper}, "Action": action, "Resource": "*"}]});
         not_given(&ask(&sweeper, action, &secret), Some(&open));
@@ -118,7 +119,7 @@ fn the_sweeper_alone_asks_for_the_credential_report() {
     }
 }
 
-/// As in an account whose member template is of a time before the sweeper asked for the report.
+/// An account whose member template is older than the sweeper's use of the credential report.
 #[test]
 fn without_the_right_to_the_credential_report_every_user_is_looked_at() {
     rehearse(async {
@@ -185,16 +186,16 @@ fn a_user_reads_its_own_secret_and_no_other() {
         let (arn, owner) = (secret(account, name), user(account, name));
         denied(&ask(&reader, action, &arn), Some(&policy_for(&owner)));
         denied(&ask(&reader, action, &arn), None);
-        // Even if that secret's policy named the reader.
+        // The denial holds even if the secret's policy names the reader.
         if name != "build,cache" {
             not_given(&ask(&reader, action, &arn), Some(&policy_for(&reader)));
         }
     }
-    // Two users with a comma in their names are kept apart by the secrets' policies.
+    // The secrets' policies keep two users with a comma in their names apart.
     let comma = user(MEMBER, "build,cache");
     allowed(&ask(&comma, action, &secret(MEMBER, "build,cache")), Some(&policy_for(&comma)));
     denied(&ask(&comma, action, &secret(MEMBER, "a,b")), Some(&policy_for(&user(MEMBER, "a,b"))));
-    // In the stack's own account the secret's policy is enough, and needed.
+    // In the stack's own account, the secret's policy is sufficient and necessary.
     let own = user(PRIMARY_ACCOUNT, "backup");
     allowed(&ask(&own, action, &secret(PRIMARY_ACCOUNT, "backup")), Some(&policy_for(&own)));
     denied(&ask(&own, action, &secret(PRIMARY_ACCOUNT, "siem")), Some(&policy_for(&user(PRIMARY_ACCOUNT, "siem"))));
@@ -212,7 +213,7 @@ fn the_key_decrypts_for_its_user_and_through_secrets_manager_only() {
     denied(&decrypt(&reader, &secret(MEMBER, "deploy")), None);
     denied(&ask(&reader, "kms:Decrypt", KMS_KEY), None);
     denied(&Question { asker: Asker::new(&reader, FOREIGN), ..decrypt(&reader, &own) }, None);
-    // A role has no user name, whatever it is called.
+    // A role has no user name, not even a role with a user's name.
     denied(&decrypt(&role(PRIMARY_ACCOUNT, "ci-bot"), &secret(PRIMARY_ACCOUNT, "ci-bot")), None);
     allowed(&decrypt(&sweeper(), &own), None);
     denied(&ask(&sweeper(), "kms:Decrypt", KMS_KEY), None);
@@ -229,7 +230,7 @@ fn upstream_defect_57_58_member_roles_trust_their_own_execution_role_in_their_ow
     denied(&assume(&sweeper(), &for_rotation), None);
     denied(&assume(&rotation(), &for_sweeper), None);
     for name in [for_sweeper, for_rotation] {
-        // Another role of the stack's account, a role of the same name elsewhere, a user.
+        // Callers: another role of the stack's account, a role of the same name in another account, a user.
         let execution_role = sweeper().rsplit('/').next().expect("a name").to_owned();
         for other in [role(PRIMARY_ACCOUNT, "other"), role(OTHER, &execution_role), user(PRIMARY_ACCOUNT, "backup")] {
             denied(&assume(&other, &name), None);
@@ -237,13 +238,13 @@ fn upstream_defect_57_58_member_roles_trust_their_own_execution_role_in_their_ow
         let trusted = if name.ends_with("-rotation") { rotation() } else { sweeper() };
         let foreign = Question { asker: Asker::new(&trusted, FOREIGN), ..assume(&trusted, &name) };
         denied(&foreign, None);
-        // The function does not walk into an account of another organization, whomever that account trusts.
+        // The function cannot enter an account of another organization, even if that account trusts it.
         let outside = Question { resource_organization: FOREIGN.to_owned(), ..assume(&trusted, &name) };
         denied(&outside, None);
     }
 }
 
-/// The refusals above could each have two reasons: here the role's own policies are open.
+/// Each denial above could have two reasons, so here the role's own policies allow everything.
 #[test]
 fn upstream_defect_58_the_trust_alone_keeps_others_out() {
     let estate = Estate::new();
@@ -280,7 +281,7 @@ fn secrets_are_rotated_by_this_stack_never_public_and_never_deleted_for_good() {
     denied(&ask(&sweeper, "secretsmanager:PutResourcePolicy", &secret), None);
     let delete = |days: &[(&'static str, &str)]| ask_with(&sweeper, "secretsmanager:DeleteSecret", &secret, days);
     allowed(&delete(&[("secretsmanager:RecoveryWindowInDays", "30")]), None);
-    // Nor where a resource policy lets it, since it writes these.
+    // The denial holds even if a resource policy allows the call, because the sweeper writes these policies.
     let open = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": &sweeper},
         "Action": "secretsmanager:*", "Resource": "*"}]});
     for policy in [None, Some(&open)] {

@@ -1,4 +1,4 @@
-//! The roles and policies of both templates in an organization, deployed as the rehearsal deploys.
+//! The roles and policies of both templates in an organization, with the rehearsal's parameters.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,10 +15,10 @@ pub(super) const REGION: &str = "us-east-1";
 pub(super) const KMS_KEY: &str = "arn:aws:kms:us-east-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000001";
 pub(super) const FUNCTION: &str = "arn:aws:lambda:us-east-1:999988887777:function:keywheel-rotation";
 pub(super) const SENDER: &str = "keywheel@example.com";
-/// The account that stands for every member where policies are listed.
+/// The account that represents all members when policies are listed.
 const ANY_MEMBER: &str = "111122223333";
 
-/// What the rehearsal's deployment gives the main template.
+/// The rehearsal's parameters of the main template.
 const MAIN: [(&str, &str); 4] = [
     ("OrganizationId", ORGANIZATION),
     ("SenderEmail", SENDER),
@@ -34,7 +34,7 @@ struct Role {
     identity: Vec<Document>,
 }
 
-/// Both templates.
+/// The deployed templates.
 pub(super) struct Estate {
     main: Template,
     roles: Vec<Role>,
@@ -42,20 +42,20 @@ pub(super) struct Estate {
     members: RefCell<BTreeMap<String, Rc<Member>>>,
 }
 
-/// What the member template makes in an account.
+/// The resources of the member template in an account.
 struct Member {
     roles: Vec<Role>,
-    /// What a member of the reader group may.
+    /// The policies of the reader group.
     reader: Vec<Document>,
 }
 
 impl Estate {
-    /// As the rehearsal deploys.
+    /// The estate with the rehearsal's parameters.
     pub(super) fn new() -> Self {
         Self::with(&[])
     }
 
-    /// With other parameters of the main template.
+    /// The estate with other parameters of the main template.
     pub(super) fn with(parameters: &[(&str, &str)]) -> Self {
         let given: Vec<_> = parameters.iter().chain(&MAIN).copied().collect();
         let main = Template::read("template.yaml", &place(PRIMARY_ACCOUNT), &given);
@@ -65,7 +65,7 @@ impl Estate {
         Self { roles: roles(&main), main, key, members: RefCell::default() }
     }
 
-    /// All policies, to be listed.
+    /// Returns all policies.
     pub(super) fn documents(&self) -> Vec<Document> {
         let member = member(ANY_MEMBER);
         let mut all: Vec<Document> = vec![self.key.clone()];
@@ -82,7 +82,7 @@ impl Estate {
         all
     }
 
-    /// What the policies of both sides say; a secret's own policy is the third.
+    /// Evaluates the policies of the caller and of the resource; `secret_policy` is a secret's own policy.
     pub(super) fn judge(&self, question: &Question, secret_policy: Option<&Value>) -> Result<BTreeSet<Grant>, String> {
         let identity = self.identity(&question.asker);
         let secret = secret_policy.map(|policy| Document::new("the secret's policy", policy.clone()));
@@ -100,8 +100,8 @@ impl Estate {
         }
     }
 
-    /// The topic that the stack makes has a policy. Of topics and keys of others it is not known here: their owner lets
-    /// this account in.
+    /// Returns the policy of the stack's own topic. The policies of other topics and keys are unknown here; their owner
+    /// admits this account.
     fn judge_topic(&self, question: &Question, identity: &[Document]) -> Result<BTreeSet<Grant>, String> {
         let made = question.resource == format!("arn:aws:sns:{REGION}:{PRIMARY_ACCOUNT}:keywheel-notices");
         let policies = policies_of_resources(&self.main, "AWS::SNS::TopicPolicy");
@@ -111,12 +111,12 @@ impl Estate {
         }
     }
 
-    /// Whether the topic's policy lets somebody publish whose own policies are these.
+    /// Returns whether the topic's policy lets a caller with these policies publish.
     pub(super) fn judge_publisher(&self, question: &Question, identity: &Value) -> Result<BTreeSet<Grant>, String> {
         self.judge_topic(question, &[Document::new("given", identity.clone())])
     }
 
-    /// Whether a role's trust lets somebody in whose own policies are these.
+    /// Returns whether a role's trust admits a caller with these policies.
     pub(super) fn judge_trust(&self, question: &Question, identity: &Value) -> Result<BTreeSet<Grant>, String> {
         let role = self.role(&question.resource).expect("the role is there");
         judge(question, &[Document::new("given", identity.clone())], Resource::Strict(&role.trust))
@@ -124,14 +124,14 @@ impl Estate {
 
     fn identity(&self, asker: &Asker) -> Vec<Document> {
         if asker.arn.contains(":user/") {
-            // Users of the stack's account are in no reader group: the resource policy is enough there.
+            // Users of the stack's account have no reader group, because the resource policy is sufficient there.
             let is_member = asker.account != PRIMARY_ACCOUNT;
             return if is_member { self.member(&asker.account).reader.clone() } else { Vec::new() };
         }
         self.role(&asker.arn).map(|role| role.identity).unwrap_or_default()
     }
 
-    /// The role of that ARN, in the stack's account or in any member.
+    /// Returns the role with this ARN, in the stack's account or in a member.
     fn role(&self, arn: &str) -> Option<Role> {
         let account = arn.split(':').nth(4).expect("an ARN has an account");
         let of = |roles: &[Role]| roles.iter().find(|role| role.arn == arn).cloned();
@@ -147,7 +147,7 @@ impl Estate {
         members.entry(account.to_owned()).or_insert_with(make).clone()
     }
 
-    /// The ARN of the role that the main template calls so.
+    /// Returns the ARN of a role, by its name in the main template.
     pub(super) fn execution_role(&self, name: &str) -> &str {
         let prefix = format!("{name}/");
         let role = self.roles.iter().find(|role| role.trust.name.starts_with(&prefix));
@@ -187,13 +187,13 @@ fn managed_policies(template: &Template) -> Vec<(String, Document)> {
     policies.map(|(name, it)| (name.clone(), Document::new(name, it["PolicyDocument"].clone()))).collect()
 }
 
-/// The policies of resources of a type, such as queues.
+/// Returns the policies of all resources of a type, such as queues.
 fn policies_of_resources(template: &Template, kind: &str) -> Vec<Document> {
     let policies = template.resources(kind).into_iter();
     policies.map(|(name, it)| Document::new(name, it["PolicyDocument"].clone())).collect()
 }
 
-/// The roles of a template with all that is attached to them.
+/// Returns the roles of a template with their policies.
 fn roles(template: &Template) -> Vec<Role> {
     let attached = template.resources("AWS::IAM::Policy");
     let managed = managed_policies(template);

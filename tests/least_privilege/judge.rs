@@ -1,7 +1,8 @@
-//! Whether AWS would allow a call: the engine matches statements, and what is here joins them as AWS does.
+//! Decides whether AWS would allow a call: the policy engine matches statements, and this module combines them as AWS
+//! does.
 //!
-//! The engine leaves three things to its caller: policy variables in conditions, what an account's root as a principal
-//! means, and how the policies of identity and resource go together.
+//! The engine leaves three tasks to its caller: policy variables in conditions, the meaning of an account's root as a
+//! principal, and the combination of identity and resource policies.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use iam_rs::{
 };
 use serde_json::Value;
 
-/// The condition keys that questions answer. A policy with another one stops the test.
+/// The condition keys that a question has values for. A policy with another key stops the test.
 const ANSWERED_KEYS: [&str; 16] = [
     "aws:PrincipalAccount",
     "aws:PrincipalArn",
@@ -31,7 +32,7 @@ const ANSWERED_KEYS: [&str; 16] = [
     "ses:FromAddress",
 ];
 
-/// Who asks: a role (its session's role) or a user.
+/// The caller: a role (for a session, its role) or a user.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Asker {
     pub(super) arn: String,
@@ -40,7 +41,7 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    /// The principal of an ARN, be it a session's.
+    /// Returns the principal of an ARN, which may be a session's.
     pub(super) fn new(arn: &str, organization: &str) -> Self {
         let account = arn.split(':').nth(4).expect("an ARN has an account").to_owned();
         let arn = match arn.split_once(":assumed-role/") {
@@ -53,7 +54,7 @@ impl Asker {
         Self { arn, account, organization: organization.to_owned() }
     }
 
-    /// The name that `aws:username` stands for; roles have none.
+    /// Returns the value of `aws:username`; roles have none.
     fn user(&self) -> Option<&str> {
         self.arn.split_once(":user/")?.1.rsplit('/').next()
     }
@@ -63,7 +64,7 @@ impl Asker {
     }
 }
 
-/// May this principal do this to that?
+/// The question whether a principal may take an action on a resource.
 #[derive(Clone, Debug)]
 pub(super) struct Question {
     pub(super) asker: Asker,
@@ -71,7 +72,7 @@ pub(super) struct Question {
     pub(super) resource: String,
     /// The organization of the resource's account.
     pub(super) resource_organization: String,
-    /// Condition keys of the service.
+    /// The values of the service's condition keys.
     pub(super) context: Vec<(&'static str, String)>,
 }
 
@@ -97,12 +98,13 @@ impl Question {
         context
     }
 
-    /// The account of the resource. A list is of the caller's own account.
+    /// Returns the account of the resource. A list belongs to the caller's own account.
     fn resource_account(&self) -> &str {
         self.resource.split(':').nth(4).unwrap_or(&self.asker.account)
     }
 
-    /// The engine wants an ARN also where an action has no resource level. Only `*` matches this one.
+    /// Returns the resource's ARN. The engine needs an ARN even for actions without a resource level; only `*` matches
+    /// the ARN that these get.
     fn arn(&self) -> Arn {
         let service = self.action.split(':').next().unwrap_or_default();
         let arn = match self.resource.as_str() {
@@ -121,11 +123,11 @@ pub(super) type Grant = (String, String);
 pub(super) struct Document {
     pub(super) name: String,
     policy: Value,
-    /// Trust policies have no `Resource`: they are about their role.
+    /// Trust policies have no `Resource`, because they belong to their role.
     about_itself: bool,
 }
 
-/// What a document says to a question.
+/// A document's decision on a question.
 #[derive(Default)]
 struct Opinion {
     allows: Vec<Grant>,
@@ -153,7 +155,7 @@ impl Document {
         self.policy["Statement"].as_array().expect("a policy has a list of statements").iter()
     }
 
-    /// Every action that a statement allows, with the statement.
+    /// Returns every allowed action, with its statement.
     pub(super) fn allowed_actions(&self) -> Vec<(Grant, String)> {
         let allowing = self.statements().filter(|it| it["Effect"] == "Allow");
         let pairs = allowing.flat_map(|it| texts(&it["Action"]).into_iter().map(|action| (self.grant(it), action)));
@@ -164,7 +166,7 @@ impl Document {
         (self.name.clone(), statement["Sid"].as_str().unwrap_or("no Sid").to_owned())
     }
 
-    /// Lets the engine match the statements for a principal.
+    /// Matches the statements for a principal with the engine.
     fn opinion(&self, question: &Question, principal: &str) -> Opinion {
         let context = question.context();
         let mut policy = self.policy.clone();
@@ -197,7 +199,7 @@ impl Document {
     }
 }
 
-/// Puts values for the variables of conditions. The engine does so in resources only.
+/// Replaces variables in conditions by their values. The engine replaces them only in resources.
 fn fill_in(value: &mut Value, context: &Context) {
     match value {
         Value::String(text) => *text = interpolate_variables(text, context).expect("variables that are well formed"),
@@ -207,7 +209,7 @@ fn fill_in(value: &mut Value, context: &Context) {
     }
 }
 
-/// A text or a list of texts.
+/// Returns the texts of a text or of a list of texts.
 pub(super) fn texts(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![text.clone()],
@@ -216,18 +218,18 @@ pub(super) fn texts(value: &Value) -> Vec<String> {
     }
 }
 
-/// The policy of the resource that is asked for.
+/// The policy of the resource in question.
 #[derive(Clone, Copy)]
 pub(super) enum Resource<'a> {
-    /// The resource has none, so nobody of another account passes.
+    /// The resource has no policy, so no caller of another account is allowed.
     WithoutPolicy,
-    /// In the same account either policy is enough.
+    /// In the same account, either policy is sufficient.
     Open(&'a Document),
-    /// Roles and KMS keys: nobody passes whom their own policy does not name, be it as the account.
+    /// Roles and KMS keys: their own policy must name every allowed caller, or its account.
     Strict(&'a Document),
 }
 
-/// The statements that allow it together, or why it is denied.
+/// Returns the statements that together allow the call, or why it is denied.
 ///
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>
 pub(super) fn judge(

@@ -1,4 +1,4 @@
-//! Who may tell: mail as the one sender, and notices to the one topic.
+//! Rights to send notices: mail only from the one sender, and messages only to the one topic.
 
 use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use serde_json::json;
@@ -13,7 +13,7 @@ const OTHER_TOPIC: &str = "arn:aws:sns:us-east-1:999988887777:keywheel-alarms";
 const TOPIC_KEY: &str = "arn:aws:kms:us-east-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000002";
 const OTHER_KEY: &str = "arn:aws:kms:us-east-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000003";
 
-/// An estate and a function's role in it.
+/// An estate and the role of a function in it.
 struct Stage {
     estate: Estate,
     role: String,
@@ -77,7 +77,7 @@ fn the_sweeper_looks_at_the_sandbox_and_at_its_sender_and_at_nothing_else_of_ses
         assert!(!sweeper.may("ses:DeleteEmailIdentity", &ses(identity), &[]), "{identity}");
     }
     assert!(!sweeper.may("ses:GetEmailIdentity", &ses("identity/other.example"), &[]));
-    // Whether the sender's own domain is verified is asked as well where the address itself should be.
+    // If the address itself should be verified, the sweeper reads the state of its domain, too.
     let without_domain = Stage::sweeper(&[("SesDomain", "")]);
     assert!(without_domain.may("ses:GetEmailIdentity", &ses("identity/example.com"), &[]));
     assert!(!without_domain.may("ses:SendEmail", &ses("identity/example.com"), &[("ses:FromAddress", SENDER)]));
@@ -87,7 +87,7 @@ fn the_sweeper_looks_at_the_sandbox_and_at_its_sender_and_at_nothing_else_of_ses
     }
     assert!(!sweeper.may("ses:ListEmailIdentities", "*", &[]));
     assert!(!sweeper.may("ses:PutAccountDetails", "*", &[]));
-    // Where no mail is sent there is nothing to look at.
+    // Without mail, there is no identity to read.
     let silent = Stage::sweeper(&[("SenderEmail", ""), ("SesDomain", "")]);
     let rotation = Stage::of("RotationExecutionRole", &[]);
     for other in [silent, rotation] {

@@ -1,4 +1,4 @@
-//! The rehearsal, and what the policies say to each of its calls.
+//! The rehearsal, and the policies' decision on each of its calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -12,21 +12,21 @@ use super::estate::{Estate, FUNCTION, KMS_KEY, ORGANIZATION, REGION, SENDER};
 use super::judge::{Asker, Grant, Question};
 use crate::harness::{MEMBER, Stage, rehearse};
 
-/// What all calls came to. Made once for all tests that look at it.
+/// The decisions on all calls, made once for all tests that use them.
 pub(super) static PROOF: LazyLock<Proof> = LazyLock::new(Proof::make);
 
-/// Shorter than the rehearsal's 115 days: the secret of a deleted user must not be purged before it is looked at.
+/// Shorter than the rehearsal's 115 days, so that the secret of a deleted user is not purged before it is checked.
 const DAYS: i64 = 85;
-/// Roles of people: what they may do is not the templates' business.
+/// Roles of people, whose rights are not in the templates.
 const PEOPLE: [&str; 2] = ["role/administrator", "role/operator"];
 
 #[derive(Default)]
 pub(super) struct Proof {
-    /// How many different calls were judged.
+    /// The number of different calls that were evaluated.
     pub(super) judged: usize,
-    /// What was refused, and why.
+    /// The denied calls, with the reasons.
     pub(super) refused: Vec<String>,
-    /// Every statement with an action that it allowed.
+    /// Every statement, with an action that it allowed.
     pub(super) used: BTreeSet<(Grant, String)>,
 }
 
@@ -73,22 +73,23 @@ impl Proof {
 
 /// Calls of the functions and of owners that policies decide on.
 fn is_to_be_judged(cloud: &Cloud, call: &Call) -> bool {
-    // Nobody needs a permission to ask who one is, and nobody is known whose key is refused.
+    // GetCallerIdentity needs no permission, and a call with a refused key has no known caller.
     if call.caller_arn.is_empty() || call.operation == "GetCallerIdentity" {
         return false;
     }
     let asker = Asker::new(&call.caller_arn, ORGANIZATION);
     if let Some((_, user)) = asker.arn.split_once(":user/") {
         let name = user.rsplit('/').next().unwrap_or_default();
-        // The policy of a secret whose user was deleted names an id by now.
+        // The policy of a deleted user's secret names an id instead of the ARN.
         return call.ok && cloud.user(&asker.account, name).is_some();
     }
-    // A planted fault answers before the model knows what the call is about.
+    // A planted fault answers before the model knows the call's resource.
     let is_about_something = call.ok || call.resource != "*";
     is_about_something && !PEOPLE.iter().any(|role| asker.arn.ends_with(role))
 }
 
-/// What AWS asks its policies for a call: the call itself, and what the service does in its caller's name.
+/// Returns the questions that AWS evaluates for a call: the call itself, and the service's calls on its caller's
+/// behalf.
 fn questions(call: &Call, secret: Option<&SecretView>) -> Vec<Question> {
     let asker = Asker::new(&call.caller_arn, ORGANIZATION);
     let ask = |action: &str, resource: &str, context: Vec<(&'static str, String)>| Question {
@@ -107,13 +108,13 @@ fn questions(call: &Call, secret: Option<&SecretView>) -> Vec<Question> {
     let mut questions = match action.as_str() {
         // The log does not show these parameters; keywheel always blocks public policies.
         "secretsmanager:PutResourcePolicy" => vec![own(vec![("secretsmanager:BlockPublicPolicy", "true".to_owned())])],
-        // The log does not show this parameter; keywheel always asks for 30 days, as `people` tests.
+        // The log does not show this parameter; keywheel always requests 30 days, as `people` tests.
         "secretsmanager:DeleteSecret" => vec![own(vec![("secretsmanager:RecoveryWindowInDays", "30".to_owned())])],
-        // Once it sets the function, once it does not name one.
+        // One request sets the function, the other names none.
         "secretsmanager:RotateSecret" => {
             vec![own(vec![("secretsmanager:RotationLambdaARN", FUNCTION.to_owned())]), own(Vec::new())]
         }
-        // The sweeper moves the label that an interrupted rotation left, and no other.
+        // The sweeper moves only the label that an interrupted rotation left.
         "secretsmanager:UpdateSecretVersionStage" if !call.caller_arn.contains("-rotation/") => {
             vec![own(vec![("secretsmanager:VersionStage", "AWSPENDING".to_owned())])]
         }
@@ -124,7 +125,7 @@ fn questions(call: &Call, secret: Option<&SecretView>) -> Vec<Question> {
             vec![own(function.into_iter().map(|it| (key, it)).collect())]
         }
     };
-    // A configuration set: under the same conditions as the call itself.
+    // The configuration set has the same conditions as the call itself.
     let beside: Vec<Question> = call
         .beside
         .iter()
@@ -139,7 +140,7 @@ fn questions(call: &Call, secret: Option<&SecretView>) -> Vec<Question> {
     questions
 }
 
-/// The context of a call to KMS that Secrets Manager makes in its caller's name.
+/// The context of a KMS call that Secrets Manager makes on its caller's behalf.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html>
 pub(super) fn through_secrets_manager(secret: &str) -> Vec<(&'static str, String)> {
     vec![
@@ -148,27 +149,28 @@ pub(super) fn through_secrets_manager(secret: &str) -> Vec<(&'static str, String
     ]
 }
 
-/// What Secrets Manager needs of its caller besides, as each operation's page says under "Required permissions".
+/// Other rights that Secrets Manager requires of its caller, as each operation's page says under "Required
+/// permissions".
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Operations.html>
 fn done_for_the_caller(action: &str) -> &'static [&'static str] {
     match action {
         "secretsmanager:CreateSecret" | "secretsmanager:PutSecretValue" => &["kms:GenerateDataKey", "kms:Decrypt"],
         "secretsmanager:GetSecretValue" => &["kms:Decrypt"],
         "secretsmanager:RotateSecret" => &["lambda:InvokeFunction"],
-        // Without kms:Encrypt the versions that exist stay encrypted with the former key.
+        // Without kms:Encrypt, existing versions stay encrypted with the former key.
         "secretsmanager:UpdateSecret" => &["kms:GenerateDataKey", "kms:Encrypt", "kms:Decrypt"],
         _ => &[],
     }
 }
 
-/// The model draws its organization's id; the templates are told another.
+/// The model's organization has a random id; the templates have a fixed one.
 fn in_this_organization(resource: &str) -> String {
     let Some((head, tail)) = resource.split_once(":account/o-") else { return resource.to_owned() };
     let account = tail.split('/').nth(1).unwrap_or_default();
     format!("{head}:account/{ORGANIZATION}/{account}")
 }
 
-/// In each account a rotation that stops after making a key: the next attempt takes the orphan away.
+/// In each account, a rotation stops after it made a key, and the next attempt deletes the orphan.
 async fn orphans() -> Stage {
     let stage = Stage::new();
     for account in [MEMBER, PRIMARY_ACCOUNT] {
@@ -184,7 +186,7 @@ async fn orphans() -> Stage {
     stage
 }
 
-/// A rotation that an exemption interrupts, and the end of that exemption.
+/// An exemption interrupts a rotation, and later ends.
 async fn interrupted() -> Stage {
     let stage = Stage::new();
     let group = "ASAIAMExemptionsGroup";
@@ -201,7 +203,7 @@ async fn interrupted() -> Stage {
     stage
 }
 
-/// In each account so many users that the credential report is asked for.
+/// Each account gets so many users that the sweep reads the credential report.
 async fn reported() -> Stage {
     let stage = Stage::new();
     for account in [MEMBER, PRIMARY_ACCOUNT] {
@@ -214,7 +216,7 @@ async fn reported() -> Stage {
     stage
 }
 
-/// In each account a notice that is left to a digest, which asks for the user alone where it is on no list.
+/// In each account, a notice is deferred to a digest, which reads a user by name if no list has the user.
 async fn held() -> Stage {
     let stage = Stage::new();
     for account in [MEMBER, PRIMARY_ACCOUNT] {
@@ -235,7 +237,7 @@ async fn held() -> Stage {
     stage
 }
 
-/// A key that IAM refuses to make once: its announcement is taken back.
+/// IAM refuses once to make a key, and the rotation withdraws the intent.
 async fn withdrawn() -> Stage {
     let stage = Stage::new();
     stage.add_user("ci-bot", &[90]);
@@ -246,7 +248,7 @@ async fn withdrawn() -> Stage {
     stage
 }
 
-/// What the rehearsal's months do not bring: drift, and a secret deleted by hand.
+/// Events that the rehearsal's months lack: drift, and a secret that a person deleted.
 async fn repairs() -> Stage {
     let stage = Stage::new();
     stage.add_user("ci-bot", &[10]);

@@ -1,6 +1,6 @@
-//! A template as it is deployed: tags become functions, and functions are resolved with parameters.
+//! Resolves a template as a deployment does: tags become functions, and functions are evaluated with parameters.
 //!
-//! Only what these templates use is known; anything else stops the test.
+//! Only the features that these templates use are supported; any other stops the test.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::Path;
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-/// Where and as what a template is deployed.
+/// The place of a deployment: account, Region and stack.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) account: String,
@@ -27,7 +27,7 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// Reads a file of `sam/`. Parameters that are not given have their defaults.
+    /// Reads a file of `sam/`. Parameters that are not given get their defaults.
     pub(super) fn read(file: &str, place: &Place, given: &[(&str, &str)]) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sam").join(file);
         let text = fs::read_to_string(&path).expect("the template is there");
@@ -48,7 +48,7 @@ impl Template {
         Self { place: place.clone(), parameters: parameters.collect(), document }
     }
 
-    /// The resources of a type that this deployment makes, with resolved properties.
+    /// Returns the resources of a type in this deployment, with resolved properties.
     pub(super) fn resources(&self, kind: &str) -> Vec<(String, Value)> {
         let resources = self.document["Resources"].as_object().expect("the template has resources");
         let made = resources.iter().filter(|(_, it)| it["Type"] == kind && self.is_made(it));
@@ -82,7 +82,7 @@ impl Template {
         scalar(&self.resolve(value).expect("a value"))
     }
 
-    /// The value without functions; none where it is `AWS::NoValue`.
+    /// Returns the value without functions; `None` for `AWS::NoValue`.
     pub(super) fn resolve(&self, value: &Value) -> Option<Value> {
         if let Some((function, argument)) = function(value) {
             return self.call(function, argument);
@@ -165,7 +165,7 @@ impl Template {
         (resource["Type"].as_str().unwrap_or_else(|| panic!("no resource {name}")), &resource["Properties"])
     }
 
-    /// What `Ref` gives for a resource.
+    /// Returns the value of `Ref` for a resource.
     fn physical_id(&self, name: &str) -> String {
         let (kind, properties) = self.resource(name);
         let member = match kind {
@@ -180,7 +180,7 @@ impl Template {
             "AWS::IAM::ManagedPolicy" | "AWS::SQS::Queue" => return name.to_owned(),
             _ => panic!("Ref of a {kind} is unknown"),
         };
-        // A resource without a name of its own gets one from CloudFormation.
+        // CloudFormation names a resource that has no name property.
         if properties[member].is_null() { name.to_owned() } else { self.text(&properties[member]) }
     }
 
@@ -210,7 +210,7 @@ impl Template {
     }
 }
 
-/// The one member of an object that is a function call.
+/// Returns the one member of an object that is a function call.
 fn function(value: &Value) -> Option<(&str, &Value)> {
     let members = value.as_object()?;
     let (name, argument) = members.iter().next().filter(|_| members.len() == 1)?;
@@ -218,7 +218,7 @@ fn function(value: &Value) -> Option<(&str, &Value)> {
     is_function.then_some((name, argument))
 }
 
-/// A text, number or truth as text.
+/// Returns a string, number or boolean as text.
 pub(super) fn scalar(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -227,7 +227,7 @@ pub(super) fn scalar(value: &Value) -> String {
     }
 }
 
-/// YAML as JSON; a tag becomes the function that it abbreviates.
+/// Converts YAML to JSON; a tag becomes the function that it abbreviates.
 fn plain(node: &Yaml<'_>) -> Value {
     match node {
         Yaml::Value(Scalar::Null) => Value::Null,
