@@ -1,6 +1,6 @@
-//! The one integration target: whole handlers on the embedded AWS.
+//! The one integration target: whole handlers on the model of AWS.
 //!
-//! Each row of the predecessor's defects has tests that are named after it, `upstream_defect_<row>_…`:
+//! Each defect of the predecessor has a row in this table and tests that are named after it, `upstream_defect_<row>_…`:
 //!
 //! | row | what went wrong there | tests in |
 //! |---|---|---|
@@ -61,9 +61,10 @@
 //! | 59 | calls per user | `call_counts` |
 //! | 60 | daily mail | `mail` |
 //!
-//! Row 45 cannot happen, because units are not walked: the test shows that accounts are listed flat. Of row 59 the
-//! number of calls is tested here; the queue, the alarms and the concurrency are the templates' business.
+//! Row 45 cannot happen, because keywheel does not walk organizational units: the test shows that accounts are listed
+//! flat. For row 59, the test counts calls; the templates have the queue, the alarms and the concurrency.
 
+mod architecture;
 mod bad_input;
 mod call_counts;
 mod chaos;

@@ -1,0 +1,66 @@
+//! Widths and beginnings of comments, and lengths of test names.
+
+use super::source::{self, Comment, Token, is_at};
+
+/// The widest line with a comment, in columns.
+const WIDEST: usize = 120;
+
+/// Words with which no sentence begins: a reader has to keep them in mind until the verb comes. The same list is in the
+/// project's rules of style.
+const INVERTED: [&str; 6] = ["What", "Whoever", "So many", "So long", "Of which", "Whose"];
+/// "That" is inverted only before one of these: "That the key …", but not "That key …".
+const AFTER_THAT: [&str; 6] = ["the", "a", "an", "it", "is", "no"];
+
+/// The lines with a comment that are too wide. The row of a table cannot be broken, so its width is free.
+fn wide(source: &str, comments: &[Comment]) -> Vec<usize> {
+    let lines: Vec<&str> = source.lines().collect();
+    let width = |line: usize| lines.get(line - 1).map_or(0, |line| line.chars().count());
+    comments.iter().filter(|it| !it.text.starts_with('|')).map(|it| it.line).filter(|it| width(*it) > WIDEST).collect()
+}
+
+/// Whether a sentence in the text begins the wrong way round.
+fn is_inverted(text: &str) -> bool {
+    let begins = |sentence: &str| {
+        let after = |words: &str| sentence.strip_prefix(words).is_some_and(|rest| rest.starts_with(' '));
+        INVERTED.iter().any(|it| after(it)) || AFTER_THAT.iter().any(|it| after(&format!("That {it}")))
+    };
+    begins(text) || text.match_indices(". ").any(|(at, _)| begins(&text[at + 2..]))
+}
+
+/// The names of the tests in these tokens, with their lines.
+fn tests(tokens: &[Token]) -> Vec<(&str, usize)> {
+    let mut found = Vec::new();
+    for at in 0..tokens.len() {
+        let is_test =
+            is_at(tokens, at, &["#", "[", "test", "]"]) || is_at(tokens, at, &["#", "[", "tokio", "::", "test"]);
+        if is_test && let Some(name) = tokens[at..].iter().skip_while(|token| token.text != "fn").nth(1) {
+            found.push((name.text.as_str(), name.line));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_wide_comment_is_found() {
+    let (right, wide_by_one) = (format!("// {}", "é".repeat(117)), format!("    /// {}", "x".repeat(113)));
+    let source = format!("{right}\n{wide_by_one}\n//! | {wide_by_one}\nlet s = \"// {}\";\n", "x".repeat(200));
+    assert_eq!(wide(&source, &source::split(&source).1), [2]);
+}
+
+#[test]
+fn an_inverted_sentence_is_found() {
+    for text in ["What is left", "Done. Whoever asks", "That the key", "So many users", "a. That is no b"] {
+        assert!(is_inverted(text), "{text}");
+    }
+    for text in ["That key", "Whatever", "What", "It is what", "e.g. that is", "Of course"] {
+        assert!(!is_inverted(text), "{text}");
+    }
+}
+
+#[test]
+fn the_names_of_tests_are_read() {
+    let source =
+        "#[test] fn a() {} #[tokio::test(start_paused = true)] async fn b() {} fn c() {} #[test] #[ignore] fn d() {}";
+    let tokens = source::split(source).0;
+    assert_eq!(tests(&tokens).iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["a", "b", "d"]);
+}
