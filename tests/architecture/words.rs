@@ -5,6 +5,13 @@ use super::source::{self, Comment, Token, is_at};
 /// The widest line with a comment, in columns.
 const WIDEST: usize = 120;
 
+/// The longest name of a test, in characters.
+const LONGEST_NAME: usize = 60;
+
+/// Places that were there before these rules: wide comments, inverted sentences, long names. Lower a number when it falls;
+/// a new place fails the test.
+const LEFT: (usize, usize, usize) = (204, 254, 222);
+
 /// Words with which no sentence begins: a reader has to keep them in mind until the verb comes. The same list is in the
 /// project's rules of style.
 const INVERTED: [&str; 6] = ["What", "Whoever", "So many", "So long", "Of which", "Whose"];
@@ -38,6 +45,51 @@ fn tests(tokens: &[Token]) -> Vec<(&str, usize)> {
         }
     }
     found
+}
+
+/// Every Rust file of the package.
+fn rust() -> Vec<(String, String)> {
+    let folders = ["src", "bootstrap", "benches", "tests"];
+    let paths = folders.into_iter().flat_map(|folder| source::files(folder, &["rs"]));
+    paths.map(|path| (path.clone(), source::text(&path))).collect()
+}
+
+#[test]
+fn no_comment_is_wider_than_120_columns() {
+    let found: Vec<String> = rust()
+        .iter()
+        .flat_map(|(path, text)| {
+            wide(text, &source::split(text).1).into_iter().map(move |line| format!("{path}:{line}"))
+        })
+        .collect();
+    assert!(found.len() <= LEFT.0, "wider than {WIDEST} columns:\n{}", found.join("\n"));
+}
+
+#[test]
+fn sentences_of_comments_begin_with_their_subject() {
+    let mut found = Vec::new();
+    for (path, text) in rust() {
+        let comments = source::split(&text).1;
+        let inverted = comments.iter().filter(|it| is_inverted(&it.text));
+        found.extend(inverted.map(|it| format!("{path}:{}: {}", it.line, it.text)));
+    }
+    assert!(found.len() <= LEFT.1, "{} sentences begin the wrong way round:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn names_of_tests_have_up_to_60_characters() {
+    let mut found = Vec::new();
+    for (path, text) in rust() {
+        let tokens = source::split(&text).0;
+        let long = tests(&tokens).into_iter().filter(|(name, _)| name.len() > LONGEST_NAME);
+        found.extend(long.map(|(name, line)| format!("{path}:{line}: {name}")));
+    }
+    assert!(
+        found.len() <= LEFT.2,
+        "{} names are longer than {LONGEST_NAME} characters:\n{}",
+        found.len(),
+        found.join("\n")
+    );
 }
 
 #[test]
