@@ -1,4 +1,4 @@
-//! The clock that the model, the SDK and keywheel share, and that a rehearsal moves by weeks in a moment.
+//! A clock that the model shares with the SDK and with the code under test, and that can be advanced by weeks at once.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +7,7 @@ use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
-/// Tokio clamps one sleep to about two years: longer ways are gone in pieces.
+/// The longest single sleep. Tokio limits a sleep to about two years, so that longer sleeps are split.
 const LONGEST_SLEEP: Duration = Duration::from_hours(300 * 24);
 
 /// A clock, cheap to clone; every clone shows and moves the same time.
@@ -30,7 +30,7 @@ impl Clock {
         Self(TimeBase::Virtual { base, origin })
     }
 
-    /// The system's clock, which [`Clock::advance`] sets ahead. For a served model.
+    /// The system's clock plus an offset that [`Clock::advance`] increases. For a served model.
     pub fn shifted() -> Self {
         Self(TimeBase::Shifted { offset_ms: watch::Sender::new(0) })
     }
@@ -47,7 +47,7 @@ impl Clock {
         }
     }
 
-    /// The same clock as one shows it that goes wrong by `by`: it moves along, and is never right.
+    /// A clock that is always `by` ahead of this one.
     #[must_use]
     pub fn skewed(&self, by: TimeDelta) -> Self {
         match &self.0 {
@@ -64,8 +64,7 @@ impl Clock {
         }
     }
 
-    /// Moves the time on by `by`. A virtual clock lets everything that sleeps meanwhile wake in its order;
-    /// a shifted clock jumps.
+    /// Advances the time by `by`. On a virtual clock sleepers wake in order meanwhile; a shifted clock jumps.
     pub async fn advance(&self, by: Duration) {
         match &self.0 {
             TimeBase::Virtual { .. } => sleep_in_pieces(by).await,
@@ -76,14 +75,14 @@ impl Clock {
         }
     }
 
-    /// Moves the time on to `to`; does nothing when that has passed.
+    /// Advances the time to `to`. Does nothing if `to` has passed.
     pub async fn advance_to(&self, to: DateTime<Utc>) {
         if let Ok(ahead) = (to - self.now()).to_std() {
             self.advance(ahead).await;
         }
     }
 
-    /// Sleeps until this clock has gone on by `duration`; moving a shifted clock shortens the wait.
+    /// Sleeps until this clock has advanced by `duration`. Advancing a shifted clock shortens the sleep.
     pub async fn sleep_for(&self, duration: Duration) {
         match &self.0 {
             TimeBase::Virtual { .. } => sleep_in_pieces(duration).await,
@@ -103,7 +102,7 @@ impl Clock {
         }
     }
 
-    /// Whether only this process moves the time (a virtual clock).
+    /// Whether the clock is virtual: only this process advances it.
     pub fn is_virtual(&self) -> bool {
         matches!(self.0, TimeBase::Virtual { .. })
     }
@@ -113,8 +112,8 @@ impl Clock {
         SharedTimeSource::new(self.clone())
     }
 
-    /// How the SDK sleeps: tokio's sleep, which a paused runtime skips. A shifted clock does not shorten it,
-    /// otherwise moving the clock would make the timeouts of calls under way fire.
+    /// The sleep for the SDK: tokio's, which a paused runtime skips. A shifted clock does not shorten it, because
+    /// otherwise advancing the clock would time out the calls in progress.
     pub fn sleep(&self) -> SharedAsyncSleep {
         SharedAsyncSleep::new(TokioSleep::new())
     }
@@ -126,14 +125,14 @@ impl TimeSource for Clock {
     }
 }
 
-/// Any number will do.
+/// An arbitrary, fixed seed.
 const WAITS_SEED: u64 = 1;
 
-/// A runtime with paused time, in which a virtual [`Clock`] can be made. The SDK draws its waits between attempts from a
-/// generator of this thread, which starts anew: what runs here first runs alike each time.
+/// A runtime with paused time, in which a virtual [`Clock`] can be made. The SDK draws its waits between attempts from
+/// a generator of this thread. The generator is seeded anew, so that a run on a new runtime is repeatable.
 ///
 /// # Errors
-/// When the operating system refuses the runtime.
+/// Fails if the operating system refuses the runtime.
 pub fn paused_runtime() -> std::io::Result<tokio::runtime::Runtime> {
     fastrand::seed(WAITS_SEED);
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_virtual_clock_goes_years_in_a_moment_and_wakes_sleepers_in_order() {
+    async fn a_virtual_clock_skips_years_and_wakes_sleepers_in_order() {
         let clock = Clock::starting_at(day());
         let sleeper = clock.clone();
         let woken = tokio::spawn(async move {
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_shifted_clock_jumps_and_shortens_its_own_sleeps_only() {
+    async fn a_shifted_clock_jumps_and_shortens_only_its_own_sleeps() {
         let clock = Clock::shifted();
         let before = clock.now();
         let sleeper = clock.clone();

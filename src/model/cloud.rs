@@ -1,4 +1,4 @@
-//! The handle on one model: it makes SDK configurations, counts calls, and tells when a fault stops its caller.
+//! The handle on one model: the world behind its lock, the faults, and the stop of a caller by a fault.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use super::state::World;
 use super::switches::Switches;
 use super::topic::PublishedMessage;
 
-/// A model of AWS in memory. Clones are handles on the same one.
+/// A model of AWS in memory. Clones are handles on the same model.
 #[derive(Clone)]
 pub struct Cloud {
     inner: Arc<Inner>,
@@ -60,13 +60,13 @@ impl fmt::Debug for Cloud {
     }
 }
 
-/// The driven function was stopped by a [`super::FaultKind::Stop`].
+/// A [`super::FaultKind::Stop`] stopped the driven function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the function was stopped in the middle")]
 pub struct Stopped;
 
 tokio::task_local! {
-    /// Where a stop of the invocation under way is announced.
+    /// The channel that announces a stop of the current invocation.
     static INVOCATION: watch::Sender<bool>;
 }
 
@@ -76,18 +76,18 @@ impl Cloud {
         Self::of(clock, World::new(seed))
     }
 
-    /// A copy of the whole world, on a clock of its own that shows `time`: both go on without each other, and the same
-    /// calls give the same ids in both. All virtual clocks of a runtime go on together, so that the time of a world that
-    /// is to be forked several times has to be remembered.
+    /// A copy of the whole world with its own clock, which shows `time`. The same calls give the same ids in both
+    /// worlds. All virtual clocks of a runtime advance together, so a caller that forks a world several times must keep
+    /// its time.
     ///
-    /// The copy has no faults, and no rotation functions: theirs call this cloud. A function that should run on
+    /// The copy has no faults and no rotation functions, because those call this cloud. A function that should run on
     /// the copy is registered there anew.
     #[must_use]
     pub fn fork_at(&self, time: DateTime<Utc>) -> Self {
         Self::of(self.clock().forked_at(time), self.world().forked())
     }
 
-    /// The same as of now.
+    /// A copy as of now.
     #[must_use]
     pub fn fork(&self) -> Self {
         self.fork_at(self.clock().now())
@@ -105,14 +105,14 @@ impl Cloud {
         }
     }
 
-    /// Moves the stores to another region; call it before anything is added.
+    /// Sets the region of the regional services. Call it before anything is added.
     #[must_use]
     pub fn with_region(self, region: &str) -> Self {
         region.clone_into(&mut self.world().region);
         self
     }
 
-    /// Another partition, for example `aws-cn`; call it before anything is added.
+    /// Sets the partition, for example `aws-cn`. Call it before anything is added.
     #[must_use]
     pub fn with_partition(self, partition: &str) -> Self {
         partition.clone_into(&mut self.world().partition);
@@ -145,7 +145,7 @@ impl Cloud {
         world.calls.len() + world.calls_counted
     }
 
-    /// Forgets the calls so far.
+    /// Drops the recorded calls.
     pub fn forget_calls(&self) {
         self.world().calls.clear();
     }
@@ -155,27 +155,27 @@ impl Cloud {
         self.world().outbox.mails.iter().cloned().collect()
     }
 
-    /// Takes the mails out.
+    /// Removes and returns the mails.
     pub fn drain_mails(&self) -> Vec<Mail> {
         self.world().outbox.mails.drain(..).collect()
     }
 
-    /// What was published to a topic so far, oldest first; nothing where there is no such topic.
+    /// The messages published to a topic, oldest first; empty if there is no such topic.
     pub fn topic_messages(&self, topic_arn: &str) -> Vec<PublishedMessage> {
         self.world().topics.get(topic_arn).map(|topic| topic.messages.clone()).unwrap_or_default()
     }
 
-    /// The events that EventBridge would have seen and nobody has drained.
+    /// The EventBridge events since the last [`Cloud::drain_events`].
     pub fn events(&self) -> Vec<Value> {
         self.world().events.clone()
     }
 
-    /// Takes the events out.
+    /// Removes and returns the events.
     pub fn drain_events(&self) -> Vec<Value> {
         std::mem::take(&mut self.world().events)
     }
 
-    /// Registers what is invoked for a rotation function's ARN.
+    /// Registers the rotation function for an ARN.
     pub fn set_rotation_function(&self, arn: &str, function: Arc<dyn RotationFunction>) {
         self.functions().insert(arn.to_owned(), function);
     }
@@ -185,7 +185,7 @@ impl Cloud {
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut stops = self.inner.stops.subscribe();
         async move {
-            // Without the cloud there is nobody left who could stop anything.
+            // Without the cloud nothing can announce a stop.
             if stops.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -193,11 +193,10 @@ impl Cloud {
     }
 
     /// Drives `work` and drops it as soon as a stop hits one of its calls, as if its process had ended there.
-    /// A call that `work` makes from a task of its own cannot be told from anybody else's: a stop there ends
-    /// everything that is being driven.
+    /// A call from a task that `work` spawned cannot be attributed: a stop there ends everything that is being driven.
     ///
     /// # Errors
-    /// [`Stopped`] when it was stopped.
+    /// Returns [`Stopped`] if a fault stopped it.
     pub async fn until_stopped<F: Future>(&self, work: F) -> Result<F::Output, Stopped> {
         let sender = watch::Sender::new(false);
         let mut stop = sender.subscribe();
@@ -210,7 +209,7 @@ impl Cloud {
         }
     }
 
-    /// Announces a stop to whoever drives the calling function.
+    /// Announces a stop to the driver of the calling function.
     pub(crate) fn announce_stop(&self) {
         let told = INVOCATION.try_with(|it| it.send_replace(true));
         if told.is_err() {

@@ -1,4 +1,4 @@
-//! Faults that a test plants: errors before or after the effect, throttling, silence, and stops of the caller.
+//! Faults that a test injects: errors before or after the effect, throttling, missing answers, and stops of the caller.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 /// What happens to a matching call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FaultKind {
-    /// Nothing takes effect, and this error is answered.
+    /// The call has no effect, and this error is returned.
     ErrorBefore {
         /// The HTTP status.
         status: u16,
@@ -16,7 +16,7 @@ pub enum FaultKind {
         /// The error message.
         message: String,
     },
-    /// The call takes effect, and this error is answered.
+    /// The call takes effect, and this error is returned.
     ErrorAfter {
         /// The HTTP status.
         status: u16,
@@ -25,21 +25,21 @@ pub enum FaultKind {
         /// The error message.
         message: String,
     },
-    /// From the matching call on, so many calls are throttled with the service's own error.
+    /// From the matching call on, `times` calls are throttled with the service's own error.
     Throttle {
-        /// How many calls.
+        /// How many calls are throttled.
         times: u64,
     },
-    /// Nothing takes effect; access is denied with the service's own error.
+    /// The call has no effect; the service denies access with its own error.
     AccessDenied,
-    /// The call takes effect, and the error that is answered repeats the whole request, its headers included, and the
-    /// whole answer: services quote what they refuse, and nobody knows how much of it.
+    /// The call takes effect, and an error is returned that quotes the whole request with its headers, and the whole
+    /// answer. Services quote rejected input, and AWS does not document how much of it.
     Echo,
     /// The call waits this long before it is handled.
     Latency(Duration),
-    /// The call waits for a random time up to this before it is handled, so that what runs at once is interleaved.
+    /// The call waits a random time up to this before it is handled, so that concurrent calls interleave.
     Jitter(Duration),
-    /// No answer comes, and nothing takes effect: the caller's timeout decides.
+    /// The call has no effect and no answer: the caller's timeout ends it.
     Hang,
     /// The call takes effect, and the connection breaks before the answer.
     LostAnswer,
@@ -68,20 +68,20 @@ impl FaultKind {
     }
 }
 
-/// Which of the matching calls are hit, counted from the injection.
+/// Which of the matching calls are hit. They are counted from the injection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occurrence {
     /// The n-th one (1 is the next), once.
     Nth(u64),
-    /// Every one.
+    /// Every call.
     Every,
-    /// So many in a hundred, without a pattern.
+    /// This percentage of the calls, without a pattern.
     Percent(u8),
-    /// The n-th one, and those after it that send the very same again, so many in all: one call with its retries.
+    /// The n-th call and its retries: later calls with the same content, `times` calls in all.
     Repeated {
-        /// Which one is the first (1 is the next).
+        /// The number of the first call (1 is the next).
         nth: u64,
-        /// How many are hit, the first included.
+        /// How many calls are hit, including the first.
         times: u64,
     },
 }
@@ -95,11 +95,11 @@ pub struct Fault {
     pub operation: String,
     /// Only calls acting in this account. An `AssumeRole` acts in the caller's account: name its target with `about`.
     pub account: Option<String>,
-    /// Only calls with an input member that contains this (a user's name, a secret's name, a role's account).
+    /// Only calls with an input member that contains this text, for example a user's or secret's name.
     pub about: Option<String>,
     /// Which of the matching calls.
     pub nth: Occurrence,
-    /// What happens.
+    /// What happens to the call.
     pub kind: FaultKind,
 }
 
@@ -123,7 +123,7 @@ impl Fault {
         self
     }
 
-    /// The n-th call and its retries instead of the next: calls that send the very same, so many in all.
+    /// The n-th call and its retries instead of the next: `times` calls with the same content.
     #[must_use]
     pub fn repeated(mut self, nth: u64, times: u64) -> Self {
         self.nth = Occurrence::Repeated { nth, times };
@@ -137,7 +137,7 @@ impl Fault {
         self
     }
 
-    /// So many calls in a hundred instead of the next.
+    /// A percentage of the calls instead of the next.
     #[must_use]
     pub fn percent(mut self, share: u8) -> Self {
         self.nth = Occurrence::Percent(share);
@@ -166,13 +166,13 @@ impl Fault {
     }
 }
 
-/// The call that faults are looked up for.
+/// A call, as far as faults match it.
 pub(crate) struct IncomingCall<'a> {
     pub(crate) service: &'a str,
     pub(crate) operation: &'a str,
     pub(crate) account: &'a str,
     pub(crate) names: &'a dyn Fn(&str) -> bool,
-    /// What the call sends, in short: the same for its retries.
+    /// A hash of the call's content, which its retries share.
     pub(crate) content: &'a dyn Fn() -> u64,
 }
 
@@ -181,13 +181,13 @@ struct InjectedFault {
     id: u64,
     fault: Fault,
     seen: u64,
-    /// What the first call that was hit sent.
+    /// The content of the first call that was hit.
     hit_content: Option<u64>,
     fired: Arc<AtomicU64>,
 }
 
 impl InjectedFault {
-    /// Counts a matching call; tells whether it is hit.
+    /// Counts a matching call. Returns whether the fault hits it.
     fn hit(&mut self, call: &IncomingCall<'_>) -> bool {
         if !self.fault.matches(call) {
             return false;
@@ -232,12 +232,12 @@ struct InjectedFaults {
     planted: Vec<InjectedFault>,
 }
 
-/// The faults planted so far. Cheap to clone; all clones are the same set.
+/// The injected faults. Clones share one set.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(Arc<Mutex<InjectedFaults>>);
 
 impl Faults {
-    /// Plants a fault. The handle tells how often it fired and takes it away.
+    /// Injects a fault. The handle counts the calls it hit and removes it.
     pub fn inject(&self, fault: Fault) -> FaultHandle {
         let mut plan = self.plan();
         plan.next_id += 1;
@@ -247,12 +247,12 @@ impl Faults {
         FaultHandle { id, fired, faults: self.clone() }
     }
 
-    /// Takes all faults away.
+    /// Removes all faults.
     pub fn clear(&self) {
         self.plan().planted.clear();
     }
 
-    /// Whether none is planted.
+    /// Whether there are no faults.
     pub(crate) fn is_empty(&self) -> bool {
         self.plan().planted.is_empty()
     }
@@ -268,7 +268,7 @@ impl Faults {
     }
 }
 
-/// One planted fault. Dropping the handle leaves the fault in place.
+/// A handle on an injected fault. Dropping the handle does not remove the fault.
 #[derive(Clone, Debug)]
 pub struct FaultHandle {
     id: u64,
@@ -277,12 +277,12 @@ pub struct FaultHandle {
 }
 
 impl FaultHandle {
-    /// How many calls it hit.
+    /// How many calls the fault has hit.
     pub fn fired(&self) -> u64 {
         self.fired.load(Ordering::Relaxed)
     }
 
-    /// Takes the fault away.
+    /// Removes the fault.
     pub fn remove(&self) {
         self.faults.plan().planted.retain(|it| it.id != self.id);
     }

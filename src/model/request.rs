@@ -64,8 +64,8 @@ pub(crate) struct ServiceRequest {
     pub(crate) input: Input,
 }
 
-/// A number that is the same for every attempt at a call. Tags are left out: times in them differ when the attempt is not
-/// the SDK's but a later step's.
+/// A number that is the same for every attempt at a call. Tags are left out: times in them differ when the attempt is
+/// not the SDK's but a later step's.
 pub(crate) fn content(access_key_id: &str, operation: &Operation, input: &Input) -> u64 {
     let mut hasher = DefaultHasher::new();
     (operation.service.name(), &operation.name, access_key_id).hash(&mut hasher);

@@ -92,7 +92,8 @@ pub(crate) fn authenticate(
     }
 }
 
-/// The services are only where they are: IAM and Organizations in the partition's own region, the others in the model's.
+/// The services are only where they are: IAM and Organizations in the partition's own region, the others in the
+/// model's.
 fn check_region(world: &World, authorization: &Authorization, service: Service) -> Result<(), ServiceError> {
     let expected = match service {
         Service::Organizations if world.partition == "aws-cn" => "cn-northwest-1",

@@ -1,34 +1,35 @@
-//! How this AWS behaves where the real one varies: waits, lags, short pages, the state of the mail service.
+//! The model's behaviour where the real AWS varies: waits, lags, short pages, the state of the mail service.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Set with [`super::Cloud::switch`]; the defaults are AWS on a good day.
+/// Switches of the model, set with [`super::Cloud::switch`]. The defaults are AWS without lags and failures.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, in any combination")]
 pub struct Switches {
-    /// Attempts that the SDK makes of one call; fewer than in production, so that a fault that lasts is soon over.
+    /// Attempts of the SDK per call. Fewer than in production, so that a lasting fault takes less time.
     pub sdk_attempts: u32,
-    /// Calls are counted and not kept, and changes of keys are not kept: for runs of years.
+    /// Count calls without keeping them, and keep no changes of keys. For runs of years.
     pub counts_only: bool,
-    /// Mails are kept without their texts and files: for runs in which many thousands are sent.
+    /// Keep mails without texts and files. For runs with many thousands of mails.
     pub mail_headers_only: bool,
     /// How long a new access key is refused everywhere (10 to 15 seconds are reported).
     pub key_propagation: Duration,
-    /// `GetAccountAuthorizationDetails`, `ListUsers` and `GetGroup` return fewer users than asked, truncated, and every second page empty.
+    /// `GetAccountAuthorizationDetails`, `ListUsers` and `GetGroup` return pages of a third of the size, and every
+    /// second page empty.
     pub short_iam_pages: bool,
     /// How long `ListAccessKeys` shows the state before a change.
     pub list_access_keys_lag: Duration,
     /// Every second page of `ListAccounts` is empty and has a `NextToken`.
     pub empty_account_pages: bool,
-    /// Accounts come without the retired member `Status`.
+    /// Lists of accounts leave out the retired member `Status`.
     pub omit_account_status: bool,
-    /// Accounts come without the new member `State`.
+    /// Lists of accounts leave out the new member `State`.
     pub omit_account_state: bool,
     /// How long `ListSecrets` shows the state before a change (up to about five minutes).
     pub list_secrets_lag: Duration,
-    /// So many secrets one call of `ListSecrets` looks at, whatever its filter lets pass, so that pages are shorter than asked, or
-    /// empty, and have a `NextToken`; none: pages are full.
+    /// How many secrets one call of `ListSecrets` examines before its filter applies. Pages are then shorter than
+    /// asked, or empty, and have a `NextToken`. `None`: pages are full.
     pub secrets_looked_at: Option<usize>,
     /// How long a value put under AWSPENDING cannot be read.
     pub pending_read_lag: Duration,
@@ -42,7 +43,8 @@ pub struct Switches {
     pub rotation_step_limit: Duration,
     /// How many rotations run at once.
     pub rotations_at_once: usize,
-    /// Of a hundred invocations of the rotation function, how many start it anew, as after a deployment or a long pause.
+    /// Percentage of the rotation function's invocations that start a new process, as after a deployment or a long
+    /// pause.
     pub cold_starts: u32,
     /// Only verified addresses and domains receive mail.
     pub mail_sandbox: bool,
@@ -50,17 +52,17 @@ pub struct Switches {
     pub mail_paused: bool,
     /// The mail service answers 500 to everything.
     pub mail_down: bool,
-    /// How many messages a second are taken; none: no limit.
+    /// Messages per second that SES accepts; `None`: no limit.
     pub mails_per_second: Option<u32>,
-    /// What SES says of the account's reputation: `HEALTHY`, `PROBATION` or `SHUTDOWN`, at which nothing is sent.
+    /// The account's `EnforcementStatus`: `HEALTHY`, `PROBATION` or `SHUTDOWN`. With `SHUTDOWN` SES sends nothing.
     pub mail_enforcement: &'static str,
-    /// How many messages are taken in 24 hours; none: 200 in the sandbox, 50,000 outside.
+    /// Messages per 24 hours that SES accepts; `None`: 200 in the sandbox, 50,000 outside.
     pub mails_per_day: Option<u32>,
-    /// Messages to a topic that hold this text are refused one by one, for a fault that is the service's.
+    /// SNS refuses each message that contains this text, with an error of the service.
     pub topic_refuses: Option<String>,
     /// Configuration sets that mail can be sent with.
     pub configuration_sets: BTreeSet<String>,
-    /// Addresses and domains that are verified; mail must come from one of them unless this is empty.
+    /// Verified addresses and domains. Mail must come from one of them, unless the set is empty.
     pub verified_identities: BTreeSet<String>,
 }
 

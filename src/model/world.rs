@@ -1,6 +1,7 @@
 //! What people do to the world by hand: accounts, users, keys, roles. Nothing here is logged as a call.
 //!
-//! A script that names an account, user, group or key that does not exist is wrong: these methods then panic and say so.
+//! A script that names an account, user, group or key that does not exist is wrong: these methods then panic and say
+//! so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -154,7 +155,8 @@ impl Cloud {
         self.world().organization = None;
     }
 
-    /// Adds or replaces a role. `trusts` are ARNs of roles and users, or `arn:aws:iam::<account>:root` for a whole account.
+    /// Adds or replaces a role. `trusts` are ARNs of roles and users, or `arn:aws:iam::<account>:root` for a whole
+    /// account.
     pub fn add_role(&self, account: &str, name: &str, trusts: &[&str]) {
         let mut world = self.world();
         let role = Role {

@@ -1,4 +1,4 @@
-//! keywheel deployed on the model: the real handlers behind a function ARN, with the roles that the templates make.
+//! keywheel deployed on the model: the real handlers behind a function's ARN, with the roles that the templates define.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::{process, rotation, sweep};
 pub const PRIMARY_ACCOUNT: &str = "999988887777";
 const KMS_KEY: &str = "arn:aws:kms:us-east-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000001";
 const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:999988887777:function:keywheel-rotation";
-/// Lambda's longest, which the template gives the sweeper.
+/// The template gives the sweeper Lambda's longest time.
 const SWEEP_LIMIT: TimeDelta = TimeDelta::minutes(15);
 
 /// How the handlers reach the model.
@@ -43,7 +43,7 @@ pub struct Deployment {
     templates: Arc<Templates>,
     transport: Transport,
     sweeper: SweeperAws,
-    /// Deployed as long as this is.
+    /// The model calls the function as long as this exists.
     _rotation: Arc<DeployedRotation>,
     clocks: Clocks,
 }
@@ -55,26 +55,26 @@ impl fmt::Debug for Deployment {
     }
 }
 
-/// How far each function's clock is ahead of AWS's; behind it, when negative.
+/// How far each function's clock is ahead of AWS's clock; negative: behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clocks {
-    /// The sweeper's.
+    /// The sweeper's clock.
     pub sweeper: TimeDelta,
-    /// The rotation function's.
+    /// The rotation function's clock.
     pub rotation: TimeDelta,
 }
 
 impl Deployment {
-    /// Deploys with these settings over the rehearsal's own. The primary account, its KMS key and the two functions'
-    /// roles are made; member accounts are prepared one by one.
+    /// Deploys with the rehearsal's default settings and these `overrides`. Makes the primary account, its KMS key and
+    /// the roles of both functions; member accounts need [`Deployment::prepare_member`].
     ///
     /// # Errors
-    /// Settings or templates that the executables would refuse.
+    /// Fails for settings or templates that the executables would refuse.
     pub fn new(cloud: &Cloud, overrides: &[(&str, &str)]) -> Result<Self, Error> {
         Self::through(Transport::Sdk, cloud, overrides)
     }
 
-    /// The same on that way to the model.
+    /// Like [`Deployment::new`], with a choice of the transport.
     ///
     /// # Errors
     /// As [`Deployment::new`].
@@ -109,25 +109,24 @@ impl Deployment {
         rotation.idle().push(rotation.start());
         let rotation = Arc::new(rotation);
         let arn = settings.rotation_function_arn.as_deref().unwrap_or(FUNCTION_ARN);
-        // Not the function itself: it holds the cloud, and neither would ever be dropped.
+        // A weak reference: function and cloud hold each other, and neither would ever be dropped.
         cloud.set_rotation_function(arn, Arc::new(Registered(Arc::downgrade(&rotation))));
         Self { cloud: cloud.clone(), settings, templates, transport, sweeper, _rotation: rotation, clocks }
     }
 
-    /// The same deployment, started anew on hosts whose clocks go wrong.
+    /// The same deployment, with new processes on hosts with these clocks.
     #[must_use]
     pub fn with_clocks(&self, clocks: Clocks) -> Self {
         Self::connected(self.transport, &self.cloud, self.settings.clone(), self.templates.clone(), clocks)
     }
 
-    /// The same deployment on a fork of its cloud and on that way to it, with functions that start cold: no session is
-    /// carried over.
+    /// The same deployment on a fork of its cloud, through this transport. Its functions start cold, without sessions.
     #[must_use]
     pub fn on(&self, fork: &Cloud, transport: Transport) -> Self {
         Self::connected(transport, fork, self.settings.clone(), self.templates.clone(), self.clocks)
     }
 
-    /// The same deployment on a fork of its cloud as of now, on the same way to it.
+    /// The same deployment on a fork of its cloud as of now, through the same transport.
     #[must_use]
     pub fn on_fork(&self) -> Self {
         self.on(&self.cloud.fork(), self.transport)
@@ -141,13 +140,13 @@ impl Deployment {
         Self::through(self.transport, &self.cloud, overrides)
     }
 
-    /// What the member template brings into an account: both roles and both groups.
+    /// Makes what the member template makes in an account: both roles and both groups.
     pub fn prepare_member(&self, account: &str) {
         self.prepare_roles(account);
         self.prepare_groups(account);
     }
 
-    /// The roles alone, as they are when the template is deployed again.
+    /// Makes the roles alone, as a second deployment of the template does.
     pub fn prepare_roles(&self, account: &str) {
         let function = self.settings.rotation_function_arn.as_deref().unwrap_or(FUNCTION_ARN);
         let partition = function.split(':').nth(1).unwrap_or("aws");
@@ -161,7 +160,7 @@ impl Deployment {
         }
     }
 
-    /// The groups alone: in the account of the stack no role is assumed.
+    /// Makes the groups alone. The stack's own account needs no more, because no role is assumed there.
     pub fn prepare_groups(&self, account: &str) {
         self.cloud.add_group(account, &self.settings.exemption_group);
         if let Some(readers) = &self.settings.reader_group {
@@ -170,7 +169,7 @@ impl Deployment {
         }
     }
 
-    /// The model.
+    /// The model that keywheel is deployed on.
     pub fn cloud(&self) -> &Cloud {
         &self.cloud
     }
@@ -183,7 +182,7 @@ impl Deployment {
     /// Invokes the sweeper.
     ///
     /// # Errors
-    /// The error that the function answers.
+    /// The error that the function returns.
     pub async fn sweep(&self, event: Value) -> Result<Value, Error> {
         // Lambda's deadline is by the clock of the host.
         let deadline = self.sweeper.now() + SWEEP_LIMIT;
@@ -195,7 +194,7 @@ impl Deployment {
     /// Invokes the rotation function by hand, as Secrets Manager does, in a process that has just started.
     ///
     /// # Errors
-    /// The error that the function answers.
+    /// The error that the function returns.
     pub async fn rotate_step(&self, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
         let aws = aws(self.transport, &self.cloud, Function::Rotation, &self.settings, self.clocks.rotation);
         let done = rotation::handle(&aws, &self.settings, event, deadline).await;
@@ -216,7 +215,7 @@ const DEFAULTS: [(&str, &str); 9] = [
     ("RESOURCE_OWNER_TAG", "owner"),
 ];
 
-/// That function's way to the model. What the rotation function is given of it is the [`Aws`] that is part of it.
+/// The function's clients. The rotation function gets only the [`Aws`] inside.
 fn aws(transport: Transport, cloud: &Cloud, function: Function, settings: &Settings, ahead: TimeDelta) -> SweeperAws {
     let role = match function {
         Function::Rotation => settings.rotation_execution_role(),
@@ -236,7 +235,7 @@ fn aws(transport: Transport, cloud: &Cloud, function: Function, settings: &Setti
     }
 }
 
-/// What the cloud knows of the function.
+/// The entry in the cloud's list of functions.
 struct Registered(Weak<DeployedRotation>);
 
 impl RotationFunction for Registered {
@@ -248,14 +247,14 @@ impl RotationFunction for Registered {
     }
 }
 
-/// The rotation function and its processes. Lambda hands an invocation to an idle process, and starts one where there is
-/// none; each handles one at a time.
+/// The rotation function and its processes. Lambda passes an invocation to an idle process, or starts one if none is
+/// idle. A process handles one invocation at a time.
 struct DeployedRotation {
     cloud: Cloud,
     transport: Transport,
     settings: Arc<Settings>,
     ahead: TimeDelta,
-    /// The last one was idle last, and gets the next invocation.
+    /// Idle processes. The last one became idle last, and gets the next invocation.
     idle: Mutex<Vec<Process>>,
 }
 

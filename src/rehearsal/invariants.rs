@@ -1,4 +1,4 @@
-//! What must hold whatever happens: the invariants a to i, judged by what really happened to every key.
+//! The invariants `a` to `i`, judged by the model's record of what happened to every key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,67 +10,67 @@ use crate::keys::SecretName;
 use crate::model::{Cloud, KeyChange, KeyEvent, KeyView, SecretView};
 use crate::settings::Settings;
 
-/// The invariants, with their words.
+/// Each invariant's letter and its text, as the command line prints them.
 pub const INVARIANTS: [(char, &str); 9] = [
-    ('a', "no active key is ever deleted; disable comes first"),
-    ('b', "no key is deleted before its whole recovery period has passed"),
-    ('c', "while something is unknown, nothing is destroyed"),
-    ('d', "an old key is disabled only when a newer, tested one can be used"),
-    ('e', "every key that a rotation made is in its secret, or gone"),
-    ('f', "nothing is made for a user whose keys are all inactive"),
-    ('g', "one user's error never stops another's work"),
-    ('h', "the plan of a dry run is the plan that is enforced"),
-    ('i', "never more than two keys, and never none that works because of us"),
+    ('a', "no active key is deleted; it is disabled first"),
+    ('b', "no key is deleted before its whole recovery grace has passed"),
+    ('c', "no key is disabled or deleted while a fact about it is unknown"),
+    ('d', "an old key is disabled only when a newer, tested key works"),
+    ('e', "every key that a rotation made is in its secret or deleted"),
+    ('f', "no key is made for a user whose keys are all inactive"),
+    ('g', "a failure for one user never stops the work for others"),
+    ('h', "a dry run plans exactly what the next run does"),
+    ('i', "keywheel leaves no user with three keys or without a working key"),
 ];
 
-/// One violation.
+/// A check that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
     /// The invariant's letter.
     pub invariant: char,
-    /// What happened.
+    /// The event that broke it: which key of which user, and when.
     pub what: String,
 }
 
-/// Watches one model of AWS.
+/// Judges one model of AWS. It remembers how much of the model's history it has seen.
 #[derive(Debug, Default)]
 pub struct Watch {
     seen: usize,
-    /// When a key was last disabled, by whomever.
+    /// When each disabled key was disabled, by keywheel or by a person.
     disabled_at: BTreeMap<String, DateTime<Utc>>,
     /// Keys that rotations made.
     made: BTreeSet<String>,
-    /// Those of them that are there, with the token of their rotation.
+    /// The keys in `made` that still exist, each with the token of its rotation.
     alive: BTreeMap<String, Option<String>>,
-    /// Keys that a person disabled or deleted.
+    /// Keys that a person disabled or deleted: readers may then get a key that does not work.
     taken_by_people: BTreeSet<String>,
-    /// Users whose secret was tagged for an incident: their other key goes at once, by order.
+    /// Users whose secret a person tagged `keywheel:force`: their other key may go at once.
     forced: BTreeSet<(String, String)>,
-    /// Users about whom something cannot be read right now.
+    /// Users about whom a fact cannot be read at the moment.
     unknown: BTreeSet<(String, String)>,
     /// How often each invariant was checked.
     pub checks: BTreeMap<char, usize>,
-    /// What did not hold.
+    /// The checks that failed, in order.
     pub violations: Vec<Violation>,
 }
 
 impl Watch {
-    /// Nothing is seen yet; the first [`Watch::judge`] sees all that happened before it.
+    /// A judge that has seen nothing: its first [`Watch::judge`] covers the whole history.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says that the user's secret was tagged for an incident.
+    /// Records that a person tagged the user's secret `keywheel:force`.
     pub fn force(&mut self, account: &str, user: &str) {
         self.forced.insert((account.to_owned(), user.to_owned()));
     }
 
-    /// Says of which users something cannot be read from now on.
+    /// Replaces the set of users about whom a fact cannot be read.
     pub fn unknown(&mut self, users: impl IntoIterator<Item = (String, String)>) {
         self.unknown = users.into_iter().collect();
     }
 
-    /// Counts a check; one that does not hold is a violation.
+    /// Counts a check, and records a violation if it failed.
     pub fn check(&mut self, invariant: char, holds: bool, what: impl FnOnce() -> String) {
         *self.checks.entry(invariant).or_default() += 1;
         if !holds {
@@ -78,7 +78,7 @@ impl Watch {
         }
     }
 
-    /// Judges what happened since the last call.
+    /// Judges every change of a key since the last call.
     pub fn judge(&mut self, cloud: &Cloud, settings: &Settings) {
         let events = cloud.key_history(self.seen);
         self.seen += events.len();
@@ -143,22 +143,22 @@ impl Watch {
         }
     }
 
-    /// Our own orphan of an interrupted rotation goes at once, and so does the other key in an incident.
-    fn is_by_order(&self, event: &KeyEvent) -> bool {
+    /// Whether no grace applies: the key is an orphan of an interrupted rotation, or its user's rotation was forced.
+    fn may_go_at_once(&self, event: &KeyEvent) -> bool {
         let orphan = self.made.contains(&event.key) && !event.used;
         orphan || self.forced.contains(&(event.account.clone(), event.user.clone()))
     }
 
     fn recovery_is_over(&self, settings: &Settings, event: &KeyEvent) -> bool {
         let disabled_at = self.disabled_at.get(&event.key);
-        self.is_by_order(event)
+        self.may_go_at_once(event)
             || disabled_at.is_some_and(|disabled_at| event.at - *disabled_at >= settings.periods.recovery_grace)
     }
 
-    /// The key in the secret is another one, active and tested; before a first rotation, the key that stays was used, or
-    /// neither was.
+    /// Whether another key works: it is active, and it is in the secret and tested. Before a user's first rotation no
+    /// key is tested; then the other key must have been used, or neither key.
     fn successor_works(&self, cloud: &Cloud, event: &KeyEvent) -> bool {
-        if self.is_by_order(event) {
+        if self.may_go_at_once(event) {
             return true;
         }
         let current = current_key(cloud, &event.account, &event.user);
@@ -168,7 +168,7 @@ impl Watch {
         })
     }
 
-    /// Judges the world as it is at the end.
+    /// Judges the state at the end of the run.
     pub fn judge_end(&mut self, cloud: &Cloud) {
         for secret in cloud.secrets() {
             self.judge_values(cloud, &secret);
@@ -189,7 +189,7 @@ impl Watch {
 }
 
 impl Watch {
-    /// The key in every value that can be fetched is there, and readers' works, unless people took it away.
+    /// Checks that the key in each value exists and that the current key works, unless a person disabled or deleted it.
     fn judge_values(&mut self, cloud: &Cloud, secret: &SecretView) {
         let Ok(name) = secret.name.parse::<SecretName>() else { return };
         let owner = name.user();
@@ -200,7 +200,7 @@ impl Watch {
                 continue;
             }
             let found = user.key(&key);
-            self.check('e', found.is_some(), || format!("{stage} of {name} holds {key}, which is gone"));
+            self.check('e', found.is_some(), || format!("{stage} of {name} holds {key}, which does not exist"));
             if stage == "AWSCURRENT" {
                 let works = found.is_some_and(KeyView::is_active);
                 self.check('i', works, || format!("readers of {name} get {key}, which does not work"));
@@ -209,7 +209,7 @@ impl Watch {
     }
 }
 
-/// A placeholder holds no secret key.
+/// Whether the value holds a secret key; a placeholder does not.
 fn is_key(text: &str) -> bool {
     serde_json::from_str::<Value>(text).is_ok_and(|value| value["SecretAccessKey"].is_string())
 }

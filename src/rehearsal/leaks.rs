@@ -1,7 +1,7 @@
-//! Whether a secret of the model stands anywhere that people read: the log, panics, mails, answers, errors, `Debug`.
+//! Finds secrets of the model in places that people read: the log, panics, mails, answers, errors and `Debug`.
 //!
 //! Every secret access key, session token and rotation token that the model makes begins and ends with the same mark.
-//! Whoever drives keywheel on the model calls [`Leaks::watch`] first, [`Leaks::scan_cloud`] and [`Leaks::found`] last:
+//! A test calls [`Leaks::watch`] first, [`Leaks::scan_cloud`] and [`Leaks::found`] last:
 //!
 //! ```text
 //! let leaks = Leaks::watch();
@@ -10,8 +10,7 @@
 //! assert_eq!(leaks.found(), []);
 //! ```
 //!
-//! What a [`super::Deployment`] answers, successes and errors, is looked at by itself; texts that the driver makes of it
-//! are handed to [`Leaks::scan`].
+//! Every answer and error of a [`super::Deployment`] is scanned without a call. Other texts need [`Leaks::scan`].
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
@@ -30,23 +29,23 @@ use crate::model::Cloud;
 use crate::model::ids::MARK;
 use crate::process;
 
-/// Leaks that are kept; more of them say nothing new.
+/// The most leaks that are kept, because further leaks say nothing new.
 const MOST_LEAKS: usize = 100;
-/// Characters before a leak that are shown of its place.
+/// How many characters before a leak are shown.
 const SHOWN: usize = 80;
 
-/// A secret that was found where it must not be.
+/// A secret in a place where it must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leak {
-    /// Where: `log`, `panic`, or what the caller named.
+    /// The place: `log`, `panic`, or the caller's name for it.
     pub place: String,
-    /// In which form: as text, bytes, hexadecimal or base64.
+    /// The encoding: text, bytes, hexadecimal or base64.
     pub form: &'static str,
-    /// What stands before it. The secret itself is not repeated.
+    /// The text before the secret. The secret itself is not repeated.
     pub after: String,
 }
 
-/// Watches the log of this thread, and the panics on it, until it is dropped. Other texts are handed to it.
+/// Scans the log and the panics of this thread until it is dropped.
 ///
 /// The log is production's own, formatter included ([`process::start_log`]); keywheel's lines come down to `TRACE`,
 /// those of other crates at production's levels.
@@ -72,12 +71,12 @@ thread_local! {
 }
 
 impl Leaks {
-    /// Starts to watch.
+    /// Starts the scan.
     pub fn watch() -> Self {
         Self::at(process::production_levels().with_target("keywheel", Level::TRACE))
     }
 
-    /// Watches with everything in the log that any crate writes: what production keeps out, and why.
+    /// Starts the scan with the lines of all crates at all levels, which production leaves out.
     pub fn watch_all_levels() -> Self {
         Self::at(Targets::new().with_default(LevelFilter::TRACE))
     }
@@ -90,26 +89,26 @@ impl Leaks {
         Self { seen, _log: log }
     }
 
-    /// Looks for secrets in a text that was shown at that place.
+    /// Searches a text from that place.
     pub fn scan(&self, place: &str, text: &str) {
         self.seen.text(place, text);
     }
 
-    /// The same for the `Debug` of a value, in both of its layouts.
+    /// Searches the `Debug` output of a value, in both layouts.
     pub fn scan_debug(&self, place: &str, value: &dyn fmt::Debug) {
         self.scan(place, &format!("{value:?}"));
         self.scan(place, &format!("{value:#?}"));
     }
 
-    /// All that the model was told and others can read: mails, events, calls, users, tags, policies, rotation errors.
-    /// The values of the secrets are what is to be kept, and are not looked at.
+    /// Searches everything in the model that others can read: mails, events, calls, users, tags, policies, rotation
+    /// errors. The values of secrets are not searched.
     pub fn scan_cloud(&self, cloud: &Cloud) {
         for (place, text) in texts_of(cloud) {
             self.scan(place, &text);
         }
     }
 
-    /// The same for whoever watches this thread, from a place that does not have the watch at hand.
+    /// Searches the model for every scan of this thread, where the [`Leaks`] is out of reach.
     pub fn show_cloud(cloud: &Cloud) {
         for seen in watching() {
             for (place, text) in texts_of(cloud) {
@@ -118,17 +117,17 @@ impl Leaks {
         }
     }
 
-    /// The leaks so far; the first hundred of them.
+    /// The leaks so far, at most 100.
     pub fn found(&self) -> Vec<Leak> {
         self.seen.found().leaks.clone()
     }
 
-    /// Lines of the log that were looked at: none would mean that nothing was watched.
+    /// Searched lines of the log. A test should require some: without lines it proves nothing.
     pub fn lines(&self) -> usize {
         self.seen.found().lines
     }
 
-    /// Texts that were handed over, and messages of panics.
+    /// Searched texts and panic messages.
     pub fn texts(&self) -> usize {
         self.seen.found().texts
     }
@@ -140,7 +139,7 @@ impl Drop for Leaks {
     }
 }
 
-/// Shows a result to whoever watches this thread: in words, as `Debug`, and as Lambda answers an error.
+/// Searches a result for every scan of this thread: as text, as `Debug`, and as Lambda returns an error.
 pub(crate) fn show<T: fmt::Debug>(place: &str, result: &Result<T, Error>) {
     for seen in watching() {
         seen.text(place, &format!("{result:?}"));
@@ -188,14 +187,14 @@ impl Seen {
     }
 }
 
-/// The end of what stands before a mark, without what may be the middle of the secret.
+/// The end of the text before a mark, without characters that may belong to the secret.
 fn before(text: &str) -> String {
     let is_secret = |c: char| c.is_ascii_alphanumeric() || "+/=-_".contains(c);
     let kept: Vec<char> = text.trim_end_matches(is_secret).chars().rev().take(SHOWN).collect();
     kept.into_iter().rev().collect()
 }
 
-/// The mark in the forms in which a secret can be written down. In base64 its place among three bytes decides.
+/// The mark in every encoding. In base64 the mark has three forms, by its offset modulo three bytes.
 static FORMS: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
     let bytes: Vec<String> = MARK.bytes().map(|byte| byte.to_string()).collect();
     let mut hex = String::new();
@@ -214,7 +213,7 @@ static FORMS: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
     forms
 });
 
-/// The characters that the mark alone decides when so many bytes stand before it.
+/// The base64 characters that depend on the mark alone, with `shift` bytes before it.
 fn base64_core(shift: usize) -> String {
     let encoded = STANDARD.encode([&vec![0; shift], MARK.as_bytes()].concat());
     let (start, end) = ((shift * 8).div_ceil(6), (shift + MARK.len()) * 8 / 6);
@@ -233,7 +232,7 @@ impl<'w> MakeWriter<'w> for Log {
 }
 
 impl io::Write for Log {
-    /// One event comes in one piece.
+    /// The formatter writes each event in one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.found().lines += 1;
         self.0.look("log", &String::from_utf8_lossy(line));
@@ -245,7 +244,7 @@ impl io::Write for Log {
     }
 }
 
-/// A panic's message is written to standard error, and Lambda's runtime answers it.
+/// Searches the messages of panics: they go to standard error, and Lambda's runtime returns them.
 fn watch_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -82,7 +82,8 @@ fn resource_decision(secret: &Secret, caller: &Caller, action: &str) -> PolicyDe
     decision
 }
 
-/// Whether a statement is about this request. What the model cannot judge counts as it is safe: a denial applies, a grant does not.
+/// Whether a statement is about this request. What the model cannot judge counts as it is safe: a denial applies, a
+/// grant does not.
 fn applies(statement: &Value, secret: &Secret, caller: &Caller, action: &str, denies: bool) -> bool {
     let unknown = ["NotPrincipal", "NotAction", "NotResource"];
     if unknown.iter().any(|name| statement.get(name).is_some()) {
@@ -97,7 +98,8 @@ fn applies(statement: &Value, secret: &Secret, caller: &Caller, action: &str, de
     principal && action && resource && conditions.all(|it| holds(it, caller).unwrap_or(denies))
 }
 
-/// Whether a stored principal is the user itself. The root of the account delegates to identity policies, which users here do not have.
+/// Whether a stored principal is the user itself. The root of the account delegates to identity policies, which users
+/// here do not have.
 fn names(principal: &str, caller: &Caller) -> bool {
     principal == "*" || principal == caller.user_id || principal == caller.arn
 }

@@ -1,4 +1,4 @@
-//! What can happen: what people and other tools do, what AWS does, and how often.
+//! The acts of a story: what people, other tools and AWS do, and how often.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::trouble;
 use crate::model::{Fault, Switches};
 use crate::rehearsal::deployment::{Clocks, PRIMARY_ACCOUNT};
 
-/// Which of a user's keys, counted around.
+/// A number that selects one of a user's keys, modulo their count.
 type Which = usize;
 
 /// A value that a person puts into a secret.
@@ -19,13 +19,13 @@ type Which = usize;
 pub(super) enum Put {
     /// The id and secret of one of the user's keys, as another tool stores them.
     OwnKey(Which),
-    /// Text that is nobody's key.
+    /// Text that is no key.
     Rubbish,
     /// A value of keywheel's form that names another user.
     AnothersValue,
 }
 
-/// One thing that happens.
+/// One thing that happens in a story.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
     MakeKey,
@@ -87,20 +87,20 @@ pub(super) enum Act {
     SetClocks(Clocks),
     Deploy(Vec<(&'static str, String)>),
     Sweep,
-    /// A sweep of a calm time: judged by what it leaves, and never left out of a story.
+    /// A sweep in a calm period. Its result is judged as a whole, so that a story is never shortened by it.
     CalmSweep,
     SweeperDown,
     SweeperUp,
     CalmBegins,
     FollowAdvice,
     CalmEnds,
-    /// keywheel deletes a key that is in use: what it never does, so that a test sees it found.
+    /// keywheel deletes a key that is in use, for the test that the judge finds it.
     #[cfg(test)]
     Sabotage,
 }
 
 impl Act {
-    /// Whether it takes facts from keywheel's memory, the tags of the secret, or makes them tell of another version.
+    /// Whether the act removes or outdates the facts in the secret's tags.
     pub(super) fn changes_facts(&self) -> bool {
         matches!(
             self,
@@ -114,12 +114,12 @@ impl Act {
         )
     }
 
-    /// Whether it belongs to a calm time, whose order is judged as a whole.
+    /// Whether the act belongs to a calm period, which is judged as a whole.
     pub(super) fn is_of_calm(&self) -> bool {
         matches!(self, Self::CalmBegins | Self::CalmSweep | Self::FollowAdvice | Self::CalmEnds)
     }
 
-    /// The name under which it is counted.
+    /// The name under which the act is counted and traced.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::MakeKey => "key made by hand",
@@ -227,7 +227,7 @@ pub(super) fn tag_name(which: Which) -> &'static str {
     TAGS[which % TAGS.len()]
 }
 
-/// How often a user's day brings it, in a hundred thousand days, and what it is.
+/// How often an act happens in 100,000 days of one user, and the act.
 type Frequency = (u32, fn(&mut Rng) -> Act);
 
 fn which(rng: &mut Rng) -> Which {
@@ -272,20 +272,20 @@ fn drawn(rng: &mut Rng, point: u32) -> Option<Act> {
     })
 }
 
-/// What a user's day brings: nothing, mostly.
+/// The act of one user's day; most days have none.
 pub(super) fn of_user(rng: &mut Rng) -> Option<Act> {
     let point = rng.u32(..100_000);
     drawn(rng, point)
 }
 
-/// One of the acts, by their frequencies.
+/// Draws an act, by their frequencies.
 pub(super) fn any_of_user(rng: &mut Rng) -> Act {
     let all: u32 = OF_USER.iter().map(|(rate, _)| rate).sum();
     let point = rng.u32(..all);
     drawn(rng, point).unwrap_or(Act::MakeKey)
 }
 
-/// What a shard's day brings; each act with its second of the day.
+/// Passes each act of one day of a shard to `tell`, with its second of the day.
 pub(super) fn of_shard(rng: &mut Rng, accounts: &[ShardAccount], tell: &mut dyn FnMut(i64, Act)) {
     let mut now_and_then = |rng: &mut Rng, in_a_thousand: u32, act: &mut dyn FnMut(&mut Rng) -> Act| {
         if rng.u32(..1000) < in_a_thousand {
@@ -320,7 +320,7 @@ fn clocks(rng: &mut Rng) -> Clocks {
     Clocks { sweeper: skew(rng), rotation: skew(rng) }
 }
 
-/// Rotation period, installation grace, recovery grace, warning: each a choice that somebody makes.
+/// Rotation period, installation grace, recovery grace and warning, in days, as organizations choose them.
 const PERIODS: [[&str; 4]; 7] = [
     ["90", "10", "10", "7"],
     ["80", "10", "10", "7"],
@@ -331,7 +331,7 @@ const PERIODS: [[&str; 4]; 7] = [
     ["180", "30", "30", "14"],
 ];
 
-/// Settings that somebody deploys.
+/// A deployment with other settings.
 pub(super) fn deploy(rng: &mut Rng) -> Act {
     let periods = PERIODS[rng.usize(..PERIODS.len())];
     let mut settings = with_periods(periods);
@@ -350,7 +350,7 @@ pub(super) fn deploy(rng: &mut Rng) -> Act {
     Act::Deploy(settings)
 }
 
-/// The settings of a calm time: short, so that all of a key's life passes in it.
+/// The settings of a calm period: so short that a key's whole life fits into it.
 pub(super) fn calm_settings() -> Vec<(&'static str, String)> {
     with_periods(["20", "4", "4", "3"])
 }
@@ -364,7 +364,7 @@ fn with_periods([rotation, installation, recovery, warn]: [&str; 4]) -> Vec<(&'s
     ]
 }
 
-/// A wait of up to so much.
+/// A random wait of at most `seconds`.
 pub(super) fn up_to(rng: &mut Rng, seconds: u64) -> Duration {
     Duration::from_millis(rng.u64(0..=seconds * 1000))
 }

@@ -1,4 +1,4 @@
-//! Calm times: people do what the reports tell them to, and in the end everything must be in order.
+//! Calm periods: people follow the reported remedies, and at the end everything must be in order.
 
 use std::collections::BTreeSet;
 
@@ -15,10 +15,12 @@ use crate::model::{CURRENT, IamUser, KeyView, Secret};
 use crate::rehearsal::deployment::PRIMARY_ACCOUNT;
 use crate::state::{State, tag};
 
-/// A rotation may wait for a failed attempt's pause, a slot, and the next sweep.
+/// How late a rotation may be at the end of a calm period: it may wait for the pause after a failed attempt, for a free
+/// slot, and for the next sweep.
 const LATENESS: TimeDelta = TimeDelta::days(5);
 
-/// Does for every user what the last report, or the last rotation's error, says; tells whether anything was to be done.
+/// Applies, for every user, the remedies in the last report and in the last rotation's error. Returns whether one was
+/// applied.
 pub(super) fn follow_advice(life: &mut Life) -> bool {
     let failures = life.failures.clone();
     let mut done = false;
@@ -93,7 +95,7 @@ fn follow(life: &Life, person: &Person, error: &str) -> bool {
     error.contains("has no tag keywheel:managed") && operate("DeleteSecret", json!({"RecoveryWindowInDays": 7}))
 }
 
-/// Judges every user at the end of a calm time, and the last report.
+/// Judges every user and the last report at the end of a calm period.
 pub(super) fn judge(life: &Life) {
     let now = life.now();
     let periods = life.keywheel.settings().periods;
@@ -126,7 +128,7 @@ pub(super) fn judge(life: &Life) {
     life.judge().check(Rule::InOrder, &Who::default(), now, reported, || "a failure is still reported".to_owned());
 }
 
-/// Keys that rotations made and that are in no version of the secret.
+/// The orphans of a user: keys that rotations made and that are in no version of the secret.
 fn lost_keys(life: &Life, person: &Person) -> Vec<String> {
     let made: Vec<String> = {
         let user = life.cloud.user(&person.account, &person.name);
@@ -139,7 +141,7 @@ fn lost_keys(life: &Life, person: &Person) -> Vec<String> {
     made.into_iter().filter(|id| !stored.contains(id.as_str())).collect()
 }
 
-/// What is not as it must be for a user who is rotated.
+/// Everything that is out of order for a user whose keys are rotated.
 fn disorder(user: &IamUser, secret: Option<&Secret>, oldest: TimeDelta, now: DateTime<Utc>) -> Vec<String> {
     let Some(secret) = secret else { return vec!["there is no secret".to_owned()] };
     let mut faults = Vec::new();
@@ -159,7 +161,7 @@ fn disorder(user: &IamUser, secret: Option<&Secret>, oldest: TimeDelta, now: Dat
     let current = current_key(secret);
     let named = state.current_key.as_ref().map(AccessKeyId::as_str);
     expect(current.is_none() || named == current, &|| format!("the tags name {named:?}, readers get {current:?}"));
-    // Before its first rotation a key is the owner's, and in no secret.
+    // Before the first rotation the secret holds a placeholder; the tags name the key.
     let key = user.keys.iter().find(|key| current.or(named) == Some(key.id.as_str()));
     expect(key.is_some_and(|key| key.status == "Active"), &|| format!("the key of the secret is {key:?}"));
     for key in user.keys.iter().filter(|key| key.status == "Active") {

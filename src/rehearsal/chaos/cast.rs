@@ -1,4 +1,4 @@
-//! Who is there when a shard's story begins.
+//! The accounts and users of a shard at the start of its story.
 
 use chrono::TimeDelta;
 use fastrand::Rng;
@@ -8,7 +8,7 @@ use super::story::day_0;
 use crate::keys::{SecretName, UserRef};
 use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
 
-/// An account.
+/// An account of the shard's organization.
 #[derive(Clone, Debug)]
 pub(super) struct ShardAccount {
     pub(super) id: String,
@@ -22,10 +22,10 @@ struct FirstKey {
     used: bool,
 }
 
-/// What the owner of a user does with keys.
+/// How an owner uses keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Habit {
-    /// Works with a key, and fetches the new one so many days after a rotation.
+    /// Works with a key, and fetches the new key `days` days after noticing it.
     InstallsAfter {
         /// Days from noticing the new key to using it.
         days: i64,
@@ -36,18 +36,18 @@ pub(super) enum Habit {
     UsesNone,
 }
 
-/// What an owner does whose key is refused.
+/// An owner's reaction to a key that AWS refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OnRefusal {
     /// Fetches the key from the secret.
     Fetches,
-    /// Has the old key enabled.
+    /// Enables the old key again.
     Enables,
-    /// Gives up for now.
+    /// Does nothing that day.
     Waits,
 }
 
-/// A user.
+/// A user and its owner.
 #[derive(Clone, Debug)]
 pub(super) struct Person {
     pub(super) account: String,
@@ -55,7 +55,7 @@ pub(super) struct Person {
     path: &'static str,
     owner: Option<String>,
     exempt: bool,
-    /// A secret of the predecessor's is there.
+    /// The predecessor left a secret for the user.
     has_old_secret: bool,
     keys: Vec<FirstKey>,
     pub(super) habit: Habit,
@@ -79,7 +79,7 @@ pub(super) fn accounts(rng: &mut Rng) -> Vec<ShardAccount> {
     [ShardAccount { id: PRIMARY_ACCOUNT.to_owned() }].into_iter().chain((0..members).map(member)).collect()
 }
 
-/// The user of that number.
+/// The user of this number, drawn from `rng`.
 pub(super) fn person(rng: &mut Rng, number: usize, accounts: &[ShardAccount]) -> Person {
     let stem = *rng.choice(&["svc", "Bot", "ci,build", "etl.job", "vendor+x", "app_"]).unwrap_or(&"svc");
     let keys = (0..*rng.choice(&[0, 1, 1, 1, 1, 1, 2, 2]).unwrap_or(&1)).map(|_| first_key(rng)).collect();
@@ -113,7 +113,7 @@ fn habit(rng: &mut Rng) -> Habit {
     }
 }
 
-/// Makes everything as it is on day 0.
+/// Makes the accounts, roles, groups and users of day 0.
 pub(super) fn make(keywheel: &Deployment, accounts: &[ShardAccount], people: &[Person]) {
     let cloud = keywheel.cloud();
     cloud.set_management_account(PRIMARY_ACCOUNT);
@@ -152,7 +152,7 @@ fn make_person(keywheel: &Deployment, person: &Person) {
     }
 }
 
-/// Makes a user again who was deleted, with a key of its own.
+/// Makes a deleted user again, with one key.
 pub(super) fn make_again(keywheel: &Deployment, person: &Person) {
     let (cloud, account, name) = (keywheel.cloud(), person.account.as_str(), person.name.as_str());
     cloud.add_user(account, name, person.path);

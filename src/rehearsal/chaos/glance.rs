@@ -1,11 +1,11 @@
-//! Quick looks at the model's state: what a view of everything would be too slow for.
+//! Direct reads of the model's state, where a view of a whole user or secret would be too slow.
 
 use super::cast::Person;
 use crate::keys::{SecretName, UserRef};
 use crate::model::{CURRENT, Cloud, Plain, Secret, SecretLocation, Version, World};
 use crate::rehearsal::deployment::PRIMARY_ACCOUNT;
 
-/// The key in the value that readers get; none for a placeholder or a value of another form.
+/// The id of the current key; `None` for a placeholder or a value of another form.
 pub(super) fn key_of_readers(cloud: &Cloud, person: &Person) -> Option<String> {
     let world = cloud.world();
     let place = SecretLocation { account: PRIMARY_ACCOUNT.to_owned(), name: person.secret() };
@@ -32,7 +32,7 @@ pub(super) fn key_in(version: &Version) -> Option<&str> {
     (rest.contains("SecretAccessKey") || text.contains("\"SecretAccessKey\"")).then_some(id)
 }
 
-/// Whether readers got that key at some time.
+/// Whether that key was current at some time.
 pub(super) fn was_readers(secret: &Secret, key: &str) -> bool {
     secret.versions.iter().any(|version| version.was_current && key_in(version) == Some(key))
 }

@@ -1,8 +1,8 @@
-//! The judge of a shard: told of every change of a key at the moment of the change, with the world as it is then.
+//! The judge of a shard. It sees every change of a key at the moment of the change, with the world as it is then.
 //!
-//! Judged is what keywheel did, by what was true and what it could know. What a person does in the same moments as
-//! keywheel cannot be known to it: AWS has no transactions over IAM and Secrets Manager. Where that is so, the rule gives
-//! way for as long as the invocation can have been under way, and says so.
+//! It judges keywheel by what was true and by what keywheel could know. AWS has no transactions over IAM and Secrets
+//! Manager, so keywheel cannot see an act of a person during its own invocation. Such an act excuses keywheel for as
+//! long as the invocation can have been running.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -15,15 +15,15 @@ use crate::rehearsal::invariants::Violation;
 use crate::settings::{Periods, Settings};
 use crate::state::tag;
 
-/// Lambda's longest, and a minute for what comes after.
+/// How long an invocation can run: Lambda's limit of 15 minutes, and a minute for calls that it had sent.
 const LONGEST_INVOCATION: TimeDelta = TimeDelta::minutes(16);
-/// An invocation waits a few seconds for AWS to be consistent, also when nothing is slow.
+/// How long an invocation takes if no call is slow: it waits some seconds for AWS to be consistent.
 const QUICK_INVOCATION: TimeDelta = TimeDelta::seconds(150);
 
-/// A user: account and name.
+/// A user: account id and name. Both are empty if a rule is about no single user.
 pub(super) type Who = (String, String);
 
-/// What was in force from a time on.
+/// The settings that were deployed at `from`.
 #[derive(Debug)]
 struct InForce {
     from: DateTime<Utc>,
@@ -36,17 +36,17 @@ struct InForce {
 #[derive(Debug)]
 struct Disabled {
     who: Who,
-    /// From when its recovery period counts.
+    /// When its recovery grace began.
     since: DateTime<Utc>,
-    /// keywheel did it, and has not said that it could not write it down.
+    /// keywheel disabled it and did not report that it could not record that.
     by_keywheel: bool,
-    /// A person enabled it.
+    /// When a person first enabled it again.
     enabled_at: Option<DateTime<Utc>>,
-    /// A sweep could see that.
+    /// Whether a sweep could see it enabled.
     was_seen: bool,
 }
 
-/// A sweep in which everything could be read and told.
+/// A sweep that could read everything and send every notice.
 #[derive(Debug)]
 struct GoodSweep {
     /// When it began: it plans for that time.
@@ -54,7 +54,7 @@ struct GoodSweep {
     failed: BTreeSet<Who>,
 }
 
-/// A read that fails every time.
+/// A read that fails every time, from `since` until `until`.
 #[derive(Debug)]
 pub(super) struct FailingRead {
     pub(super) operation: String,
@@ -63,42 +63,42 @@ pub(super) struct FailingRead {
     pub(super) until: DateTime<Utc>,
 }
 
-/// What the judge knows, counts and finds.
+/// The state of the judge, its counts, and the first violation.
 #[derive(Debug, Default)]
 pub(super) struct Judge {
-    /// The token of the rotation that made a key which is there still.
+    /// The existing keys that keywheel made, each with the token of its rotation.
     made: HashMap<String, Option<String>>,
     disabled: HashMap<String, Disabled>,
-    /// When a person last did something to a user's keys, groups or secret.
+    /// When a person last changed a user's keys, groups or secret.
     touched: HashMap<Who, DateTime<Utc>>,
-    /// When a person last took facts from a user's secret.
+    /// When a person last removed or outdated facts in the tags of a user's secret.
     tampered: HashMap<Who, DateTime<Utc>>,
     in_force: VecDeque<InForce>,
-    /// The most that clocks are wrong by.
+    /// The largest error of a function's clock so far.
     pub(super) skew: TimeDelta,
-    /// `ListAccessKeys` shows what was so long ago.
+    /// The longest lag of `ListAccessKeys` so far.
     pub(super) lag: TimeDelta,
-    /// Calls may take their time.
+    /// Until when a fault may make calls slow.
     pub(super) is_slow_until: Option<DateTime<Utc>>,
     pub(super) unreadable: Vec<FailingRead>,
-    /// When mail last named a key.
+    /// When a mail last named each key.
     told: HashMap<String, DateTime<Utc>>,
     good_sweeps: HashMap<String, VecDeque<GoodSweep>>,
     /// How often each rule was checked.
     pub(super) checks: BTreeMap<char, u64>,
-    /// The first violation, and whose.
+    /// The first violation, its user and its time.
     pub(super) found: Option<(Violation, Who, DateTime<Utc>)>,
     pub(super) made_count: u64,
     pub(super) disabled_count: u64,
     pub(super) deleted_count: u64,
 }
 
-/// For so long IAM gives out the same credential report, and makes no other.
+/// How long IAM returns the same credential report.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html>
 const REPORT_LASTS: TimeDelta = TimeDelta::hours(4);
 
 impl Judge {
-    /// Counts a check; the first that does not hold is kept.
+    /// Counts a check, and keeps the first one that fails.
     pub(super) fn check(
         &mut self,
         rule: Rule,
@@ -114,7 +114,7 @@ impl Judge {
         }
     }
 
-    /// Other settings are in force from now on.
+    /// Records that these settings were deployed.
     pub(super) fn deployed(&mut self, settings: &Settings, now: DateTime<Utc>) {
         self.in_force.push_back(InForce {
             from: now,
@@ -122,23 +122,23 @@ impl Judge {
             dry_run: settings.dry_run,
             exemption_group: settings.exemption_group.clone(),
         });
-        // What was under way goes on with the settings that it started with.
+        // An invocation goes on with the settings that it started with.
         while self.in_force.get(1).is_some_and(|next| next.from + LONGEST_INVOCATION < now) {
             self.in_force.pop_front();
         }
     }
 
-    /// A person took facts from that user's secret: keywheel cannot know any more what it did before.
+    /// Records that a person removed or outdated facts in the user's tags: keywheel no longer knows what it did before.
     pub(super) fn tamper(&mut self, who: Who, now: DateTime<Utc>) {
         self.tampered.insert(who, now);
     }
 
-    /// A person did something to that user's keys, groups or secret.
+    /// Records that a person changed the user's keys, groups or secret.
     pub(super) fn touch(&mut self, who: Who, now: DateTime<Utc>) {
         self.touched.insert(who, now);
     }
 
-    /// A mail that names these keys went out.
+    /// Records the keys that a mail names.
     pub(super) fn tell(&mut self, text: &str, at: DateTime<Utc>) {
         for (start, _) in text.match_indices("AKIA") {
             if let Some(id) = text.get(start..start + 20) {
@@ -147,7 +147,7 @@ impl Judge {
         }
     }
 
-    /// A sweep that began then saw all of an account but these users.
+    /// Records that a sweep that began at `from` covered the account, except the users in `failed`.
     pub(super) fn swept_well(&mut self, account: &str, from: DateTime<Utc>, failed: &BTreeSet<Who>) {
         let sweeps = self.good_sweeps.entry(account.to_owned()).or_default();
         sweeps.push_back(GoodSweep { at: from, failed: failed.clone() });
@@ -156,13 +156,13 @@ impl Judge {
         }
         let seen = |it: &&mut Disabled| it.who.0 == account && !failed.contains(&it.who);
         for disabled in self.disabled.values_mut().filter(seen) {
-            // Who is looked at is decided by a credential report that may be so old.
+            // The credential report, which decides which users are observed, may be this old.
             disabled.was_seen |= disabled.enabled_at.is_some_and(|enabled| enabled + REPORT_LASTS < from);
         }
     }
 
-    /// A sweep that began then said that it could not write down what it disabled of these users: nothing tells a later one
-    /// that a key was disabled, if a person has enabled it by then.
+    /// Records that a sweep could not record which keys of these users it disabled. If a person then enables such a
+    /// key, no later sweep can know that it was disabled.
     pub(super) fn not_written_down(&mut self, from: DateTime<Utc>, whose: &BTreeSet<Who>) {
         let disabled = self.disabled.values_mut();
         for disabled in disabled.filter(|it| it.since >= from && whose.contains(&it.who)) {
@@ -175,12 +175,12 @@ impl Judge {
         at - self.lag - if slow { LONGEST_INVOCATION } else { QUICK_INVOCATION }
     }
 
-    /// Whether a person got in between while the invocation can have been under way.
+    /// Whether a person changed something of the user while the invocation can have been running.
     pub(super) fn was_touched(&self, who: &Who, at: DateTime<Utc>) -> bool {
         self.touched.get(who).is_some_and(|touched| *touched >= self.window(at))
     }
 
-    /// The settings that can have been decided by.
+    /// The settings that an invocation acting at `at` can have had.
     fn deciding(&self, at: DateTime<Utc>) -> impl Iterator<Item = &InForce> {
         let window = self.window(at);
         let last = self.in_force.len().saturating_sub(1);
@@ -214,7 +214,7 @@ impl Judge {
             }
             KeyChange::Disabled => {
                 self.disabled_count += u64::from(event.by.is_some());
-                // Enabled and disabled again between two sweeps, and not used meanwhile: AWS tells nobody.
+                // If a person enables and disables a key between two sweeps without using it, AWS shows no trace of it.
                 let unseen = self.disabled.get(key).filter(|before| !before.was_seen && event.by.is_none());
                 let since = unseen.map_or(event.at, |before| before.since);
                 let who = (event.account.clone(), event.user.clone());
@@ -238,9 +238,9 @@ impl Judge {
             || format!("{} of {} in {} ({:?} by {})", event.key, event.user, event.account, event.change, scene.role());
         let dry = !self.deciding(at).any(|it| !it.dry_run);
         self.check(Rule::DryRun, &who, at, !dry, || format!("{} in a dry run", what()));
-        // The user may have joined while the invocation was under way.
+        // The user may have joined the group while the invocation was running.
         let exempt = scene.is_exempt && !scene.touched;
-        self.check(Rule::Exempt, &who, at, !exempt, || format!("{} though the user is exempt", what()));
+        self.check(Rule::Exempt, &who, at, !exempt, || format!("{} although the user is exempt", what()));
         match event.change {
             KeyChange::Created => self.judge_made(&scene, event, &what),
             KeyChange::Enabled => self.check(Rule::NothingMinted, &who, at, false, || format!("{} enabled", what())),
@@ -283,21 +283,21 @@ impl Judge {
             format!("{}, which a person enabled at {enabled:?}", what())
         });
         let since = scene
-            .way_out_since
+            .retirement_since
             .map(|since| if scene.is_replaced { self.warned_from(who, since, at, false) } else { since });
         let told = excused || scene.forced || self.was_told(event, since);
-        self.check(Rule::Told, who, at, told, || format!("{} without a word since {since:?}", what()));
+        self.check(Rule::Told, who, at, told, || format!("{} without a notice since {since:?}", what()));
     }
 
     fn judge_deleted(&mut self, scene: &Scene, event: &KeyEvent, what: &dyn Fn() -> String) {
         let (who, at) = (&scene.who, event.at);
-        // A person who enables the key in the moment of its deletion, or as long ago as lists lag, is not seen: IAM deletes
-        // without asking for the status.
+        // keywheel cannot see a person who enables the key at the moment of its deletion, or within the lag of lists:
+        // IAM deletes a key of any status.
         let inactive = event.status_before == "Inactive" || scene.touched;
         self.check(Rule::DisabledFirst, who, at, inactive, || format!("{} while {}", what(), event.status_before));
         let excused = scene.touched || scene.is_orphan;
         let unreadable = scene.unreadable.clone();
-        // An order for an incident holds whatever the use of the key that has to give way.
+        // A forced rotation deletes the other key whether or not its use is known.
         self.check(Rule::Unknown, who, at, unreadable.is_none() || excused || scene.forced, || {
             format!("{} while {} fails", what(), unreadable.unwrap_or_default())
         });
@@ -305,26 +305,26 @@ impl Judge {
         self.check(Rule::TwoKeys, who, at, another, || format!("{} beside no active key", what()));
         let disabled = self.disabled.get(&event.key).map(|it| it.since);
         let shortest = self.deciding(at).map(|it| it.periods.recovery_grace).min().unwrap_or_default();
-        // Written and read by clocks that are wrong by so much each, in whole seconds.
+        // The time is written and read by two clocks, each wrong by up to `skew`, in whole seconds.
         let recovered = disabled.is_some_and(|since| at - since + self.skew * 2 + TimeDelta::seconds(1) >= shortest);
         self.check(Rule::Recovery, who, at, recovered || scene.is_orphan || scene.forced, || {
-            format!("{}, disabled at {disabled:?}, within the recovery period of {} days", what(), shortest.num_days())
+            format!("{}, disabled at {disabled:?}, within the recovery grace of {} days", what(), shortest.num_days())
         });
         let since = scene.disabled_at.or(disabled).map(|since| self.warned_from(who, since, at, true));
         let told = scene.is_orphan || scene.forced || scene.touched || self.was_told(event, since);
-        self.check(Rule::Told, who, at, told, || format!("{} without a word since {since:?}", what()));
+        self.check(Rule::Told, who, at, told, || format!("{} without a notice since {since:?}", what()));
     }
 
-    /// Whether the installation grace has passed since a person enabled a key that keywheel had disabled; unless settings
-    /// changed meanwhile, or a person took away what says that keywheel had disabled it.
+    /// Whether the installation grace has passed since a person enabled a key that keywheel had disabled. Returns true
+    /// if the settings changed since, or if a person removed the record of the disabling.
     fn has_its_grace(&self, who: &Who, enabled: DateTime<Utc>, at: DateTime<Utc>) -> bool {
         let touched = self.touched.get(who).is_some_and(|touched| *touched > enabled);
         let Some(it) = self.in_force.back().filter(|it| it.from <= enabled && !touched) else { return true };
         at - enabled + self.skew * 2 + TimeDelta::seconds(1) >= it.periods.installation_grace
     }
 
-    /// From when on its owner is told of what happens at the end of a grace that began at `since`: the warning period
-    /// before it, unless settings changed meanwhile, or a person took away what says when the grace began.
+    /// When the warning for the end of a grace that began at `since` is due: the warning period before the end. Returns
+    /// `since` if the settings changed meanwhile, or if a person removed the record of the beginning.
     fn warned_from(&self, who: &Who, since: DateTime<Utc>, at: DateTime<Utc>, is_recovery: bool) -> DateTime<Utc> {
         let touched = self.touched.get(who).is_some_and(|touched| *touched >= since);
         let Some(it) = self.in_force.back().filter(|it| it.from <= since && !touched) else { return since };
@@ -332,7 +332,7 @@ impl Judge {
         (since + grace - it.periods.warn).clamp(since, at.max(since))
     }
 
-    /// Whether a mail named the key since then, or no sweep had a chance to send one.
+    /// Whether a mail named the key since then. Returns true if no sweep could have sent one.
     fn was_told(&self, event: &KeyEvent, since: Option<DateTime<Utc>>) -> bool {
         let Some(since) = since else { return true };
         let from = since - self.skew - TimeDelta::seconds(1);
@@ -341,28 +341,28 @@ impl Judge {
         }
         let who = (event.account.clone(), event.user.clone());
         let Some(sweeps) = self.good_sweeps.get(&event.account) else { return true };
-        // Notices of what happened after a sweep began come with the next one.
+        // The next sweep sends the notices of events that happened after this sweep began.
         let after = since + self.skew + LONGEST_INVOCATION;
         !sweeps.iter().any(|sweep| sweep.at > after && sweep.at < event.at && !sweep.failed.contains(&who))
     }
 }
 
-/// What was true around a change of a key.
+/// The facts around a change of a key.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Scene {
     who: Who,
     by: String,
     touched: bool,
     is_exempt: bool,
-    /// Made by a rotation, and never what readers got.
+    /// Made by a rotation, and never current.
     is_orphan: bool,
     forced: bool,
     unreadable: Option<String>,
     successor: Result<(), String>,
-    way_out_since: Option<DateTime<Utc>>,
-    /// A rotation replaced it, and nothing happened to it since.
+    retirement_since: Option<DateTime<Utc>>,
+    /// A rotation replaced it, and it is not retired ahead of time.
     is_replaced: bool,
-    /// By the tags.
+    /// As the tags record it.
     disabled_at: Option<DateTime<Utc>>,
 }
 
@@ -373,7 +373,7 @@ impl Scene {
         let secret = secret_of(world, &event.account, &event.user);
         let by = event.by.clone().unwrap_or_default();
         let made = judge.made.contains_key(&event.key);
-        // A tag without a value says as much as none.
+        // A tag with an empty value counts as absent.
         let text = |name: &str| secret.and_then(|secret| secret.tags.get(name)).map(String::as_str);
         let tag = |name: &str| text(name).filter(|text| !text.is_empty());
         let is_orphan = made && !secret.is_some_and(|secret| was_readers(secret, &event.key));
@@ -385,7 +385,7 @@ impl Scene {
             forced: tag(tag::FORCE) == Some("true"),
             unreadable: judge.unreadable(event, &by),
             successor: successor(judge, event, current, &tag),
-            way_out_since: way_out_since(&event.key, &tag),
+            retirement_since: retirement_since(&event.key, &tag),
             is_replaced: tag(tag::PREVIOUS_KEY) == Some(&event.key) && tag(tag::RETIRING).is_none(),
             disabled_at: tag(tag::DISABLED_AT).and_then(|text| text.parse().ok()),
             who,
@@ -398,8 +398,8 @@ impl Scene {
     }
 }
 
-/// The documented ways for a key to be disabled: a rotation replaced it by one that readers get and that was tested, or
-/// it had to give way as a second key, with the other in use, or none of the two.
+/// Checks that the key may be disabled, in one of the two documented cases: a rotation replaced it by a current, tested
+/// key; or it gives way as a second key, and the other key is in use or neither is.
 fn successor<'a>(
     judge: &Judge,
     event: &KeyEvent,
@@ -407,22 +407,22 @@ fn successor<'a>(
     tag: &impl Fn(&str) -> Option<&'a str>,
 ) -> Result<(), String> {
     if current == Some(event.key.as_str()) && tag(tag::ROTATED_AT).is_some() {
-        return Err("readers get this very key".to_owned());
+        return Err("it is the current key".to_owned());
     }
     let announced = tag(tag::RETIRING).is_some_and(|text| text.starts_with(&event.key));
     if tag(tag::PREVIOUS_KEY) != Some(event.key.as_str()) && !announced {
-        return Err("no tag names it as on its way out".to_owned());
+        return Err("no tag announces its retirement".to_owned());
     }
     let fits = event.others.iter().any(|(id, status, used)| {
-        // The test shows as a use.
+        // The test of a key counts as its first use.
         let tested = judge.made.contains_key(id) && current == Some(id.as_str()) && *used;
         status == "Active" && (tested || *used || !event.used)
     });
     if fits { Ok(()) } else { Err(format!("no successor is known to work: {:?}", event.others)) }
 }
 
-/// When the key's way out began, by the tags.
-fn way_out_since<'a>(key: &str, tag: &impl Fn(&str) -> Option<&'a str>) -> Option<DateTime<Utc>> {
+/// When the key's retirement began, as the tags record it.
+fn retirement_since<'a>(key: &str, tag: &impl Fn(&str) -> Option<&'a str>) -> Option<DateTime<Utc>> {
     let replaced = tag(tag::PREVIOUS_KEY).filter(|previous| *previous == key).and_then(|_| tag(tag::ROTATED_AT));
     let retiring = tag(tag::RETIRING).and_then(|text| text.strip_prefix(key)?.strip_prefix(' '));
     let times = [replaced, retiring].into_iter().flatten().filter_map(|text| text.parse().ok());
@@ -435,7 +435,7 @@ impl Judge {
         self.deciding(at).all(|it| is_in(&it.exemption_group))
     }
 
-    /// The read that this decision rests on and that cannot have succeeded.
+    /// A read that the decision needs and that cannot have succeeded.
     fn unreadable(&self, event: &KeyEvent, by: &str) -> Option<String> {
         const OF_BOTH: [&str; 3] = ["ListAccessKeys", "DescribeSecret", "GetAccessKeyLastUsed"];
         const OF_ROTATION: [&str; 1] = ["ListGroupsForUser"];
@@ -452,7 +452,7 @@ impl Judge {
         self.unreadable.iter().find(hits).map(|it| it.operation.clone())
     }
 
-    /// Whether a key was made by a rotation and is there still.
+    /// Whether a rotation made the key and the key still exists.
     pub(super) fn is_made(&self, key: &str) -> bool {
         self.made.contains_key(key)
     }

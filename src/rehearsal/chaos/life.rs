@@ -1,5 +1,5 @@
-//! One shard lives its story: acts at their times, sweeps, the native schedule and events in between, all on one model of
-//! AWS with keywheel's real handlers.
+//! Runs the story of one shard on one model of AWS with keywheel's real handlers: the acts at their times, and sweeps,
+//! the native schedule and events between them.
 
 mod changes;
 
@@ -26,17 +26,17 @@ use crate::error::Error;
 use crate::model::{AccountStatus, Clock, Cloud, Fault, FaultHandle, FaultKind, Observer, Switches};
 use crate::rehearsal::deployment::{Clocks, Deployment, PRIMARY_ACCOUNT};
 
-/// The native schedule is asked this often, at most.
+/// The shortest time between two checks of the native schedule.
 const SCHEDULE_PACE: TimeDelta = TimeDelta::hours(1);
 
-/// A fault and when somebody repairs it.
+/// A fault, and when somebody repairs it.
 struct TemporaryFault {
     until: DateTime<Utc>,
     kind: &'static str,
     handle: FaultHandle,
 }
 
-/// A shard that lives.
+/// The state of a shard while its story runs.
 pub(super) struct Life {
     pub(super) cloud: Cloud,
     pub(super) keywheel: Deployment,
@@ -45,7 +45,7 @@ pub(super) struct Life {
     pub(super) judge: Arc<Mutex<Judge>>,
     pub(super) trace: Option<Trace>,
     pub(super) counts: Counts,
-    /// What went wrong for whom in the last sweep of all.
+    /// The failures in the report of the last whole sweep.
     pub(super) failures: Vec<Value>,
     owners: Owners,
     planted: Vec<TemporaryFault>,
@@ -55,13 +55,13 @@ pub(super) struct Life {
     is_calm: bool,
     tasks: JoinSet<Ended>,
     rotations: AbortHandle,
-    /// Secrets marked for deletion, as far as is known.
+    /// The secrets that were marked for deletion at the last check.
     given_up: BTreeSet<String>,
     schedule_asked: DateTime<Utc>,
     rng: fastrand::Rng,
 }
 
-/// Lives a story to its end or to its first violation. Needs a runtime with paused time.
+/// Runs a story to its end or to its first violation. Needs a runtime with paused time.
 ///
 /// # Errors
 /// The first violation.
@@ -146,7 +146,7 @@ impl Life {
         Counts { made, disables, deletes, calls, checks, ..self.counts.clone() }
     }
 
-    /// Time passes; the native schedule starts what is due, and faults are repaired.
+    /// Advances the clock to `at`. Meanwhile the native schedule starts due rotations, and faults are repaired.
     async fn pass_until(&mut self, at: DateTime<Utc>) {
         while let Some(next) = self.cloud.next_rotation_due().map(|next| next.max(self.schedule_asked + SCHEDULE_PACE))
             && next < at
@@ -164,7 +164,7 @@ impl Life {
         self.repair();
     }
 
-    /// Faults whose time is over go.
+    /// Removes the faults whose time is over.
     fn repair(&mut self) {
         let now = self.now();
         let (over, planted) =
@@ -183,7 +183,7 @@ impl Life {
         }
     }
 
-    /// Waits for the rotations that were started, for some minutes.
+    /// Waits up to three minutes for the rotations that were started.
     async fn linger(&self) {
         for _ in 0..12 {
             tokio::task::yield_now().await;
@@ -223,7 +223,7 @@ impl Life {
     fn act_on(&mut self, number: usize, act: &Act) -> bool {
         let person = &self.people[number];
         let who = (person.account.clone(), person.name.clone());
-        // Before and after: what it changes is judged while it happens.
+        // Recorded before the act, because the judge sees the changes while they happen.
         if act.changes_facts() {
             self.judge().tamper(who.clone(), self.now());
         }
@@ -261,7 +261,7 @@ impl Life {
         true
     }
 
-    /// Everything is repaired, and people keep away from now on.
+    /// Begins a calm period: repairs everything; people interfere no more.
     async fn calm_down(&mut self) {
         self.is_storm = false;
         let all = std::mem::take(&mut self.planted);
@@ -304,14 +304,14 @@ impl Life {
         true
     }
 
-    /// Whether nothing goes on beside what is done now, and nothing fails.
+    /// Whether no other invocation runs and no fault is active.
     pub(super) fn is_quiet(&self) -> bool {
         let world = self.cloud.world();
         let busy = !world.rotations.is_empty() || !world.running.is_empty() || world.switches.mail_down;
         self.planted.is_empty() && !self.is_storm && self.tasks.len() <= 1 && !busy
     }
 
-    /// A dry run changes nothing, and plans what the sweep after it does.
+    /// Checks that a dry run changes nothing, and that it plans what the next sweep does.
     async fn compare_with_dry_run(&mut self) {
         let before = sweeping::snapshot(&self.cloud);
         let now = self.now();
@@ -324,7 +324,8 @@ impl Life {
             let switches = &world.switches;
             !switches.list_secrets_lag.is_zero() || !switches.list_access_keys_lag.is_zero()
         };
-        // Mails and IAM's credential report take their time, and what is due minutes later is another plan.
+        // The two plans are comparable only if no time passes between them: mails and IAM's credential report take
+        // time.
         let now = self.now();
         let dry = sweeping::invoke(self.keywheel.clone(), json!({"dry_run": true}), now).await;
         let is_of_this_moment = self.now() == now;
@@ -341,7 +342,7 @@ impl Life {
     }
 
     fn after_sweep(&mut self, ended: &Ended) {
-        // What an event leads to changes no key, and its report is nobody's advice.
+        // The sweep of an event changes no key, and nobody follows its report.
         if !ended.is_whole {
             return;
         }
@@ -363,7 +364,7 @@ impl Life {
         }
         self.failures = answer["failures"].as_array().cloned().unwrap_or_default();
         self.judge().not_written_down(ended.started, &sweeping::not_written_down(answer));
-        // A sweep that began while something failed is not judged by what is true after that.
+        // A sweep that began while a fault was active may have missed something.
         let was_loud = self.judge().is_slow_until.is_some_and(|until| until >= ended.started);
         if self.is_quiet() && !was_loud && answer["dry_run"] == false {
             self.judge_good_sweep(ended, answer);
@@ -386,7 +387,7 @@ impl Life {
         }
     }
 
-    /// Marks for deletion that are new: keywheel gives up no secret of a user who is there.
+    /// Checks the secrets that were marked for deletion since the last call: keywheel marks none of an existing user.
     fn note_given_up(&mut self, by_keywheel: bool) {
         let marked = sweeping::marked_for_deletion(&self.cloud);
         if marked == self.given_up {
@@ -412,7 +413,7 @@ impl Life {
         }
     }
 
-    /// What has come to its end meanwhile, and what follows from it.
+    /// Handles the invocations that have ended and the events that they caused.
     async fn settle(&mut self) {
         while let Some(ended) = self.tasks.try_join_next() {
             if let Ok(ended) = ended {
@@ -452,5 +453,5 @@ impl Counts {
     }
 }
 
-/// Counts by name.
+/// Counts by the name of the kind.
 pub(super) type NamedCounts = BTreeMap<&'static str, u64>;

@@ -1,10 +1,12 @@
-//! Randomized runs of keywheel's real handlers: people and other tools interfere, AWS fails in every way, the sweeper is
-//! down, clocks are wrong; and whatever happens, the rules hold.
+//! Random runs of keywheel's real handlers. People and other tools interfere, AWS fails, the sweeper is down and clocks
+//! are wrong; the rules must hold after every step.
 //!
-//! `story` writes down what will happen to a shard of users, from the seed alone: `cast` says who is there, `acts` what
-//! can happen and how often, `trouble` what fails. `life` lives it: `people` and `owners` act, `sweeping` invokes the
-//! sweeper, the native schedule rotates. `judge` is told of every change of a key and knows the `rules`; `calm` judges
-//! the order after a calm time. A story that breaks a rule is made short by `shrink` and told by `trace`.
+//! - `story` derives from the seed what will happen to a shard of users. `cast` makes the users, `acts` lists what can
+//!   happen and how often, `trouble` lists what fails.
+//! - `life` carries the story out: `people` and `owners` act, `sweeping` invokes the sweeper, the native schedule
+//!   rotates.
+//! - `judge` checks every change of a key against the `rules`. `calm` checks the state at the end of a calm period.
+//! - `shrink` shortens a story that breaks a rule, and `trace` prints it.
 
 mod acts;
 mod calm;
@@ -41,34 +43,34 @@ use crate::model::{Cloud, paused_runtime};
 
 pub use rules::RULES;
 
-/// Users of one shard: so many live in one model of AWS.
+/// Users of one shard. A shard has a model of AWS of its own, so that shards run on all cores.
 const USERS_PER_SHARD: usize = 25;
 
-/// What to run.
+/// The size of a random run, and its seed.
 #[derive(Clone, Debug)]
 pub struct ChaosOptions {
-    /// Everything random comes from it.
+    /// The only source of randomness: the same seed gives the same run.
     pub seed: u64,
-    /// How many days pass.
+    /// Days of the model's clock.
     pub days: i64,
-    /// How many users there are.
+    /// Users, over all shards.
     pub users: usize,
-    /// Runs this shard alone.
+    /// Run only the shard of this number; `None` runs all.
     pub shard: Option<usize>,
 }
 
-/// What happened, in numbers.
+/// Counts of what happened in a run.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// Moments at which something happened: after each, all rules are judged.
+    /// Steps of the story. The rules are checked after each.
     pub steps: u64,
-    /// What people, tools and AWS did, by kind; what could not be done is not counted.
+    /// Acts of people, tools and AWS by kind. An act that was impossible at its time is not counted.
     pub acts: NamedCounts,
-    /// Calls that a fault hit, by its kind.
+    /// Calls that a fault hit, by the fault's kind.
     pub faults: NamedCounts,
-    /// Sweeps.
+    /// Sweeps of all accounts, dry runs not included.
     pub sweeps: u64,
-    /// Events handed to the sweeper.
+    /// EventBridge events that invoked the sweeper.
     pub events: u64,
     /// Rotations that succeeded.
     pub rotations: u64,
@@ -80,9 +82,9 @@ pub struct Counts {
     pub disables: u64,
     /// Keys that keywheel deleted.
     pub deletes: u64,
-    /// Mails that went out.
+    /// Mails that SES accepted.
     pub mails: u64,
-    /// Calls to AWS.
+    /// Calls to the model of AWS.
     pub calls: u64,
     /// How often each rule was checked.
     pub checks: std::collections::BTreeMap<char, u64>,
@@ -127,7 +129,7 @@ impl Counts {
     }
 }
 
-/// A violation as a shard found it.
+/// A violation as the run of a shard found it.
 #[derive(Clone, Debug)]
 struct FoundViolation {
     violation: Violation,
@@ -137,35 +139,35 @@ struct FoundViolation {
     counts: Counts,
 }
 
-/// A violation, made short.
+/// A violation with the shortest story that was found to cause it.
 #[derive(Clone, Debug)]
 pub struct Broken {
-    /// What does not hold.
+    /// The broken rule and the event that broke it.
     pub violation: Violation,
-    /// The shard.
+    /// The number of the shard, for `--shard`.
     pub shard: usize,
-    /// The acts that are left of its story.
+    /// Acts in the shortened story.
     pub acts: usize,
-    /// How often the story was told again to make it short.
+    /// Runs that the search for a shorter story took.
     pub runs: usize,
-    /// What happened, day by day.
+    /// The shortened story, one line per event.
     pub trace: String,
 }
 
-/// How it ended.
+/// The result of a random run.
 #[derive(Clone, Debug, Default)]
 pub struct ChaosOutcome {
-    /// How many shards there were.
+    /// Shards that were run.
     pub shards: usize,
-    /// What happened.
+    /// The counts of all shards together.
     pub counts: Counts,
     /// Shards that broke a rule.
     pub violations: usize,
-    /// The first of them.
+    /// The violation of the shard with the lowest number.
     pub broken: Option<Broken>,
 }
 
-/// Runs the script on all cores. After a violation no further shard is begun.
+/// Runs the shards on all cores. After a violation no further shard is started.
 ///
 /// # Errors
 /// When the operating system refuses a runtime.
@@ -190,7 +192,7 @@ pub fn run(script: &ChaosOptions) -> std::io::Result<ChaosOutcome> {
                         Err(found) => {
                             outcome.0.violations += 1;
                             outcome.0.counts.add(&found.counts);
-                            // The lowest number, whichever thread was faster.
+                            // Keep the lowest number, so that the result does not depend on the threads' speed.
                             let earlier = outcome.1.take().filter(|(first, _)| first < shard);
                             outcome.1 = earlier.or(Some((*shard, found)));
                         }
@@ -215,13 +217,13 @@ fn explain(script: &ChaosOptions, shard: usize, found: &FoundViolation) -> Broke
     Broken { violation: found.violation, shard, acts: entries, runs, trace }
 }
 
-/// Lives a story on a clock of its own.
+/// Runs a story on a clock of its own.
 fn live_alone(story: &Story, trace: Option<Trace>) -> Result<Counts, Box<FoundViolation>> {
     let runtime = paused_runtime().expect("a runtime could be made before");
     tokio::task::LocalSet::new().block_on(&runtime, life::live(story, trace))
 }
 
-/// keywheel on that model.
+/// Deploys keywheel on that model.
 fn deploy(cloud: &Cloud, settings: &[(&str, &str)]) -> Result<Deployment, Error> {
     Deployment::through(Transport::Direct, cloud, settings)
 }

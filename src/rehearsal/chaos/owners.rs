@@ -1,5 +1,4 @@
-//! The owners at work: they use the key that they have, fetch the new one after some days or never, and help themselves
-//! when a key is refused.
+//! The owners at work: they use their key, fetch the new key after some days or never, and react when a key is refused.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
@@ -8,10 +7,10 @@ use super::cast::{Habit, OnRefusal, Person};
 use super::glance::key_of_readers;
 use crate::model::Cloud;
 
-/// What one owner knows.
+/// The state of one owner.
 struct Owner {
     works_with: Option<String>,
-    /// Since when another key is in the secret.
+    /// When the owner first saw another key in the secret.
     noticed: Option<DateTime<Utc>>,
     rng: Rng,
 }
@@ -25,10 +24,10 @@ impl Owners {
         Self(people.iter().map(owner).collect())
     }
 
-    /// A day's work. Answers whose key was enabled by hand.
+    /// Carries out one day of all owners. Returns the numbers of the people whose owner enabled a key.
     ///
-    /// In calm times nobody insists on an old key: who enables it again and again keeps its slot taken, and no rotation
-    /// comes through until the owner gives in. That is meant, and told to the owner every time.
+    /// In a calm period no owner insists on an old key. An owner who enables it again and again keeps its slot taken,
+    /// so that no rotation can succeed. keywheel means it so and sends a notice each time.
     pub(super) fn work(&mut self, cloud: &Cloud, people: &[Person], is_calm: bool) -> Vec<usize> {
         let now = cloud.clock().now();
         let mut enabled = Vec::new();
@@ -43,7 +42,7 @@ impl Owners {
 
 impl Owner {
     fn work(&mut self, cloud: &Cloud, person: &Person, now: DateTime<Utc>, is_calm: bool) -> bool {
-        // Some days nothing is to be done.
+        // On one day in four there is no work.
         if person.habit == Habit::UsesNone || self.rng.u32(..4) == 0 {
             return false;
         }
@@ -70,7 +69,7 @@ impl Owner {
         }
     }
 
-    /// One of the keys that the user has, as the owner wrote it down once.
+    /// A used, active key of the user: the owner has kept its secret.
     fn first_key(cloud: &Cloud, person: &Person) -> Option<String> {
         let keys = cloud.user(&person.account, &person.name)?.keys;
         keys.into_iter().find(|key| key.is_active() && key.last_use.is_some()).map(|key| key.id)

@@ -1,4 +1,4 @@
-//! What people do to one user's keys and secret. Whatever cannot be done at that moment is not done.
+//! The acts of people on one user's keys and secret. An act that is impossible at its time is skipped.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::model::{Cloud, KeyView, SecretView, UserView};
 use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
 use crate::state::tag;
 
-/// Does it; tells whether it was done.
+/// Carries the act out. Returns whether it was possible.
 pub(super) fn carry_out(keywheel: &Deployment, person: &Person, act: &Act) -> bool {
     let hand = Hand { keywheel, cloud: keywheel.cloud(), person };
     let done = match hand.cloud.user(&person.account, &person.name) {
@@ -28,7 +28,7 @@ struct Hand<'a> {
     person: &'a Person,
 }
 
-/// The key that is meant by a number, among those that fit.
+/// The key that the number selects among the fitting keys.
 fn pick(user: &UserView, which: usize, fits: impl Fn(&KeyView) -> bool) -> Option<String> {
     let fitting: Vec<&KeyView> = user.keys.iter().filter(|key| fits(key)).collect();
     Some(fitting.get(which.checked_rem(fitting.len())?)?.id.clone())
@@ -135,7 +135,7 @@ impl Hand<'_> {
         self.cloud.secret(&self.person.secret()).filter(|secret| secret.deletion_date.is_none())
     }
 
-    /// The first tag from that one on that the secret has.
+    /// The first tag that the secret has, starting from the tag that the number selects.
     fn tag_of(&self, which: usize) -> Option<&'static str> {
         let tags = self.secret()?.tags;
         (which..which + 9).map(tag_name).find(|name| tags.get(*name).is_some_and(|value| !value.is_empty()))

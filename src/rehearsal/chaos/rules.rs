@@ -1,25 +1,25 @@
-//! What must hold, with its letter: the invariants a to i, and what belongs to them.
+//! The rules that random runs check: the invariants `a` to `i` of the rehearsal, and six more.
 
-/// The rules and their words.
+/// Each rule's letter and its text, as the command line prints them.
 pub const RULES: [(char, &str); 15] = [
-    ('a', "no active key is ever deleted; disable comes first"),
-    ('b', "no key is deleted before its whole recovery period has passed"),
-    ('c', "while something is unknown, nothing is destroyed"),
-    ('d', "an old key is disabled only when a newer, tested one can be used"),
-    ('e', "one key per rotation at most, and each is in its secret, or gone"),
-    ('f', "nothing is made or enabled for a user whose keys are all inactive"),
-    ('g', "one user's error never stops another's work"),
-    ('h', "the plan of a dry run is the plan that is enforced"),
-    ('i', "never more than two keys, and never none that works because of us"),
-    ('k', "exempt users are left alone"),
+    ('a', "no active key is deleted; it is disabled first"),
+    ('b', "no key is deleted before its whole recovery grace has passed"),
+    ('c', "no key is disabled or deleted while a fact about it is unknown"),
+    ('d', "an old key is disabled only when a newer, tested key works"),
+    ('e', "a rotation makes at most one key, which is in its secret or deleted"),
+    ('f', "no key is made or enabled for a user whose keys are all inactive"),
+    ('g', "a failure for one user never stops the work for others"),
+    ('h', "a dry run plans exactly what the next run does"),
+    ('i', "keywheel leaves no user with three keys or without a working key"),
+    ('k', "no key of an exempt user is changed"),
     ('l', "a dry run changes nothing"),
-    ('n', "owners are told before a key is disabled, and before it is deleted"),
-    ('p', "a key whose disabling is written down gets its whole grace again where a person enables it"),
-    ('s', "no secret of a user who is there is given up"),
-    ('z', "after a calm time everything is in order"),
+    ('n', "owners get a notice before a key is disabled and before it is deleted"),
+    ('p', "a key that a person enables again gets its whole grace again, if its disabling was recorded"),
+    ('s', "no secret of an existing user is marked for deletion"),
+    ('z', "after a calm period everything is in order"),
 ];
 
-/// A rule.
+/// One of [`RULES`], for the code that checks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     DisabledFirst,
@@ -40,7 +40,7 @@ pub(super) enum Rule {
 }
 
 impl Rule {
-    /// Its letter in [`RULES`].
+    /// The letter under which [`RULES`] lists it.
     pub(super) fn letter(self) -> char {
         match self {
             Self::DisabledFirst => 'a',

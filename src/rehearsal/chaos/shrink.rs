@@ -1,14 +1,14 @@
-//! A story that breaks a rule, made short: first one user alone, then with fewer and fewer acts, as long as the same rule
+//! Shortens a story that breaks a rule: first to one user, then to fewer and fewer acts, as long as the same rule
 //! breaks.
 
 use super::story::{Story, StoryEntry, Whom};
 use super::trace::Trace;
 use super::{FoundViolation, live_alone};
 
-/// A story is told again until so many steps were taken in all: that takes some ten seconds.
+/// Steps of all runs of the search together, which take some ten seconds.
 const MOST_STEPS: u64 = 40_000;
 
-/// A short story, what it breaks, and how it was found.
+/// The size of the shortened story, its violation, and the runs of the search.
 pub(super) struct Shrunk {
     pub(super) entries: usize,
     pub(super) found: FoundViolation,
@@ -22,7 +22,7 @@ struct Search {
 }
 
 impl Search {
-    /// Whether the story breaks the same rule.
+    /// Runs the story. Returns its violation if it breaks the same rule.
     fn breaks(&mut self, story: &Story) -> Option<FoundViolation> {
         self.runs += 1;
         match live_alone(story, None) {
@@ -42,7 +42,7 @@ impl Search {
     }
 }
 
-/// Looks for a short story that breaks the same rule as `story` does.
+/// Searches for a shorter story that breaks the same rule as `story`.
 pub(super) fn shrink(story: &Story, found: &FoundViolation) -> Shrunk {
     let mut search = Search { letter: found.violation.invariant, runs: 0, steps: 0 };
     let mut best = until(story, found);
@@ -64,7 +64,7 @@ pub(super) fn shrink(story: &Story, found: &FoundViolation) -> Shrunk {
     Shrunk { entries: best.entries.len(), found: told, runs: search.runs }
 }
 
-/// Leaves out so many entries at a time, wherever that does no harm.
+/// Leaves out `size` entries at a time, wherever the rule still breaks without them. Returns whether that was possible.
 fn pass(search: &mut Search, mut best: Story, size: usize) -> (Story, bool) {
     let mut helped = false;
     let mut end = best.entries.len();
@@ -93,7 +93,7 @@ fn pass(search: &mut Search, mut best: Story, size: usize) -> (Story, bool) {
     (best, helped)
 }
 
-/// What comes after the violation is not needed.
+/// The story without the entries after the violation.
 fn until(story: &Story, found: &FoundViolation) -> Story {
     let mut story = story.clone();
     // Rotations that an act started may run for an hour after it.
@@ -101,7 +101,7 @@ fn until(story: &Story, found: &FoundViolation) -> Story {
     story
 }
 
-/// The story of that one user.
+/// The story of the violation's user alone; `None` if the violation is about no single user.
 fn only(story: &Story, found: &FoundViolation) -> Option<Story> {
     let (account, name) = &found.who;
     let number = story.people.iter().position(|person| person.account == *account && person.name == *name)?;

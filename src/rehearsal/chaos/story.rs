@@ -1,7 +1,7 @@
-//! What happens in one shard, written down before it happens: who is there, and every act with its time.
+//! The story of one shard, decided before it runs: the accounts, the people, and every act with its time.
 //!
-//! All of it comes from the seed, the shard's number, the user's number and the day, so that a story can be told again
-//! with some users or acts left out, and the rest is the same.
+//! A story depends only on the seed and on the numbers of shard, user and day. It can run again without some users or
+//! acts, and the rest stays the same.
 
 use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
 use fastrand::Rng;
@@ -9,23 +9,23 @@ use fastrand::Rng;
 use super::acts::{self, Act};
 use super::cast::{self, Person, ShardAccount};
 
-/// The last days of every cycle are calm: nobody interferes, nothing fails, and everything must come into order.
+/// Days of the calm period at the end of a cycle: nobody interferes, nothing fails, and everything must get into order.
 pub(super) const CALM_DAYS: i64 = 50;
-/// A cycle shorter than this has no calm end.
+/// The shortest cycle that ends with a calm period.
 const SHORTEST_CYCLE_DAYS: i64 = 80;
-/// About so long is a cycle.
+/// The approximate length of a cycle.
 const CYCLE_DAYS: i64 = 250;
 
-/// Whom an entry is about.
+/// The subject of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whom {
     /// The whole shard: its accounts, its AWS, its keywheel.
     Shard,
-    /// The user of that number.
+    /// The user of this number.
     User(usize),
 }
 
-/// One act at its time.
+/// An act and its time.
 #[derive(Clone, Debug)]
 pub(super) struct StoryEntry {
     pub(super) at: DateTime<Utc>,
@@ -33,10 +33,10 @@ pub(super) struct StoryEntry {
     pub(super) act: Act,
 }
 
-/// A shard's story.
+/// The story of a shard.
 #[derive(Clone, Debug)]
 pub(super) struct Story {
-    /// What else is random in it: ids, jitter, owners.
+    /// The seed for ids, jitter and the owners' work.
     pub(super) seed: u64,
     pub(super) accounts: Vec<ShardAccount>,
     pub(super) people: Vec<Person>,
@@ -44,7 +44,7 @@ pub(super) struct Story {
 }
 
 impl Story {
-    /// The story of a shard of so many users over so many days.
+    /// The story of shard `shard`, with this many users and days.
     pub(super) fn of(seed: u64, shard: usize, users: usize, days: i64) -> Self {
         let mut rng = rng(seed, shard, 0);
         let accounts = cast::accounts(&mut rng);
@@ -109,7 +109,7 @@ impl Story {
         }
     }
 
-    /// Hours in which much happens in the same minutes, with every call as slow as it likes.
+    /// Hours in which every call takes a random time, so that acts and invocations interleave.
     fn add_storms(&mut self, rng: &mut Rng, from: i64, to: i64) {
         let mut number = from + rng.i64(3..30);
         while number < to {
@@ -160,7 +160,7 @@ fn moment(rng: &mut Rng, number: i64) -> DateTime<Utc> {
     day(number) + TimeDelta::seconds(rng.i64(0..86_400))
 }
 
-/// The days from which and to which each cycle goes.
+/// The first day of each cycle, and the day after its last.
 fn cycles(days: i64) -> Vec<(i64, i64)> {
     let count = (days / CYCLE_DAYS).max(1);
     (0..count).map(|n| (n * days / count, (n + 1) * days / count)).collect()

@@ -1,4 +1,4 @@
-//! Invoking the sweeper as Lambda does, and reading what came of it.
+//! Invokes the sweeper as Lambda does, and reads its answer.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use super::judge::Who;
 use crate::model::{AccountStatus, Cloud, SecretView, UserView};
 use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
 
-/// Lambda's longest, which the template gives the sweeper.
+/// The template gives the sweeper Lambda's longest time.
 const LIMIT: Duration = Duration::from_mins(15);
 
-/// An invocation that came to its end.
+/// An invocation that has ended.
 pub(super) struct Ended {
-    /// All accounts were to be swept.
+    /// Whether the event asked for a sweep of all accounts.
     pub(super) is_whole: bool,
     pub(super) started: DateTime<Utc>,
     pub(super) answer: Result<Value, String>,
@@ -36,7 +36,7 @@ pub(super) async fn invoke(keywheel: Deployment, event: Value, started: DateTime
     Ended { is_whole, started, answer }
 }
 
-/// Runs rotations for ever.
+/// Runs queued rotations until the task is aborted.
 pub(super) async fn serve_rotations(cloud: Cloud) -> Ended {
     let started = cloud.clock().now();
     cloud.serve_rotations().await;
@@ -49,7 +49,7 @@ pub(super) fn is_for_sweeper(event: &Value) -> bool {
     matches!(kind, Some("RotationFailed" | "RotationAbandoned" | "AWSCURRENT"))
 }
 
-/// All that a dry run must leave as it is.
+/// Everything that a dry run must not change.
 pub(super) fn snapshot(cloud: &Cloud) -> (Vec<UserView>, Vec<SecretView>) {
     let users = cloud.account_ids().iter().flat_map(|account| cloud.users(account)).collect();
     (users, cloud.secrets())
@@ -70,20 +70,20 @@ pub(super) fn first_difference(planned: &Value, done: &Value) -> Option<(Who, St
     Some((whose(entry), format!("planned {}, done {}", show(planned.get(place)), show(done.get(place)))))
 }
 
-/// The users for whom something went wrong.
+/// The users with a failure in the report.
 pub(super) fn failed_users(answer: &Value) -> BTreeSet<Who> {
     let failures = answer["failures"].as_array().into_iter().flatten();
     failures.filter(|failure| failure["user"].is_string()).map(whose).collect()
 }
 
-/// The users of whom it is not written down what was disabled.
+/// The users for whom the sweep could not record a disabling in the tags.
 pub(super) fn not_written_down(answer: &Value) -> BTreeSet<Who> {
     let failures = answer["failures"].as_array().into_iter().flatten();
     let is_of_tag = |failure: &&Value| failure["error"].as_str().is_some_and(|error| error.contains("TagResource"));
     failures.filter(|failure| failure["action"] == "disable").filter(is_of_tag).map(whose).collect()
 }
 
-/// The users who are told nothing about their keys: exempt, or without an active key.
+/// The users whose owners get no notices: users who are exempt or have no active key.
 pub(super) fn left_alone(cloud: &Cloud, keywheel: &Deployment) -> Vec<Who> {
     let exempt = &keywheel.settings().exemption_group;
     let world = cloud.world();
@@ -95,7 +95,7 @@ pub(super) fn left_alone(cloud: &Cloud, keywheel: &Deployment) -> Vec<Who> {
     alone.map(|(account, user)| (account.clone(), user.name.clone())).collect()
 }
 
-/// Whether mails about an account may not have gone out, or the account was not looked at.
+/// Whether the account was not swept, or mails about it may have failed.
 pub(super) fn is_untold(answer: &Value, account: &str) -> bool {
     let is_its =
         |failure: &&Value| failure["user"].is_null() && (failure["account"] == account || failure["account"].is_null());

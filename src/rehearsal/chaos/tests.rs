@@ -1,4 +1,4 @@
-//! Tests of the driver: what breaks a rule is found, made short and told; the same seed tells the same story.
+//! Tests of the random runs: they find, shorten and print a violation, and a seed always gives the same story.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -14,7 +14,7 @@ use crate::settings::Settings;
 const SWEEPER: &str = "arn:aws:sts::999988887777:assumed-role/execution-role/session";
 const ROTATION: &str = "arn:aws:sts::999988887777:assumed-role/execution-role-rotation/session";
 
-/// Deletes a key in keywheel's name.
+/// Deletes a key as keywheel's sweeper.
 pub(super) fn delete_as_keywheel(cloud: &Cloud, account: &str, user: &str, key: &str) {
     let now = cloud.clock().now();
     let mut world = cloud.world();
@@ -28,7 +28,7 @@ fn script(users: usize, days: i64) -> ChaosOptions {
 }
 
 #[test]
-fn a_violation_is_found_made_short_and_told() {
+fn a_violation_is_found_shortened_and_printed() {
     let mut story = story_of(&script(5, 100), 0);
     let number = story.people.iter().position(|person| !person.secret().is_empty()).expect("somebody is there");
     let at = day_0() + TimeDelta::days(20);
@@ -47,7 +47,7 @@ fn a_violation_is_found_made_short_and_told() {
 }
 
 #[test]
-fn the_same_seed_tells_and_lives_the_same_story() {
+fn the_same_seed_gives_the_same_story_and_counts() {
     let lived = |seed| {
         let story = Story::of(seed, 3, 3, 60);
         let counts = live_alone(&story, None).unwrap_or_else(|found| panic!("{found:?}"));
@@ -60,7 +60,7 @@ fn the_same_seed_tells_and_lives_the_same_story() {
 }
 
 #[test]
-fn no_line_and_no_answer_of_a_random_life_shows_a_secret() {
+fn a_random_run_shows_no_secret() {
     let leaks = Leaks::watch();
     live_alone(&story_of(&script(10, 150), 0), None).unwrap_or_else(|found| panic!("{found:?}"));
     assert_eq!(leaks.found(), []);
@@ -144,7 +144,7 @@ fn in_court(case: impl AsyncFnOnce(&Court)) -> Option<char> {
 }
 
 #[test]
-fn each_breach_is_found() {
+fn the_judge_finds_each_violation() {
     let user_of_keys = |court: &Court| (court.key(), court.key());
     let deleted_early = in_court(async |court| {
         let (old, _) = user_of_keys(court);
@@ -177,7 +177,7 @@ fn each_breach_is_found() {
         court.pass_days(1).await;
         court.disable(&old);
     });
-    assert_eq!(without_successor, Some('d'), "nothing says that it is on its way out");
+    assert_eq!(without_successor, Some('d'), "no tag announces its retirement");
     let from_nothing = in_court(async |court| {
         court.make();
     });

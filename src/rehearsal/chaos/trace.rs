@@ -1,4 +1,4 @@
-//! What happened, day by day, to be read by a person: of one user where only that user is left in the story.
+//! The log of a story, day by day, for a person to read.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ const WRITES: [&str; 14] = [
     "DeleteAccessKey",
 ];
 
-/// One line.
+/// One line of the log.
 #[derive(Clone, Debug)]
 struct TraceLine {
     at: DateTime<Utc>,
@@ -36,7 +36,7 @@ struct TraceLine {
     text: String,
 }
 
-/// The lines so far.
+/// The lines, in order of time once finished.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trace(Vec<TraceLine>);
 
@@ -84,7 +84,7 @@ impl Trace {
         self.line(at, "event", format!("{}: {secret}", kind.unwrap_or_default()));
     }
 
-    /// With the calls and the changes of keys that the model kept.
+    /// Adds the writes, the failed calls and the changes of keys that the model recorded, and sorts the lines.
     pub(super) fn finished(mut self, cloud: &Cloud) -> Self {
         for event in cloud.key_history(0) {
             let by = event
@@ -104,7 +104,7 @@ impl Trace {
             );
         }
         for call in cloud.calls() {
-            // What is not there yet is no failure.
+            // These two errors are expected: the secret or the key does not exist yet.
             let expected = ["ResourceNotFoundException", "InvalidClientTokenId"];
             let failed = call.error_code.as_deref().filter(|code| !expected.contains(code));
             if WRITES.contains(&call.operation.as_str()) || failed.is_some() {

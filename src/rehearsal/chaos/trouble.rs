@@ -1,4 +1,4 @@
-//! What goes wrong in AWS: faults of every kind on every operation that keywheel calls, and AWS on its worse days.
+//! Faults of every kind on every operation that keywheel calls, and other behaviour that AWS allows itself.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::acts::{Act, up_to};
 use super::cast::ShardAccount;
 use crate::model::{Fault, FaultKind, Switches};
 
-/// Everything that keywheel calls.
+/// Every operation that keywheel calls.
 const OPERATIONS: [(&str, &str); 28] = [
     ("sts", "AssumeRole"),
     ("sts", "GetCallerIdentity"),
@@ -41,7 +41,7 @@ const OPERATIONS: [(&str, &str); 28] = [
     ("ses", "SendEmail"),
 ];
 
-/// A fault that somebody at AWS, or in the account, is to blame for.
+/// A random fault of AWS or of the account's administration.
 pub(super) fn fault(rng: &mut Rng, accounts: &[ShardAccount]) -> Act {
     let (service, operation) = match rng.u32(..4) {
         0 => ("*", "*"),
@@ -81,9 +81,9 @@ fn kind(rng: &mut Rng) -> FaultKind {
     }
 }
 
-/// The reads that keywheel decides by.
+/// The reads on which keywheel's decisions rest; an operation that is listed twice is drawn twice as often.
 const READS: [(&str, &str); 8] = [
-    // Without last uses all else goes on.
+    // While last uses are unknown, all other work goes on.
     ("iam", "GetAccessKeyLastUsed"),
     ("iam", "GetAccessKeyLastUsed"),
     ("iam", "ListGroupsForUser"),
@@ -94,7 +94,7 @@ const READS: [(&str, &str); 8] = [
     ("secretsmanager", "ListSecrets"),
 ];
 
-/// A read that is denied to everybody for days, as after a change of a policy.
+/// A read that is denied to all for days, as after a change of a policy.
 pub(super) fn blindness(rng: &mut Rng) -> Act {
     let (service, operation) = READS[rng.usize(..READS.len())];
     let fault = Fault::on(service, operation, FaultKind::AccessDenied).every();

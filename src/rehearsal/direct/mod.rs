@@ -1,8 +1,8 @@
-//! The way to the model without the SDK: the same operations, credentials and faults, without signing, wire and retries.
+//! The transport to the model without the SDK: the traits of [`crate::aws`] with the same operations, credentials and
+//! faults, but without signatures, wire and retries.
 //!
-//! A call costs microseconds instead of most of a millisecond, so that runs over thousands of users and days are possible.
-//! What the SDK adds (its retries, its reading of answers) is tested through the SDK. A fault here is what a caller sees
-//! when the SDK has given up.
+//! A call takes microseconds instead of half a millisecond, so that runs over thousands of users and days are possible.
+//! The SDK's retries and parsing are tested through the SDK. A fault here is the error that remains after all retries.
 
 mod iam;
 mod mail;
@@ -26,7 +26,7 @@ use crate::aws::{
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 use crate::model::{Clock, Cloud, Reply, Xml};
 
-/// As long as production waits for all attempts of one call.
+/// How long a call may take. Production allows the same for all attempts of one call.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Credentials that act on the model. Clones are cheap.
@@ -66,7 +66,7 @@ impl Actor {
         Ok((self.with(credentials), expires))
     }
 
-    /// One call; `operation` reads `service:Operation`.
+    /// Sends one call. `operation` reads `service:Operation`.
     async fn ask(
         &self,
         operation: &'static str,
@@ -76,7 +76,7 @@ impl Actor {
         self.ask_within(TIME_LIMIT, operation, about, input).await
     }
 
-    /// The same, given up after that time.
+    /// Sends one call with another time limit.
     async fn ask_within(
         &self,
         limit: Duration,
@@ -98,7 +98,7 @@ impl Actor {
     }
 }
 
-/// A success of one call.
+/// The answer to a successful call.
 struct DirectAnswer {
     operation: &'static str,
     about: String,
@@ -125,7 +125,7 @@ impl DirectAnswer {
 #[derive(Debug)]
 pub(super) struct DirectServices {
     actor: Actor,
-    /// The function's own clock, which may be wrong.
+    /// The function's own clock, which may differ from the model's.
     clock: Clock,
     secrets: secrets::DirectSecrets,
     mailer: mail::DirectMailer,
@@ -133,7 +133,7 @@ pub(super) struct DirectServices {
 }
 
 impl DirectServices {
-    /// `clock` is the one that the function reads.
+    /// `clock` is the clock that the function reads; the model keeps its own.
     pub(super) fn new(cloud: &Cloud, credentials: Credentials, clock: Clock) -> Self {
         let actor = Actor { cloud: cloud.clone(), credentials };
         Self {

@@ -17,7 +17,7 @@ use crate::keys::{AccountId, SecretName, VersionId};
 pub(super) struct DirectSecrets(Actor);
 
 impl DirectSecrets {
-    /// A page of the secrets of which that begins so.
+    /// A page of the secrets whose `what` (`name` or `tag-value`) begins with `prefix`.
     async fn page(
         &self,
         (what, prefix): (&str, &str),
@@ -199,7 +199,7 @@ impl SecretStore for DirectSecrets {
     }
 }
 
-/// What a description and an entry of a list have in common, and the labels, which they name differently.
+/// Parses a description or an entry of a list. They differ in the name of the labels, which the caller passes.
 fn description(entry: &Value, stages: &Value) -> Option<SecretDescription> {
     let text = |name: &str| entry[name].as_str().map(str::to_owned);
     let rules = &entry["RotationRules"];

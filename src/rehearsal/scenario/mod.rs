@@ -1,7 +1,8 @@
-//! The rehearsal: the life of all keys of a small organization, with the real handlers, from day 0 on.
+//! The scenario that `keywheel rehearse` plays: the life of all keys of a small organization, with the real handlers.
 //!
-//! `organization` is the cast, `people` what owners do; [`super::invariants`] judges. This file lets the days pass: in
-//! the morning people act and the sweeper runs, by day owners work, in the evening the native schedule fires.
+//! `organization` defines the cast, `people` carries out what owners do, and [`super::invariants`] judges. This file
+//! plays the days: in the morning people act and the sweeper runs, then owners work, and the native schedule fires
+//! until the next morning.
 
 mod organization;
 mod people;
@@ -21,18 +22,18 @@ use crate::model::{Clock, Cloud, Fault, FaultKind, KeyChange, KeyEvent, SecretVi
 use organization::{CastMember, Unit};
 use people::People;
 
-/// What to rehearse.
+/// The size of the organization, the days, and the mode.
 #[derive(Clone, Debug)]
 pub struct ScenarioOptions {
-    /// How many days pass after day 0.
+    /// Days after day 0.
     pub days: i64,
-    /// Everything random comes from it.
+    /// The only source of randomness: the same seed gives the same run.
     pub seed: u64,
-    /// How many users there are; the cast first.
+    /// Users. The cast comes first, then ordinary users.
     pub users: usize,
-    /// How many accounts there are, the stack's own included.
+    /// Accounts, including the stack's own.
     pub accounts: usize,
-    /// Runs in a dry run all the time.
+    /// Deploys keywheel with `DRY_RUN_FLAG=true`.
     pub dry_run: bool,
 }
 
@@ -42,51 +43,51 @@ impl Default for ScenarioOptions {
     }
 }
 
-/// Who an entry of the timeline is about.
+/// The origin of an entry of the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TimelineSource {
-    /// A person did it.
+    /// An act of a person.
     Person,
-    /// keywheel did it.
+    /// An action of keywheel.
     Keywheel,
-    /// keywheel could not do it, and says why.
+    /// A failure that keywheel reported.
     Problem,
-    /// A mail went out.
+    /// A mail that keywheel sent.
     Mail,
 }
 
 /// One line of the timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TimelineEntry {
-    /// The day, from 0.
+    /// The day, counted from 0.
     pub day: i64,
-    /// When.
+    /// The model's time.
     pub at: DateTime<Utc>,
-    /// Who did it.
+    /// The origin: a person, keywheel, a failure or a mail.
     pub source: TimelineSource,
     /// The account's name and the user, or the recipient.
     pub who: String,
-    /// What, and why.
+    /// The act, action or failure in words, or the mail's subject.
     pub what: String,
 }
 
-/// How a user stands at the end.
+/// A user's keys and secret at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UserSummary {
     /// The account's name.
     pub account: String,
     /// The user.
     pub user: String,
-    /// What the user shows.
+    /// The case that the user demonstrates.
     pub shows: String,
-    /// The keys: id, status and age.
+    /// The keys in words: id, status and age in days.
     pub keys: Vec<String>,
-    /// How the secret stands.
+    /// The secret in words: its key and the next rotation.
     pub secret: String,
 }
 
-/// How it all ended.
+/// The result of a run, with its counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ScenarioOutcome {
     /// Users at the end.
@@ -97,26 +98,26 @@ pub struct ScenarioOutcome {
     pub disables: usize,
     /// Keys that keywheel deleted.
     pub deletes: usize,
-    /// Mails that went out.
+    /// Mails that keywheel sent.
     pub mails: usize,
-    /// Calls of keywheel and of the owners.
+    /// Calls to the model, by keywheel and by owners.
     pub api_calls: usize,
     /// How often each invariant was checked.
     pub checks: BTreeMap<char, usize>,
     /// How many checks failed.
     pub broken_invariants: usize,
-    /// Which.
+    /// The failed checks.
     pub violations: Vec<Violation>,
-    /// How each user stands.
+    /// Each user's keys and secret at the end.
     #[serde(skip)]
     pub summaries: Vec<UserSummary>,
 }
 
-/// Runs the script. `tell` gets each entry as it happens. Needs a runtime with paused time
+/// Runs the scenario and passes each entry of the timeline to `tell`. Needs a runtime with paused time
 /// ([`crate::model::paused_runtime`]).
 ///
 /// # Errors
-/// An error of the sweeper as a whole; failures for a user or an account are entries.
+/// An error of a whole invocation of the sweeper. Failures for a user or an account are entries of the timeline.
 pub async fn run(
     script: &ScenarioOptions,
     tell: &mut dyn FnMut(TimelineEntry),
@@ -129,7 +130,7 @@ pub async fn run(
     Ok(rehearsal.end())
 }
 
-/// The organization as it is on day 0, on the system's clock, to be served; and the credentials of an administrator.
+/// The organization of day 0 on the system's clock, for `--serve`, and the credentials of an administrator.
 ///
 /// # Errors
 /// As [`run`].
@@ -146,9 +147,9 @@ fn first_morning() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 1, 5, 6, 0, 0).single().expect("a time that exists once")
 }
 
-/// On these days a dry run goes before the sweep, and both plans are compared.
+/// The days on which a dry run precedes the sweep, and both plans are compared.
 const DRY_RUN_DAYS: [i64; 3] = [0, 45, 90];
-/// On these days nobody may ask IAM when keys were last used.
+/// The days on which `GetAccessKeyLastUsed` is denied, so that keywheel does not know the use of keys.
 const UNKNOWN_USE_DAYS: std::ops::Range<i64> = 98..101;
 
 struct Rehearsal {
@@ -236,7 +237,8 @@ impl Rehearsal {
 
     async fn sweep(&mut self, day: i64, tell: &mut dyn FnMut(TimelineEntry)) -> Result<(), Error> {
         let rehearsed = if DRY_RUN_DAYS.contains(&day) && !self.dry_run {
-            // IAM takes its time for a credential report, and what is due seconds later is another plan.
+            // The first dry run waits for the credential report. The second is comparable with the sweep: no time
+            // passes between.
             self.keywheel.sweep(json!({"dry_run": true})).await?;
             Some(self.keywheel.sweep(json!({"dry_run": true})).await?)
         } else {
@@ -264,13 +266,13 @@ impl Rehearsal {
         reached.map(|id| self.cloud().users(&id).len() as u64).sum()
     }
 
-    /// Runs the rotations that were started, hands their events to the sweeper, and judges.
+    /// Runs the rotations that were started, passes their events to the sweeper, and judges.
     async fn after_rotations(&mut self, day: i64, tell: &mut dyn FnMut(TimelineEntry)) -> Result<(), Error> {
         let cloud = self.cloud().clone();
         cloud.run_rotations().await;
         for event in cloud.drain_events() {
             let kind = event["detail"]["eventName"].as_str().or_else(|| event["detail"]["labelUpdated"].as_str());
-            // The rules that the template makes let these pass.
+            // The template's EventBridge rules match these events only.
             if matches!(kind, Some("RotationFailed" | "RotationAbandoned" | "AWSCURRENT")) {
                 let answer = self.keywheel.sweep(event).await?;
                 self.tell_report(day, &answer, tell);
@@ -280,7 +282,7 @@ impl Rehearsal {
         Ok(())
     }
 
-    /// Tells of keys and mails since the last time, and judges.
+    /// Reports the keys and mails since the last call, and judges.
     fn settle(&mut self, day: i64, tell: &mut dyn FnMut(TimelineEntry)) {
         let cloud = self.cloud().clone();
         self.watch.judge(&cloud, self.keywheel.settings());
@@ -303,7 +305,7 @@ impl Rehearsal {
     fn tell_report(&mut self, day: i64, answer: &Value, tell: &mut dyn FnMut(TimelineEntry)) {
         let at = self.cloud().clock().now();
         for planned in answer["plan"].as_array().into_iter().flatten() {
-            // Notices show as mails.
+            // Notices appear as mails.
             if planned["action"] != "notify" {
                 let who = self.name_of_value(planned);
                 let what = text(&planned["detail"]);
@@ -315,7 +317,7 @@ impl Rehearsal {
             let who = self.name_of_value(failure);
             let what = format!("{}: {}", text(&failure["action"]), text(&failure["error"]));
             let line = format!("{who} {what}");
-            // A failure that goes on is told once.
+            // A failure that persists is reported once.
             if !self.failures.contains(&line) {
                 tell(TimelineEntry { day, at, source: TimelineSource::Problem, who, what });
             }

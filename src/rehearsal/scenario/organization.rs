@@ -1,21 +1,21 @@
-//! The cast of the rehearsal: three accounts, and users who show every case.
+//! The organization of the scenario: three accounts, and a cast of users who demonstrate every case.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
 
-/// What an owner does with keys.
+/// How an owner uses keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CastHabit {
-    /// Uses the newest key it knows, and fetches the new one from the secret so many days after a rotation.
+    /// Works with the newest key it has fetched, and fetches the new key this many days after a rotation.
     InstallsAfter(i64),
     /// Uses no key at all.
     NeverUses,
-    /// Goes on with the old key until it is refused; then enables it, and fetches the new one a week later.
+    /// Works with the old key until AWS refuses it, enables it again, and fetches the new key a week later.
     Stubborn,
 }
 
-/// What a person does on a day of the script.
+/// What a person does on a day of the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ScriptedAct {
     /// The user is deleted.
@@ -64,7 +64,7 @@ pub(super) struct CastMember {
     keys: Vec<CastKey>,
     pub(super) habit: CastHabit,
     pub(super) acts: Vec<(i64, ScriptedAct)>,
-    /// What the user shows.
+    /// The case that the user demonstrates.
     pub(super) shows: &'static str,
 }
 
@@ -105,14 +105,15 @@ const DEV: &str = "444455556666";
 /// The day on which the roles reach the last account.
 const ROLES_ARRIVE: i64 = 30;
 
-/// An account of the rehearsal.
+/// An account of the scenario.
 #[derive(Clone, Debug)]
 pub(super) struct Unit {
     pub(super) id: String,
     pub(super) name: String,
 }
 
-/// The accounts: the stack's own, one of production, one whose roles come late, and as many more as are asked for.
+/// The accounts: the stack's own, a production account, an account whose roles arrive late, and further ones up to
+/// `count`.
 pub(super) fn accounts(count: usize) -> Vec<Unit> {
     let named = [(PRIMARY_ACCOUNT, "security"), (PROD, "prod"), (DEV, "dev")];
     let mut units: Vec<Unit> =
@@ -122,7 +123,7 @@ pub(super) fn accounts(count: usize) -> Vec<Unit> {
     units
 }
 
-/// The users: the cast, then ordinary ones of random age spread over the accounts.
+/// The users: the cast, then ordinary users with keys of random age, spread over the accounts.
 pub(super) fn users(count: usize, units: &[Unit]) -> Vec<CastMember> {
     let mut people: Vec<CastMember> = cast();
     people.retain(|person| units.iter().any(|unit| unit.id == person.account));

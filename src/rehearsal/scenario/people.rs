@@ -1,4 +1,4 @@
-//! What owners do between sweeps: use their keys, fetch new ones, and get in the way.
+//! The acts of people between sweeps: owners use their keys, fetch new keys and interfere.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use crate::model::{AccessKeyPair, Cloud};
 use crate::rehearsal::deployment::Deployment;
 use crate::state::tag;
 
-/// The owners, and what they know.
+/// The cast, and the key that each owner works with.
 pub(super) struct People {
     cast: Vec<CastMember>,
     /// The key that each user works with, by account and name.
     in_use: BTreeMap<(String, String), String>,
-    /// On which day a refused owner enabled the old key.
+    /// The day on which a refused owner enabled the old key.
     enabled_again: BTreeMap<(String, String), i64>,
-    /// Users whose owner was cut off: refused although nobody but keywheel had touched the key.
+    /// Users whose rotation was forced on this day, for the judge.
     pub(super) forced: Vec<(String, String)>,
 }
 
@@ -38,7 +38,7 @@ impl People {
         &self.cast
     }
 
-    /// What the script has people do on that day; answers it in words.
+    /// Carries out the day's scripted acts. Returns each in words.
     pub(super) async fn act(&mut self, keywheel: &Deployment, day: i64) -> Vec<(CastMember, String)> {
         let mut done = Vec::new();
         for person in self.cast.clone() {
@@ -93,7 +93,7 @@ impl People {
         Some(words)
     }
 
-    /// A day's work: each owner uses the key it has, or fetches the new one.
+    /// Carries out one day's work of all owners: each uses its key, or fetches the new key first.
     pub(super) async fn work(&mut self, keywheel: &Deployment, day: i64) -> Vec<(CastMember, String)> {
         let mut done = Vec::new();
         for person in self.cast.clone() {
@@ -138,7 +138,7 @@ impl People {
         rotated_at.is_some_and(|rotated_at| keywheel.cloud().clock().now() >= rotated_at + TimeDelta::days(patience))
     }
 
-    /// The key that the owner works with is refused. A stubborn owner has it enabled again.
+    /// The reaction to a refused key: a stubborn owner enables it again, once.
     fn refused(&mut self, cloud: &Cloud, person: &CastMember, day: i64) -> Option<String> {
         let who = (person.account.clone(), person.name.clone());
         let key = self.in_use.get(&who)?.clone();
@@ -152,7 +152,7 @@ impl People {
     }
 }
 
-/// When the last rotation of that user was recorded.
+/// When the user's last rotation was recorded, by the tag.
 fn rotated_at(keywheel: &Deployment, person: &CastMember) -> Option<DateTime<Utc>> {
     let secret = keywheel.cloud().secret(&secret_name(person))?;
     secret.tags.get(tag::ROTATED_AT)?.parse().ok()
@@ -164,7 +164,7 @@ fn secret_name(person: &CastMember) -> String {
     SecretName::of(&UserRef { account, name }).to_string()
 }
 
-/// Reads the secret as the user does, with the key that it has: across accounts, by the full ARN.
+/// Reads the secret as the user does: with the key `with`, across accounts, by the full ARN.
 async fn fetch(keywheel: &Deployment, person: &CastMember, with: &str) -> Option<String> {
     let cloud = keywheel.cloud();
     let secret = cloud.secret(&secret_name(person))?;
@@ -182,7 +182,7 @@ async fn force_rotation(keywheel: &Deployment, person: &CastMember) {
     let client = aws_sdk_secretsmanager::Client::new(&administrator);
     let force = aws_sdk_secretsmanager::types::Tag::builder().key(tag::FORCE).value("true").build();
     let name = secret_name(person);
-    // What comes of it shows in the timeline.
+    // The timeline shows whether it succeeds.
     let _ = client.tag_resource().secret_id(&name).tags(force).send().await;
     let _ = client.rotate_secret().secret_id(&name).send().await;
 }

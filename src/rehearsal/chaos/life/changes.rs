@@ -1,4 +1,4 @@
-//! What acts change around keywheel: accounts and groups, AWS's habits, faults, clocks, settings.
+//! The acts around keywheel: on accounts and groups, AWS's behaviour, faults, clocks and settings.
 
 use chrono::TimeDelta;
 
@@ -37,7 +37,7 @@ impl Life {
             },
             Act::DeleteGroup { account, readers: false } => {
                 let group = settings.exemption_group.clone();
-                // Whoever was in it is exempt no more.
+                // Its members are no longer exempt.
                 self.touch_all();
                 self.cloud.delete_group(account, &group);
             }
