@@ -1,20 +1,20 @@
-//! What a service answers, and how each protocol writes it: JSON 1.1, Query with XML, REST JSON.
+//! The answer of a service, and its form in each protocol: JSON 1.1, Query with XML, REST JSON.
 
 use serde_json::{Value, json};
 
 use super::service::{Operation, Service};
 use super::xml::Xml;
 
-/// A success: what the handler of an operation returns.
+/// The success of an operation.
 pub(crate) enum Reply {
     Json(Value),
-    /// What stands inside the `…Result` element.
+    /// The content of the `…Result` element.
     Xml(Xml),
     /// A success without members.
     Empty,
 }
 
-/// An error as AWS answers it.
+/// An error as AWS returns it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ServiceError {
     pub(crate) status: u16,
@@ -44,7 +44,7 @@ impl ServiceError {
         Self::new(400, "AccessDeniedException", message)
     }
 
-    /// The denial in the words and with the code of the service.
+    /// The denial with the message and the code of the service.
     pub(crate) fn access_denied(service: Service, caller: &str, action: &str, resource: &str) -> Self {
         let denied = Self::denied(caller, action, resource, "");
         match service {
@@ -70,7 +70,7 @@ impl ServiceError {
         }
     }
 
-    /// An operation that the service, or the model of it, does not have.
+    /// The error for an operation that the model does not have.
     pub(crate) fn unknown_operation(service: Service, name: &str) -> Self {
         match service {
             Service::Iam | Service::Sts | Service::Sns => {
@@ -84,7 +84,7 @@ impl ServiceError {
     }
 }
 
-/// An answer as it goes over the wire.
+/// An answer as it is sent.
 pub(crate) struct WireResponse {
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
@@ -93,7 +93,7 @@ pub(crate) struct WireResponse {
     pub(crate) body: String,
 }
 
-/// Writes an outcome in the service's protocol.
+/// Writes a result in the service's protocol.
 pub(crate) fn write(operation: &Operation, outcome: &ServiceResult, request_id: &str) -> WireResponse {
     match outcome {
         Ok(reply) => success(operation, reply, request_id),

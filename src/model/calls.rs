@@ -1,8 +1,8 @@
-//! The log of every call that reached the model: what invariants and policies are later judged by.
+//! The record of every call to the model. Tests of invariants and of policies read it.
 
 use chrono::{DateTime, Utc};
 
-/// One call, as it was answered.
+/// One call and its result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// When the model answered.
@@ -11,16 +11,16 @@ pub struct Call {
     pub service: String,
     /// The operation, for example `CreateAccessKey`.
     pub operation: String,
-    /// Who called: the ARN of a user or of a role session; empty when the caller was not recognized.
+    /// The ARN of the calling user or role session; empty if the model did not recognize the caller.
     pub caller_arn: String,
-    /// The account in which the caller acted; empty when the caller was not recognized.
+    /// The caller's account; empty if the model did not recognize the caller.
     pub caller_account: String,
-    /// The ARN of what the call was about, or `*`.
+    /// The ARN of the resource of the call, or `*`.
     pub resource: String,
-    /// The ARNs of what else the caller needed a permission for.
+    /// The ARNs of further resources for which the caller needed a permission.
     pub beside: Vec<String>,
-    /// Whether the caller got a success. A lost answer is no success, though it had its effect.
+    /// Whether the caller got a success. A call whose answer was lost took effect, but counts as no success.
     pub ok: bool,
-    /// The error code of the answer, or of the fault that took the answer away.
+    /// The error code of the answer, or the name of the fault that suppressed the answer.
     pub error_code: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The SDK's way in: an HTTP client that hands requests to the model instead of a socket.
+//! The entrance for the SDK: an HTTP client that passes requests to the model instead of a socket.
 
 use std::fmt;
 use std::time::Duration;
@@ -71,7 +71,7 @@ impl HttpConnector for Connector {
 async fn read(request: &mut HttpRequest) -> Result<WireRequest, ConnectorError> {
     let uri: http::Uri =
         request.uri().parse().map_err(|error: http::uri::InvalidUri| ConnectorError::user(error.into()))?;
-    // Read as a stream: the SDK watches that its upload goes on and ends.
+    // Read as a stream, because the SDK watches the progress and the end of its upload.
     let body = request.take_body().collect().await.map_err(ConnectorError::user)?.to_bytes();
     let headers = request.headers().iter();
     Ok(WireRequest {
@@ -90,7 +90,7 @@ fn written(answer: WireResponse, now: DateTime<Utc>) -> Result<HttpResponse, Con
     HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
 }
 
-/// Status and headers of an answer. The date is the model's, so that the SDK sees no skew between the clocks.
+/// The status and headers of an answer. The date is the model's, so that the SDK detects no clock skew.
 pub(crate) fn head(answer: &WireResponse, now: DateTime<Utc>) -> http::response::Builder {
     let mut head = http::Response::builder()
         .status(answer.status)
@@ -103,13 +103,13 @@ pub(crate) fn head(answer: &WireResponse, now: DateTime<Utc>) -> http::response:
 }
 
 impl Cloud {
-    /// Clients made from this act as a session of that role, as Lambda hands it to a function: it never expires.
-    /// A role that does not exist is made, trusting nobody.
+    /// A configuration whose clients act as a session of that role. The session never expires, as in a Lambda function.
+    /// A missing role is made, with an empty trust policy.
     pub fn sdk_config(&self, account: &str, role_name: &str) -> SdkConfig {
         self.config(self.role_session(account, role_name))
     }
 
-    /// The credentials of such a session, for a process of its own.
+    /// The credentials of a session of that role, which never expires.
     pub fn role_session(&self, account: &str, role_name: &str) -> Credentials {
         let known = self.world().expect_account(account).roles.contains_key(role_name);
         if !known {
@@ -130,7 +130,7 @@ impl Cloud {
         credentials
     }
 
-    /// Clients made from this act with a user's key.
+    /// A configuration whose clients use a user's key.
     pub fn user_config(&self, key: &AccessKeyPair) -> SdkConfig {
         self.config(Credentials::new(&key.access_key_id, &key.secret, None, None, "rehearsal"))
     }

@@ -1,4 +1,4 @@
-//! From a request to its answer: faults, the caller, the service's handler, and the log.
+//! From a request to its answer: faults, the caller, the service's handler, and the record of the call.
 
 use aws_credential_types::Credentials;
 use chrono::{DateTime, Utc};
@@ -18,17 +18,17 @@ use super::{iam, organizations, secretsmanager, ses, sns, sts};
 
 /// The connection broke before the answer.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection broke before the answer came")]
+#[error("the connection broke before the answer arrived")]
 pub(crate) struct Lost;
 
-/// What the planted faults make of a call.
+/// The effects of the injected faults on one call.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "faults that can hit one call together")]
 struct FaultEffects {
     refuse: Option<ServiceError>,
     deny: bool,
     echo: bool,
-    /// The code under which a call is logged that is never handled.
+    /// The call is never handled; it is recorded with this code.
     silence: Option<&'static str>,
     after: Option<ServiceError>,
     lost: bool,
@@ -36,7 +36,7 @@ struct FaultEffects {
 }
 
 impl Cloud {
-    /// Handles a request as AWS would, with the planted faults.
+    /// Handles a request as AWS would, with the injected faults.
     pub(crate) async fn handle(&self, wire: WireRequest) -> Result<WireResponse, Lost> {
         let request = match request::parse(&wire) {
             Ok(request) => request,
@@ -63,7 +63,7 @@ impl Cloud {
         self.answer(Proof::Shown(credentials), &operation, &Input::of_value(input)).await
     }
 
-    /// Handles a call, whichever way it came.
+    /// Handles a call from either entrance.
     async fn answer(&self, proof: Proof<'_>, operation: &Operation, input: &Input) -> Result<ServiceResult, Lost> {
         let effects = self.judge(proof, operation, input).await;
         let outcome = self.perform(proof, operation, input, &effects);
@@ -76,7 +76,7 @@ impl Cloud {
         if effects.lost { Err(Lost) } else { Ok(outcome) }
     }
 
-    /// Looks the faults up; latency is waited for here.
+    /// Looks the faults up, and waits for their latency.
     async fn judge(&self, proof: Proof<'_>, operation: &Operation, input: &Input) -> FaultEffects {
         let mut effects = FaultEffects::default();
         for kind in self.hits(proof, operation, input) {
@@ -124,7 +124,7 @@ impl Cloud {
         session.or(owner).cloned().unwrap_or_default()
     }
 
-    /// Lets the call take effect, unless a fault forbids it, and logs it.
+    /// Lets the call take effect, unless a fault prevents it, and records it.
     fn perform(&self, proof: Proof<'_>, operation: &Operation, input: &Input, effects: &FaultEffects) -> ServiceResult {
         let now = self.clock().now();
         let mut world = self.world();
@@ -171,7 +171,7 @@ impl Cloud {
     }
 }
 
-/// What a service answers that repeats all that it was told and all that it would have answered.
+/// An error that quotes the whole request and the whole answer.
 fn echo(proof: Proof<'_>, input: &Input, outcome: &ServiceResult) -> ServiceError {
     let token = proof.session_token().unwrap_or_default();
     let answer = match outcome {
@@ -189,7 +189,7 @@ fn echo(proof: Proof<'_>, input: &Input, outcome: &ServiceResult) -> ServiceErro
 }
 
 impl FaultEffects {
-    /// The code that the log shows where the fault takes the answer away.
+    /// The code that is recorded if a fault suppresses the answer.
     fn code(&self) -> Option<String> {
         let taken = match (self.silence, self.lost, self.stop_after) {
             (Some(code), _, _) => Some(code),
@@ -201,7 +201,7 @@ impl FaultEffects {
     }
 }
 
-/// The outcome as the caller sees it, and what the call was about.
+/// The result as the caller gets it, the call's resource, and the further resources.
 fn answered(
     world: &mut World,
     caller: &Caller,

@@ -5,14 +5,14 @@ use chrono::{DateTime, Utc};
 use super::signature::Caller;
 use super::state::{AwsAccount, World};
 
-/// What a handler works with: the world, who calls, and when.
+/// The world, the caller and the time of a call.
 pub(crate) struct Exchange<'w> {
     pub(crate) world: &'w mut World,
     pub(crate) caller: &'w Caller,
     pub(crate) now: DateTime<Utc>,
-    /// The ARN of what the call is about, for the log.
+    /// The ARN of the call's resource, for the record.
     pub(crate) resource: String,
-    /// What else the caller needs a permission for, as ARNs.
+    /// The ARNs of further resources for which the caller needs a permission.
     pub(crate) beside: Vec<String>,
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What happens to a matching call.
+/// The effect of a fault on a matching call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FaultKind {
     /// The call has no effect, and this error is returned.
@@ -99,7 +99,7 @@ pub struct Fault {
     pub about: Option<String>,
     /// Which of the matching calls.
     pub nth: Occurrence,
-    /// What happens to the call.
+    /// The effect on the call.
     pub kind: FaultKind,
 }
 

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 /// A rotation function as Secrets Manager invokes it.
 pub trait RotationFunction: Send + Sync {
-    /// Runs one step. `event` is Secrets Manager's own; the invocation is dropped at `deadline`.
+    /// Runs one step. `event` is the event of Secrets Manager. The invocation is dropped at `deadline`.
     ///
     /// # Errors
-    /// The error message of the function.
+    /// Returns the function's error message.
     fn invoke(&self, event: Value, deadline: DateTime<Utc>) -> BoxFuture<'static, Result<(), String>>;
 }
 

@@ -1,4 +1,4 @@
-//! What happened to every access key, who did it, and which other keys the user had at that moment.
+//! The changes of every access key: the change, its author, and the user's other keys at that moment.
 
 use chrono::{DateTime, Utc};
 
@@ -7,26 +7,26 @@ tokio::task_local! {
     pub(crate) static ROTATION: String;
 }
 
-/// The token of the rotation that the call under way belongs to.
+/// The token of the rotation that the current call belongs to; `None` outside a rotation step.
 pub(crate) fn rotation_under_way() -> Option<String> {
     ROTATION.try_with(Clone::clone).ok()
 }
 
-/// What happened to a key.
+/// A kind of change of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyChange {
     /// It was made.
     Created,
-    /// It was switched on.
+    /// It was set to `Active`.
     Enabled,
-    /// It was switched off.
+    /// It was set to `Inactive` or `Expired`.
     Disabled,
     /// It was deleted.
     Deleted,
 }
 
 impl KeyChange {
-    /// The change that sets that status.
+    /// The change that sets this status.
     pub(crate) fn to_status(status: &str) -> Self {
         if status == "Active" { Self::Enabled } else { Self::Disabled }
     }
@@ -35,21 +35,21 @@ impl KeyChange {
 /// One change of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyEvent {
-    /// When.
+    /// The model's time.
     pub at: DateTime<Utc>,
     /// The user's account.
     pub account: String,
-    /// The user.
+    /// The user's name.
     pub user: String,
-    /// The key.
+    /// The access key id.
     pub key: String,
-    /// What happened to it.
+    /// The kind of change.
     pub change: KeyChange,
     /// The ARN of the caller; `None` for a person.
     pub by: Option<String>,
-    /// The token of the rotation whose step it happened in.
+    /// The token of the rotation, if a rotation step made the change.
     pub rotation: Option<String>,
-    /// The key's status before; `Active` for one just made.
+    /// The key's status before the change; `Active` for a new key.
     pub status_before: String,
     /// Whether the key was ever used.
     pub used: bool,

@@ -1,4 +1,5 @@
-//! Identifiers that look like AWS's, drawn from the model's seeded randomness: the same seed gives the same run.
+//! Identifiers and secrets in the form of AWS's. They come from the model's seed, so that the same seed gives the same
+//! run.
 
 use std::iter::repeat_with;
 
@@ -7,9 +8,9 @@ const LETTERS_AND_DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 const SECRET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const HEX: &[u8] = b"0123456789abcdef";
 
-/// What every secret of the model begins and ends with, whatever kind it is: one search finds any of them, also where
-/// only its first or its last characters are shown ([`super::leaks`]). Letters alone, so that no escaping changes it;
-/// in both cases, so that no unique id or UUID can have it by chance.
+/// The text at the beginning and the end of every secret of the model. One search finds any secret, even if only its
+/// first or last characters are shown. It consists of letters, which no escaping changes, in both cases, so that no
+/// unique id or UUID contains it by chance.
 pub(crate) const MARK: &str = "sEcReT";
 
 fn draw(rng: &mut fastrand::Rng, alphabet: &[u8], length: usize) -> String {

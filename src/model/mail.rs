@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, Utc};
 
-/// Mail is kept so far and no further.
+/// How many mails the outbox keeps; beyond it, the oldest is dropped.
 const MOST_MAILS: usize = 100_000;
 
 /// A message as it was sent.
@@ -12,36 +12,36 @@ const MOST_MAILS: usize = 100_000;
 pub struct Mail {
     /// The account that sent it.
     pub account: String,
-    /// When.
+    /// When SES accepted it.
     pub at: DateTime<Utc>,
-    /// The sender.
+    /// The `From` address, perhaps with a name.
     pub from: String,
-    /// The recipients.
+    /// The `To` addresses.
     pub to: Vec<String>,
     /// The recipients in copy.
     pub cc: Vec<String>,
     /// The recipients in blind copy.
     pub bcc: Vec<String>,
-    /// Where answers go.
+    /// The `Reply-To` addresses.
     pub reply_to: Vec<String>,
-    /// The subject.
+    /// The subject, decoded.
     pub subject: String,
     /// The HTML part.
     pub html: Option<String>,
-    /// The text part.
+    /// The plain text part.
     pub text: Option<String>,
     /// A raw message as it was given, decoded.
     pub raw: Option<String>,
     /// The configuration set that it was sent with.
     pub configuration_set: Option<String>,
-    /// The files that go with it.
+    /// Its attached files.
     pub attachments: Vec<MailAttachment>,
-    /// The id that SES answered.
+    /// The id that SES returned.
     pub message_id: String,
 }
 
 impl Mail {
-    /// All of it as text, that of its files included.
+    /// The whole message as text, including its files.
     pub(crate) fn shown(&self) -> String {
         let files = self.attachments.iter().map(|file| String::from_utf8_lossy(&file.content));
         files.fold(format!("{self:?}"), |shown, file| shown + "\n" + &file)
@@ -56,11 +56,11 @@ impl Mail {
 /// A file of a message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MailAttachment {
-    /// Its name.
+    /// Its file name, with the extension.
     pub file_name: String,
     /// Its media type.
     pub content_type: Option<String>,
-    /// What is in it.
+    /// Its content, decoded.
     pub content: Vec<u8>,
 }
 

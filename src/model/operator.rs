@@ -1,5 +1,4 @@
-//! What a person with all rights does to secrets, without a client: the same operations, not logged as calls and never
-//! hit by faults.
+//! Operations on secrets by a person with all rights. They are not recorded as calls, and no fault hits them.
 
 use serde_json::Value;
 
@@ -13,10 +12,10 @@ use super::signature::{Caller, CallerKind};
 const ROLE: &str = "operator";
 
 impl Cloud {
-    /// Carries out an operation of Secrets Manager in that account.
+    /// Carries out an operation of Secrets Manager in `account`.
     ///
     /// # Errors
-    /// The service's refusal, in its words.
+    /// Returns the service's error code and message.
     pub fn operate(&self, account: &str, operation: &str, input: Value) -> Result<Value, String> {
         let mut world = self.world();
         let caller = Caller {

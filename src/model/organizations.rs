@@ -1,4 +1,4 @@
-//! Organizations: the list of accounts, for those who may read it.
+//! Organizations: the list of accounts, for accounts that may read it.
 
 use serde_json::{Value, json};
 
@@ -56,7 +56,7 @@ fn list_accounts(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
         let ids = world.accounts.keys().map(String::as_str);
         ids.skip_while(move |id| after.is_some_and(|after| *id <= after))
     };
-    // An empty page comes before every full one, the first included, where that is switched on.
+    // If the switch is on, an empty page precedes every full page, even the first.
     if world.switches.empty_account_pages && empty_next && rest().next().is_some() {
         let token = format!("rest/{}", after.unwrap_or_default());
         return Ok(Reply::Json(json!({ "Accounts": [], "NextToken": token })));

@@ -3,11 +3,12 @@
 use super::secret::SecretLocation;
 use std::collections::{HashSet, VecDeque};
 
+/// Which steps a rotation runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// All four steps.
     Whole,
-    /// `RotateImmediately=false`: testSecret alone, on a copy of the current value.
+    /// testSecret alone, on a copy of the current value (`RotateImmediately=false`).
     TestOnly,
 }
 
@@ -33,7 +34,7 @@ impl RotationJob {
     }
 }
 
-/// Rotations that wait for their turn, each once.
+/// Rotations that wait for their turn. Each is in the queue once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RotationQueue {
     jobs: VecDeque<RotationJob>,
@@ -45,7 +46,7 @@ impl RotationQueue {
         self.jobs.is_empty()
     }
 
-    /// Answers whether the job is new.
+    /// Adds a job at the end. Returns false if it was queued already.
     pub(crate) fn push(&mut self, job: RotationJob) -> bool {
         let is_new = self.keys.insert(job.key());
         if is_new {
@@ -54,7 +55,7 @@ impl RotationQueue {
         is_new
     }
 
-    /// These come first.
+    /// Adds the jobs at the front, in their order.
     pub(crate) fn put_before(&mut self, jobs: Vec<RotationJob>) {
         for job in jobs.into_iter().rev() {
             if self.keys.insert(job.key()) {
@@ -63,7 +64,7 @@ impl RotationQueue {
         }
     }
 
-    /// The next jobs, so many at most.
+    /// Removes and returns the next jobs, at most `count`.
     pub(crate) fn take(&mut self, count: usize) -> Vec<RotationJob> {
         let taken: Vec<_> = self.jobs.drain(..count.min(self.jobs.len())).collect();
         for job in &taken {

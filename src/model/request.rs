@@ -1,4 +1,4 @@
-//! A request off the wire, parsed: which service and operation, signed by whom, and its input members.
+//! Parses a request: its service and operation, its signature, and its input members.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::answer::ServiceError;
 use super::service::{Operation, Service};
 
-/// A request as it came, from the SDK's connector or from a socket.
+/// An unparsed request, from the SDK's connector or from a socket.
 pub(crate) struct WireRequest {
     pub(crate) method: String,
     /// Path and query.
@@ -26,7 +26,7 @@ impl WireRequest {
     }
 }
 
-/// What the `Authorization` header says.
+/// The parsed `Authorization` header.
 #[derive(Debug)]
 pub(crate) struct Authorization {
     pub(crate) access_key_id: String,
@@ -75,7 +75,7 @@ pub(crate) fn content(access_key_id: &str, operation: &Operation, input: &Input)
     hasher.finish()
 }
 
-/// A request that cannot be handled, with the service whose protocol the answer takes.
+/// An error for a request that cannot be parsed, and the operation in whose protocol it is written.
 pub(crate) type ParseFailure = (Operation, ServiceError);
 
 pub(crate) fn parse(wire: &WireRequest) -> Result<ServiceRequest, ParseFailure> {
@@ -102,7 +102,7 @@ fn unnamed(service: Service) -> Operation {
     Operation { service, name }
 }
 
-/// Whose protocol an unsigned request seems to speak.
+/// The service that an unsigned request seems to address.
 fn guess(wire: &WireRequest) -> Service {
     match wire.header("x-amz-target") {
         Some(target) if target.starts_with("AWSOrganizations") => Service::Organizations,
@@ -170,7 +170,7 @@ fn percent_decoded(segment: &str) -> String {
     decoded.map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
-/// What the keys of a form stand for: parts that are divided by full stops.
+/// The tree that the keys of a form spell: their parts are separated by full stops.
 #[derive(Default)]
 struct Branch {
     text: Option<String>,
@@ -204,7 +204,7 @@ impl Branch {
 pub(crate) struct Input(Map<String, Value>);
 
 impl Input {
-    /// The members of a JSON object; nulls are members that were not given.
+    /// The members of a JSON object. A null counts as absent.
     pub(crate) fn of_value(value: Value) -> Self {
         match value {
             Value::Object(members) => Self(members),
@@ -239,7 +239,7 @@ impl Input {
         Value::Object(self.0.clone()).to_string()
     }
 
-    /// Refuses members that the model does not know: ignoring them could change the meaning.
+    /// Returns an error for members that the model does not know, because ignoring them could change the meaning.
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), ServiceError> {
         let given = self.0.iter().filter(|(_, value)| !value.is_null());
         let unknown = given.map(|(key, _)| key).find(|key| !known.contains(&key.as_str()));
@@ -267,7 +267,7 @@ impl Input {
         }
     }
 
-    /// A text that must be there and not be empty.
+    /// A text that is required and not empty.
     pub(crate) fn needed(&self, name: &str) -> Result<&str, ServiceError> {
         match self.text(name)? {
             Some(text) if !text.is_empty() => Ok(text),
@@ -345,7 +345,7 @@ impl Input {
         objects.ok_or_else(|| mistyped(name, "a list of structures"))
     }
 
-    /// Whether a member with an identifier contains `text`; values of secrets are not looked at.
+    /// Whether a member with an identifier contains `text`. Values of secrets are not searched.
     pub(crate) fn mention(&self, text: &str) -> bool {
         let identifiers = self.0.iter().filter(|(name, _)| !name.starts_with("Secret") || *name == "SecretId");
         identifiers.into_iter().any(|(_, value)| value.to_string().contains(text))

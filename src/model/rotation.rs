@@ -1,4 +1,4 @@
-//! Secrets Manager's side of a rotation: the queue, the four steps, the retries, and the events.
+//! Secrets Manager's side of a rotation: the four steps, the retries and the events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,10 @@ use super::state::World;
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html>
 const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
 
-/// How long the schedule leaves a secret alone whose rotation failed. AWS does not document it.
+/// The pause of the schedule after a failed rotation. AWS does not document it.
 const PAUSE_AFTER_FAILURE: TimeDelta = TimeDelta::hours(24);
 
-/// Marks a job as running; dropping it ends that, also when the whole run is dropped.
+/// Marks a job as running until it is dropped, even if the whole run is dropped.
 struct Running<'c> {
     cloud: &'c Cloud,
     job: RotationJob,
@@ -44,7 +44,7 @@ impl Drop for Running<'_> {
     }
 }
 
-/// What a job needs to know of its secret.
+/// The facts about a secret that its rotation needs.
 struct RotationTarget {
     arn: String,
     function: String,
@@ -52,7 +52,7 @@ struct RotationTarget {
 }
 
 impl World {
-    /// Queues a rotation unless it waits or runs already.
+    /// Queues a rotation, unless it is queued or running already.
     pub(crate) fn queue(&mut self, job: RotationJob) {
         let runs = self.running.iter().any(|it| it.same_as(&job));
         if !runs && self.rotations.push(job) {
@@ -89,7 +89,7 @@ impl World {
         }
     }
 
-    /// The event as CloudTrail hands it to EventBridge.
+    /// Emits the event that CloudTrail sends to EventBridge.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html>
     fn announce(&mut self, job: &RotationJob, event_name: &str, now: DateTime<Utc>) {
         let Some(arn) = self.secret_at(&job.location).map(|it| it.arn.clone()) else { return };
@@ -110,7 +110,7 @@ impl World {
 }
 
 impl Cloud {
-    /// Runs every queued rotation to its end, retries included; several at once, as Lambda would.
+    /// Runs every queued rotation to its end, including retries. Several run at once, as on Lambda.
     pub async fn run_rotations(&self) {
         loop {
             let (jobs, at_once) = {
@@ -126,7 +126,7 @@ impl Cloud {
         }
     }
 
-    /// Runs rotations as they are queued, for as long as this is polled: beside whatever else goes on.
+    /// Runs rotations as they are queued, concurrently with other work, until it is dropped.
     pub async fn serve_rotations(&self) {
         let queued = Arc::clone(&self.world().rotation_queued);
         let mut running = FuturesUnordered::new();
@@ -144,20 +144,21 @@ impl Cloud {
         }
     }
 
-    /// Starts the rotation of every secret whose time has come, as the native schedule does, and runs them.
+    /// Starts every due rotation, as the native schedule does, and runs them to their end.
     pub async fn fire_due_rotations(&self) {
         self.start_due_rotations();
         self.run_rotations().await;
     }
 
-    /// Queues the rotation of every secret whose time has come.
+    /// Queues every due rotation.
     pub(crate) fn start_due_rotations(&self) {
         let now = self.clock().now();
         let mut world = self.world();
         world.purge_secrets(now);
         for location in due(&world, now) {
             let token = ids::uuid(&mut world.rng);
-            // An earlier rotation that is not complete is queued instead; there is nobody to tell.
+            // If an earlier rotation is incomplete, it is queued instead. The schedule has no caller that could get the
+            // error.
             let _ = start_rotation(&mut world, &location, &token, Extent::Whole, now);
         }
     }
@@ -186,7 +187,7 @@ impl Cloud {
         }
     }
 
-    /// Announces a rotation; answers how often it may be tried, and the first wait between attempts.
+    /// Emits the event of the start. Returns the number of attempts and the wait after the first.
     fn begin(&self, job: &RotationJob) -> (u32, Duration) {
         let mut world = self.world();
         let prefix = job.extent.event_prefix();
@@ -198,7 +199,7 @@ impl Cloud {
         (attempts, world.switches.rotation_retry_wait)
     }
 
-    /// All steps of the job once, in order, until one fails.
+    /// Runs all steps once, in order, until one fails.
     async fn attempt(&self, job: &RotationJob) -> Result<(), AttemptFailure> {
         let steps = match job.extent {
             Extent::Whole => &STEPS[..],
@@ -217,7 +218,7 @@ impl Cloud {
         Err(AttemptFailure::Step("finishSecret: AWSCURRENT is not on the new version".to_owned()))
     }
 
-    /// One invocation: within its time, dropped when a fault stops it.
+    /// Invokes the function for one step. The invocation is dropped at its time limit or if a fault stops it.
     async fn step(&self, job: &RotationJob, target: &RotationTarget, step: &str) -> Result<(), String> {
         let function = self.functions().get(&target.function).cloned();
         let function = function.ok_or_else(|| {
@@ -231,7 +232,7 @@ impl Cloud {
         });
         let limit: Duration = self.world().switches.rotation_step_limit;
         let deadline = self.clock().now() + delta(limit);
-        // Invoked inside the watched future, so that calls made before its first await are watched too.
+        // Invoked inside the watched future, so that calls before its first await are watched, too.
         let invocation = self.until_stopped(async move { function.invoke(event, deadline).await });
         let invocation = ROTATION.scope(job.token.clone(), invocation);
         match tokio::time::timeout(limit, invocation).await {
@@ -241,7 +242,7 @@ impl Cloud {
         }
     }
 
-    /// Records how a rotation ended.
+    /// Records the result of a rotation and emits its event.
     fn conclude(&self, job: &RotationJob, result: Result<(), String>) {
         let now = self.clock().now();
         let mut world = self.world();
@@ -255,7 +256,7 @@ impl Cloud {
         world.announce(job, &format!("{}{end}", job.extent.event_prefix()), now);
     }
 
-    /// A rotation whose secret is gone or whose schedule was switched off ends without a result of its own.
+    /// Ends a rotation whose secret was deleted or whose schedule was cancelled, with the event `RotationAbandoned`.
     fn abandon(&self, job: &RotationJob, why: String) {
         let now = self.clock().now();
         let mut world = self.world();
@@ -268,13 +269,13 @@ impl Cloud {
 }
 
 enum AttemptFailure {
-    /// A step failed: the whole rotation is tried again.
+    /// A step failed. The whole rotation is tried again.
     Step(String),
     /// There is nothing left to rotate.
     Abandoned(String),
 }
 
-/// The copy is removed whatever the test showed.
+/// Records the result of a test, and removes the copied version in any case.
 fn end_test(secret: &mut Secret, job: &RotationJob, result: Result<(), String>) {
     secret.versions.retain(|it| it.id != job.token || it.stages.contains(CURRENT));
     secret.rotation.under_way = None;

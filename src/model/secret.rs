@@ -11,7 +11,7 @@ pub(crate) const CURRENT: &str = "AWSCURRENT";
 pub(crate) const PENDING: &str = "AWSPENDING";
 pub(crate) const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// A value, kept from `Debug`.
+/// The value of a version. Its `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Plain {
     Text(String),
@@ -30,9 +30,9 @@ pub(crate) struct Version {
     pub(crate) value: Option<Plain>,
     pub(crate) stages: BTreeSet<String>,
     pub(crate) created: DateTime<Utc>,
-    /// When the value came, which may be later than the registration.
+    /// When the value was put, which may be later than the registration.
     pub(crate) put_at: DateTime<Utc>,
-    /// Readers got it at some time.
+    /// Whether it was ever under AWSCURRENT.
     pub(crate) was_current: bool,
 }
 
@@ -48,11 +48,12 @@ pub(crate) struct RotationStatus {
     pub(crate) function: Option<String>,
     pub(crate) rules: Option<Rules>,
     pub(crate) last_rotated: Option<DateTime<Utc>>,
-    /// From when the interval to the next rotation counts: the last rotation, manual change, or start of the schedule.
+    /// The start of the interval to the next rotation: the last rotation, a change by hand, or the start of the
+    /// schedule.
     pub(crate) counted_from: Option<DateTime<Utc>>,
-    /// After a failure, the schedule does not try again before this.
+    /// After a failure, the earliest time of the schedule's next attempt.
     pub(crate) not_before: Option<DateTime<Utc>>,
-    /// The version under rotation and the token that its function puts it with.
+    /// The version under rotation, and its rotation token.
     pub(crate) under_way: Option<(String, String)>,
     pub(crate) last_test: Option<Result<(), String>>,
     pub(crate) last_result: Option<Result<(), String>>,
@@ -76,7 +77,7 @@ pub(crate) struct Secret {
     pub(crate) rotation: RotationStatus,
     pub(crate) deletion_date: Option<DateTime<Utc>>,
     pub(crate) deleted: Option<DateTime<Utc>>,
-    /// The states before recent changes, for lists that lag; `None`: it did not exist.
+    /// The states before recent changes, for lists that lag. `None`: the secret did not exist.
     pub(crate) past: Vec<(DateTime<Utc>, Option<Box<Secret>>)>,
 }
 
@@ -93,7 +94,7 @@ impl Secret {
         self.versions.iter().find(|it| it.stages.contains(stage))
     }
 
-    /// The id of the version under AWSPENDING, unless that is the current one.
+    /// The id of the version under AWSPENDING, unless it is the current version.
     pub(crate) fn unfinished(&self) -> Option<String> {
         let pending = self.staged(PENDING)?;
         (!pending.stages.contains(CURRENT)).then(|| pending.id.clone())
@@ -107,14 +108,14 @@ impl Secret {
         rotation.enabled.then(|| from + interval)
     }
 
-    /// When the schedule will act next: not before the pause after a failure.
+    /// The time of the schedule's next attempt, including the pause after a failure.
     pub(crate) fn next_attempt(&self) -> Option<DateTime<Utc>> {
         let next = self.next_rotation().filter(|_| self.deletion_date.is_none())?;
         Some(self.rotation.not_before.map_or(next, |earliest| earliest.max(next)))
     }
 }
 
-/// Where a secret is: its account and name.
+/// The account and the name of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SecretLocation {
     pub(crate) account: String,

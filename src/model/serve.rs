@@ -1,4 +1,4 @@
-//! The model on a loopback port, so that the AWS CLI, boto3 or an executable can be pointed at it.
+//! Serves the model on a loopback port, for the AWS CLI, boto3 or an executable.
 
 use std::io;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use super::cloud::Cloud;
 use super::connector::head;
 use super::request::WireRequest;
 
-/// No AWS request of the modelled services is larger.
+/// The largest request that is read. No request of the modelled services is larger.
 const LARGEST_BODY: usize = 12 * 1024 * 1024;
 
 type Response = http::Response<Full<Bytes>>;
 
-/// Serves the model over HTTP/1 until the listener fails. Rotations that calls start run by themselves.
+/// Serves the model over HTTP/1 until the listener fails. Rotations that calls start run in the background.
 /// `POST /_keywheel/clock?advance=<seconds>` moves a shifted clock and starts the rotations that are due;
-/// it answers the time.
+/// it returns the time.
 ///
 /// # Errors
-/// When no more connections can be accepted.
+/// Fails if no more connections can be accepted.
 pub async fn serve(cloud: Cloud, listener: TcpListener) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
@@ -42,7 +42,7 @@ async fn connection(cloud: Cloud, stream: TcpStream) {
     }
 }
 
-/// An error makes hyper close the connection without an answer, which is what a lost answer is.
+/// Answers a request. An error makes hyper close the connection without an answer, as a lost answer does.
 async fn respond(cloud: &Cloud, request: http::Request<Incoming>) -> io::Result<Response> {
     if request.uri().path() == "/_keywheel/clock" {
         return Ok(clock(cloud, &request).await);

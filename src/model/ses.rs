@@ -1,4 +1,4 @@
-//! SES: takes mail, or refuses it as the account's state demands, and keeps what was sent.
+//! SES: accepts mail or refuses it, by the state of the account, and keeps what was sent.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,7 +19,7 @@ const MOST_RECIPIENTS: usize = 50;
 const MOST_BYTES: usize = 40 * 1024 * 1024;
 /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Attachment.html>
 const MOST_NAME_CHARACTERS: usize = 255;
-/// The list has many more. <https://docs.aws.amazon.com/ses/latest/dg/mime-types.html>
+/// Some of the extensions that SES refuses. <https://docs.aws.amazon.com/ses/latest/dg/mime-types.html>
 const SOME_UNSUPPORTED_EXTENSIONS: [&str; 8] = ["bat", "cmd", "com", "exe", "js", "scr", "vbs", "ps1"];
 
 pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Input) -> ServiceResult {
@@ -146,7 +146,7 @@ fn read_simple(mail: &mut Mail, simple: &Input) -> Result<(), ServiceError> {
     mail.attachments = simple.objects("Attachments")?.iter().map(read_attachment).collect::<Result<_, _>>()?;
     let parts = [&mail.text, &mail.html].into_iter().flatten().map(String::len);
     let size = parts.chain(mail.attachments.iter().map(|file| file.content.len())).sum::<usize>();
-    // Base64 makes four of three.
+    // Base64 turns three bytes into four.
     if size / 3 * 4 > MOST_BYTES {
         return Err(bad_request("Message length is more than 41943040 bytes long."));
     }
@@ -163,7 +163,7 @@ fn read_attachment(file: &Input) -> Result<MailAttachment, ServiceError> {
     }
     let content = STANDARD.decode(file.needed("RawContent")?);
     let content = content.map_err(|_| bad_request("RawContent is not base64."))?;
-    // Seven bits are the default.
+    // The default is seven-bit text.
     let takes_any_byte = matches!(file.text("ContentTransferEncoding")?, Some("BASE64" | "QUOTED_PRINTABLE"));
     if !takes_any_byte && !content.is_ascii() {
         return Err(bad_request("The attachment does not fit its ContentTransferEncoding."));
@@ -171,7 +171,7 @@ fn read_attachment(file: &Input) -> Result<MailAttachment, ServiceError> {
     Ok(MailAttachment { file_name, content_type: file.text("ContentType")?.map(ToOwned::to_owned), content })
 }
 
-/// Takes sender, recipients and subject from a raw message's headers where the request has none.
+/// Reads sender, recipients and subject from a raw message's headers if the request has none.
 fn read_raw(mail: &mut Mail, raw: &Input) -> Result<(), ServiceError> {
     raw.only(&["Data"])?;
     let bytes = STANDARD.decode(raw.needed("Data")?);
@@ -201,7 +201,7 @@ fn read_raw(mail: &mut Mail, raw: &Input) -> Result<(), ServiceError> {
     Ok(())
 }
 
-/// The caller needs a permission for the set, too.
+/// Checks that the configuration set exists. The caller needs a permission for the set, too.
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsimpleemailservicev2.html>
 fn check_configuration_set(exchange: &mut Exchange<'_>, mail: &Mail) -> Result<(), ServiceError> {
     let Some(name) = &mail.configuration_set else { return Ok(()) };

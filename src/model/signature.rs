@@ -1,4 +1,4 @@
-//! Who calls: finds the key of a request, checks its state and its signature.
+//! Finds the caller of a request: looks its key up, and checks the key's state and the signature.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use super::request::{Authorization, WireRequest};
 use super::service::Service;
 use super::state::World;
 
-/// Who a request acts as.
+/// The user or role session that sent a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) account: String,
@@ -35,12 +35,12 @@ impl Caller {
     }
 }
 
-/// What shows that a caller has the key that it names.
+/// The proof that a caller has the key that it names.
 #[derive(Clone, Copy)]
 pub(crate) enum Proof<'a> {
     /// A signed request.
     Signed(&'a WireRequest, &'a Authorization),
-    /// The credentials themselves, from a caller without a wire in between.
+    /// The credentials themselves, from a caller that calls the model directly.
     Shown(&'a Credentials),
 }
 
@@ -75,7 +75,7 @@ impl Proof<'_> {
     }
 }
 
-/// Finds out who calls, or refuses in the service's own words.
+/// Returns the caller, or the service's own error.
 pub(crate) fn authenticate(
     world: &mut World,
     proof: Proof<'_>,
@@ -186,7 +186,7 @@ fn expected_signature(wire: &WireRequest, authorization: &Authorization, secret:
     let time = signing_time(wire.header("x-amz-date")?)?;
     let identity = Credentials::new(&authorization.access_key_id, secret, None, None, "rehearsal").into();
     let mut settings = SigningSettings::default();
-    // Exactly the headers that the caller signed are signed again, whatever they are.
+    // Sign exactly the headers that the caller signed.
     settings.excluded_headers = None;
     let parameters = v4::SigningParams::builder()
         .identity(&identity)

@@ -1,4 +1,4 @@
-//! SNS: takes what is published to a topic and keeps it.
+//! SNS: accepts messages to a topic and keeps them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The model's memory: plain data, one instance per cloud, behind one lock. Services change it, views show it.
+//! The state of the model: plain data, one instance per cloud, behind one lock. Services change it, views show it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -29,12 +29,12 @@ pub enum AccountStatus {
     PendingClosure,
     /// Made, not yet usable.
     PendingActivation,
-    /// Closed.
+    /// Closed by its owner.
     Closed,
 }
 
 impl AccountStatus {
-    /// The word of the member `State`.
+    /// The value of the member `State`.
     pub(crate) fn state(self) -> &'static str {
         match self {
             Self::Active => "ACTIVE",
@@ -45,7 +45,7 @@ impl AccountStatus {
         }
     }
 
-    /// The word of the older member `Status`, which has fewer.
+    /// The value of the retired member `Status`, which has fewer values.
     pub(crate) fn status(self) -> &'static str {
         match self {
             Self::Active | Self::PendingActivation => "ACTIVE",
@@ -76,11 +76,11 @@ pub(crate) struct AccessKey {
     pub(crate) id: String,
     pub(crate) secret: String,
     pub(crate) created: DateTime<Utc>,
-    /// From when on the key is accepted.
+    /// When AWS begins to accept the key.
     pub(crate) accepted_from: DateTime<Utc>,
     pub(crate) status: String,
     pub(crate) last_use: Option<RecordedUse>,
-    /// When the status changed last, and what it was before.
+    /// When the status last changed, and the status before.
     pub(crate) changed: Option<(DateTime<Utc>, String)>,
 }
 
@@ -99,7 +99,7 @@ pub(crate) struct IamUser {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) groups: BTreeSet<String>,
     pub(crate) keys: Vec<AccessKey>,
-    /// Deleted keys and when: a lagging list still shows them.
+    /// Deleted keys and when they were deleted, because a lagging list still shows them.
     pub(crate) deleted_keys: Vec<(DateTime<Utc>, AccessKey)>,
 }
 
@@ -110,7 +110,7 @@ pub(crate) struct Group {
     pub(crate) created: DateTime<Utc>,
     /// User names in lower case.
     pub(crate) members: BTreeSet<String>,
-    /// Its policy lets members read secrets of other accounts.
+    /// Whether its policy lets members read secrets of other accounts.
     pub(crate) grants_reads: bool,
 }
 
@@ -135,14 +135,14 @@ pub(crate) struct AwsAccount {
     pub(crate) state: AccountStatus,
     pub(crate) joined: DateTime<Utc>,
     pub(crate) alias: Option<String>,
-    /// By name in lower case: names are unique ignoring case.
+    /// By name in lower case, because names are unique regardless of case.
     pub(crate) users: BTreeMap<String, IamUser>,
     /// By name in lower case.
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) roles: BTreeMap<String, Role>,
     pub(crate) report: Option<GeneratedReport>,
     pub(crate) secrets: BTreeMap<String, Secret>,
-    /// Names by order of creation, for lists.
+    /// Names in the order of creation, for lists.
     pub(crate) secret_order: BTreeMap<u64, String>,
 }
 
@@ -192,10 +192,10 @@ pub(crate) struct World {
     pub(crate) accounts: BTreeMap<String, AwsAccount>,
     pub(crate) organization: Option<Organization>,
     pub(crate) sessions: HashMap<String, Session>,
-    /// Whose a long-term key is: account and user name.
+    /// The account and the user name of each long-term key, by key id.
     pub(crate) key_owners: HashMap<String, (String, String)>,
     pub(crate) kms_keys: BTreeSet<String>,
-    /// When which secret (account, name) is purged.
+    /// Scheduled deletions: time, account and name.
     pub(crate) deletions: BTreeSet<(DateTime<Utc>, String, String)>,
     pub(crate) switches: Switches,
     pub(crate) outbox: Outbox,
@@ -203,7 +203,7 @@ pub(crate) struct World {
     pub(crate) topics: BTreeMap<String, Topic>,
     pub(crate) events: Vec<Value>,
     pub(crate) calls: Vec<Call>,
-    /// Calls that are counted and not kept.
+    /// Calls that were counted but not kept.
     pub(crate) calls_counted: usize,
     pub(crate) key_history: Vec<KeyEvent>,
     pub(crate) observer: Observer,
@@ -243,8 +243,7 @@ impl World {
         }
     }
 
-    /// A copy that goes on alone. What runs in this world is driven by somebody who knows only this one: in the copy it
-    /// waits in the queue.
+    /// An independent copy. Running rotations are driven from outside the world, so in the copy they are queued again.
     pub(crate) fn forked(&self) -> Self {
         let mut copy = self.clone();
         let running = std::mem::take(&mut copy.running);
@@ -254,7 +253,7 @@ impl World {
         copy
     }
 
-    /// Whether the next invocation of the rotation function starts a process.
+    /// Draws whether the next invocation of the rotation function starts a new process.
     pub(crate) fn is_cold_start(&mut self) -> bool {
         let of_a_hundred = self.switches.cold_starts;
         of_a_hundred > 0 && self.rng.u32(..100) < of_a_hundred
@@ -278,7 +277,7 @@ impl World {
         format!("arn:{}:iam::{account}:group/{group}", self.partition)
     }
 
-    /// The region to which IAM's requests are signed in this partition.
+    /// The Region for which requests to IAM are signed in this partition.
     /// <https://docs.aws.amazon.com/general/latest/gr/iam-service.html>
     pub(crate) fn global_region(&self) -> &'static str {
         match self.partition.as_str() {
@@ -290,7 +289,7 @@ impl World {
 }
 
 impl World {
-    /// Logs a call, or only counts it.
+    /// Records a call, or only counts it.
     pub(crate) fn log_call(&mut self, call: impl FnOnce() -> Call) {
         if self.switches.counts_only {
             self.calls_counted += 1;
@@ -301,7 +300,7 @@ impl World {
 }
 
 impl World {
-    /// Records a change of a key; `before` is the key as it was, `user` the user with or without it.
+    /// Records a change of a key and passes it to the observer. `before` is the key before the change.
     pub(crate) fn note_key(
         &mut self,
         account: &str,
@@ -335,7 +334,7 @@ impl World {
 
 type Observe = dyn FnMut(&World, &KeyEvent) + Send;
 
-/// Who is told of every change of a key at the very moment, with the world as it is then.
+/// A function that gets every change of a key at the moment of the change, with the world as it is then.
 #[derive(Clone, Default)]
 pub(crate) struct Observer(Option<Arc<Mutex<Observe>>>);
 

@@ -1,4 +1,4 @@
-//! STS: role sessions by trust, and who one is.
+//! STS: role sessions by trust policy, and the caller's identity.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -55,9 +55,9 @@ fn assume_role(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     Ok(Reply::Xml(answer))
 }
 
-/// So many sessions may be kept before those that ended are forgotten.
+/// The number of sessions from which on ended sessions are dropped.
 const MANY_SESSIONS: usize = 64;
-/// An ended session is refused as expired for this long, and as unknown from then on.
+/// How long an ended session is refused as expired; afterwards it is refused as unknown.
 const REMEMBERED: TimeDelta = TimeDelta::days(1);
 
 impl World {
@@ -120,7 +120,7 @@ fn duration(caller: &Caller, input: &Input) -> Result<i64, ServiceError> {
     Err(ServiceError::new(400, "ValidationError", message))
 }
 
-/// The account and the name of the role, if it exists, its account works and its trust allows the caller.
+/// The account and the name of the role, if it exists, its account is usable and its trust policy allows the caller.
 fn trusted_role(world: &World, caller: &Caller, arn: &str) -> Option<(String, String)> {
     let rest = arn.strip_prefix(&format!("arn:{}:iam::", world.partition))?;
     let (account, resource) = rest.split_once(':')?;

@@ -50,7 +50,7 @@ pub struct Switches {
     pub mail_sandbox: bool,
     /// The account's sending is paused.
     pub mail_paused: bool,
-    /// The mail service answers 500 to everything.
+    /// SES answers every call with status 500.
     pub mail_down: bool,
     /// Messages per second that SES accepts; `None`: no limit.
     pub mails_per_second: Option<u32>,

@@ -8,16 +8,16 @@ use serde_json::Value;
 /// A message as it was published.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublishedMessage {
-    /// When.
+    /// When SNS accepted it.
     pub at: DateTime<Utc>,
-    /// What it says.
+    /// The body, as it was sent.
     pub body: String,
     /// Its attributes of type `String`.
     pub attributes: BTreeMap<String, String>,
 }
 
 impl PublishedMessage {
-    /// The message as JSON; null if it is none.
+    /// The body as JSON; null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }

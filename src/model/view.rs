@@ -1,4 +1,4 @@
-//! The truth about the model without a call: what tests and the rehearsal's invariants look at.
+//! Views of the model's state without a call, for tests and judges.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,9 +17,9 @@ use super::state::{AccessKey, IamUser, RecordedUse, World};
 /// A user and its keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserView {
-    /// The account.
+    /// The id of its account.
     pub account: String,
-    /// The name as it was written when the user was made.
+    /// The name, in the case in which the user was made.
     pub name: String,
     /// The path, `/` by default.
     pub path: String,
@@ -58,12 +58,12 @@ pub struct KeyView {
     pub status: String,
     /// When it was made.
     pub created: DateTime<Utc>,
-    /// Its recorded last use; none: never used.
+    /// Its recorded last use; `None` if it was never used.
     pub last_use: Option<RecordedUse>,
 }
 
 impl KeyView {
-    /// Whether the key works (leaving its first seconds aside).
+    /// Whether the key is active. A new key works only after its propagation.
     pub fn is_active(&self) -> bool {
         self.status == "Active"
     }
@@ -74,25 +74,25 @@ impl KeyView {
 pub struct SecretView {
     /// The account that holds it.
     pub account: String,
-    /// The name.
+    /// The name, without the ARN's suffix.
     pub name: String,
     /// The ARN, with its random suffix.
     pub arn: String,
-    /// The description.
+    /// The description; `None` if it was made without one.
     pub description: Option<String>,
-    /// The KMS key, if not the default one.
+    /// The KMS key; `None` for the default key.
     pub kms_key_id: Option<String>,
     /// When it was made.
     pub created: DateTime<Utc>,
-    /// Its versions, oldest first, with the deprecated ones.
+    /// Its versions, oldest first, including deprecated versions.
     pub versions: Vec<VersionView>,
-    /// Its tags.
+    /// Its tags, by key.
     pub tags: BTreeMap<String, String>,
     /// Its resource policy as `GetResourcePolicy` shows it now.
     pub policy: Option<Value>,
     /// Whether the schedule is on.
     pub rotation_enabled: bool,
-    /// The rotation function.
+    /// The ARN of the rotation function; `None` before the first `RotateSecret`.
     pub rotation_function: Option<String>,
     /// The rules as `DescribeSecret` shows them.
     pub rotation_rules: Option<Value>,
@@ -102,9 +102,9 @@ pub struct SecretView {
     pub next_rotation: Option<DateTime<Utc>>,
     /// When the secret is purged, if it was deleted.
     pub deletion_date: Option<DateTime<Utc>>,
-    /// How the last test of the configuration (`RotateImmediately=false`) ended.
+    /// The result of the last test of the configuration (`RotateImmediately=false`).
     pub last_test: Option<Result<(), String>>,
-    /// How the last rotation ended, with the function's last error.
+    /// The result of the last rotation, with the function's last error.
     pub last_rotation: Option<Result<(), String>>,
 }
 
@@ -130,7 +130,7 @@ impl SecretView {
 pub struct VersionView {
     /// The version's id: the request token that made it.
     pub id: String,
-    /// Its staging labels; none: deprecated.
+    /// Its staging labels; empty for a deprecated version.
     pub stages: Vec<String>,
     /// When it was registered.
     pub created: DateTime<Utc>,
@@ -263,7 +263,7 @@ fn secret_view(world: &World, secret: &Secret) -> SecretView {
 }
 
 impl Cloud {
-    /// Has every change of a key told to that observer from now on.
+    /// Passes every further change of a key to that observer.
     pub(crate) fn observe_keys(&self, observer: Observer) {
         self.world().observer = observer;
     }

@@ -1,4 +1,4 @@
-//! What people do to the world by hand: accounts, users, keys, roles. Nothing here is logged as a call.
+//! Changes by people: accounts, users, keys, roles. None of them is recorded as a call.
 //!
 //! A script that names an account, user, group or key that does not exist is wrong: these methods then panic and say
 //! so.
@@ -19,14 +19,14 @@ impl World {
     pub(crate) fn expect_account(&mut self, id: &str) -> &mut AwsAccount {
         match self.accounts.get_mut(id) {
             Some(account) => account,
-            None => panic!("the rehearsal's script names account {id}, which it never added"),
+            None => panic!("the script names account {id}, which it never added"),
         }
     }
 
     pub(crate) fn expect_user(&mut self, account: &str, name: &str) -> &mut IamUser {
         match self.expect_account(account).user_mut(name) {
             Some(user) => user,
-            None => panic!("the rehearsal's script names user {name}, who is not in {account}"),
+            None => panic!("the script names user {name}, who is not in {account}"),
         }
     }
 
@@ -34,14 +34,14 @@ impl World {
         let groups = &mut self.expect_account(account).groups;
         match groups.get_mut(&name.to_ascii_lowercase()) {
             Some(group) => group,
-            None => panic!("the rehearsal's script names group {name}, which is not in {account}"),
+            None => panic!("the script names group {name}, which is not in {account}"),
         }
     }
 
     fn expect_organization(&mut self) -> &mut Organization {
         match &mut self.organization {
             Some(organization) => organization,
-            None => panic!("the rehearsal's script names an organization, which it left"),
+            None => panic!("the script names an organization, which it left"),
         }
     }
 
@@ -49,11 +49,11 @@ impl World {
         let keys = &mut self.expect_user(account, user).keys;
         match keys.iter_mut().find(|key| key.id == id) {
             Some(key) => key,
-            None => panic!("the rehearsal's script names key {id}, which {user} does not have"),
+            None => panic!("the script names key {id}, which {user} does not have"),
         }
     }
 
-    /// Makes a key and registers whose it is; the caller has checked the limit.
+    /// Makes a key and registers its owner. The caller checks the limit.
     pub(crate) fn make_key(&mut self, account: &str, user: &str, created: DateTime<Utc>) -> AccessKey {
         let accepted_from = created + delta(self.switches.key_propagation);
         let key = AccessKey {
@@ -72,7 +72,7 @@ impl World {
         key
     }
 
-    /// Takes a key away; false when the user does not have it.
+    /// Removes a key. Returns `None` if the user does not have it.
     pub(crate) fn remove_key(&mut self, account: &str, user: &str, id: &str, now: DateTime<Utc>) -> Option<AccessKey> {
         let user = self.expect_user(account, user);
         let place = user.keys.iter().position(|key| key.id == id)?;
@@ -82,7 +82,7 @@ impl World {
         Some(key)
     }
 
-    /// Takes a user away with keys and memberships.
+    /// Removes a user with all keys and memberships.
     pub(crate) fn remove_user(&mut self, account: &str, name: &str) -> Option<IamUser> {
         let lower = name.to_ascii_lowercase();
         let account = self.expect_account(account);
@@ -117,7 +117,7 @@ impl Cloud {
         self.world().accounts.insert(id.to_owned(), account);
     }
 
-    /// Makes a standard SNS topic and answers its ARN.
+    /// Makes a standard SNS topic. Returns its ARN.
     pub fn add_topic(&self, account: &str, name: &str) -> String {
         let mut world = self.world();
         let arn = format!("arn:{}:sns:{}:{account}:{name}", world.partition, world.region);
@@ -140,7 +140,7 @@ impl Cloud {
         self.world().expect_account(id).alias = Some(alias.to_owned());
     }
 
-    /// Says which account manages the organization.
+    /// Sets the management account of the organization.
     pub fn set_management_account(&self, id: &str) {
         self.world().expect_organization().management = Some(id.to_owned());
     }
@@ -150,7 +150,7 @@ impl Cloud {
         self.world().expect_organization().delegated.insert(id.to_owned());
     }
 
-    /// From now on no account is in an organization.
+    /// Dissolves the organization.
     pub fn leave_organization(&self) {
         self.world().organization = None;
     }
@@ -217,7 +217,7 @@ impl Cloud {
         tags.insert(key.to_owned(), value.to_owned());
     }
 
-    /// Takes a tag from a user.
+    /// Removes a tag of a user.
     pub fn untag_user(&self, account: &str, user: &str, key: &str) {
         self.world().expect_user(account, user).tags.remove(key);
     }
@@ -260,7 +260,7 @@ impl Cloud {
         world.expect_user(account, user).groups.insert(name);
     }
 
-    /// Takes a user out of a group.
+    /// Removes a user from a group.
     pub fn remove_from_group(&self, account: &str, group: &str, user: &str) {
         let mut world = self.world();
         let found = world.expect_group(account, group);
@@ -269,12 +269,12 @@ impl Cloud {
         world.expect_user(account, user).groups.remove(&name);
     }
 
-    /// Says that the group's policy lets its members read secrets across accounts.
+    /// Gives the group a policy that lets its members read secrets of other accounts.
     pub fn allow_reader_group(&self, account: &str, group: &str) {
         self.world().expect_group(account, group).grants_reads = true;
     }
 
-    /// Makes a key for a user as of `created`; the limit of two is not checked here.
+    /// Makes a key that dates from `created`. Does not check the limit of two keys.
     pub fn add_access_key(&self, account: &str, user: &str, created: DateTime<Utc>) -> AccessKeyPair {
         let now = self.clock().now();
         let mut world = self.world();
@@ -283,7 +283,7 @@ impl Cloud {
         AccessKeyPair::new(key.id, key.secret)
     }
 
-    /// A key with its secret, as its owner kept it since it was made.
+    /// A key with its secret, as its owner keeps it.
     pub fn user_key(&self, account: &str, user: &str, id: &str) -> Option<AccessKeyPair> {
         let world = self.world();
         let keys = &world.accounts.get(account)?.user(user)?.keys;
@@ -312,7 +312,7 @@ impl Cloud {
     /// Uses a key as its owner would, for example with `s3`.
     ///
     /// # Errors
-    /// When AWS would refuse the key: it is gone, not active, or too new at `at`.
+    /// Fails if AWS would refuse the key: it does not exist, is not active, or is too new at `at`.
     pub fn use_key(&self, account: &str, user: &str, id: &str, service: &str, at: DateTime<Utc>) -> Result<(), String> {
         let mut world = self.world();
         let region = world.region.clone();
@@ -328,25 +328,25 @@ impl Cloud {
         Ok(())
     }
 
-    /// Says that a KMS key exists; secrets may then name it.
+    /// Adds a KMS key, which secrets may then name.
     pub fn add_kms_key(&self, arn: &str) {
         self.world().kms_keys.insert(arn.to_owned());
     }
 
-    /// Plants a secret with one current version, as a predecessor left it.
+    /// Adds a secret with one current version, as a predecessor leaves it. Returns its ARN.
     pub fn put_secret(&self, account: &str, name: &str, value: &str, created: DateTime<Utc>) -> String {
         plant(&mut self.world(), account, name, Plain::Text(value.to_owned()), created)
     }
 }
 
 impl AccessKey {
-    /// Changes the status and remembers the one before, which a lagging list still shows.
+    /// Changes the status, and keeps the status before for lists that lag.
     pub(crate) fn set_status(&mut self, status: &str, now: DateTime<Utc>) {
         let before = std::mem::replace(&mut self.status, status.to_owned());
         self.changed = Some((now, before));
     }
 
-    /// Whether AWS takes the key at `at`.
+    /// Whether AWS accepts the key at `at`.
     pub(crate) fn accepted_at(&self, at: DateTime<Utc>) -> bool {
         self.status == "Active" && self.accepted_from <= at
     }

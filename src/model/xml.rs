@@ -126,7 +126,7 @@ impl Xml {
         }
     }
 
-    /// The document.
+    /// The document as XML, without a declaration.
     pub(crate) fn written(&self) -> String {
         let mut out = String::new();
         self.write(&mut out);

@@ -258,7 +258,7 @@ struct DeployedRotation {
     idle: Mutex<Vec<Process>>,
 }
 
-/// What a process holds from one invocation to the next.
+/// The state of a process between invocations.
 struct Process {
     aws: Aws,
 }

@@ -66,7 +66,7 @@ struct ScanResult {
 }
 
 thread_local! {
-    /// Who watches this thread, the latest last.
+    /// The active scans of this thread, the latest last.
     static WATCHING: RefCell<Vec<Arc<Seen>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secrets_of_the_model_keep_to_what_aws_makes() {
+    fn secrets_of_the_model_have_the_form_of_aws_secrets() {
         let [key, session, rotation] = secrets();
         assert_eq!((key.len(), session.len(), rotation.len()), (40, 160, 64));
         for text in [&key, &session] {
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_planted_leak_is_found_in_every_form() {
+    fn a_leak_is_found_in_every_encoding() {
         for secret in secrets() {
             let bytes = secret.as_bytes();
             for text in [
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leak_in_the_log_is_found_at_every_level_and_says_where_it_is() {
+    fn a_leak_in_the_log_is_found_at_every_level() {
         let (leaks, [key, ..]) = (Leaks::watch(), secrets());
         tracing::trace!(target: "keywheel::rotation", key, "made");
         let found = leaks.found();
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_of_a_model_and_of_a_result_is_looked_at() {
+    fn the_texts_of_a_model_and_of_a_result_are_searched() {
         use crate::model::Clock;
         let (leaks, [key, ..]) = (Leaks::watch(), secrets());
         let cloud = Cloud::new(Clock::starting_at(chrono::DateTime::UNIX_EPOCH), 1);
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_production_does_not_write_are_not_looked_at() {
+    fn lines_that_production_does_not_write_are_not_searched() {
         let (leaks, [key, ..]) = (Leaks::watch(), secrets());
         tracing::info!(target: "aws_smithy_runtime::client::orchestrator", key);
         tracing::error!(target: "aws_smithy_runtime_api::client::interceptors::context", key);

@@ -1,4 +1,4 @@
-//! Groups and who is in them.
+//! Groups and their members.
 
 use super::users::{group_xml, user_xml};
 use super::{ListPage, invalid_input, no_such_entity, page, user};

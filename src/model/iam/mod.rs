@@ -1,4 +1,4 @@
-//! IAM: who answers which operation, and what all lists have in common.
+//! IAM: the handler of each operation, and the pages of lists.
 
 mod groups;
 mod keys;
@@ -35,7 +35,7 @@ pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Input
         "GetCredentialReport" => report::get,
         _ => return Err(ServiceError::unknown_operation(Service::Iam, operation)),
     };
-    // Users have no identity policy here that lets them call IAM.
+    // In the model no user has an identity policy that lets it call IAM.
     if !exchange.caller.is_role() {
         let action = format!("iam:{operation}");
         return Err(ServiceError::access_denied(Service::Iam, &exchange.caller.arn, &action, &exchange.resource));
@@ -64,7 +64,7 @@ fn user_name(input: &Input) -> Result<&str, ServiceError> {
     ))
 }
 
-/// Notes the user that a call is about, and finds it.
+/// Finds the user of a call and records it as the call's resource.
 fn user<'e>(exchange: &'e mut Exchange<'_>, input: &Input) -> Result<&'e mut super::state::IamUser, ServiceError> {
     let name = user_name(input)?;
     let account = exchange.caller.account.clone();

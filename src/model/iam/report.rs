@@ -1,4 +1,4 @@
-//! The credential report: made at most every four hours, and never quite at once.
+//! The credential report: a new one at most every four hours, and a few seconds after the request.
 
 use std::fmt::Write as _;
 

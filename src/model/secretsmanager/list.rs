@@ -14,7 +14,7 @@ use crate::model::state::AwsAccount;
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
 const PAGE: usize = 100;
 
-/// What a filter looks at.
+/// The part of a secret that a filter compares.
 #[derive(Clone, Copy)]
 enum FilterKey {
     Name,
@@ -63,7 +63,7 @@ impl Filter {
     }
 }
 
-/// Secrets in the order in which they were made, or the other way round, from behind the last of the page before.
+/// Secrets in the order of their creation, or in reverse, starting after the last secret of the page before.
 type Ordered<'w> = Box<dyn Iterator<Item = &'w Secret> + 'w>;
 
 fn all(account: &AwsAccount, ascending: bool, after: Option<u64>) -> Ordered<'_> {
@@ -77,7 +77,7 @@ fn all(account: &AwsAccount, ascending: bool, after: Option<u64>) -> Ordered<'_>
     Box::new(names.filter_map(|name| account.secrets.get(name)))
 }
 
-/// Those whose names start so. A store may hold the secrets of many accounts, and a page needs few of these.
+/// The secrets whose names begin with `prefix`. A store may hold the secrets of many accounts, and a page needs few.
 fn named<'w>(account: &'w AwsAccount, prefix: &str, ascending: bool, after: Option<u64>) -> Ordered<'w> {
     let secrets = account.secrets.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
     // The first of the page has the greatest rank.
@@ -121,7 +121,7 @@ pub(super) fn list(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult 
     Ok(Reply::Json(answer))
 }
 
-/// The first so many, and behind which one the next page starts, if there is one.
+/// The first `size` secrets, and the serial number after which the next page starts, if there is one.
 fn page_of<'w>(mut secrets: impl Iterator<Item = &'w Secret>, size: usize) -> (Vec<&'w Secret>, Option<u64>) {
     let page: Vec<&Secret> = secrets.by_ref().take(size).collect();
     let next = page.last().filter(|_| secrets.next().is_some()).map(|last| last.serial);

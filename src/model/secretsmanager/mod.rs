@@ -1,4 +1,4 @@
-//! Secrets Manager: what a secret is, who may touch it, and which file answers which operation.
+//! Secrets Manager: the handler of each operation, and which caller may use a secret.
 
 mod list;
 pub(crate) mod policy;
@@ -29,7 +29,7 @@ impl World {
         self.accounts.get(&location.account)?.secrets.get(&location.name)
     }
 
-    /// The secret for a change: its state before is kept as long as lists may lag.
+    /// The secret, for a change. Its state before the change is kept for as long as lists may lag.
     pub(crate) fn change_secret(&mut self, location: &SecretLocation, now: DateTime<Utc>) -> Option<&mut Secret> {
         let lag = self.switches.list_secrets_lag;
         let secret = self.accounts.get_mut(&location.account)?.secrets.get_mut(&location.name)?;
@@ -123,7 +123,7 @@ impl World {
     }
 }
 
-/// Plants a secret with one current version; answers its ARN.
+/// Adds a secret with one current version. Returns its ARN.
 pub(crate) fn plant(world: &mut World, account: &str, name: &str, value: Plain, created: DateTime<Utc>) -> String {
     let id = ids::uuid(&mut world.rng);
     let mut version = Version::new(&id, Some(value), created);
@@ -183,8 +183,8 @@ pub(crate) fn day(time: DateTime<Utc>) -> DateTime<Utc> {
     time - TimeDelta::milliseconds(time.timestamp_millis().rem_euclid(86_400_000))
 }
 
-/// Finds the secret that a caller names and lets roles of its own account pass. Users pass only where a policy is
-/// asked about the action, which is when they read.
+/// Finds the secret that a caller names. Roles of its own account may do anything; for users the resource policy is
+/// evaluated.
 pub(crate) fn locate(exchange: &mut Exchange<'_>, input: &Input, action: &str) -> Result<SecretLocation, ServiceError> {
     let id = input.needed("SecretId")?;
     let own = exchange.caller.account.clone();
@@ -211,7 +211,7 @@ pub(crate) fn locate(exchange: &mut Exchange<'_>, input: &Input, action: &str) -
     }
 }
 
-/// As [`locate`], for the many calls that a secret marked for deletion refuses.
+/// Like [`locate`], for operations that fail on a secret marked for deletion.
 pub(crate) fn locate_alive(
     exchange: &mut Exchange<'_>,
     input: &Input,
@@ -226,7 +226,7 @@ pub(crate) fn locate_alive(
     }
 }
 
-/// Which secret a name, a full ARN or an ARN without suffix means, and whether it was a full ARN.
+/// The secret that a name, a full ARN or an ARN without suffix means, and whether `id` is a full ARN.
 fn named(world: &World, own: &str, id: &str) -> (SecretLocation, bool) {
     let location = |account: &str, name: &str| SecretLocation { account: account.to_owned(), name: name.to_owned() };
     let prefix = format!("arn:{}:secretsmanager:{}:", world.partition, world.region);
@@ -241,7 +241,7 @@ fn named(world: &World, own: &str, id: &str) -> (SecretLocation, bool) {
     }
 }
 
-/// The answer that many operations give.
+/// The members ARN and Name, with which many operations answer.
 pub(crate) fn identity(secret: &Secret) -> Value {
     json!({ "ARN": secret.arn, "Name": secret.name })
 }

@@ -1,4 +1,4 @@
-//! Whom a resource policy lets read: users, in their own account and across accounts.
+//! Evaluates resource policies: which users may read a secret, in their own account and across accounts.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::model::secret::{Secret, SecretLocation};
 use crate::model::signature::{Caller, CallerKind};
 use crate::model::state::World;
 
-/// Lets a user read where its account, the policies and the key allow it, or says why not.
+/// Checks that a user may read the secret: by its account, the policies and the KMS key. Returns AWS's denial.
 pub(super) fn authorize(
     exchange: &Exchange<'_>,
     location: &SecretLocation,
@@ -32,7 +32,7 @@ pub(super) fn authorize(
     }
 }
 
-/// Reading across accounts needs the full ARN and a key of one's own.
+/// Checks a read across accounts, which needs the full ARN and a customer managed key.
 fn across(
     secret: &Secret,
     full_arn: bool,
@@ -82,8 +82,8 @@ fn resource_decision(secret: &Secret, caller: &Caller, action: &str) -> PolicyDe
     decision
 }
 
-/// Whether a statement is about this request. What the model cannot judge counts as it is safe: a denial applies, a
-/// grant does not.
+/// Whether a statement applies to this request. If the model cannot evaluate a part, it takes the safe side: a denial
+/// applies, a grant does not.
 fn applies(statement: &Value, secret: &Secret, caller: &Caller, action: &str, denies: bool) -> bool {
     let unknown = ["NotPrincipal", "NotAction", "NotResource"];
     if unknown.iter().any(|name| statement.get(name).is_some()) {
@@ -104,7 +104,7 @@ fn names(principal: &str, caller: &Caller) -> bool {
     principal == "*" || principal == caller.user_id || principal == caller.arn
 }
 
-/// Whether a condition holds; none: the model cannot judge it.
+/// Whether a condition holds; `None` if the model cannot evaluate it.
 fn holds((operator, key, values): (&str, &str, Vec<&str>), caller: &Caller) -> Option<bool> {
     let actual = match key.to_ascii_lowercase().as_str() {
         "aws:principalarn" => caller.arn.as_str(),

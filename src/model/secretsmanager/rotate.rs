@@ -58,7 +58,7 @@ fn configure(
     rules: Option<Rules>,
     now: DateTime<Utc>,
 ) {
-    // A rotation that is not complete is reattempted and nothing is changed.
+    // An incomplete rotation is attempted again, and nothing is changed.
     let busy = world.secret_at(location).and_then(Secret::unfinished).is_some();
     let Some(secret) = world.change_secret(location, now).filter(|_| !busy) else { return };
     let rotation = &mut secret.rotation;
@@ -75,8 +75,8 @@ fn configure(
     secret.changed = now;
 }
 
-/// Registers the pending version and queues the rotation; answers an error where an earlier one is not complete,
-/// and queues that one.
+/// Registers the pending version and queues the rotation. If an earlier rotation is incomplete, queues that rotation
+/// and returns AWS's error.
 pub(crate) fn start_rotation(
     world: &mut World,
     location: &SecretLocation,

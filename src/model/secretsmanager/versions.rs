@@ -148,7 +148,7 @@ fn stages_of(input: &Input) -> Result<BTreeSet<String>, ServiceError> {
     )))
 }
 
-/// A rotation token must be the one that the function got for this very version.
+/// A rotation token must be the token that the function got for this version.
 fn check_rotation_token(secret: &Secret, token: &str, given: Option<&str>) -> Result<(), ServiceError> {
     let Some(given) = given else { return Ok(()) };
     match &secret.rotation.under_way {
@@ -207,7 +207,7 @@ fn store(
     }
     if first || stages.contains(CURRENT) {
         if !by_rotation {
-            // A change by hand counts as a rotation: the next one is an interval away from it.
+            // A change by hand counts as a rotation: the next rotation is an interval later.
             secret.rotation.counted_from = Some(now);
             secret.rotation.not_before = None;
         }
@@ -215,7 +215,7 @@ fn store(
     }
 }
 
-/// Moves AWSCURRENT, and AWSPREVIOUS after it, and tells EventBridge.
+/// Moves AWSCURRENT, and AWSPREVIOUS after it, and emits the event.
 fn make_current(world: &mut World, location: &SecretLocation, version: &str, now: DateTime<Utc>) {
     let account = world.accounts.get_mut(&location.account);
     let Some(secret) = account.and_then(|it| it.secrets.get_mut(&location.name)) else { return };
@@ -234,7 +234,7 @@ fn make_current(world: &mut World, location: &SecretLocation, version: &str, now
     world.label_updated((&account, &name, &arn), version, now);
 }
 
-/// Puts a label on one version and takes it from all others.
+/// Puts a label on one version and removes it from all others.
 pub(crate) fn set_stage(secret: &mut Secret, stage: &str, on: Option<&str>) {
     for version in &mut secret.versions {
         if Some(version.id.as_str()) == on {

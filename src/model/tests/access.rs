@@ -1,4 +1,4 @@
-//! Who reads a secret: policies, principals that change into ids, and other accounts.
+//! Which callers may read a secret: policies, principals that AWS stores as ids, and other accounts.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ fn for_bot() -> String {
     policy(&json!({ "AWS": BOT }), &json!({ "ArnEquals": { "aws:PrincipalArn": BOT } }))
 }
 
-/// A member's user with a key, and a secret in the central account; answers the secret's ARN.
+/// A member's user with a key, and a secret in the central account. Returns the secret's ARN.
 async fn stage(cloud: &Cloud, kms: Option<&str>) -> (AccessKeyPair, String) {
     cloud.add_user(MEMBER, "bot", "/");
     let key = cloud.add_access_key(MEMBER, "bot", day() - chrono::TimeDelta::days(1));
@@ -42,7 +42,7 @@ async fn read(cloud: &Cloud, key: &AccessKeyPair, id: &str) -> Result<(), String
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_account_reads_with_policy_group_key_and_full_arn_only() {
+async fn reads_across_accounts_need_policy_group_key_and_full_arn() {
     let cloud = cloud();
     let (key, arn) = stage(&cloud, Some(KMS)).await;
     let denied = read(&cloud, &key, &arn).await.expect_err("no identity policy");
@@ -70,7 +70,7 @@ async fn the_default_key_does_not_serve_other_accounts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_the_same_account_the_resource_policy_is_enough_and_names_one_user() {
+async fn a_resource_policy_lets_one_user_of_the_account_read() {
     let cloud = cloud();
     let client = secrets_client(&cloud);
     client.create_secret().name("s").secret_string("x").send().await.expect("created");
@@ -91,7 +91,7 @@ async fn in_the_same_account_the_resource_policy_is_enough_and_names_one_user() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_principal_breaks_when_its_user_is_deleted_and_made_again() {
+async fn a_principal_does_not_match_a_user_made_again() {
     let cloud = cloud();
     let (_, _) = stage(&cloud, Some(KMS)).await;
     let shown = || cloud.secret("s").and_then(|it| it.policy).expect("a policy");

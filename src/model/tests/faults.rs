@@ -28,7 +28,7 @@ fn error(code: &str) -> (u16, String, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn errors_come_before_or_after_the_effect() {
+async fn errors_are_returned_before_or_after_the_effect() {
     let cloud = with_bot();
     let client = client_without_retries(&cloud);
     let (status, code_, message) = error("ServiceFailure");
@@ -56,7 +56,7 @@ async fn throttling_passes_when_the_sdk_retries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn denials_hit_what_they_are_about_and_can_be_taken_away() {
+async fn a_denial_hits_only_its_calls_and_can_be_removed() {
     let cloud = with_bot();
     cloud.add_user(MEMBER, "other", "/");
     let client = iam_client(&cloud);
@@ -71,7 +71,7 @@ async fn denials_hit_what_they_are_about_and_can_be_taken_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_answer_takes_virtual_time_and_a_missing_one_times_out() {
+async fn a_slow_answer_takes_time_and_a_missing_answer_times_out() {
     let cloud = with_bot();
     let client = client_without_retries(&cloud);
     let wait = Duration::from_secs(7);
@@ -113,7 +113,7 @@ async fn a_stop_ends_the_driven_work_before_or_after_the_effect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_in_a_task_of_its_own_ends_the_driven_work_too() {
+async fn a_stop_in_a_spawned_task_ends_the_driven_work_too() {
     let cloud = with_bot();
     cloud.faults().inject(Fault::on("iam", "GetUser", FaultKind::Stop));
     let client = iam_client(&cloud);
@@ -128,7 +128,7 @@ async fn the_same_seed_gives_the_same_ids() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeated_fault_hits_one_call_and_its_retries_and_no_other() {
+async fn a_repeated_fault_hits_one_call_and_its_retries() {
     let cloud = with_bot();
     cloud.add_user(MEMBER, "other", "/");
     let client = iam_client(&cloud);
@@ -146,7 +146,7 @@ async fn a_repeated_fault_hits_one_call_and_its_retries_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fork_goes_on_alone_from_the_same_state() {
+async fn a_fork_is_independent_of_its_original() {
     let cloud = with_bot();
     cloud.clock().advance(Duration::from_hours(24)).await;
     let now = cloud.clock().now();

@@ -53,7 +53,7 @@ async fn short_and_empty_pages_still_add_up_to_all_users() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_third_key_is_refused_whatever_the_state_of_the_others() {
+async fn a_third_key_is_refused_even_if_others_are_inactive() {
     let cloud = cloud();
     cloud.add_user(MEMBER, "bot", "/");
     let first = cloud.add_access_key(MEMBER, "bot", day());
@@ -66,7 +66,7 @@ async fn a_third_key_is_refused_whatever_the_state_of_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_key_is_refused_for_its_first_seconds_and_then_is_its_user() {
+async fn a_new_key_is_refused_for_its_first_seconds() {
     let cloud = cloud();
     cloud.add_user(MEMBER, "bot", "/ci/");
     let made = iam_client(&cloud).create_access_key().user_name("bot").send().await.expect("made");
@@ -99,7 +99,7 @@ async fn a_wrong_secret_and_an_unknown_key_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn last_use_tells_never_from_used_and_records_a_quarter_of_an_hour() {
+async fn a_last_use_is_recorded_once_in_fifteen_minutes() {
     let cloud = cloud();
     cloud.add_user(MEMBER, "bot", "/");
     let key = cloud.add_access_key(MEMBER, "bot", day() - chrono::TimeDelta::days(100)).access_key_id;
@@ -185,7 +185,7 @@ async fn a_lagging_list_shows_keys_as_they_were() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_credential_report_is_made_slowly_and_grows_old() {
+async fn the_credential_report_takes_seconds_and_expires() {
     let cloud = cloud();
     cloud.add_user(MEMBER, "a,b", "/");
     cloud.add_access_key(MEMBER, "a,b", day());
@@ -207,7 +207,7 @@ async fn the_credential_report_is_made_slowly_and_grows_old() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_modelled_is_refused() {
+async fn an_operation_that_is_not_modelled_is_refused() {
     let cloud = cloud();
     let iam = iam_client(&cloud);
     assert_eq!(code(iam.list_roles().send().await), "InvalidAction");

@@ -43,7 +43,7 @@ async fn mail_is_kept_as_it_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_state_of_the_account_decides_about_mail() {
+async fn the_state_of_the_account_decides_whether_mail_is_sent() {
     let cloud = cloud();
     let client = ses(&cloud);
     let send = |to: &'static str| mail(&client, to).send();
@@ -67,7 +67,7 @@ async fn the_state_of_the_account_decides_about_mail() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_goes_with_its_configuration_set_and_its_files() {
+async fn a_message_is_sent_with_its_configuration_set_and_files() {
     use aws_sdk_sesv2::types::{Attachment, AttachmentContentTransferEncoding};
     let cloud = cloud();
     let client = ses(&cloud);
@@ -95,7 +95,7 @@ async fn a_message_goes_with_its_configuration_set_and_its_files() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_much_mail_a_second_is_retried_by_the_sdk_until_it_passes() {
+async fn the_sdk_retries_mail_over_the_rate_limit() {
     let cloud = cloud();
     cloud.switch(|it| it.mails_per_second = Some(1));
     let client = ses(&cloud);
@@ -112,7 +112,7 @@ fn organizations(cloud: &Cloud, account: &str, role: &str) -> aws_sdk_organizati
 }
 
 #[tokio::test(start_paused = true)]
-async fn accounts_come_in_pages_of_twenty_and_some_are_empty() {
+async fn accounts_are_listed_in_pages_of_twenty_or_none() {
     let cloud = cloud();
     for n in 0..43 {
         cloud.add_account(&format!("{:012}", 500_000_000_000_u64 + n), "more", Some("m@example.com"));

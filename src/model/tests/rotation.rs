@@ -181,7 +181,7 @@ async fn a_failed_step_repeats_the_whole_rotation_with_the_same_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rotation_that_keeps_failing_is_reported_and_taken_up_again() {
+async fn a_rotation_that_keeps_failing_is_reported_and_repeated() {
     let stage = stage(5).await;
     let version = stage.rotate().send().await.expect("started").version_id().expect("a version").to_owned();
     stage.cloud.run_rotations().await;
@@ -199,7 +199,7 @@ async fn a_rotation_that_keeps_failing_is_reported_and_taken_up_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_failure_the_next_date_stays_in_the_past_and_the_schedule_pauses() {
+async fn the_schedule_pauses_after_a_failed_rotation() {
     let stage = stage(0).await;
     stage.rotate().send().await.expect("started");
     stage.cloud.run_rotations().await;
@@ -258,7 +258,7 @@ async fn a_stop_ends_the_attempt_and_the_rotation_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_never_ends_is_dropped_at_its_deadline() {
+async fn a_step_that_does_not_end_is_dropped_at_its_deadline() {
     let stage = stage(0).await;
     stage.fake.hangs.store(1, Ordering::Relaxed);
     stage.rotate().send().await.expect("started");

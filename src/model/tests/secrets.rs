@@ -17,7 +17,7 @@ async fn created(cloud: &Cloud, name: &str) -> aws_sdk_secretsmanager::Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_put_twice_is_one_and_another_value_is_refused() {
+async fn a_repeated_put_is_idempotent_and_a_changed_put_is_refused() {
     let cloud = cloud();
     let client = created(&cloud, "s").await;
     let put = |value: &str| client.put_secret_value().secret_id("s").client_request_token(TOKEN_2).secret_string(value);
@@ -102,7 +102,7 @@ async fn a_version_that_lost_its_labels_is_deprecated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_secret_refuses_calls_until_it_is_restored_or_purged() {
+async fn a_deleted_secret_refuses_calls_until_it_is_restored() {
     let cloud = cloud();
     let client = created(&cloud, "s").await;
     let delete = |days: i64| client.delete_secret().secret_id("s").recovery_window_in_days(days).send();

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::model::serve;
 
-/// Sends a request as bare text; answers the whole response.
+/// Sends a request as plain text. Returns the whole response.
 async fn raw(address: std::net::SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("connected");
     stream.write_all(request.as_bytes()).await.expect("sent");
@@ -20,7 +20,7 @@ async fn raw(address: std::net::SocketAddr, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_sdk_reaches_the_model_over_http_and_the_clock_can_be_moved() {
+async fn the_sdk_reaches_the_model_over_http() {
     let cloud = Cloud::new(Clock::shifted(), 1);
     cloud.add_account(CENTRAL, "central", None);
     cloud.add_user(CENTRAL, "bot", "/");

@@ -15,7 +15,7 @@ fn entry(id: usize, message: &str) -> PublishBatchRequestEntry {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_published_is_kept_and_each_entry_has_its_own_result() {
+async fn each_published_entry_is_kept_and_has_its_own_result() {
     let cloud = cloud();
     let topic = cloud.add_topic(CENTRAL, "notices");
     cloud.switch(|it| it.topic_refuses = Some("bad".to_owned()));
@@ -41,7 +41,7 @@ async fn what_is_published_is_kept_and_each_entry_has_its_own_result() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn topics_that_do_not_exist_or_are_anothers_take_nothing() {
+async fn a_missing_or_foreign_topic_accepts_no_message() {
     let cloud = cloud();
     let to = |arn: &str| sns(&cloud).publish_batch().topic_arn(arn).publish_batch_request_entries(entry(0, "x")).send();
     assert_eq!(code(to("arn:aws:sns:us-east-1:111122223333:none").await), "NotFound");

@@ -47,6 +47,8 @@ pub(super) fn follow_advice(life: &mut Life) -> bool {
     done
 }
 
+/// Applies the remedy that an error names, as a person would. It recognizes a remedy by its wording, so that a new
+/// wording of the error has to be copied here. Returns whether the error names a remedy that could be applied.
 fn follow(life: &Life, person: &Person, error: &str) -> bool {
     let operate = |operation: &str, mut input: Value| {
         input["SecretId"] = json!(person.secret());

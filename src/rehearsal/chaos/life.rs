@@ -64,7 +64,7 @@ pub(super) struct Life {
 /// Runs a story to its end or to its first violation. Needs a runtime with paused time.
 ///
 /// # Errors
-/// The first violation.
+/// Returns the first violation.
 pub(super) async fn live(story: &Story, trace: Option<Trace>) -> Result<Counts, Box<FoundViolation>> {
     fastrand::seed(story.seed);
     let mut life = Life::begin(story, trace).expect("the settings of a story are right");

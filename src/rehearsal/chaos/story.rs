@@ -147,7 +147,7 @@ impl Story {
     }
 }
 
-/// The first day.
+/// Midnight (UTC) of a story's first day.
 pub(super) fn day_0() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 1, 5, 0, 0, 0).single().expect("a time that exists once")
 }

@@ -49,7 +49,7 @@ impl Iam for DirectIam {
         &self.account
     }
 
-    /// As the header `Date` tells it: whole seconds.
+    /// The time as the header `Date` gives it, in whole seconds.
     fn now(&self) -> DateTime<Utc> {
         self.actor.cloud.clock().now().trunc_subsecs(0)
     }

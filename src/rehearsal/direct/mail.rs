@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn both_ways_send_the_same_and_are_told_the_same_of_the_account() {
+    async fn both_transports_send_and_read_the_same() {
         let mail = OutgoingMail {
             from: "keys@example.com".parse().expect("an address"),
             to: "jo@example.com".parse().expect("an address"),

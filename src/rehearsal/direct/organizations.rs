@@ -41,7 +41,7 @@ impl Organizations for DirectOrganizations {
 }
 
 fn listed(account: &Value) -> Option<ListedAccount> {
-    // `State` replaces `Status`, which counts only where the other is absent.
+    // `State` replaces `Status`, which counts only if `State` is absent.
     let state = account["State"].as_str().or(account["Status"].as_str()).unwrap_or("UNKNOWN");
     let state = if state == "ACTIVE" { AccountState::Active } else { AccountState::Other(state.to_owned()) };
     let (email, malformed_email) = read_email(account["Email"].as_str().map(str::to_owned));

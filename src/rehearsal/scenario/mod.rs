@@ -77,7 +77,7 @@ pub struct TimelineEntry {
 pub struct UserSummary {
     /// The account's name.
     pub account: String,
-    /// The user.
+    /// The user's name.
     pub user: String,
     /// The case that the user demonstrates.
     pub shows: String,

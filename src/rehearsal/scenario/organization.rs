@@ -15,7 +15,7 @@ pub(super) enum CastHabit {
     Stubborn,
 }
 
-/// What a person does on a day of the scenario.
+/// An act of a person on a day of the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ScriptedAct {
     /// The user is deleted.
