@@ -1,4 +1,4 @@
-//! What comes in and goes out as text: reports, tags, names, events, policies and mails.
+//! Benchmarks of the text that keywheel reads and writes: reports, tags, names, events, policies and mails.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -40,7 +40,7 @@ fn credential_report(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// As IAM makes it: one user in three has a second key.
+/// Returns a report as IAM writes it; one user in three has a second key.
 fn report(users: usize) -> String {
     let mut text = "user,arn,user_creation_time,password_enabled,password_last_used,password_last_changed,\
         password_next_rotation,mfa_active,access_key_1_active,access_key_1_last_rotated,access_key_1_last_used_date,\
@@ -88,7 +88,7 @@ fn idle_tags() -> BTreeMap<String, String> {
         (tag::KEY_DATES, "2026-10-23T08:59:58Z".to_owned()),
         (tag::READER, "AIDAEXAMPLEEXAMPLE123 /ci/".to_owned()),
     ];
-    // Others tag secrets, too.
+    // Tags that other tools set.
     let others = [("cost-center", "4711".to_owned()), ("aws:cloudformation:stack-name", "platform".to_owned())];
     own.into_iter().chain(others).map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -138,7 +138,7 @@ fn events_and_policies(criterion: &mut Criterion) {
     criterion.bench_function("resource policy", |bencher| bencher.iter(fits));
 }
 
-/// One notice, and a digest of an account's.
+/// A mail with one notice, and a digest of many notices of one account.
 fn mails(criterion: &mut Criterion) {
     let settings = Settings::read(Function::Rotation, |variable| match variable {
         "PRIMARY_ACCOUNT_ID" => Some("999988887777".to_owned()),

@@ -1,4 +1,4 @@
-//! Plans: what is decided about one user, by the state that the user is in, and about a fleet of them.
+//! Benchmarks of the planner: for one user in each state, and for a fleet of users.
 
 use std::hint::black_box;
 
@@ -31,11 +31,11 @@ fn by_state(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Many users in the states in which a fleet is on an ordinary day. Nearly all of them are to be left alone.
+/// Plans a fleet of users in the states of an ordinary day. Nearly all plans are empty.
 fn fleet(criterion: &mut Criterion) {
     let shares: Vec<&Case> = CASES.iter().flat_map(|case| std::iter::repeat_n(case, case.in_a_hundred)).collect();
     assert_eq!(shares.len(), 100);
-    // 37 and 100 have no factor in common: neighbours differ, and every share is kept.
+    // 37 and 100 have no common factor, so neighbours differ and every share is kept.
     let facts: Vec<UserFacts> = (0..FLEET).map(|n| (shares[n as usize * 37 % 100].facts)(n)).collect();
     let mut group = criterion.benchmark_group("fleet");
     group.throughput(Throughput::Elements(FLEET.into())).sample_size(20);
@@ -48,13 +48,13 @@ fn fleet(criterion: &mut Criterion) {
 /// A state of a user.
 struct Case {
     name: &'static str,
-    /// How many of a hundred users are in it.
+    /// Number of users in this state among a hundred.
     in_a_hundred: usize,
-    /// The n-th user, in it.
+    /// Returns the facts of the n-th user, in this state.
     facts: fn(u32) -> UserFacts,
-    /// The names of the actions that follow from it: what is measured is what it says.
+    /// Expected actions, to prove that the benchmark measures this state.
     actions: &'static [ActionName],
-    /// How many notices follow from it.
+    /// Expected number of notices.
     notices: usize,
 }
 
@@ -137,7 +137,8 @@ fn user(n: u32, keys: Vec<KeyFacts>, secret: PresentSecret) -> UserFacts {
     }
 }
 
-/// An active key that was not asked about, as the only key of a user is not, or was never used.
+/// Returns an active key. The last use of the old key was not read, as for a user's only key; the new one was never
+/// used.
 fn key(n: u32, which: u32, age: i64) -> KeyFacts {
     KeyFacts {
         id: id(n, which),
@@ -152,7 +153,7 @@ fn used(key: KeyFacts, ago: i64) -> KeyFacts {
     KeyFacts { last_use: LastUse::At(last_use), ..key }
 }
 
-/// With a placeholder that names that key.
+/// Returns a secret whose placeholder names the key.
 fn provisioned(n: u32, which: u32) -> PresentSecret {
     let version = version(n);
     let state = State {
@@ -172,7 +173,7 @@ fn provisioned(n: u32, which: u32) -> PresentSecret {
     }
 }
 
-/// With the new key, which replaced the old one that long ago.
+/// Returns a secret with the new key, which replaced the old one `ago` days ago.
 fn rotated(n: u32, ago: i64) -> PresentSecret {
     let mut secret = provisioned(n, NEW);
     secret.state.previous_key = Some(id(n, OLD));
@@ -181,7 +182,7 @@ fn rotated(n: u32, ago: i64) -> PresentSecret {
     told(secret, &id(n, NEW), &[Phase::Rotated])
 }
 
-/// With the new key, where the old one has gone all its way.
+/// Returns a secret with the new key, after the old one was disabled and deleted.
 fn after_recovery(n: u32, rotated_ago: i64) -> PresentSecret {
     let phases = [Phase::DisableAhead, Phase::Disabled, Phase::DeleteAhead, Phase::LastCall, Phase::Deleted];
     told(rotated(n, rotated_ago), &id(n, OLD), &phases)

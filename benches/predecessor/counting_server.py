@@ -1,9 +1,9 @@
-"""moto as the peer tests have it, with every call counted: by service and operation, since it was last asked.
+"""The moto of the peer tests, which also counts every call by service and operation.
 
     python counting_server.py PORT
 
-GET /counts answers the counts and begins anew; POST /latency takes the milliseconds that every call is to wait for its
-answer from then on, as if AWS were further away.
+GET /counts returns the counts and resets them. POST /latency sets the milliseconds by which every response is delayed
+from then on, to simulate the distance to AWS.
 """
 
 import io
@@ -27,7 +27,7 @@ SCOPE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
 
 
 def operation(environ: dict[str, Any], body: bytes) -> str:
-    """As the service's documentation names it; of a REST service, the method and the path."""
+    """Returns the operation by its documented name; for a REST service, the method and the path."""
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         return target.rsplit(".", 1)[1]
     if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
@@ -64,7 +64,7 @@ class Counting:
             return
         with self._lock:
             self._counts[f"{scope[1]}:{operation(environ, body)}"] += 1
-        # Others are answered meanwhile.
+        # Other calls proceed meanwhile.
         time.sleep(self._latency)
 
 

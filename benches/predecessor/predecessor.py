@@ -1,10 +1,9 @@
-"""One account in which nothing is to be done: what keywheel's sweeper asks AWS, what its predecessor asks, and how long
-each takes, against the same moto.
+"""Compares keywheel's sweeper with its predecessor in one account with nothing to do: calls and time, on the same moto.
 
     python predecessor.py SWEEPER [--users N] [--latency MILLISECONDS]
 
-SWEEPER is the executable, started as Lambda starts it, with its default settings. The predecessor is its calls, written
-anew from what it does: it lists the users of the account and asks three things about each, one after another.
+SWEEPER is the executable; it starts as on Lambda, with its default settings. The predecessor is represented by its calls,
+written anew: it lists the users of the account and makes three calls for each, one after another.
 """
 
 import argparse
@@ -24,28 +23,28 @@ from conftest import Stack
 from function_process import FunctionProcess
 from organization import MEMBER_ROLE, SWEEPER_FUNCTION_ARN, Account, Moto, Organization, client
 
-# The longest that Lambda lets a function run.
+# Maximum run time of a Lambda function.
 TIMEOUT_SECONDS = 900.0
 
-# A steady state is reached once a sweep has asked the same as the one before it.
+# The state is steady when a sweep makes the same calls as the sweep before.
 MOST_SWEEPS = 8
 
 
 class RealTime(Clock):
-    """The machine's own clock: with libfaketime every look at it takes long."""
+    """The machine's own clock, because each reading of libfaketime's clock is slow."""
 
     def environment(self) -> dict[str, str]:
         return {}
 
 
 class CountingMoto(Moto):
-    """moto that counts the calls."""
+    """A moto that counts calls."""
 
     def __init__(self, clock: Clock, log: Path) -> None:
         super().__init__(clock, log, Path(__file__).with_name("counting_server.py"))
 
     def calls(self) -> Counter[str]:
-        """By service and operation, since they were asked for last."""
+        """Returns the calls since the last request, by service and operation."""
         return Counter(self._ask("counts", None))
 
     def wait_before_answers(self, milliseconds: int) -> None:
@@ -54,7 +53,7 @@ class CountingMoto(Moto):
 
 @dataclass(frozen=True)
 class Run:
-    """What it took."""
+    """Calls and time of one run."""
 
     calls: Counter[str]
     seconds: float
@@ -69,7 +68,7 @@ def measure(moto: CountingMoto, what: Callable[[], Any]) -> tuple[Run, Any]:
 
 
 def sweep(sweeper: FunctionProcess, account: Account, users: int) -> dict[str, int]:
-    """One sweep, of all users; answers what it did."""
+    """Sweeps all users once; returns the actions."""
     answer = sweeper.invoke({"account": account.id}, TIMEOUT_SECONDS)
     assert answer.kind == "response", f"{answer}\n{sweeper.output}"
     report = answer.body
@@ -78,7 +77,7 @@ def sweep(sweeper: FunctionProcess, account: Account, users: int) -> dict[str, i
 
 
 def scan(organization: Organization, account: Account) -> int:
-    """What the predecessor asks where nothing is to be done; answers how many users it saw."""
+    """Makes the predecessor's calls with nothing to do; returns the number of users."""
     role = f"arn:aws:iam::{account.id}:role/{MEMBER_ROLE}"
     session = organization.primary.client("sts").assume_role(RoleArn=role, RoleSessionName="scan")["Credentials"]
     credentials = {
@@ -99,7 +98,7 @@ def scan(organization: Organization, account: Account) -> int:
 
 
 def settle(moto: CountingMoto, sweeper: FunctionProcess, account: Account, users: int) -> Run:
-    """Sweeps until there is nothing more to do or to learn; answers the last sweep."""
+    """Sweeps until nothing is left to do or to learn; returns the last sweep."""
     before = None
     for number in range(1, MOST_SWEEPS + 1):
         run, actions = measure(moto, lambda: sweep(sweeper, account, users))

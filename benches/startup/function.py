@@ -1,4 +1,4 @@
-"""A Python function as it starts on Lambda: imports boto3, makes the clients that are named, asks for the first event."""
+"""Starts as a Python function does on Lambda: imports boto3, makes the named clients, requests the first event."""
 
 import http.client
 import os

@@ -1,7 +1,7 @@
-"""Starts each executable and a Python function with the same clients, in turn, and compares the two.
+"""Compares the start of each executable with that of a Python function that makes the same clients.
 
-A start is what Lambda waits for: from the start of the process to its first request for an event. The memory is what the
-process has then. Before the first event there is nothing to do, so that is all that a cold start is made of.
+A start is the time that Lambda waits: from the start of the process to its first request for an event. Memory is
+measured at that moment. A process has nothing to do before its first event, so a cold start consists of this alone.
 """
 
 import argparse
@@ -29,7 +29,7 @@ CLIENTS = {
     "rotation": ["secretsmanager", "iam", "sts"],
     "sweeper": ["secretsmanager", "iam", "sts", "sesv2", "sns", "organizations"],
 }
-# As Lambda sets it, and with it what the executables must be told.
+# The environment that Lambda sets, and the settings that the executables require.
 ENVIRONMENT = {
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -63,7 +63,7 @@ class Starts:
     peak_mb: list[float] = field(default_factory=list)
 
     def start(self, runtime_api: socket.socket) -> None:
-        """One start; the process is ended when it asks for an event."""
+        """Starts the process once and ends it at its first request for an event."""
         host, port = runtime_api.getsockname()
         environment = ENVIRONMENT | {"AWS_LAMBDA_RUNTIME_API": f"{host}:{port}"}
         started = time.perf_counter()
@@ -77,7 +77,7 @@ class Starts:
         finally:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        # Not before the process is gone: it would complain.
+        # Only after the process has ended, which would otherwise log an error.
         connection.close()
         if not request.startswith(NEXT):
             raise RuntimeError(f"{self.name} asked for something else: {request!r}")
@@ -86,7 +86,7 @@ class Starts:
         self.peak_mb.append(_megabytes(status, "VmHWM"))
 
     def forget(self) -> None:
-        """Drops what was measured while nothing was in the page cache."""
+        """Drops the measurements made before the files were in the page cache."""
         for measured in (self.milliseconds, self.resident_mb, self.peak_mb):
             measured.clear()
 
@@ -102,12 +102,12 @@ def _megabytes(status: str, name: str) -> float:
 
 
 def unpacked(name: str, executable: Path, folder: Path) -> Path:
-    """The function's folder as Lambda unpacks it; answers the executable in it."""
+    """Makes the function's folder as Lambda unpacks it; returns the executable in it."""
     folder = folder / name
     folder.mkdir()
     shutil.copy(executable, folder / "bootstrap")
     if name == "sweeper":
-        # What sam/build/Makefile brings along.
+        # The files that sam/build/Makefile adds.
         (folder / "templates").mkdir()
         for pattern in ("*.html", "*.txt"):
             for template in (REPOSITORY / "templates").glob(pattern):
@@ -116,7 +116,7 @@ def unpacked(name: str, executable: Path, folder: Path) -> Path:
 
 
 def zip_size(folder: Path) -> int:
-    """Bytes of the zip that `sam deploy` makes of the folder."""
+    """Returns the size in bytes of the zip that `sam deploy` makes of the folder."""
     with tempfile.TemporaryFile() as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(folder.rglob("*")):
@@ -139,7 +139,7 @@ def main() -> None:
             ours[name] = Starts(name, [str(bootstrap)])
             function = str(Path(__file__).with_name("function.py"))
             theirs[name] = Starts(f"boto3, {len(clients)} clients", [sys.executable, function, *clients])
-        # In turn, so that what else the machine does meets all of them.
+        # In turn, so that other load on the machine affects all of them.
         everything = [starts for name in CLIENTS for starts in (ours[name], theirs[name])]
         for turn in range(arguments.starts + 1):
             for starts in everything:
