@@ -52,8 +52,8 @@ impl CallFailure {
         matches!(self.kind, FailureKind::Throttled | FailureKind::NoAnswer)
     }
 
-    /// The service's error code, such as `AccessDenied`. If no response arrived, the name of the transport failure, such as
-    /// `Timeout`.
+    /// The service's error code, such as `AccessDenied`. If no response arrived, the name of the transport failure,
+    /// such as `Timeout`.
     pub fn code(&self) -> &str {
         &self.code
     }
@@ -63,8 +63,8 @@ impl CallFailure {
         &self.message
     }
 
-    /// Returns a failure of the given kind. `operation` has the form `service:Operation`. `about` names the resource; it
-    /// must not hold a secret.
+    /// Returns a failure of the given kind. `operation` has the form `service:Operation`. `about` names the resource;
+    /// it must not hold a secret.
     pub(crate) fn new(
         operation: &'static str,
         about: impl fmt::Display,

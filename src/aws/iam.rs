@@ -52,14 +52,16 @@ pub(crate) fn has_group(groups: &BTreeSet<String>, name: &str) -> bool {
     groups.iter().any(|group| group.eq_ignore_ascii_case(name))
 }
 
-/// Whether `GetCredentialReport` failed because no report exists, the last one is too old, or IAM is still generating it.
+/// Whether `GetCredentialReport` failed because no report exists, the last one is too old, or IAM is still generating
+/// it.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetCredentialReport.html>
 pub(crate) fn is_report_unavailable(failure: &CallFailure) -> bool {
     ["ReportNotPresent", "ReportExpired", "ReportInProgress"].iter().any(|code| failure.code().contains(code))
 }
 
-/// Whether `GenerateCredentialReport` failed because IAM cannot generate any more reports at the moment ("No more capacity
-/// to launch new report generation tasks"). The limit is not documented, and the SDK does not treat it as throttling.
+/// Whether `GenerateCredentialReport` failed because IAM cannot generate any more reports at the moment ("No more
+/// capacity to launch new report generation tasks"). The limit is not documented, and the SDK does not treat it as
+/// throttling.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GenerateCredentialReport.html>
 pub(crate) fn is_report_capacity_exhausted(failure: &CallFailure) -> bool {
     failure.code().starts_with("LimitExceeded")
@@ -97,12 +99,12 @@ pub trait Iam: fmt::Debug + Send + Sync {
     fn account(&self) -> &AccountId;
 
     /// Returns the time by IAM's clock, which also sets the keys' creation times: from the `Date` header of the last
-    /// response, or by our own clock before the first response. It is never ahead of IAM's clock, and at most one second
-    /// behind it.
+    /// response, or by our own clock before the first response. It is never ahead of IAM's clock, and at most one
+    /// second behind it.
     fn now(&self) -> DateTime<Utc>;
 
-    /// Returns a page of up to 1,000 users and groups, users with their tags and group names. `from` is the marker of the
-    /// page before; `None` starts the list. Only a caller that reads the last page knows all users. Safe to repeat.
+    /// Returns a page of up to 1,000 users and groups, users with their tags and group names. `from` is the marker of
+    /// the page before; `None` starts the list. Only a caller that reads the last page knows all users. Safe to repeat.
     /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html>
     ///
     /// # Errors
@@ -127,8 +129,8 @@ pub trait Iam: fmt::Debug + Send + Sync {
 
     /// Returns a user with its tags and without its groups; `None` if no user has exactly this name. Safe to repeat.
     ///
-    /// IAM ignores case when it looks up a user. A user with the same name in different case was created after the named
-    /// user was deleted, and has a secret of its own.
+    /// IAM ignores case when it looks up a user. A user with the same name in different case was created after the
+    /// named user was deleted, and has a secret of its own.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
     ///
     /// # Errors
@@ -143,8 +145,8 @@ pub trait Iam: fmt::Debug + Send + Sync {
 
     /// Returns the access keys of the user with exactly this name, oldest first. Safe to repeat.
     ///
-    /// Keys of a user whose name differs in case belong to another user, as [`Iam::find_user`] explains, and are an error.
-    /// Without keys the response does not show the user's spelling, and the list is empty.
+    /// Keys of a user whose name differs in case belong to another user, as [`Iam::find_user`] explains, and are an
+    /// error. Without keys the response does not show the user's spelling, and the list is empty.
     ///
     /// # Errors
     /// Any failure; "no such user" is one.
@@ -157,12 +159,12 @@ pub trait Iam: fmt::Debug + Send + Sync {
     /// Any failure. The last use is unknown then, which is not the same as "never".
     async fn last_use(&self, id: &AccessKeyId) -> Result<Option<KeyUse>, CallFailure>;
 
-    /// Creates an access key in a single attempt that times out after `within`. Not safe to repeat: each success creates
-    /// a key. The SDK does not retry it, because a retry after a lost response would create a second key.
+    /// Creates an access key in a single attempt that times out after `within`. Not safe to repeat: each success
+    /// creates a key. The SDK does not retry it, because a retry after a lost response would create a second key.
     ///
     /// # Errors
-    /// Any failure. After [`NoAnswer`](super::FailureKind::NoAnswer) a key may exist. `Conflict` means that the user has
-    /// two keys already.
+    /// Any failure. After [`NoAnswer`](super::FailureKind::NoAnswer) a key may exist. `Conflict` means that the user
+    /// has two keys already.
     async fn create_access_key(&self, name: &UserName, within: Duration) -> Result<NewKey, CallFailure>;
 
     /// Sets an access key to inactive. Safe to repeat.

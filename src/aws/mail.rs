@@ -70,8 +70,8 @@ pub struct SendQuota {
 /// Amazon SES in one Region.
 #[async_trait]
 pub trait Mailer: fmt::Debug + Send + Sync {
-    /// Sends one message. Not safe to repeat: each success sends a mail. The SDK does not retry it, because SES may have
-    /// accepted a message although its response was lost.
+    /// Sends one message. Not safe to repeat: each success sends a mail. The SDK does not retry it, because SES may
+    /// have accepted a message although its response was lost.
     ///
     /// # Errors
     /// Any failure. After `NoAnswer` SES may have accepted the message; after any other kind it has not.

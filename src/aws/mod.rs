@@ -1,10 +1,10 @@
 //! AWS: typed calls and the sessions that they need. Knows AWS and none of keywheel's policies.
 //!
-//! The traits in `iam`, `secrets`, `mail`, `topic` and `organizations` are the calls that keywheel makes. `services` says
-//! how a function gets hold of them, and `sdk` implements them through the AWS SDK. `client` is what the rest of the
-//! package holds: one [`Aws`] or [`SweeperAws`] per process. `session` caches the sessions in other accounts,
-//! `credential_report` reads IAM's report, `until` repeats a read until it shows a write, and `failure` says what a failed
-//! call means.
+//! The traits in `iam`, `secrets`, `mail`, `topic` and `organizations` are the calls that keywheel makes. `services`
+//! says how a function gets hold of them, and `sdk` implements them through the AWS SDK. `client` is what the rest of
+//! the package holds: one [`Aws`] or [`SweeperAws`] per process. `session` caches the sessions in other accounts,
+//! `credential_report` reads IAM's report, `until` repeats a read until it shows a write, and `failure` says what a
+//! failed call means.
 //!
 //! This file only declares and re-exports: the files below it import each other by their own names, so that there is no
 //! circle among them.

@@ -53,8 +53,8 @@ pub(crate) fn read_email(text: Option<String>) -> (Option<EmailAddress>, Option<
 /// The organization of the account in which the calls are made.
 #[async_trait]
 pub trait Organizations: fmt::Debug + Send + Sync {
-    /// Returns a page of at most `at_most` accounts, and never more than 20. `next_token` is the token in the page before;
-    /// `None` starts the list. Safe to repeat.
+    /// Returns a page of at most `at_most` accounts, and never more than 20. `next_token` is the token in the page
+    /// before; `None` starts the list. Safe to repeat.
     /// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html>
     ///
     /// # Errors

@@ -102,20 +102,20 @@ pub struct NewSecret<'a> {
 
 /// The central store of secrets. Each `id` is the name or the ARN of a secret.
 ///
-/// Every write may have taken effect although it failed with [`NoAnswer`](super::FailureKind::NoAnswer). For seconds after
-/// CreateSecret, calls on the new secret may fail with `NotFound`.
+/// Every write may have taken effect although it failed with [`NoAnswer`](super::FailureKind::NoAnswer). For seconds
+/// after CreateSecret, calls on the new secret may fail with `NotFound`.
 #[async_trait]
 pub trait SecretStore: fmt::Debug + Send + Sync {
-    /// Returns a secret without its value, also while it is scheduled for deletion; `None` if it does not exist. Safe to
-    /// repeat.
+    /// Returns a secret without its value, also while it is scheduled for deletion; `None` if it does not exist. Safe
+    /// to repeat.
     ///
     /// # Errors
     /// Any failure except "no such secret".
     async fn describe(&self, id: &str) -> Result<Option<SecretDescription>, CallFailure>;
 
-    /// Returns a page of the secrets of one account's users, including secrets scheduled for deletion. `from` is the token
-    /// in the page before; `None` starts the list. Only a caller that reads the last page knows all secrets. The list lags
-    /// up to five minutes behind writes. Safe to repeat.
+    /// Returns a page of the secrets of one account's users, including secrets scheduled for deletion. `from` is the
+    /// token in the page before; `None` starts the list. Only a caller that reads the last page knows all secrets. The
+    /// list lags up to five minutes behind writes. Safe to repeat.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
     ///
     /// # Errors
@@ -130,8 +130,8 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     /// The failure of any page; a part of the list is never returned.
     async fn names_with_tag(&self, tag: &str, prefix: &str) -> Result<Vec<SecretName>, CallFailure>;
 
-    /// Returns the value of a version, chosen by id, by staging label, or by both; `None` if the secret or the version does
-    /// not exist, or if the version has no value yet. Safe to repeat.
+    /// Returns the value of a version, chosen by id, by staging label, or by both; `None` if the secret or the version
+    /// does not exist, or if the version has no value yet. Safe to repeat.
     ///
     /// # Errors
     /// Any failure except "not found". A secret scheduled for deletion fails; so does a binary value.
@@ -142,8 +142,8 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
         stage: Option<&str>,
     ) -> Result<Option<Zeroizing<String>>, CallFailure>;
 
-    /// Puts a value into the pending version of a rotation. Repeating it with the same value changes nothing; another value
-    /// for the same version fails with `Conflict`. The rotation token is required if Secrets Manager sent one.
+    /// Puts a value into the pending version of a rotation. Repeating it with the same value changes nothing; another
+    /// value for the same version fails with `Conflict`. The rotation token is required if Secrets Manager sent one.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
     ///
     /// # Errors
@@ -160,7 +160,8 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html>
     ///
     /// # Errors
-    /// Any failure; also if `from` does not have the label, as on a repetition. After `NoAnswer` the label may have moved.
+    /// Any failure; also if `from` does not have the label, as on a repetition. After `NoAnswer` the label may have
+    /// moved.
     async fn move_current(&self, id: &str, from: Option<&VersionId>, to: &VersionId) -> Result<(), CallFailure>;
 
     /// Removes AWSPENDING from the version of a rotation that was cancelled or abandoned.
@@ -170,6 +171,7 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     async fn remove_pending(&self, id: &str, version: &VersionId) -> Result<(), CallFailure>;
 
     /// Creates a secret. Repeating it with the same version id and placeholder changes nothing.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>
     ///
     /// # Errors
     /// Any failure; `Conflict` if a secret of this name exists.
@@ -193,8 +195,8 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     /// Any failure; "no such secret" is one.
     async fn policy(&self, id: &str) -> Result<Option<String>, CallFailure>;
 
-    /// Sets the resource policy. Secrets Manager rejects a policy that grants public access (`BlockPublicPolicy`). Safe to
-    /// repeat.
+    /// Sets the resource policy. Secrets Manager rejects a policy that grants public access (`BlockPublicPolicy`). Safe
+    /// to repeat.
     ///
     /// # Errors
     /// Any failure.
@@ -221,18 +223,21 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     async fn rotate(&self, id: &str) -> Result<(), CallFailure>;
 
     /// Turns the native schedule off and cancels a rotation that is under way. Safe to repeat.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CancelRotateSecret.html>
     ///
     /// # Errors
     /// Any failure.
     async fn cancel_rotation(&self, id: &str) -> Result<(), CallFailure>;
 
     /// Sets the KMS key, and re-encrypts the current, pending and previous versions with it. Safe to repeat.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecret.html>
     ///
     /// # Errors
     /// Any failure.
     async fn set_kms_key(&self, id: &str, kms_key: &str) -> Result<(), CallFailure>;
 
     /// Schedules a secret for deletion. It can be restored for `recovery_window_days` days, 7 to 30.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html>
     ///
     /// # Errors
     /// Any failure.

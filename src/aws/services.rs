@@ -37,8 +37,8 @@ pub struct RoleSession<'a> {
 ///
 /// # Design
 /// In production the SDK implements this trait. The seam is above the SDK because a simulation of millions of calls
-/// cannot afford to build, sign and parse each one. Tests that go through the SDK, to the model of AWS and to moto, show
-/// that the SDK is used correctly.
+/// cannot afford to build, sign and parse each one. Tests that go through the SDK, to the model of AWS and to moto,
+/// show that the SDK is used correctly.
 #[async_trait]
 pub trait Services: fmt::Debug + Send + Sync {
     /// Returns the time by the clock that the calls use.
@@ -76,8 +76,8 @@ pub trait Services: fmt::Debug + Send + Sync {
 /// The services that only the sweeper calls.
 ///
 /// # Design
-/// A separate trait, so that the rotation function cannot make calls that it has no permission for. Its executable makes
-/// no value of this type and is therefore linked without these clients.
+/// A separate trait, so that the rotation function cannot make calls that it has no permission for. Its executable
+/// makes no value of this type and is therefore linked without these clients.
 #[async_trait]
 pub trait SweeperServices: fmt::Debug + Send + Sync {
     /// SES, which sends notices as mail.

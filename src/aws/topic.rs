@@ -42,9 +42,9 @@ impl TopicMessage {
 /// Amazon SNS.
 #[async_trait]
 pub trait Topics: fmt::Debug + Send + Sync {
-    /// Publishes up to [`MAX_BATCH_MESSAGES`] messages with a total size up to [`MAX_BATCH_BYTES`]. Returns a result for
-    /// each message, in the same order. Not safe to repeat: each success publishes again. SNS itself may deliver a message
-    /// more than once.
+    /// Publishes up to [`MAX_BATCH_MESSAGES`] messages with a total size up to [`MAX_BATCH_BYTES`]. Returns a result
+    /// for each message, in the same order. Not safe to repeat: each success publishes again. SNS itself may deliver a
+    /// message more than once.
     ///
     /// # Errors
     /// A failure of the whole call: SNS accepted no message, or after `NoAnswer` possibly some. The failure of a single

@@ -12,8 +12,8 @@ pub(super) struct Written {
     pub(super) mails: usize,
 }
 
-/// Writes each mail as HTML and as text into the subfolder `mails`. Deletes the mails of an earlier rehearsal first, and no
-/// other file. Safe to repeat.
+/// Writes each mail as HTML and as text into the subfolder `mails`. Deletes the mails of an earlier rehearsal first,
+/// and no other file. Safe to repeat.
 pub(super) fn write(folder: &Path, mails: &[Mail]) -> Result<Written> {
     let explain = |error: std::io::Error| format!("cannot write the mails to {}: {error}", folder.display());
     let folder = folder.join("mails");

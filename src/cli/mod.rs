@@ -1,8 +1,8 @@
 //! The command line: `keywheel rehearse` and `keywheel preview`.
 //!
-//! `rehearse` prints the timeline of a rehearsal, `closing` the tables at its end, and `mails` writes its mails as files.
-//! `serve` listens on a port with the model of AWS, and `chaos` makes random runs. `preview` writes all messages as files.
-//! Errors of any kind end here, as one line on standard error.
+//! `rehearse` prints the timeline of a rehearsal, `closing` the tables at its end, and `mails` writes its mails as
+//! files. `serve` listens on a port with the model of AWS, and `chaos` makes random runs. `preview` writes all messages
+//! as files. Errors of any kind end here, as one line on standard error.
 
 mod chaos;
 mod closing;

@@ -38,7 +38,8 @@ struct Sample {
 }
 
 impl Preview {
-    /// Writes all messages and an index. Deletes the files of an earlier preview first, and no other file. Safe to repeat.
+    /// Writes all messages and an index. Deletes the files of an earlier preview first, and no other file. Safe to
+    /// repeat.
     pub(super) fn run(&self) -> Result<ExitCode> {
         let settings = process::settings_or(Function::Rotation, sample_setting)?;
         let templates = match &self.templates {
@@ -94,8 +95,8 @@ fn message(templates: &Templates, mode: Mode, notices: &[(AccountContact, Notice
     Ok(compose(templates, mode, samples::now(), &samples::recipient(), &items)?)
 }
 
-/// Returns the notice as one for the n-th user of an organization. Some names are long or have special characters, to test
-/// the layout.
+/// Returns the notice as one for the n-th user of an organization. Some names are long or have special characters, to
+/// test the layout.
 fn of_organization(n: usize, notice: Notice) -> (AccountContact, Notice) {
     let accounts = [
         ("111122223333", "prod"),

@@ -8,7 +8,7 @@ use crate::rehearsal::scenario::{self, ScenarioOptions};
 pub(super) fn run(address: SocketAddr, script: &ScenarioOptions) -> Result<()> {
     if !address.ip().is_loopback() {
         return Err(format!(
-            "{address} is not a loopback address. The model has no protection, so it is served on loopback addresses only"
+            "{address} is not a loopback address. The model has no protection, so it is served on loopback only"
         )
         .into());
     }

@@ -45,8 +45,8 @@ impl SdkIam {
         UserRef { account: self.account.clone(), name: name.clone() }
     }
 
-    /// Fails if a user is in another account than expected. With a wrong `PRIMARY_ACCOUNT_ID` keywheel would assume no role
-    /// and would take one account's users for another's.
+    /// Fails if a user is in another account than expected. With a wrong `PRIMARY_ACCOUNT_ID` keywheel would assume no
+    /// role and would take one account's users for another's.
     fn check_account(&self, operation: &'static str, arn: &UserArn) -> Result<(), CallFailure> {
         if arn.user().account == self.account {
             return Ok(());

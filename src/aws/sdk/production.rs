@@ -23,8 +23,8 @@ use super::retry;
 /// Returns the value of an environment variable; `None` if it is not set.
 pub type Lookup = fn(&str) -> Option<String>;
 
-/// Returns the SDK configuration of a Lambda function. Endpoints, Region and credentials are read from AWS's environment
-/// variables. Retries and timeouts are set here:
+/// Returns the SDK configuration of a Lambda function. Endpoints, Region and credentials are read from AWS's
+/// environment variables. Retries and timeouts are set here:
 ///
 /// - An attempt ends after 10 s, because it will not succeed later.
 /// - A call ends after 30 s with all its retries, so that the function has time left to handle the failure.
@@ -88,9 +88,9 @@ impl LoadServiceConfig for Endpoints {
     }
 }
 
-/// Returns one HTTP client for all SDK clients, otherwise like the SDK's default. By default each SDK client would have a
-/// pool of connections and a TLS configuration of its own. It would also load all certificates of the system when it is
-/// made, for a TLS configuration that is never used. This client loads them at the first call.
+/// Returns one HTTP client for all SDK clients, otherwise like the SDK's default. By default each SDK client would have
+/// a pool of connections and a TLS configuration of its own. It would also load all certificates of the system when it
+/// is made, for a TLS configuration that is never used. This client loads them at the first call.
 pub(super) fn http_client() -> SharedHttpClient {
     let connectors = Builder::new().build_with_connector_fn(|settings, components| {
         let mut connector = Connector::builder();

@@ -2,8 +2,8 @@
 //!
 //! AWS throttles each account and service separately, but the SDK gives all clients of a service one retry quota. One
 //! account throttled for long would use up that quota, and calls in other accounts would fail although one more attempt
-//! would have succeeded. Therefore IAM of each account, Secrets Manager, Organizations and STS each have a retry quota of
-//! their own. Retries after throttling cost little of it: the number of attempts and the time limit them instead.
+//! would have succeeded. Therefore IAM of each account, Secrets Manager, Organizations and STS each have a retry quota
+//! of their own. Retries after throttling cost little of it: the number of attempts and the time limit them instead.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use aws_sdk_iam::config::retry::{RetryPartition, TokenBucket};
 /// Maximum number of attempts of one call. If three in ten calls are throttled, one call in two million fails.
 pub const ATTEMPTS: u32 = 12;
 
-/// Longest wait before the second attempt. Each wait is a random part of a maximum, which doubles with each attempt up to
-/// [`MAX_BACKOFF`].
+/// Longest wait before the second attempt. Each wait is a random part of a maximum, which doubles with each attempt up
+/// to [`MAX_BACKOFF`].
 const INITIAL_BACKOFF: Duration = Duration::from_millis(500);
 /// Longest wait before any attempt. With it the last attempt starts within the time limit of one call.
 const MAX_BACKOFF: Duration = Duration::from_millis(2_500);
@@ -27,7 +27,8 @@ pub(super) fn retries() -> RetryConfig {
         .with_max_backoff(MAX_BACKOFF)
 }
 
-/// Tokens in a full retry quota; every retry takes some. A service that does not answer at all soon gets no more retries.
+/// Tokens in a full retry quota; every retry takes some. A service that does not answer at all soon gets no more
+/// retries.
 const QUOTA: usize = 500;
 /// Tokens that a retry after throttling takes: few, because waiting helps against throttling.
 const THROTTLING_COST: u32 = 1;

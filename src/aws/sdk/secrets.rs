@@ -30,7 +30,8 @@ impl SdkSecretStore {
         Self { client: aws_sdk_secretsmanager::Client::from_conf(config.build()) }
     }
 
-    /// Returns a page of the secrets whose `field` starts with `prefix`, without those whose name is not one of keywheel's.
+    /// Returns a page of the secrets whose `field` starts with `prefix`, without those whose name is not one of
+    /// keywheel's.
     async fn page(
         &self,
         (field, prefix): (FilterNameStringType, &str),
