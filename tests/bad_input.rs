@@ -1,4 +1,4 @@
-//! Input that is wrong: events, names, templates, settings. Each is refused in words that name it, and nothing changes.
+//! Invalid input: events, names, templates, settings. Each is refused with an error that names it, and nothing changes.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{MEMBER, Stage, rehearse};
 
-/// One character longer than a tag key.
+/// One character longer than a tag key may be.
 const LONG: &str = "ooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooo";
 const TOKEN: &str = "7c3e1a52-0c1d-4e0f-9a57-1c2f3d4e5f60";
 
@@ -20,7 +20,7 @@ async fn step(stage: &Stage, event: Value) -> Error {
     stage.keywheel.rotate_step(event, deadline).await.expect_err("refused")
 }
 
-/// A stage with one managed user, and the ARN of its secret.
+/// Returns a stage with one managed user, and the ARN of that user's secret.
 async fn managed() -> (Stage, String) {
     let stage = Stage::new();
     stage.add_user("ci-bot", &[10]);
@@ -31,7 +31,7 @@ async fn managed() -> (Stage, String) {
 }
 
 #[test]
-fn upstream_defect_39_events_that_are_no_rotation_events_are_refused() {
+fn upstream_defect_39_events_of_no_rotation_are_refused() {
     rehearse(async {
         let (stage, arn) = managed().await;
         let before = stage.snapshot();
@@ -57,7 +57,7 @@ fn upstream_defect_39_events_that_are_no_rotation_events_are_refused() {
 }
 
 #[test]
-fn versions_and_secrets_that_are_not_to_be_rotated_are_refused() {
+fn versions_and_secrets_that_must_not_rotate_are_refused() {
     rehearse(async {
         let (stage, arn) = managed().await;
         let before = stage.snapshot();
@@ -81,7 +81,7 @@ fn versions_and_secrets_that_are_not_to_be_rotated_are_refused() {
 }
 
 #[test]
-fn a_key_that_answers_as_somebody_else_never_becomes_current() {
+fn a_key_of_another_identity_never_becomes_current() {
     rehearse(async {
         let (stage, arn) = managed().await;
         let mallory = stage.add_user("mallory", &[1]).remove(0);
@@ -117,7 +117,7 @@ fn finish_without_a_pending_value_moves_nothing() {
 }
 
 #[test]
-fn upstream_defect_39_events_that_are_none_of_the_sweepers_are_refused() {
+fn upstream_defect_39_events_of_no_sweep_are_refused() {
     rehearse(async {
         let (stage, _) = managed().await;
         let before = stage.snapshot();
@@ -168,7 +168,7 @@ fn settings(overrides: &[(&str, &str)]) -> Result<Settings, String> {
 }
 
 #[test]
-fn each_setting_out_of_range_is_refused_by_name_value_and_what_is_allowed() {
+fn each_setting_out_of_range_is_refused_with_its_limits() {
     assert!(settings(&[]).is_ok());
     for (variable, value, allowed) in [
         ("DRY_RUN_FLAG", "yes", "true or false"),
@@ -206,15 +206,15 @@ fn each_setting_out_of_range_is_refused_by_name_value_and_what_is_allowed() {
 }
 
 #[test]
-fn upstream_defect_22_every_mistake_is_reported_at_once_and_unset_settings_have_defaults() {
+fn upstream_defect_22_all_mistakes_are_reported_at_once() {
     let error = settings(&[("ROTATION_PERIOD", "0"), ("MAX_CONCURRENCY", "0"), ("DRY_RUN_FLAG", "?")]).expect_err("3");
     assert!(error.contains("3 wrong setting(s)"), "{error}");
     let defaults = settings(&[("SENDER_EMAIL", ""), ("READER_GROUP", " ")]).expect("empty is unset");
-    assert!(defaults.dry_run, "nothing is changed unless somebody says so");
+    assert!(defaults.dry_run, "the default changes nothing");
 }
 
 #[test]
-fn upstream_defect_52_a_template_that_is_missing_or_wrong_is_found_at_start() {
+fn upstream_defect_52_a_bad_template_is_found_at_start() {
     let with = settings(&[("EMAIL_TEMPLATE_ENFORCE", "ours.html")]).expect("valid");
     for (html, named) in [
         (None, "no such file"),

@@ -1,4 +1,4 @@
-//! The fixtures in `sam/events/`: each is an event that its function takes, for what its name says.
+//! The fixtures in `sam/events/`: each is a valid event of its function, and means what its name says.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 const SECRET: &str = "Account_111122223333_User_ci-bot_AccessKey";
 
-/// A fixture of the rotation function, and its step.
+/// Fixtures of the rotation function, with their steps.
 const STEPS: [(&str, Step); 4] = [
     ("createSecret", Step::CreateSecret),
     ("setSecret", Step::SetSecret),
@@ -18,7 +18,7 @@ const STEPS: [(&str, Step); 4] = [
     ("finishSecret", Step::FinishSecret),
 ];
 
-/// A fixture of the sweeper, parts of what it is taken for, and whether it asks for a dry run.
+/// Fixtures of the sweeper, with parts of the parsed event and whether it is a dry run.
 const REQUESTS: [(&str, &[&str], bool); 9] = [
     ("sweep", &["All"], false),
     ("sweep-dry-run", &["All"], true),
@@ -54,7 +54,7 @@ fn every_fixture_of_a_rotation_is_read_as_its_step() {
 }
 
 #[test]
-fn every_fixture_of_the_sweeper_is_read_as_what_it_is_named_for() {
+fn every_fixture_of_the_sweeper_is_read_as_its_name_says() {
     for (name, parts, dry_run) in REQUESTS {
         let event = sweep::Event::read(fixture(name)).expect(name);
         let request = format!("{:?}", event.request);

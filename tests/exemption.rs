@@ -1,4 +1,4 @@
-//! Users who are to be left alone.
+//! Exempt users.
 
 use std::time::Duration;
 
@@ -38,10 +38,10 @@ fn upstream_defect_40_the_120th_member_of_the_group_is_exempt_too() {
         stage.cloud.switch(|aws| aws.short_iam_pages = true);
         let answer = stage.live().await;
         assert_eq!(answer["users"], 121, "{answer}");
-        assert!(stage.count("GetAccountAuthorizationDetails") > 2, "there were pages");
+        assert!(stage.count("GetAccountAuthorizationDetails") > 2, "several pages");
         assert_eq!(stage.find_secret("exempt-119"), None);
         assert_eq!(stage.status("exempt-119", &last), "Active");
-        assert_eq!(stage.count("CreateAccessKey"), 1, "for the one who is not exempt");
+        assert_eq!(stage.count("CreateAccessKey"), 1, "one key, for the user who is not exempt");
     });
 }
 
@@ -61,7 +61,7 @@ fn upstream_defect_15_users_beyond_the_first_page_are_swept() {
 }
 
 #[test]
-fn upstream_defect_41_an_account_whose_groups_cannot_be_read_is_not_swept_and_is_reported() {
+fn upstream_defect_41_no_sweep_without_the_groups() {
     rehearse(async {
         for kind in [FaultKind::AccessDenied, refused("ServiceFailure"), FaultKind::Throttle { times: 100 }] {
             let stage = Stage::new();
@@ -79,17 +79,17 @@ fn upstream_defect_41_an_account_whose_groups_cannot_be_read_is_not_swept_and_is
 }
 
 #[test]
-fn upstream_defect_41_a_membership_that_cannot_be_confirmed_stops_everything_for_that_user() {
+fn upstream_defect_41_unconfirmed_membership_stops_all_actions() {
     rehearse(async {
         let mut stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.add_user("other", &[90]);
         stage.pass_days(10).await;
-        // The SDK would give a slow call up.
+        // The SDK would time out a slow call.
         stage.leave_the_sdk();
         let fault = Fault::on("iam", "ListGroupsForUser", FaultKind::AccessDenied).about("ci-bot").every();
         stage.cloud.faults().inject(fault);
-        // Until then the list of users is not of this moment any more, and there is no other.
+        // By then the list of users is outdated, and no other can be read.
         let denied = Fault::on("iam", "GetAccountAuthorizationDetails", FaultKind::AccessDenied);
         stage.cloud.faults().inject(denied.in_account(MEMBER).nth(2));
         let slow = FaultKind::Latency(Duration::from_secs(25));
@@ -99,7 +99,7 @@ fn upstream_defect_41_a_membership_that_cannot_be_confirmed_stops_everything_for
         let answer = stage.sweep().await;
         assert_eq!(stage.status("ci-bot", &old), "Active");
         assert!(failures(&answer).contains("ci-bot") && failures(&answer).contains("exempt"), "{answer}");
-        assert_eq!(done(&answer, "rotate"), 1, "the other user's");
+        assert_eq!(done(&answer, "rotate"), 1, "only the other user's key");
     });
 }
 
@@ -116,7 +116,7 @@ fn a_missing_exemption_group_is_reported() {
 }
 
 #[test]
-fn the_schedule_of_a_user_who_becomes_exempt_is_cancelled_and_comes_back_with_the_end_of_that() {
+fn an_exemption_cancels_the_schedule_until_it_ends() {
     rehearse(async {
         let stage = Stage::new();
         let (old, new) = stage.add_rotated_user("ci-bot").await;
@@ -125,7 +125,7 @@ fn the_schedule_of_a_user_who_becomes_exempt_is_cancelled_and_comes_back_with_th
         assert_eq!(done(&answer, "cancel"), 1);
         assert!(!stage.secret("ci-bot").rotation_enabled);
         stage.live_days(2).await;
-        assert_eq!(stage.mails_with(&["ci-bot", "exempt from rotation"]).len(), 1, "told, once");
+        assert_eq!(stage.mails_with(&["ci-bot", "exempt from rotation"]).len(), 1, "one notice");
         stage.pass_days(100).await;
         stage.live().await;
         assert_eq!(stage.status("ci-bot", &old), "Active", "left alone");
@@ -140,7 +140,7 @@ fn the_schedule_of_a_user_who_becomes_exempt_is_cancelled_and_comes_back_with_th
 }
 
 #[test]
-fn upstream_defect_41_the_group_is_found_whatever_the_capitals_of_its_name() {
+fn upstream_defect_41_the_group_is_found_whatever_its_case() {
     rehearse(async {
         let stage = Stage::with(&[("IAM_EXEMPTION_GROUP", "asaiamexemptionsgroup")]);
         stage.cloud.delete_group(MEMBER, "asaiamexemptionsgroup");
@@ -148,12 +148,12 @@ fn upstream_defect_41_the_group_is_found_whatever_the_capitals_of_its_name() {
         stage.add_user("ci-bot", &[400]);
         stage.cloud.add_to_group(MEMBER, GROUP, "ci-bot");
         stage.sweep_well().await;
-        assert_eq!(stage.find_secret("ci-bot"), None, "IAM takes both for the same group");
+        assert_eq!(stage.find_secret("ci-bot"), None, "IAM ignores the case of group names");
     });
 }
 
 #[test]
-fn a_rotation_that_an_exemption_interrupted_does_not_block_those_after_it() {
+fn a_rotation_that_an_exemption_cut_off_blocks_no_later_one() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[90]);
@@ -164,7 +164,7 @@ fn a_rotation_that_an_exemption_interrupted_does_not_block_those_after_it() {
         stage.cloud.add_to_group(MEMBER, GROUP, "ci-bot");
         stage.live_days(1).await;
         assert!(!stage.secret("ci-bot").rotation_enabled);
-        assert!(stage.secret("ci-bot").version_with("AWSPENDING").is_some(), "left behind");
+        assert!(stage.secret("ci-bot").version_with("AWSPENDING").is_some(), "the interrupted rotation left it");
         stage.cloud.remove_from_group(MEMBER, GROUP, "ci-bot");
         stage.live_days(1).await;
         assert_eq!(stage.secret("ci-bot").last_rotation, Some(Ok(())));
@@ -175,9 +175,9 @@ fn a_rotation_that_an_exemption_interrupted_does_not_block_those_after_it() {
     });
 }
 
-/// A sweep of minutes lists the users again, or asks for each where it may not list them.
+/// A sweep that takes minutes lists the users again, or reads each user's groups if it may not list them.
 #[test]
-fn a_user_who_is_made_exempt_while_a_long_sweep_goes_on_is_left_alone() {
+fn a_user_who_becomes_exempt_during_a_sweep_is_left_alone() {
     for is_listed_again in [true, false] {
         rehearse(async {
             let stage = Stage::with(&[("MAX_CONCURRENT_USERS", "1")]);
@@ -195,7 +195,7 @@ fn a_user_who_is_made_exempt_while_a_long_sweep_goes_on_is_left_alone() {
             let meanwhile = async {
                 tokio::time::sleep(Duration::from_secs(100)).await;
                 let left: Vec<usize> = (0..names.len()).filter(is_active).collect();
-                assert!(left.len() < names.len(), "the sweep is at work");
+                assert!(left.len() < names.len(), "the sweep has started");
                 let chosen = left[left.len() / 2];
                 stage.cloud.add_to_group(MEMBER, GROUP, &names[chosen]);
                 chosen

@@ -1,4 +1,4 @@
-//! A bad day of AWS: throttling, lists that lag, two sweeps at once, no time left. One user's trouble is nobody else's.
+//! Faults of AWS: throttling, lagging lists, concurrent sweeps, the time limit. One user's failure affects no other.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::harness::{MEMBER, OTHER, Stage, done, failures, refused, rehearse};
 
 #[test]
-fn upstream_defect_27_one_users_failure_stops_nobody_elses_work() {
+fn upstream_defect_27_one_users_failure_stops_no_other_user() {
     rehearse(async {
         for (service, operation) in [
             ("iam", "ListAccessKeys"),
@@ -24,7 +24,7 @@ fn upstream_defect_27_one_users_failure_stops_nobody_elses_work() {
             let fault = Fault::on(service, operation, FaultKind::AccessDenied).about("mmm").every();
             let fault = stage.cloud.faults().inject(fault);
             let answer = stage.sweep().await;
-            // The way to its secret does not decide what becomes of a user's keys.
+            // A user who cannot be added to the reader group is rotated all the same.
             let rotated = if operation == "AddUserToGroup" { 3 } else { 2 };
             assert_eq!(done(&answer, "rotate"), rotated, "{operation}: {answer}");
             assert_eq!(answer["failures"][0]["user"], "mmm", "{operation}");
@@ -32,13 +32,13 @@ fn upstream_defect_27_one_users_failure_stops_nobody_elses_work() {
             fault.remove();
             stage.cloud.run_rotations().await;
             let made_up = done(&stage.sweep_well().await, "rotate");
-            assert_eq!(made_up, 3 - rotated, "{operation}: the next run makes up for it");
+            assert_eq!(made_up, 3 - rotated, "{operation}: the next run does the rest");
         }
     });
 }
 
 #[test]
-fn throttling_that_passes_is_ridden_out() {
+fn short_throttling_is_waited_out() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[90]);
@@ -86,12 +86,12 @@ fn lists_that_lag_by_five_minutes_do_no_harm() {
         assert_eq!(stage.status("ci-bot", &old), "gone");
         let mails = stage.cloud.mails().len();
         stage.sweep_well().await;
-        assert_eq!(stage.cloud.mails().len(), mails, "nothing is told twice");
+        assert_eq!(stage.cloud.mails().len(), mails, "no notice is sent twice");
     });
 }
 
 #[test]
-fn keys_that_are_listed_late_are_not_taken_for_others() {
+fn keys_that_are_listed_late_are_not_taken_for_other_keys() {
     rehearse(async {
         let stage = Stage::new();
         stage.cloud.switch(|aws| aws.list_access_keys_lag = Duration::from_secs(8));
@@ -104,7 +104,7 @@ fn keys_that_are_listed_late_are_not_taken_for_others() {
 }
 
 #[test]
-fn a_list_of_keys_from_before_the_last_rotation_starts_no_other() {
+fn an_outdated_list_of_keys_starts_no_second_rotation() {
     rehearse(async {
         let stage = Stage::new();
         let (old, new) = stage.add_rotated_user("ci-bot").await;
@@ -113,9 +113,9 @@ fn a_list_of_keys_from_before_the_last_rotation_starts_no_other() {
         assert_eq!(stage.sweep_well().await["actions"], json!({}), "the key that was rotated is not due");
         let error = stage.rotate("ci-bot").await.expect_err("a person's order comes too early, too");
         assert!(error.contains(&new) && error.contains("rotate again"), "{error}");
-        assert_eq!(stage.secret("ci-bot").tags, tags, "the facts stay");
+        assert_eq!(stage.secret("ci-bot").tags, tags, "the tags are unchanged");
         stage.live_days(22).await;
-        assert_eq!(stage.status("ci-bot", &old), "gone", "in its usual time");
+        assert_eq!(stage.status("ci-bot", &old), "gone", "deleted at the usual time");
     });
 }
 
@@ -127,7 +127,7 @@ fn two_sweeps_at_the_same_time_do_everything_once() {
         for _ in 0..3 {
             let (one, two) = tokio::join!(stage.sweep(), stage.sweep());
             for answer in [one, two] {
-                // One may look a key up that the other has just deleted: not known, so left alone.
+                // A sweep may read a key that the other sweep has just deleted. Its last use is unknown, so it is kept.
                 let others =
                     answer["failures"].as_array().expect("a list").iter().filter(|it| it["action"] != "delete");
                 assert_eq!(others.count(), 0, "{answer}");
@@ -146,7 +146,7 @@ fn two_sweeps_at_the_same_time_do_everything_once() {
 }
 
 #[test]
-fn what_there_was_no_time_for_is_reported_and_done_by_the_next_run() {
+fn work_left_at_the_time_limit_is_done_by_the_next_run() {
     rehearse(async {
         let stage = Stage::with(&[("MAX_CONCURRENCY", "1"), ("MAX_CONCURRENT_USERS", "1")]);
         for n in 0..60 {
@@ -169,21 +169,21 @@ fn what_there_was_no_time_for_is_reported_and_done_by_the_next_run() {
 }
 
 #[test]
-fn a_disable_that_fails_is_made_up_for_and_its_recovery_counts_from_the_fact() {
+fn recovery_counts_from_the_observed_disable() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.pass_days(10).await;
-        // The key is disabled, and that it was cannot be written down.
+        // The key is disabled, but the tag that records it cannot be written.
         let stop = Fault::on("iam", "UpdateAccessKey", FaultKind::StopAfter);
         stage.cloud.faults().inject(stop);
-        assert!(stage.sweep_is_stopped().await, "in the middle");
+        assert!(stage.sweep_is_stopped().await, "stopped after the disabling");
         assert_eq!(stage.status("ci-bot", &old), "Inactive");
         stage.pass_days(5).await;
         assert_eq!(done(&stage.sweep_well().await, "record-disabled"), 1);
         stage.pass_days(9).await;
         stage.sweep_well().await;
-        assert_eq!(stage.status("ci-bot", &old), "Inactive", "ten days from its observation");
+        assert_eq!(stage.status("ci-bot", &old), "Inactive", "recovery is ten days from the observation");
         stage.pass_days(1).await;
         stage.sweep_well().await;
         assert_eq!(stage.status("ci-bot", &old), "gone");
@@ -191,7 +191,7 @@ fn a_disable_that_fails_is_made_up_for_and_its_recovery_counts_from_the_fact() {
 }
 
 #[test]
-fn upstream_defect_26_a_delete_that_fails_is_reported_and_tried_again() {
+fn upstream_defect_26_a_failed_delete_is_reported_and_repeated() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
@@ -201,7 +201,11 @@ fn upstream_defect_26_a_delete_that_fails_is_reported_and_tried_again() {
         let denied = stage.cloud.faults().inject(denied);
         let answer = stage.sweep().await;
         assert_eq!(answer["failures"][0]["action"], "delete", "{answer}");
-        assert_eq!(stage.mails_with(&[&old.access_key_id, "was deleted"]).len(), 0, "nobody is told what was not done");
+        assert_eq!(
+            stage.mails_with(&[&old.access_key_id, "was deleted"]).len(),
+            0,
+            "no notice of a deletion that failed"
+        );
         denied.remove();
         assert_eq!(done(&stage.sweep_well().await, "delete"), 1);
         assert_eq!(stage.mails_with(&[&old.access_key_id, "was deleted"]).len(), 1);
@@ -225,12 +229,12 @@ fn upstream_defect_26_no_call_deletes_a_key_that_is_active() {
             disabled = after.into_iter().filter(|key| !key.is_active()).map(|key| key.id).collect();
             stage.pass_days(1).await;
         }
-        assert!(stage.count("DeleteAccessKey") >= 2, "there was something to see");
+        assert!(stage.count("DeleteAccessKey") >= 2, "several deletions were checked");
     });
 }
 
 #[test]
-fn many_deleted_users_do_not_keep_the_sweeper_beyond_its_time() {
+fn many_deleted_users_do_not_exceed_the_time_limit() {
     rehearse(async {
         let stage = Stage::with(&[("MAX_CONCURRENCY", "1"), ("MAX_CONCURRENT_USERS", "1")]);
         let names: Vec<String> = (0..90).map(|n| format!("user-{n:02}")).collect();

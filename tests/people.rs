@@ -1,4 +1,4 @@
-//! What people do meanwhile: they enable, disable and delete keys, delete users and make them again.
+//! People interfere: they enable, disable and delete keys, delete users and create them again.
 
 use keywheel::model::{AccessKeyPair, Fault, FaultKind, KeyView};
 use serde_json::json;
@@ -7,7 +7,7 @@ use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse, use_key};
 
 const EXEMPT: &str = "ASAIAMExemptionsGroup";
 
-/// A user whose old key keywheel has disabled.
+/// Returns a stage with a user whose old key keywheel has disabled, that key, and the new key's id.
 async fn disabled() -> (Stage, AccessKeyPair, String) {
     let stage = Stage::new();
     let (old, new) = stage.add_rotated_user("ci-bot").await;
@@ -34,12 +34,16 @@ fn a_key_that_a_person_enables_again_gets_a_new_grace() {
         assert_eq!(stage.status("ci-bot", &old), "Inactive", "the whole recovery period again");
         stage.live_days(3).await;
         assert_eq!(stage.status("ci-bot", &old), "gone");
-        assert_eq!(stage.mails_with(&[&old.access_key_id, "was disabled and will be deleted"]).len(), 2, "news again");
+        assert_eq!(
+            stage.mails_with(&[&old.access_key_id, "was disabled and will be deleted"]).len(),
+            2,
+            "a second notice"
+        );
     });
 }
 
 #[test]
-fn a_key_whose_recovery_starts_again_is_warned_of_again() {
+fn a_key_whose_recovery_restarts_is_warned_of_again() {
     rehearse(async {
         let (stage, old, _) = disabled().await;
         stage.live_days(5).await;
@@ -52,15 +56,15 @@ fn a_key_whose_recovery_starts_again_is_warned_of_again() {
         use_key(&stage, &old);
         stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Inactive");
         assert_eq!(done(&stage.live().await, "record-disabled"), 1);
-        assert_eq!(warnings(), told + 1, "told with its new date");
+        assert_eq!(warnings(), told + 1, "a notice with the new date");
         stage.live_days(9).await;
         assert_eq!(stage.status("ci-bot", &old), "Inactive", "the whole recovery period again");
-        assert_eq!(warnings(), told + 2, "warned of ahead, as the first time");
+        assert_eq!(warnings(), told + 2, "a warning ahead, as the first time");
     });
 }
 
 #[test]
-fn upstream_defect_06_a_key_that_its_owner_disables_early_is_recoverable_from_then_on() {
+fn upstream_defect_06_recovery_starts_when_the_owner_disables() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
@@ -75,7 +79,7 @@ fn upstream_defect_06_a_key_that_its_owner_disables_early_is_recoverable_from_th
 }
 
 #[test]
-fn the_old_key_stays_when_a_person_deletes_or_disables_the_new_one() {
+fn the_old_key_stays_if_a_person_removes_the_new_one() {
     rehearse(async {
         for delete in [true, false] {
             let stage = Stage::new();
@@ -90,7 +94,7 @@ fn the_old_key_stays_when_a_person_deletes_or_disables_the_new_one() {
                 stage.live().await;
                 let user = stage.user("ci-bot");
                 assert!(user.active_keys() >= 1, "delete: {delete}");
-                // It may go once a later rotation has put another key that works into the secret.
+                // The old key may be deleted once a later rotation has put another working key into the secret.
                 let successor = user.key(&stage.current_key("ci-bot")).is_some_and(keywheel::model::KeyView::is_active);
                 assert!(stage.status("ci-bot", &old) == "Active" || successor, "delete: {delete}, {:?}", user.keys);
             }
@@ -99,7 +103,7 @@ fn the_old_key_stays_when_a_person_deletes_or_disables_the_new_one() {
 }
 
 #[test]
-fn an_old_key_that_its_owner_deletes_is_no_news() {
+fn no_notice_is_sent_about_an_old_key_that_its_owner_deletes() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
@@ -112,7 +116,7 @@ fn an_old_key_that_its_owner_deletes_is_no_news() {
 }
 
 #[test]
-fn a_second_key_that_a_person_makes_after_a_rotation_stays_until_its_slot_is_needed() {
+fn a_second_key_stays_until_a_rotation_needs_its_slot() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_rotated_user("ci-bot").await;
@@ -123,11 +127,11 @@ fn a_second_key_that_a_person_makes_after_a_rotation_stays_until_its_slot_is_nee
         assert_eq!(stage.status("ci-bot", &own), "Active");
         let current = stage.current_key("ci-bot");
         stage.live_days(35).await;
-        assert_eq!(stage.status("ci-bot", &own), "gone", "it gave way, after it was announced");
+        assert_eq!(stage.status("ci-bot", &own), "gone", "deleted after the announcement");
         assert_eq!(stage.mails_with(&[&own.access_key_id, "blocks the next rotation"]).len(), 1);
         assert_ne!(stage.current_key("ci-bot"), current, "rotated on time");
         let age = stage.now() - stage.user("ci-bot").keys.last().expect("a key").created;
-        assert!(age.num_days() >= 5, "on day 90, not after: {age}");
+        assert!(age.num_days() >= 5, "rotated on day 90, not later: {age}");
     });
 }
 
@@ -143,7 +147,7 @@ fn upstream_defect_19_the_secret_of_a_deleted_user_is_cleaned_up() {
         assert_eq!(secret.deletion_date.map(|date| (date - stage.now()).num_days()), Some(30), "30 days to recover");
         assert_eq!(stage.mails_with(&["ci-bot", "deleted user"]).len(), 1);
         stage.live_days(2).await;
-        assert_eq!(stage.mails_with(&["ci-bot", "deleted user"]).len(), 1, "told once");
+        assert_eq!(stage.mails_with(&["ci-bot", "deleted user"]).len(), 1, "one notice");
         stage.pass_days(30).await;
         assert_eq!(stage.find_secret("ci-bot"), None);
         assert_eq!(stage.sweep_well().await["actions"], json!({}));
@@ -151,7 +155,7 @@ fn upstream_defect_19_the_secret_of_a_deleted_user_is_cleaned_up() {
 }
 
 #[test]
-fn the_secret_of_a_deleted_user_waits_one_run_for_its_mail_and_no_longer() {
+fn a_deleted_users_secret_waits_one_run_for_its_mail() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_rotated_user("ci-bot").await;
@@ -159,7 +163,7 @@ fn the_secret_of_a_deleted_user_waits_one_run_for_its_mail_and_no_longer() {
         stage.cloud.switch(|aws| aws.mail_down = true);
         let answer = stage.sweep().await;
         assert!(failures(&answer).contains("mail"), "{answer}");
-        assert_eq!(stage.secret("ci-bot").deletion_date, None, "nobody was told yet");
+        assert_eq!(stage.secret("ci-bot").deletion_date, None, "no notice was sent yet");
         assert!(!stage.secret("ci-bot").rotation_enabled);
         stage.pass_days(1).await;
         stage.cloud.switch(|aws| aws.mail_down = false);
@@ -169,7 +173,7 @@ fn the_secret_of_a_deleted_user_waits_one_run_for_its_mail_and_no_longer() {
 }
 
 #[test]
-fn a_secret_that_is_none_of_keywheels_is_not_deleted_with_its_namesake() {
+fn a_foreign_secret_is_not_deleted_with_its_namesake() {
     rehearse(async {
         let stage = Stage::new();
         let name = crate::harness::secret_name(MEMBER, "nobody");
@@ -181,7 +185,7 @@ fn a_secret_that_is_none_of_keywheels_is_not_deleted_with_its_namesake() {
 }
 
 #[test]
-fn a_user_who_comes_back_gets_the_secret_back() {
+fn a_user_who_is_created_again_gets_the_secret_back() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_rotated_user("ci-bot").await;
@@ -215,13 +219,13 @@ fn upstream_defect_17_a_user_deleted_in_mid_scan_stops_nobody() {
         stage.cloud.faults().inject(gone);
         let answer = stage.sweep().await;
         assert_eq!(done(&answer, "rotate"), 2);
-        assert_eq!(answer["failures"], json!([]), "nothing went wrong");
+        assert_eq!(answer["failures"], json!([]), "no failures");
         assert_eq!(stage.find_secret("mmm"), None);
     });
 }
 
 #[test]
-fn a_value_that_a_person_puts_ends_the_way_out_of_the_old_key() {
+fn a_value_put_by_a_person_ends_the_old_keys_retirement() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
@@ -230,14 +234,14 @@ fn a_value_that_a_person_puts_ends_the_way_out_of_the_old_key() {
         let arn = stage.secret("ci-bot").arn;
         stage.operator().put_secret_value().secret_id(arn).secret_string(value).send().await.expect("put");
         stage.live_days(1).await;
-        assert_eq!(stage.tag("ci-bot", "rotated-at"), None, "the rotation is not what readers get any more");
+        assert_eq!(stage.tag("ci-bot", "rotated-at"), None, "readers no longer get the rotated value");
         stage.live_days(8).await;
-        assert_eq!(stage.status("ci-bot", &old), "Active", "though the old grace is over");
+        assert_eq!(stage.status("ci-bot", &old), "Active", "after the end of the old grace");
     });
 }
 
 #[test]
-fn a_user_made_again_with_other_capitals_is_another_user() {
+fn a_user_created_again_in_other_case_is_another_user() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_rotated_user("ci-bot").await;
@@ -251,13 +255,13 @@ fn a_user_made_again_with_other_capitals_is_another_user() {
             stage.live().await;
         }
         assert_eq!(stage.find_secret("ci-bot"), None);
-        assert_eq!(stage.count("CreateAccessKey"), 2, "one for each of the two users");
+        assert_eq!(stage.count("CreateAccessKey"), 2, "one key for each of the two users");
         assert_ne!(stage.current_key("CI-Bot"), key.access_key_id);
     });
 }
 
 #[test]
-fn a_secret_that_a_person_deletes_comes_back_and_no_key_suffers() {
+fn a_secret_that_a_person_deletes_is_restored() {
     rehearse(async {
         for forever in [false, true] {
             let stage = Stage::new();
@@ -273,7 +277,7 @@ fn a_secret_that_a_person_deletes_comes_back_and_no_key_suffers() {
 }
 
 #[test]
-fn a_key_with_a_status_that_is_not_known_is_left_alone_and_reported() {
+fn a_key_with_an_unknown_status_is_kept_and_reported() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
@@ -288,7 +292,7 @@ fn a_key_with_a_status_that_is_not_known_is_left_alone_and_reported() {
 }
 
 #[test]
-fn tags_that_a_person_broke_stop_everything_and_are_named() {
+fn broken_tags_stop_all_actions_and_are_reported() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
@@ -304,11 +308,11 @@ fn tags_that_a_person_broke_stop_everything_and_are_named() {
 }
 
 #[test]
-fn the_key_in_the_secret_is_kept_when_a_person_rolls_a_rotation_back() {
+fn the_key_in_the_secret_survives_a_rollback_by_hand() {
     rehearse(async {
         let stage = Stage::new();
         let (_, new) = stage.add_rotated_user("ci-bot").await;
-        // A rotation of a key of keywheel's, so that the version before it holds a whole key.
+        // A second rotation, so that the previous version holds a complete key.
         stage.live_days(25).await;
         stage.pass_days(70).await;
         stage.live().await;
@@ -327,15 +331,16 @@ fn the_key_in_the_secret_is_kept_when_a_person_rolls_a_rotation_back() {
             let user = stage.user("ci-bot");
             let in_secret =
                 user.key(&stage.current_key("ci-bot")).expect("the key in the secret is on the user").clone();
-            assert!(in_secret.is_active(), "readers have a key that works: {answer}");
+            assert!(in_secret.is_active(), "readers get a working key: {answer}");
         }
-        assert!(reported, "a person has to say which key is needed");
+        assert!(reported, "the report asks a person which key is needed");
     });
 }
 
-/// The steps of `docs/explanation/threats.md`: a thief could read the next key with the stolen one, and nobody but the user can.
+/// The steps in `docs/explanation/threats.md`: the thief could read the next key with the stolen key, and afterwards only
+/// the user can.
 #[test]
-fn after_a_theft_a_key_made_by_hand_carries_over_to_a_new_one() {
+fn after_a_theft_a_key_made_by_hand_leads_to_a_new_one() {
     rehearse(async {
         for both_slots_are_taken in [false, true] {
             let context = format!("both slots are taken: {both_slots_are_taken}");
@@ -365,7 +370,7 @@ fn after_a_theft_a_key_made_by_hand_carries_over_to_a_new_one() {
             );
             assert!(user.key(&stage.current_key("ci-bot")).is_some_and(KeyView::is_active), "{context}");
             stage.live_days(9).await;
-            assert_eq!(stage.status("ci-bot", &by_hand), "Active", "{context}: its grace");
+            assert_eq!(stage.status("ci-bot", &by_hand), "Active", "{context}: in its grace");
             stage.live_days(1).await;
             assert_eq!(stage.status("ci-bot", &by_hand), "Inactive", "{context}");
         }
@@ -373,7 +378,7 @@ fn after_a_theft_a_key_made_by_hand_carries_over_to_a_new_one() {
 }
 
 #[test]
-fn a_recovery_period_that_starts_again_is_told_with_its_new_date() {
+fn a_restarted_recovery_period_is_announced_with_its_new_date() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
@@ -387,12 +392,16 @@ fn a_recovery_period_that_starts_again_is_told_with_its_new_date() {
         assert_eq!(stage.mails_with(&["was disabled", "deleted on 2026-01-25"]).len(), 1, "{:?}", stage.cloud.mails());
         stage.live_days(10).await;
         assert_eq!(stage.status("ci-bot", &old), "gone");
-        assert_eq!(stage.mails_with(&["will be deleted on 2026-01-25"]).len(), 2, "with the disabling, and ahead");
+        assert_eq!(
+            stage.mails_with(&["will be deleted on 2026-01-25"]).len(),
+            2,
+            "one with the disabling, one ahead of the deletion"
+        );
     });
 }
 
 #[test]
-fn every_time_that_the_schedule_is_cancelled_is_told() {
+fn each_cancellation_of_the_schedule_is_announced() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_rotated_user("ci-bot").await;
@@ -402,14 +411,14 @@ fn every_time_that_the_schedule_is_cancelled_is_told() {
             assert_eq!(stage.mails_with(&["ci-bot", "is no longer rotated"]).len(), time);
             stage.cloud.remove_from_group(MEMBER, EXEMPT, "ci-bot");
             stage.live_days(2).await;
-            assert!(stage.secret("ci-bot").rotation_enabled, "switched on again");
+            assert!(stage.secret("ci-bot").rotation_enabled, "the schedule is on again");
         }
     });
 }
 
-/// What was told is written down in the same call as the time that it tells.
+/// A notice and the time that it names are recorded in the same call.
 #[test]
-fn a_date_that_could_not_be_written_down_is_told_again_with_the_later_one_that_counts() {
+fn a_date_that_was_not_recorded_is_announced_again() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
@@ -423,14 +432,14 @@ fn a_date_that_could_not_be_written_down_is_told_again_with_the_later_one_that_c
         stage.live_days(1).await;
         assert_eq!(stage.mails_with(&["was disabled", "deleted on 2026-01-13"]).len(), 1);
         stage.live_days(9).await;
-        assert_eq!(stage.status("ci-bot", &old), "Inactive", "not on the day that was told first");
+        assert_eq!(stage.status("ci-bot", &old), "Inactive", "not on the first announced day");
         stage.live_days(1).await;
         assert_eq!(stage.status("ci-bot", &old), "gone");
     });
 }
 
 #[test]
-fn a_secret_that_cannot_be_deleted_is_told_of_once() {
+fn a_secret_that_cannot_be_deleted_is_announced_once() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_rotated_user("ci-bot").await;
@@ -439,11 +448,11 @@ fn a_secret_that_cannot_be_deleted_is_told_of_once() {
         let cancel = Fault::on("secretsmanager", "CancelRotateSecret", FaultKind::AccessDenied).every();
         let cancel = stage.cloud.faults().inject(cancel);
         stage.live().await;
-        assert_eq!(stage.mails_with(&[told]).len(), 0, "it is not going to be, today");
+        assert_eq!(stage.mails_with(&[told]).len(), 0, "the secret is not deleted today");
         cancel.remove();
         stage.cloud.faults().inject(Fault::on("secretsmanager", "DeleteSecret", FaultKind::AccessDenied).every());
         stage.live_days(3).await;
-        assert_eq!(stage.mails_with(&[told]).len(), 1, "and not every day");
+        assert_eq!(stage.mails_with(&[told]).len(), 1, "one notice, not one a day");
         stage.cloud.faults().clear();
         stage.live().await;
         assert!(stage.secret("ci-bot").deletion_date.is_some());

@@ -1,4 +1,4 @@
-//! A user's secret, policy, schedule and way to it: made whole after any interruption, and put right when it drifts.
+//! Provisioning of a user's secret, policy, schedule and group: completed after any interruption, repaired after drift.
 
 use keywheel::model::{AccessKeyPair, Fault, FaultKind};
 use keywheel::rehearsal::PRIMARY_ACCOUNT;
@@ -8,7 +8,7 @@ use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse, secret_na
 
 const READERS: &str = "keywheel-secret-readers";
 
-/// Reads the user's secret as the user does.
+/// Reads the user's secret with the user's own key.
 async fn read_own(stage: &Stage, user: &str, key: &AccessKeyPair) -> Result<Value, String> {
     let client = aws_sdk_secretsmanager::Client::new(&stage.cloud.user_config(key));
     let answer = client.get_secret_value().secret_id(stage.secret(user).arn).send().await;
@@ -47,14 +47,14 @@ fn a_secret_is_made_with_everything_and_a_placeholder_in_it() {
     });
 }
 
-/// A sweep with this fault in it, and then one without: the user's secret is whole.
-/// Answers whether the fault hit anything.
+/// Sweeps with a fault and then without it, and asserts that the user's secret is complete. Returns whether the fault
+/// hit a call.
 async fn interrupted(fault: Fault, key_age: i64) -> bool {
     let stage = Stage::new();
     stage.add_user("ci-bot", &[key_age]);
     let context = format!("{fault:?}, key of {key_age} days");
     let fault = stage.cloud.faults().inject(fault);
-    // Stopped or refused: either way a part is missing.
+    // Whether the sweep was stopped or a call was refused, a part is missing.
     let _ = stage.sweep_is_stopped().await;
     if fault.fired() > 0 {
         let answer = stage.live().await;
@@ -69,7 +69,7 @@ async fn interrupted(fault: Fault, key_age: i64) -> bool {
 }
 
 #[test]
-fn upstream_defect_25_provisioning_that_is_stopped_at_any_call_is_completed_by_the_next_sweep() {
+fn upstream_defect_25_interrupted_provisioning_is_completed() {
     rehearse(async {
         for key_age in [10, 90] {
             let mut n = 1;
@@ -82,7 +82,7 @@ fn upstream_defect_25_provisioning_that_is_stopped_at_any_call_is_completed_by_t
 }
 
 #[test]
-fn upstream_defect_25_provisioning_that_fails_at_any_write_is_completed_by_the_next_sweep() {
+fn upstream_defect_25_failed_provisioning_is_completed() {
     rehearse(async {
         for kind in [refused("InvalidRequestException"), FaultKind::StopAfter] {
             for operation in ["CreateSecret", "PutResourcePolicy", "AddUserToGroup", "RotateSecret"] {
@@ -127,7 +127,7 @@ fn a_user_with_a_path_reads_its_secret() {
 }
 
 #[test]
-fn upstream_defect_24_28_29_a_user_of_another_account_reads_its_secret_and_nobody_elses() {
+fn upstream_defect_24_28_29_a_member_reads_its_own_secret_only() {
     rehearse(async {
         let stage = Stage::new();
         let key = stage.add_user("ci-bot", &[90]).remove(0);
@@ -145,7 +145,7 @@ fn upstream_defect_24_28_29_a_user_of_another_account_reads_its_secret_and_nobod
 }
 
 #[test]
-fn upstream_defect_29_without_a_key_of_ones_own_no_unreadable_secret_is_made() {
+fn upstream_defect_29_without_our_kms_key_no_secret_is_made() {
     rehearse(async {
         let stage = Stage::with(&[("SECRETS_KMS_KEY_ID", "")]);
         stage.add_user("ci-bot", &[90]);
@@ -158,7 +158,7 @@ fn upstream_defect_29_without_a_key_of_ones_own_no_unreadable_secret_is_made() {
 }
 
 #[test]
-fn upstream_defect_29_a_secret_that_its_user_cannot_read_is_not_rotated() {
+fn upstream_defect_29_an_unreadable_secret_is_not_rotated() {
     rehearse(async {
         let stage = Stage::with(&[("SECRETS_KMS_KEY_ID", "")]);
         let key = stage.add_user("ci-bot", &[90]).remove(0);
@@ -181,7 +181,7 @@ fn upstream_defect_29_a_secret_that_its_user_cannot_read_is_not_rotated() {
 }
 
 #[test]
-fn upstream_defect_30_not_found_from_another_call_is_not_taken_for_no_secret() {
+fn upstream_defect_30_a_foreign_not_found_is_no_missing_secret() {
     rehearse(async {
         let stage = Stage::new();
         let (old, new) = stage.add_rotated_user("ci-bot").await;
@@ -198,7 +198,7 @@ fn upstream_defect_30_not_found_from_another_call_is_not_taken_for_no_secret() {
 }
 
 #[test]
-fn upstream_defect_31_32_33_an_idle_sweep_writes_nothing_and_no_policy_is_put_on_a_user() {
+fn upstream_defect_31_32_33_an_idle_sweep_writes_nothing() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_rotated_user("ci-bot").await;
@@ -259,7 +259,7 @@ fn every_drift_is_put_right_once() {
 }
 
 #[test]
-fn a_user_deleted_and_made_again_reads_the_secret_and_its_predecessor_does_not_matter() {
+fn a_user_created_again_reads_the_secret() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_rotated_user("ci-bot").await;
@@ -301,7 +301,7 @@ fn a_missing_reader_group_is_reported_and_stops_nothing() {
 }
 
 #[test]
-fn a_secret_of_the_predecessors_is_adopted_and_rotated_when_its_key_is_due() {
+fn a_secret_of_the_predecessor_is_adopted_and_rotated_when_due() {
     rehearse(async {
         let stage = Stage::new();
         let key = stage.add_user("ci-bot", &[80]).remove(0);
@@ -335,7 +335,7 @@ fn upstream_defect_59_an_idle_sweep_makes_few_calls_per_user() {
         assert_eq!((answer["users"].clone(), answer["actions"].clone()), (json!(25), json!({})));
         let calls = stage.cloud.call_count();
         println!("an idle sweep of 25 users and 2 accounts made {calls} calls");
-        // Two per user (the keys, the resource policy), and three per account and for the list of accounts.
+        // Two calls per user (keys, resource policy), and three for each account and for the list of accounts.
         assert!(calls <= 2 * 25 + 3 * 3, "{calls}");
     });
 }

@@ -1,10 +1,10 @@
-//! What the rotation function refuses, with the way out in the error, and that the way out works.
+//! Refusals of the rotation function: the error names the remedy, and the remedy works.
 
 use keywheel::model::{Fault, FaultKind, KeyView};
 
 use crate::harness::{MEMBER, Stage, rehearse, secret_name, use_key};
 
-/// A user with a managed secret, whose key is young and whose other slot is taken by a key of a person's.
+/// Returns a stage with a user who has a managed secret and two keys of these ages in days, so that no slot is free.
 async fn two_keys(ages: [i64; 2]) -> (Stage, Vec<keywheel::model::AccessKeyPair>) {
     let stage = Stage::new();
     let keys = stage.add_user("ci-bot", &ages);
@@ -33,14 +33,14 @@ fn upstream_defect_09_no_slot_is_freed_by_deleting_an_active_key() {
 }
 
 #[test]
-fn the_way_out_of_two_keys_is_to_delete_one() {
+fn the_remedy_for_two_keys_is_to_delete_one() {
     rehearse(async {
         let (stage, keys) = two_keys([30, 20]).await;
         stage.rotate("ci-bot").await.expect_err("no slot");
         stage.cloud.delete_key(MEMBER, "ci-bot", &keys[0].access_key_id);
         assert_eq!(stage.rotate("ci-bot").await, Ok(()));
         let user = stage.user("ci-bot");
-        assert!(user.key(&keys[1].access_key_id).is_some_and(KeyView::is_active), "the key that stayed");
+        assert!(user.key(&keys[1].access_key_id).is_some_and(KeyView::is_active), "the remaining key works");
         assert_eq!(user.active_keys(), 2);
     });
 }
@@ -54,10 +54,10 @@ fn upstream_defect_50_a_forced_rotation_retires_the_other_key_at_once() {
         assert_eq!(stage.rotate("ci-bot").await, Ok(()));
         let user = stage.user("ci-bot");
         let other = keys.iter().find(|key| key.access_key_id != in_secret).expect("there were two");
-        assert!(user.key(&other.access_key_id).is_none(), "the incident's key is gone");
+        assert!(user.key(&other.access_key_id).is_none(), "the incident's key is deleted");
         assert!(user.key(&in_secret).is_some_and(KeyView::is_active), "readers' key works on");
         assert!(user.key(&stage.current_key("ci-bot")).is_some_and(KeyView::is_active));
-        assert_eq!(stage.tag("ci-bot", "force"), None, "one rotation, no more");
+        assert_eq!(stage.tag("ci-bot", "force"), None, "the order is for one rotation only");
         let calls = stage.cloud.calls();
         let place = |operation: &str| calls.iter().position(|call| call.operation == operation).expect("called");
         assert!(place("UpdateAccessKey") < place("DeleteAccessKey"), "disabled before it was deleted");
@@ -75,7 +75,7 @@ fn upstream_defect_10_a_rotation_by_hand_deletes_no_fresh_key() {
 }
 
 #[test]
-fn a_key_in_its_recovery_period_is_named_with_the_end_of_it() {
+fn a_key_in_recovery_is_named_with_the_end_of_its_recovery() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
@@ -89,7 +89,7 @@ fn a_key_in_its_recovery_period_is_named_with_the_end_of_it() {
 }
 
 #[test]
-fn upstream_defect_20_a_forced_rotation_of_an_inactive_key_says_why_it_does_nothing() {
+fn upstream_defect_20_forcing_an_inactive_key_is_refused() {
     rehearse(async {
         let stage = Stage::new();
         let key = stage.add_user("ci-bot", &[30]).remove(0);
@@ -100,12 +100,12 @@ fn upstream_defect_20_a_forced_rotation_of_an_inactive_key_says_why_it_does_noth
         assert_refused(stage.rotate("ci-bot").await, &["ci-bot", "no active access key", "none is created"]);
         assert_eq!(stage.user("ci-bot").keys.len(), 1);
         stage.cloud.set_key_status(MEMBER, "ci-bot", &key.access_key_id, "Active");
-        assert_eq!(stage.rotate("ci-bot").await, Ok(()), "the way out");
+        assert_eq!(stage.rotate("ci-bot").await, Ok(()), "the remedy works");
     });
 }
 
 #[test]
-fn upstream_defect_26_the_key_that_gives_way_is_deleted_only_when_nothing_else_can_fail_before_it() {
+fn upstream_defect_26_the_second_key_is_deleted_last() {
     rehearse(async {
         let (stage, keys) = two_keys([30, 20]).await;
         stage.tag_secret("ci-bot", "keywheel:force", "true").await;
@@ -136,7 +136,7 @@ fn a_dry_run_refuses_to_rotate_and_changes_nothing() {
 }
 
 #[test]
-fn a_user_who_became_exempt_since_the_last_sweep_is_not_rotated() {
+fn a_user_who_became_exempt_after_the_sweep_is_not_rotated() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[90]);
@@ -150,7 +150,7 @@ fn a_user_who_became_exempt_since_the_last_sweep_is_not_rotated() {
 }
 
 #[test]
-fn upstream_defect_41_a_user_whose_groups_cannot_be_read_is_not_rotated() {
+fn upstream_defect_41_a_user_with_unreadable_groups_is_kept() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[90]);
@@ -162,7 +162,7 @@ fn upstream_defect_41_a_user_whose_groups_cannot_be_read_is_not_rotated() {
     });
 }
 
-/// A rotation that made its key and did not get further.
+/// Returns a stage whose rotation made its key and then stopped, and the id of that key.
 async fn stuck_in_the_middle() -> (Stage, String) {
     let stage = Stage::new();
     stage.add_user("ci-bot", &[90]);
@@ -174,7 +174,7 @@ async fn stuck_in_the_middle() -> (Stage, String) {
     (stage, pending["AccessKeyId"].as_str().expect("a key").to_owned())
 }
 
-/// What the error of an unusable pending key tells to do.
+/// Applies the remedy that the error for an unusable pending key names.
 async fn remove_the_pending_label(stage: &Stage) {
     let secret = stage.secret("ci-bot");
     let version = &secret.version_with("AWSPENDING").expect("it is there").id;
@@ -184,7 +184,7 @@ async fn remove_the_pending_label(stage: &Stage) {
 }
 
 #[test]
-fn a_pending_key_that_a_person_deleted_is_named_and_the_way_out_works() {
+fn a_deleted_pending_key_is_named_and_the_remedy_works() {
     rehearse(async {
         let (stage, pending) = stuck_in_the_middle().await;
         stage.cloud.delete_key(MEMBER, "ci-bot", &pending);
@@ -197,7 +197,7 @@ fn a_pending_key_that_a_person_deleted_is_named_and_the_way_out_works() {
 }
 
 #[test]
-fn a_pending_key_that_a_person_disabled_is_named_and_the_way_out_works() {
+fn a_disabled_pending_key_is_named_and_the_remedy_works() {
     rehearse(async {
         let (stage, pending) = stuck_in_the_middle().await;
         stage.cloud.set_key_status(MEMBER, "ci-bot", &pending, "Inactive");
@@ -210,7 +210,7 @@ fn a_pending_key_that_a_person_disabled_is_named_and_the_way_out_works() {
 }
 
 #[test]
-fn a_key_that_was_tested_and_never_handed_out_is_cleared_away() {
+fn a_key_that_was_tested_but_never_handed_out_is_deleted() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[90]);
@@ -219,16 +219,16 @@ fn a_key_that_was_tested_and_never_handed_out_is_cleared_away() {
         stage.cloud.faults().inject(Fault::on("secretsmanager", "UpdateSecretVersionStage", FaultKind::Stop));
         stage.cloud.run_rotations().await;
         let tested = stage.user("ci-bot").keys.remove(1);
-        assert_eq!(tested.last_use.map(|used| used.service), Some("sts".to_owned()), "our own test");
+        assert_eq!(tested.last_use.map(|used| used.service), Some("sts".to_owned()), "the use by keywheel's test");
         remove_the_pending_label(&stage).await;
         assert_eq!(stage.rotate("ci-bot").await, Ok(()));
-        assert!(stage.user("ci-bot").key(&tested.id).is_none(), "no version of the secret leads to it");
+        assert!(stage.user("ci-bot").key(&tested.id).is_none(), "no version of the secret holds it");
         assert_eq!(stage.user("ci-bot").active_keys(), 2);
     });
 }
 
 #[test]
-fn a_key_made_in_the_same_moment_by_a_person_who_uses_it_is_not_taken_for_an_orphan() {
+fn a_persons_used_key_is_never_taken_for_an_orphan() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[90]);
@@ -248,7 +248,7 @@ fn a_key_made_in_the_same_moment_by_a_person_who_uses_it_is_not_taken_for_an_orp
 }
 
 #[test]
-fn a_user_deleted_before_its_rotation_ends_it_in_words() {
+fn a_rotation_of_a_deleted_user_fails_with_a_clear_error() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[90]);
@@ -275,7 +275,7 @@ fn a_role_that_cannot_be_assumed_is_named() {
 }
 
 #[test]
-fn a_value_that_is_not_the_users_is_not_rotated_away() {
+fn a_value_of_another_user_is_not_replaced() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[90]);
@@ -294,7 +294,7 @@ fn a_value_that_is_not_the_users_is_not_rotated_away() {
 }
 
 #[test]
-fn a_key_that_a_person_makes_after_ours_was_refused_is_left_alone() {
+fn a_persons_key_made_after_ours_was_refused_is_kept() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[90]);
@@ -306,12 +306,12 @@ fn a_key_that_a_person_makes_after_ours_was_refused_is_left_alone() {
         stage.cloud.run_rotations().await;
         let key = stage.cloud.add_access_key(MEMBER, "ci-bot", stage.cloud.clock().now());
         stage.live_days(2).await;
-        assert_eq!(stage.status("ci-bot", &key), "Active", "nothing proves that it is ours, and it is not");
+        assert_eq!(stage.status("ci-bot", &key), "Active", "nothing proves that keywheel made it, and a person did");
     });
 }
 
 #[test]
-fn force_takes_no_key_before_the_first_rotation_while_both_are_used() {
+fn force_takes_no_used_key_before_the_first_rotation() {
     rehearse(async {
         let stage = Stage::new();
         let keys = stage.add_user("ci-bot", &[40, 20]);

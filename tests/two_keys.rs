@@ -1,4 +1,4 @@
-//! Users with two keys, inactive keys and unused keys: where the predecessor locked people out.
+//! Users with two keys, inactive keys and unused keys. In these cases the predecessor locked people out.
 
 use chrono::TimeDelta;
 use keywheel::model::{Fault, FaultKind, KeyView};
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::harness::{MEMBER, Stage, done, failures, rehearse, use_key};
 
 #[test]
-fn upstream_defect_01_an_unknown_last_use_destroys_nothing_and_is_reported() {
+fn upstream_defect_01_an_unknown_last_use_destroys_nothing() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
@@ -19,18 +19,22 @@ fn upstream_defect_01_an_unknown_last_use_destroys_nothing_and_is_reported() {
         assert_eq!(stage.status("ci-bot", &old), "Active");
         assert!(failures(&answer).contains("last use") && failures(&answer).contains("ci-bot"), "{answer}");
         denied.remove();
-        assert_eq!(done(&stage.sweep_well().await, "disable"), 1, "once it is known");
+        assert_eq!(done(&stage.sweep_well().await, "disable"), 1, "once the last use is known");
         stage.pass_days(11).await;
         let denied = Fault::on("iam", "GetAccessKeyLastUsed", FaultKind::Throttle { times: 1000 });
         stage.cloud.faults().inject(denied);
         let answer = stage.sweep().await;
-        assert_eq!(stage.status("ci-bot", &old), "Inactive", "throttled is not never");
+        assert_eq!(
+            stage.status("ci-bot", &old),
+            "Inactive",
+            "a throttled read does not mean that the key was never used"
+        );
         assert!(failures(&answer).contains("last use"), "{answer}");
     });
 }
 
 #[test]
-fn upstream_defect_02_nothing_is_minted_for_a_user_whose_key_an_admin_disabled() {
+fn upstream_defect_02_no_key_is_made_for_a_disabled_user() {
     rehearse(async {
         let stage = Stage::new();
         let key = stage.add_user("ci-bot", &[200]).remove(0);
@@ -46,7 +50,7 @@ fn upstream_defect_02_nothing_is_minted_for_a_user_whose_key_an_admin_disabled()
 }
 
 #[test]
-fn upstream_defect_02_a_managed_user_whose_keys_were_all_disabled_is_left_alone() {
+fn upstream_defect_02_a_user_with_only_disabled_keys_is_kept() {
     rehearse(async {
         let stage = Stage::new();
         let (old, new) = stage.add_rotated_user("ci-bot").await;
@@ -60,8 +64,8 @@ fn upstream_defect_02_a_managed_user_whose_keys_were_all_disabled_is_left_alone(
             stage.live().await;
         }
         assert_eq!(stage.count("CreateAccessKey"), made);
-        assert_eq!(stage.user("ci-bot").keys.len(), 2, "neither is deleted: none would work after that");
-        assert_eq!(stage.mails_with(&["ci-bot", "no active access key"]).len(), 1, "told, once");
+        assert_eq!(stage.user("ci-bot").keys.len(), 2, "no key is deleted, because no other key would work");
+        assert_eq!(stage.mails_with(&["ci-bot", "no active access key"]).len(), 1, "one notice");
     });
 }
 
@@ -71,13 +75,13 @@ fn upstream_defect_03_two_unused_expired_keys_lead_to_one_new_key() {
         let stage = Stage::new();
         let keys = stage.add_user("ci-bot", &[120, 100]);
         stage.live().await;
-        assert_eq!(stage.count("CreateAccessKey"), 0, "there is no slot");
+        assert_eq!(stage.count("CreateAccessKey"), 0, "no slot is free");
         for _ in 0..6 {
             stage.live_days(5).await;
             assert!(stage.user("ci-bot").active_keys() >= 1, "a key works at all times");
         }
         assert_eq!(stage.count("CreateAccessKey"), 1);
-        assert_eq!(stage.status("ci-bot", &keys[0]), "gone", "the older one gave way");
+        assert_eq!(stage.status("ci-bot", &keys[0]), "gone", "the older key was deleted to free its slot");
         let active: Vec<String> =
             stage.user("ci-bot").keys.into_iter().filter(KeyView::is_active).map(|k| k.id).collect();
         assert!(active.contains(&stage.current_key("ci-bot")), "no orphan: {active:?}");
@@ -85,7 +89,7 @@ fn upstream_defect_03_two_unused_expired_keys_lead_to_one_new_key() {
 }
 
 #[test]
-fn upstream_defect_04_one_unused_and_one_used_expired_key_abort_nothing() {
+fn upstream_defect_04_a_used_and_an_unused_key_abort_nothing() {
     rehearse(async {
         let stage = Stage::new();
         let keys = stage.add_user("ci-bot", &[100, 95]);
@@ -93,16 +97,16 @@ fn upstream_defect_04_one_unused_and_one_used_expired_key_abort_nothing() {
         use_key(&stage, &keys[0]);
         let answer = stage.live().await;
         assert_eq!(failures(&answer), "[]");
-        assert_eq!(done(&answer, "rotate"), 1, "the other user's");
+        assert_eq!(done(&answer, "rotate"), 1, "only the other user's key");
         stage.live_days(25).await;
-        assert_eq!(stage.status("ci-bot", &keys[1]), "gone", "the unused one gave way");
+        assert_eq!(stage.status("ci-bot", &keys[1]), "gone", "the unused key was deleted to free its slot");
         assert_eq!(stage.status("ci-bot", &keys[0]), "Active", "in its installation grace");
         assert_eq!(stage.user("ci-bot").active_keys(), 2);
     });
 }
 
 #[test]
-fn upstream_defect_05_a_key_that_nobody_uses_is_not_minted_more_often_than_any_other() {
+fn upstream_defect_05_an_unused_key_is_rotated_no_more_often() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[90]);
@@ -110,7 +114,7 @@ fn upstream_defect_05_a_key_that_nobody_uses_is_not_minted_more_often_than_any_o
             stage.live().await;
             stage.pass_days(7).await;
         }
-        assert_eq!(stage.count("CreateAccessKey"), 1, "one in each period");
+        assert_eq!(stage.count("CreateAccessKey"), 1, "one key in each period");
         assert_eq!(stage.user("ci-bot").keys.len(), 1);
     });
 }
@@ -127,7 +131,7 @@ fn upstream_defect_06_a_key_disabled_today_is_not_deleted_today() {
             stage.pass_days(30).await;
             stage.live().await;
         }
-        assert_eq!(stage.status("ci-bot", &key), "Inactive", "a lone key is a person's to delete");
+        assert_eq!(stage.status("ci-bot", &key), "Inactive", "only a person may delete a user's last key");
         assert_eq!(stage.count("DeleteAccessKey"), 0);
     });
 }
@@ -149,24 +153,24 @@ fn upstream_defect_07_two_inactive_expired_keys_are_both_kept() {
 }
 
 #[test]
-fn upstream_defect_08_an_inactive_key_beside_an_expired_one_is_recoverable_for_the_whole_period() {
+fn upstream_defect_08_an_inactive_key_keeps_its_whole_recovery() {
     rehearse(async {
         let stage = Stage::new();
         let keys = stage.add_user("ci-bot", &[300, 91]);
         stage.cloud.set_key_status(MEMBER, "ci-bot", &keys[0].access_key_id, "Inactive");
         use_key(&stage, &keys[1]);
         stage.live().await;
-        assert_eq!(stage.mails_with(&["ci-bot", &keys[0].access_key_id]).len(), 1, "its owner is told");
+        assert_eq!(stage.mails_with(&["ci-bot", &keys[0].access_key_id]).len(), 1, "a notice to its owner");
         stage.live_days(9).await;
         assert_eq!(stage.status("ci-bot", &keys[0]), "Inactive");
         stage.live_days(2).await;
-        assert_eq!(stage.status("ci-bot", &keys[0]), "gone", "and then its slot is used");
-        assert_eq!(stage.user("ci-bot").active_keys(), 2, "for the new key");
+        assert_eq!(stage.status("ci-bot", &keys[0]), "gone", "its slot is free");
+        assert_eq!(stage.user("ci-bot").active_keys(), 2, "the slot holds the new key");
     });
 }
 
 #[test]
-fn upstream_defect_09_of_two_used_expired_keys_none_is_deleted_unannounced() {
+fn upstream_defect_09_no_used_due_key_is_deleted_unannounced() {
     rehearse(async {
         let stage = Stage::new();
         let keys = stage.add_user("ci-bot", &[120, 100]);
@@ -174,20 +178,20 @@ fn upstream_defect_09_of_two_used_expired_keys_none_is_deleted_unannounced() {
             use_key(&stage, key);
         }
         stage.live().await;
-        assert!(keys.iter().all(|key| stage.status("ci-bot", key) == "Active"), "announced first");
+        assert!(keys.iter().all(|key| stage.status("ci-bot", key) == "Active"), "the announcement comes first");
         assert_eq!(stage.mails_with(&["ci-bot", &keys[0].access_key_id, "will be disabled"]).len(), 1);
         stage.live_days(9).await;
         assert_eq!(stage.status("ci-bot", &keys[0]), "Active");
         stage.live_days(2).await;
-        assert_eq!(stage.status("ci-bot", &keys[0]), "Inactive", "disabled first");
+        assert_eq!(stage.status("ci-bot", &keys[0]), "Inactive", "the disabling comes first");
         stage.live_days(8).await;
-        assert_eq!(stage.status("ci-bot", &keys[0]), "Inactive", "recoverable");
+        assert_eq!(stage.status("ci-bot", &keys[0]), "Inactive", "still recoverable");
         assert_eq!(stage.status("ci-bot", &keys[1]), "Active");
     });
 }
 
 #[test]
-fn upstream_defect_11_a_pair_that_the_user_manages_is_not_taken_for_a_rotation() {
+fn upstream_defect_11_a_users_own_pair_is_no_rotation() {
     rehearse(async {
         let stage = Stage::new();
         let keys = stage.add_user("ci-bot", &[95, 50]);
@@ -209,10 +213,13 @@ fn upstream_defect_12_what_is_announced_is_what_happens() {
         let (disabled, deleted) = (day(10), day(20));
         stage.live_days(4).await;
         let warned = stage.mails_with(&[&old.access_key_id, "will be disabled on"]);
-        assert!(!warned.is_empty() && stage.mails_with(&["will be deleted"]).is_empty(), "first that");
+        assert!(
+            !warned.is_empty() && stage.mails_with(&["will be deleted"]).is_empty(),
+            "the disabling is announced first"
+        );
         assert!(warned.iter().all(|mail| mail.text.as_deref().is_some_and(|text| text.contains(&disabled))));
         stage.live_days(6).await;
-        assert_eq!(stage.status("ci-bot", &old), "Inactive", "on the day that was told");
+        assert_eq!(stage.status("ci-bot", &old), "Inactive", "disabled on the announced day");
         stage.live_days(9).await;
         assert_eq!(
             stage.mails_with(&[&old.access_key_id, "will be deleted on", &deleted]).len(),
@@ -254,7 +261,7 @@ fn upstream_defect_14_an_unused_key_is_announced_once() {
 }
 
 #[test]
-fn upstream_defect_21_the_grace_that_is_set_is_the_grace_that_is_given() {
+fn upstream_defect_21_the_grace_is_as_long_as_the_setting_says() {
     rehearse(async {
         let stage = Stage::with(&[("INSTALLATION_GRACE_PERIOD", "3"), ("RECOVERY_GRACE_PERIOD", "2")]);
         let (old, _) = stage.add_rotated_user("ci-bot").await;
@@ -280,7 +287,7 @@ fn a_key_that_is_still_used_after_its_rotation_is_reported() {
 }
 
 #[test]
-fn upstream_defect_18_a_sweeper_that_was_down_still_gives_the_whole_recovery_period() {
+fn upstream_defect_18_downtime_does_not_shorten_the_recovery() {
     rehearse(async {
         let stage = Stage::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
@@ -296,7 +303,7 @@ fn upstream_defect_18_a_sweeper_that_was_down_still_gives_the_whole_recovery_per
 }
 
 #[test]
-fn upstream_defect_36_a_dry_run_names_every_action_and_changes_nothing() {
+fn upstream_defect_36_a_dry_run_plans_all_and_changes_nothing() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_rotated_user("ci-bot").await;
@@ -316,7 +323,7 @@ fn upstream_defect_36_a_dry_run_names_every_action_and_changes_nothing() {
             let plan = answer["plan"].as_array().expect("a plan").clone();
             plan.into_iter().filter(|entry| entry["action"] != "notify").collect::<Vec<_>>()
         };
-        assert_eq!(actions(&dry), actions(&enforced), "what is planned is what is done");
+        assert_eq!(actions(&dry), actions(&enforced), "the plan equals the actions");
         assert_eq!(dry["dry_run"], true);
     });
 }
