@@ -1,8 +1,7 @@
 //! The vocabulary: accounts, users, access keys and the names of their secrets. Pure.
 //!
-//! Every value is checked where it enters, so that the rest of the program can rely on it. The name of a secret is
-//! the only place from which the rotation function learns whose key it rotates: a name cannot be changed, while tags
-//! and values can.
+//! Every value is checked where it enters, so that the rest of the program can rely on it. The rotation function learns
+//! only from the name of a secret whose key it rotates: a name cannot be changed, while tags and values can.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,11 +17,11 @@ use crate::redact;
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 pub const MAX_KEYS_PER_USER: usize = 2;
 
-/// Longest user name: 64 characters today, 128 for users made before the limit was lowered.
+/// Longest user name. IAM allows 64 characters today, and users from before that limit may have 128.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_User.html>
 const MAX_USER_NAME_LENGTH: usize = 128;
 
-/// A name or identifier that is not what it should be.
+/// A name or identifier with the wrong form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} `{value}` is not valid: {allowed}")]
 pub struct InvalidName {
@@ -33,14 +32,14 @@ pub struct InvalidName {
 
 impl InvalidName {
     fn new(what: &'static str, value: &str, allowed: &'static str) -> Self {
-        // Long input is cut: the message goes to logs, and its start is enough to find it.
+        // Long input is cut: the message goes to logs, and the beginning is enough to find the input.
         let value: String = value.chars().take(200).collect();
         let value = redact::secret_like(&value);
         Self { what, value, allowed }
     }
 }
 
-/// A name is shared, not copied: every plan and notice has those of its user, and most plans come to nothing.
+/// Names are shared (`Arc<str>`), because every plan and notice carries its user's names and most plans are empty.
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $what:literal, $allowed:literal, $check:expr) => {
         $(#[$doc])*
@@ -49,7 +48,7 @@ macro_rules! name_type {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The text itself.
+            /// The checked text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -131,7 +130,7 @@ name_type!(
 );
 
 name_type!(
-    /// An e-mail address as SES takes it: `local@domain.tld`, without a display name.
+    /// An e-mail address as SES accepts it: `local@domain.tld`, without a display name.
     EmailAddress,
     "e-mail address",
     "it reads local@domain.tld, in ASCII, without spaces, at most 320 characters",
@@ -148,24 +147,24 @@ name_type!(
 
 /// The secret half of an access key: never printed, wiped from memory on drop.
 ///
-/// It has no `Display` and no `Serialize`; [`SecretKey::expose`] is called only by the code that stores a key and by
-/// the code that tests it.
+/// It has no `Display` and no `Serialize`. Only the code that stores a key and the code that tests it call
+/// [`SecretKey::expose`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretKey(Zeroizing<String>);
 
 impl SecretKey {
-    /// Takes the text over, without a copy.
+    /// Moves the text in, without a copy.
     pub fn new(text: impl Into<Zeroizing<String>>) -> Self {
         Self(text.into())
     }
 
-    /// The secret itself. Do not log, format or keep what this returns.
+    /// Returns the secret as text. Do not log, format or keep it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
-/// [`Zeroizing`] does it.
+/// [`Zeroizing`] wipes the text.
 impl ZeroizeOnDrop for SecretKey {}
 
 impl fmt::Debug for SecretKey {
@@ -174,12 +173,12 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// Whether an access key can be used.
+/// The status of an access key in IAM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyStatus {
-    /// It can.
+    /// Requests can be signed with the key.
     Active,
-    /// It was disabled.
+    /// The key was disabled and can be enabled again.
     Inactive,
     /// A status that keywheel does not know how to treat, such as `Expired`.
     Other(String),
@@ -189,28 +188,27 @@ pub enum KeyStatus {
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccessKeyLastUsed.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyUse {
-    /// When.
+    /// By IAM's clock; up to 15 minutes before the real last use.
     pub time: DateTime<Utc>,
-    /// Of which service, such as `s3`.
+    /// The service that was called, such as `s3`.
     pub service: String,
-    /// In which Region.
+    /// The Region of that call, as IAM reports it.
     pub region: String,
 }
 
 impl KeyUse {
-    /// Whether it can be that of testSecret, which asks STS who the key is.
+    /// Whether testSecret may have made this use: it asks STS whose key it is.
     pub(crate) fn can_be_the_test(&self) -> bool {
         self.service == "sts"
     }
 }
 
-/// When a key was last used.
+/// What is known about the last use of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LastUse {
-    /// It was not asked for: no decision depends on it while the user has one key. Where one does, it counts as not
-    /// known.
+    /// Not read, because no decision depends on it while the user has one key. If one does, the use counts as unknown.
     NotAsked,
-    /// It was asked for and not answered, and why: nothing is destroyed.
+    /// The call failed, with the reason: nothing is destroyed.
     Unknown(String),
     /// No use on record.
     Never,
@@ -219,7 +217,7 @@ pub enum LastUse {
 }
 
 impl LastUse {
-    /// Why it is not known; `None` if it is. Unknown is not "never".
+    /// Returns why the last use is unknown; `None` if it is known. Unknown is not "never".
     pub(crate) fn unknown(&self) -> Option<&str> {
         match self {
             Self::NotAsked => Some("it was not asked for"),
@@ -257,7 +255,7 @@ const COMMA: &str = "/2C";
 const SECRET_NAME_SHAPE: &str = "keywheel's secrets are named Account_<12 digits>_User_<user name>_AccessKey";
 
 impl SecretName {
-    /// The name of that user's secret.
+    /// Returns the name of that user's secret.
     pub fn of(user: &UserRef) -> Self {
         Self { user: user.clone() }
     }
@@ -267,7 +265,7 @@ impl SecretName {
         &self.user
     }
 
-    /// What the names of all secrets of one account start with.
+    /// Returns the prefix that the names of one account's secrets share.
     pub fn account_prefix(account: &AccountId) -> String {
         format!("Account_{account}_User_")
     }
@@ -289,7 +287,7 @@ impl FromStr for SecretName {
         let (account, rest) = rest.split_at_checked(12).ok_or_else(invalid)?;
         let encoded =
             rest.strip_prefix("_User_").and_then(|rest| rest.strip_suffix("_AccessKey")).ok_or_else(invalid)?;
-        // A literal comma would be a second spelling of the same name.
+        // Accepting a literal comma would give one secret two names.
         if encoded.contains(',') {
             return Err(invalid());
         }

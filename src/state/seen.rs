@@ -1,4 +1,4 @@
-//! What the last close look at a user found, so that a list can tell later whether another look is needed. Pure.
+//! What the last observation of a user found, so that lists can show later whether another one is needed. Pure.
 
 use std::fmt;
 
@@ -7,23 +7,23 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use super::{format_time, parse_time};
 use crate::keys::{MAX_KEYS_PER_USER, UserArn};
 
-/// When the user's keys were made. As a tag: `<time> <time>`; the first is that of the key in the current version, and
-/// `-` where the user has no such key.
+/// When the user's keys were made. As a tag: `<time> <time>`, the key of the current version first; `-` if the user lacks
+/// that key.
 ///
-/// IAM's credential report names no key. It does say since when each active key is as it is, and a key that was neither
-/// disabled nor enabled since it was made is known by that second.
+/// IAM's credential report names no key, but it dates each active key by its last change. If a key was neither disabled
+/// nor enabled since it was made, that second identifies it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyDates {
-    /// When the key in the current version was made; `None` where the user does not have it, or it is not known.
+    /// When the key in the current version was made; `None` if the user lacks that key, or if it is not known.
     pub current: Option<DateTime<Utc>>,
-    /// When the user's other keys were made, in order.
+    /// When the user's other keys were made, oldest first.
     pub others: Vec<DateTime<Utc>>,
 }
 
 const NO_KEY: &str = "-";
 
 impl KeyDates {
-    /// Those dates, to the second: that is what a tag and the report hold.
+    /// These dates in whole seconds, as a tag and the report hold them.
     pub fn new(current: Option<DateTime<Utc>>, others: impl IntoIterator<Item = DateTime<Utc>>) -> Self {
         let whole = |time: DateTime<Utc>| time.trunc_subsecs(0);
         Self { current: current.map(whole), others: others.into_iter().map(whole).collect() }
@@ -39,7 +39,7 @@ impl KeyDates {
         (others.len() + usize::from(current.is_some()) <= MAX_KEYS_PER_USER).then_some(Self { current, others })
     }
 
-    /// When any of the user's keys was made, that of the current one first.
+    /// The dates of all keys, the current key first.
     pub fn all(&self) -> impl Iterator<Item = DateTime<Utc>> {
         self.current.iter().chain(&self.others).copied()
     }
@@ -55,10 +55,10 @@ impl fmt::Display for KeyDates {
     }
 }
 
-/// The user whom the secret's resource policy was last found, or made, to be for. As a tag: `<unique id> <path>`.
+/// The user for whom the secret's resource policy was, when it was last read or made. As a tag: `<unique id> <path>`.
 ///
-/// No list shows a resource policy. A user who was deleted and made again has another id, and one who was moved another
-/// path, and both are in the list of users.
+/// No list shows a resource policy. But the list of users shows if the user was deleted and made again, which changes the
+/// id, or moved, which changes the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reader {
     /// `AIDA…`.
@@ -68,7 +68,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// That user; `None` where a tag cannot hold its path.
+    /// The user with this id and ARN; `None` if a tag cannot hold its path.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/managing-secrets_tagging.html>
     pub fn of(id: &str, arn: &UserArn) -> Option<Self> {
         let is_tag_text = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "_.:/=+-@".contains(c));
