@@ -178,6 +178,7 @@ fn notice(n: usize) -> Notice {
         key: key(n),
         created: Some(now() - TimeDelta::days(85)),
         kind,
+        tells_of: None,
         user,
     }
 }

@@ -23,7 +23,7 @@ fn main() {
 fn by_state(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("plan");
     group.throughput(Throughput::Elements(1));
-    for case in CASES {
+    for case in STATES {
         let facts = (case.facts)(1);
         case.check(&facts);
         group.bench_function(case.name, |bencher| bencher.iter(|| plan(black_box(&facts), &periods(), now())));
@@ -33,7 +33,8 @@ fn by_state(criterion: &mut Criterion) {
 
 /// Plans a fleet of users in the states of an ordinary day. Nearly all plans are empty.
 fn fleet(criterion: &mut Criterion) {
-    let shares: Vec<&Case> = CASES.iter().flat_map(|case| std::iter::repeat_n(case, case.in_a_hundred)).collect();
+    let shares: Vec<&BenchedState> =
+        STATES.iter().flat_map(|case| std::iter::repeat_n(case, case.in_a_hundred)).collect();
     assert_eq!(shares.len(), 100);
     // 37 and 100 have no common factor, so neighbours differ and every share is kept.
     let facts: Vec<UserFacts> = (0..FLEET).map(|n| (shares[n as usize * 37 % 100].facts)(n)).collect();
@@ -45,8 +46,8 @@ fn fleet(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A state of a user.
-struct Case {
+/// A state of a user whose plan is measured.
+struct BenchedState {
     name: &'static str,
     /// Number of users in this state among a hundred.
     in_a_hundred: usize,
@@ -58,24 +59,24 @@ struct Case {
     notices: usize,
 }
 
-const CASES: [Case; 8] = [
-    Case { name: "idle", in_a_hundred: 70, facts: idle, actions: &[], notices: 0 },
-    Case { name: "before its first rotation", in_a_hundred: 10, facts: unrotated, actions: &[], notices: 0 },
-    Case { name: "installation grace", in_a_hundred: 7, facts: in_grace, actions: &[], notices: 0 },
-    Case { name: "recovery", in_a_hundred: 7, facts: in_recovery, actions: &[], notices: 0 },
-    Case {
+const STATES: [BenchedState; 8] = [
+    BenchedState { name: "idle", in_a_hundred: 70, facts: idle, actions: &[], notices: 0 },
+    BenchedState { name: "before its first rotation", in_a_hundred: 10, facts: unrotated, actions: &[], notices: 0 },
+    BenchedState { name: "installation grace", in_a_hundred: 7, facts: in_grace, actions: &[], notices: 0 },
+    BenchedState { name: "recovery", in_a_hundred: 7, facts: in_recovery, actions: &[], notices: 0 },
+    BenchedState {
         name: "to be disabled",
         in_a_hundred: 1,
         facts: to_be_disabled,
         actions: &[ActionName::Disable],
         notices: 1,
     },
-    Case { name: "due", in_a_hundred: 1, facts: due, actions: &[ActionName::Rotate], notices: 1 },
-    Case { name: "two keys of a person's", in_a_hundred: 2, facts: two_keys, actions: &[], notices: 0 },
-    Case { name: "exempt", in_a_hundred: 2, facts: exempt, actions: &[], notices: 0 },
+    BenchedState { name: "due", in_a_hundred: 1, facts: due, actions: &[ActionName::Rotate], notices: 1 },
+    BenchedState { name: "two keys of a person's", in_a_hundred: 2, facts: two_keys, actions: &[], notices: 0 },
+    BenchedState { name: "exempt", in_a_hundred: 2, facts: exempt, actions: &[], notices: 0 },
 ];
 
-impl Case {
+impl BenchedState {
     fn check(&self, facts: &UserFacts) {
         let plan = plan(facts, &periods(), now());
         let actions: Vec<ActionName> = plan.actions.iter().map(Action::name).collect();
@@ -134,6 +135,7 @@ fn user(n: u32, keys: Vec<KeyFacts>, secret: PresentSecret) -> UserFacts {
         exemption: Exemption::NotExempt,
         keys,
         secret: SecretFacts::Present(secret),
+        secret_readable: true,
     }
 }
 

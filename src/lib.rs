@@ -33,7 +33,7 @@
 //! | [`lifecycle`] | facts about a user and a time → a plan | yes | `keys`, `settings`, `state` |
 //! | [`aws`] | clients, sessions and typed calls; knows no policy | no | `keys`, `redact` |
 //! | [`error`] | the errors that end an invocation | no | `aws`, `keys`, `settings` |
-//! | [`metrics`] | counts of both functions → lines of their logs | yes | `lifecycle`, `sweep` |
+//! | [`metrics`] | counts of both functions → lines of their logs | yes | |
 //! | [`rotation`] | the rotation function | its events and slots | `aws`, `error`, `keys`, `metrics`, `redact`, `settings`, `state`, `value` |
 //! | [`provision`] | one user's secret, its policy and its schedule | policy and drift | `aws`, `keys`, `lifecycle`, `settings`, `state`, `value` |
 //! | [`notify`] | notices → messages, and their sending | all but sending | `aws`, `keys`, `lifecycle`, `settings`, `state` |

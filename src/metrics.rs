@@ -1,12 +1,13 @@
-//! Metrics of both functions, in CloudWatch's embedded metric format: a line of the log is a metric, and nothing is called.
+//! Metrics of both functions in CloudWatch's embedded metric format: CloudWatch reads them from lines of the log, so they
+//! cost no call.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 //!
-//! | metric | unit | function | what |
+//! | metric | unit | function | what it counts |
 //! |---|---|---|---|
 //! | `AccountsSwept`, `AccountsSkipped` | Count | sweeper | accounts of a run |
 //! | `UsersSeen` | Count | sweeper | users of a run |
-//! | `UserFailures` | Count | sweeper | failures of a run but those of mails |
+//! | `UserFailures` | Count | sweeper | failures of a run, but for those of mails |
 //! | `SecretsProvisioned`, `RotationsStarted`, `KeysDisabled`, `KeysDeleted`, `Warnings` | Count | sweeper | actions of a run |
 //! | `MailsSent`, `MailsFailed` | Count | sweeper | mails of a run |
 //! | `OldestActiveKeyAge` | None (days) | sweeper | age of the oldest active key of a user who is not exempt |
@@ -16,17 +17,43 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use tracing::info;
 
-use crate::lifecycle::ActionName;
-use crate::sweep::Report;
-
-/// The target of these lines: the log writes their message as it is, without a frame around it.
+/// The log target of these lines. The log writes their message bare, because CloudWatch reads only whole JSON lines.
 pub const TARGET: &str = "keywheel::metrics";
 
 const NAMESPACE: &str = "keywheel";
 
+/// What one run of the sweeper counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SweepCounts {
+    /// Accounts that were swept.
+    pub accounts: usize,
+    /// Accounts that were left out.
+    pub skipped: usize,
+    /// Users of the swept accounts.
+    pub users: usize,
+    /// Failures, but for those of mails.
+    pub failures: usize,
+    /// Secrets that were made.
+    pub provisioned: usize,
+    /// Rotations that were started.
+    pub rotations: usize,
+    /// Keys that were disabled.
+    pub disabled: usize,
+    /// Keys that were deleted.
+    pub deleted: usize,
+    /// Warnings that were sent.
+    pub warnings: usize,
+    /// Mails that were sent.
+    pub mails: usize,
+    /// Mails that could not be sent.
+    pub mails_failed: usize,
+    /// Age in whole days of the oldest active key of a user who is not exempt; `None` if the run saw no such key.
+    pub oldest_active_key_days: Option<i64>,
+}
+
 /// Writes the metrics of one run of the sweeper.
-pub fn of_sweep(report: &Report, now: DateTime<Utc>) {
-    info!(target: TARGET, "{}", sweep_line(report, now));
+pub fn of_sweep(counts: &SweepCounts, now: DateTime<Utc>) {
+    info!(target: TARGET, "{}", sweep_line(counts, now));
 }
 
 /// Writes the metrics of one step of a rotation.
@@ -34,26 +61,22 @@ pub fn of_rotation_step(succeeded: bool, now: DateTime<Utc>) {
     info!(target: TARGET, "{}", rotation_line(succeeded, now));
 }
 
-fn sweep_line(report: &Report, now: DateTime<Utc>) -> Value {
-    let count = |number: usize| json!(number);
-    let action = |name| json!(report.actions.get(&name).copied().unwrap_or_default());
-    let mails_failed = report.failures.iter().filter(|failure| failure.action == "mail").count();
-    let failed = report.failures.len() + report.failures_omitted - mails_failed;
+fn sweep_line(counts: &SweepCounts, now: DateTime<Utc>) -> Value {
     let mut metrics = vec![
-        ("AccountsSwept", "Count", count(report.accounts)),
-        ("AccountsSkipped", "Count", count(report.skipped.len() + report.skipped_omitted)),
-        ("UsersSeen", "Count", count(report.users)),
-        ("UserFailures", "Count", count(failed)),
-        ("SecretsProvisioned", "Count", action(ActionName::Provision)),
-        ("RotationsStarted", "Count", action(ActionName::Rotate)),
-        ("KeysDisabled", "Count", action(ActionName::Disable)),
-        ("KeysDeleted", "Count", action(ActionName::Delete)),
-        ("Warnings", "Count", action(ActionName::Warn)),
-        ("MailsSent", "Count", count(report.mails)),
-        ("MailsFailed", "Count", count(mails_failed)),
+        ("AccountsSwept", "Count", json!(counts.accounts)),
+        ("AccountsSkipped", "Count", json!(counts.skipped)),
+        ("UsersSeen", "Count", json!(counts.users)),
+        ("UserFailures", "Count", json!(counts.failures)),
+        ("SecretsProvisioned", "Count", json!(counts.provisioned)),
+        ("RotationsStarted", "Count", json!(counts.rotations)),
+        ("KeysDisabled", "Count", json!(counts.disabled)),
+        ("KeysDeleted", "Count", json!(counts.deleted)),
+        ("Warnings", "Count", json!(counts.warnings)),
+        ("MailsSent", "Count", json!(counts.mails)),
+        ("MailsFailed", "Count", json!(counts.mails_failed)),
     ];
-    // A run that saw no key says nothing of the oldest one.
-    metrics.extend(report.oldest_active_key_days.map(|days| ("OldestActiveKeyAge", "None", json!(days))));
+    // Without any key, the metric is left out: an age of 0 would be false.
+    metrics.extend(counts.oldest_active_key_days.map(|days| ("OldestActiveKeyAge", "None", json!(days))));
     line("sweeper", &metrics, now)
 }
 
@@ -74,8 +97,6 @@ fn line(function: &str, metrics: &[(&str, &str, Value)], now: DateTime<Utc>) -> 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::testing::now;
 
@@ -93,16 +114,22 @@ mod tests {
 
     #[test]
     fn a_sweep_is_counted() {
-        let actions = BTreeMap::from([(ActionName::Provision, 2), (ActionName::Rotate, 1), (ActionName::Warn, 4)]);
-        let report = Report { accounts: 3, users: 9, actions, oldest_active_key_days: Some(88), ..Report::default() };
-        let line = sweep_line(&report, now());
+        let counts = SweepCounts {
+            accounts: 3,
+            users: 9,
+            provisioned: 2,
+            warnings: 4,
+            oldest_active_key_days: Some(88),
+            ..SweepCounts::default()
+        };
+        let line = sweep_line(&counts, now());
         check(&line);
         assert_eq!(
             (&line["SecretsProvisioned"], &line["KeysDeleted"], &line["Warnings"]),
             (&json!(2), &json!(0), &json!(4))
         );
         assert_eq!((&line["OldestActiveKeyAge"], &line["Function"]), (&json!(88), &json!("sweeper")));
-        check(&sweep_line(&Report::default(), now()));
+        check(&sweep_line(&SweepCounts::default(), now()));
     }
 
     #[test]

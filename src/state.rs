@@ -1,7 +1,7 @@
-//! keywheel's state: tags on the secret, nowhere else. Pure.
+//! keywheel's state: tags on the secret, and no database. Pure.
 //!
-//! Written by the rotation function and the sweeper, read by both. Tag values hold letters, digits, spaces and
-//! `_.:/=+-@`, at most 256 characters, so every format here keeps to these.
+//! The rotation function and the sweeper write and read these tags. A tag's value can hold letters, digits, spaces and
+//! `_.:/=+-@`, at most 256 characters, so every format here uses only those.
 //! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/managing-secrets_tagging.html>
 
 mod intent;
@@ -27,52 +27,57 @@ pub mod tag {
     pub const VERSION: &str = "keywheel:version";
     /// The key in the current version.
     pub const CURRENT_KEY: &str = "keywheel:current-key";
-    /// The key that the last rotation replaced.
+    /// The key that the last rotation replaced; absent before the first rotation.
     pub const PREVIOUS_KEY: &str = "keywheel:previous-key";
     /// When AWSCURRENT moved to the current key.
     pub const ROTATED_AT: &str = "keywheel:rotated-at";
     /// When the outgoing key was observed disabled.
     pub const DISABLED_AT: &str = "keywheel:disabled-at";
-    /// A key on its way out whose grace began at another time than the rotation: `<key> <time>`.
+    /// An outgoing key whose grace began at another time than the rotation: `<key> <time>`.
     pub const RETIRING: &str = "keywheel:retiring";
-    /// The rotation that is about to make a key: `<version> <time>`, and ` <key>` where its key is known and did not come
+    /// The rotation that is about to make a key: `<version> <time>`. With ` <key>` if the key was made and could not be put
     /// into the secret.
     pub const INTENT: &str = "keywheel:intent";
-    /// What owners were told: `<key>=<phase>.<phase> <key>=<phase>`.
+    /// The notices that were sent: `<key>=<phase>.<phase> <key>=<phase>`.
     pub const NOTIFIED: &str = "keywheel:notified";
-    /// There is something to tell of that a sweep held back for the digest: `untold:<time>`. Secrets are found by how this
-    /// value begins, so that it can be taken back in the same call that records what was told.
+    /// The mark: a sweep deferred a notice to the digest, `untold:<time>`. A digest lists the secrets with this prefix. An
+    /// empty value is no mark, so one call can remove the mark and record what was sent.
     pub const UNTOLD: &str = "keywheel:untold";
-    /// `true`: the next rotation may retire the other key at once.
+    /// The order of an incident, `true`: the next rotation may delete the other key at once.
     pub const FORCE: &str = "keywheel:force";
-    /// When the user's keys were made, as last seen: `<time of the current key> <time>`.
+    /// When the user's keys were made, as last observed: `<time of the current key> <time>`.
     pub const KEY_DATES: &str = "keywheel:key-dates";
-    /// Whom the resource policy was last seen to be for: `<unique id> <path>`.
+    /// The user for whom the resource policy was, when it was last read or made: `<unique id> <path>`.
     pub const READER: &str = "keywheel:reader";
-    /// The version that the secret was made with, whose value is keywheel's placeholder.
+    /// The version with keywheel's placeholder, with which the secret was made.
     pub const PLACEHOLDER: &str = "keywheel:placeholder";
 }
 
+/// Longest value of a tag, in characters.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Tag.html>
 const MAX_TAG_VALUE_LENGTH: usize = 256;
 
-/// How the value of [`tag::UNTOLD`] begins, and that of no other tag.
+/// How far two records of one moment may be apart: IAM dates keys in whole seconds, tags hold whole seconds, and the clocks
+/// of AWS's hosts differ by less.
+pub(crate) const WHOLE_SECOND: TimeDelta = TimeDelta::seconds(1);
+
+/// The prefix of the value of [`tag::UNTOLD`]. No other tag's value begins with it, so a search for it finds marks only.
 pub const UNTOLD_PREFIX: &str = "untold:";
 
-/// Use this long after the disabling means that the key was enabled in between. IAM needs a moment to disable a key
-/// everywhere, and records uses to a quarter of an hour.
+/// How long after its disabling a key's last use may be recorded although nobody enabled the key. IAM needs a moment to
+/// disable a key everywhere, and records the first use in every 15 minutes.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccessKeyLastUsed.html>
 const DISABLED_EVERYWHERE_AFTER: TimeDelta = TimeDelta::minutes(15);
 
-/// Whether a key that was disabled at that time and last used at the other one was enabled in between.
+/// Whether a key must have been enabled after `disabled_at`, judging by its last use.
 pub fn was_enabled_since(disabled_at: DateTime<Utc>, last_use: &KeyUse) -> bool {
     last_use.time > disabled_at + DISABLED_EVERYWHERE_AFTER
 }
 
-/// A key on its way out, and since when.
+/// An outgoing key whose grace began at another time than the rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retiring {
-    /// The key.
+    /// The outgoing key.
     pub key: AccessKeyId,
     /// When its grace began.
     pub since: DateTime<Utc>,
@@ -92,38 +97,38 @@ pub struct MalformedTag {
 /// All facts that the tags hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
-    /// The secret is keywheel's.
+    /// Whether the secret is keywheel's.
     pub managed: bool,
     /// The version that these facts describe.
     pub version: Option<VersionId>,
     /// The key in the current version.
     pub current_key: Option<AccessKeyId>,
-    /// The key that the last rotation replaced.
+    /// The key that the last rotation replaced; `None` before the first rotation.
     pub previous_key: Option<AccessKeyId>,
     /// When AWSCURRENT moved to the current key: that key was tested.
     pub rotated_at: Option<DateTime<Utc>>,
     /// When the outgoing key was observed disabled.
     pub disabled_at: Option<DateTime<Utc>>,
-    /// A key on its way out whose grace began at another time than the rotation.
+    /// An outgoing key whose grace began at another time than the rotation.
     pub retiring: Option<Retiring>,
     /// The rotation that is about to make a key.
     pub intent: Option<Intent>,
-    /// What was told.
+    /// The notices that were sent.
     pub notified: Notified,
-    /// Since when there is something to tell that was left to a digest; 1970 where the mark cannot be read.
+    /// When a sweep first deferred a notice to the digest; 1970 if the mark cannot be read, `None` without a mark.
     pub untold: Option<DateTime<Utc>>,
-    /// The next rotation may retire the other key at once.
+    /// Whether the next rotation may delete the other key at once.
     pub force: bool,
-    /// When the user's keys were made, as last seen.
+    /// When the user's keys were made, as last observed.
     pub key_dates: Option<KeyDates>,
-    /// Whom the resource policy was last seen to be for.
+    /// The user for whom the resource policy was, when it was last read or made.
     pub reader: Option<Reader>,
-    /// Tags that cannot be read. While there are any, nothing destructive is done.
+    /// Tags that cannot be read. While there is one, nothing destructive is done.
     pub malformed: Vec<MalformedTag>,
 }
 
 impl State {
-    /// Reads the tags of a secret. Tags of others are ignored.
+    /// Reads the tags of a secret. Tags that are not keywheel's are ignored; unreadable tags are in `malformed`.
     pub fn read(tags: &BTreeMap<String, String>) -> Self {
         let mut malformed = Vec::new();
         let mut read = TagReader { tags, malformed: &mut malformed };
@@ -139,13 +144,13 @@ impl State {
                 Some(Retiring { key: key.parse().ok()?, since: parse_time(since)? })
             }),
             intent: read.parse(tag::INTENT, "a version id, a time and, perhaps, an access key id", Intent::read),
-            // Whatever the mark says, the user is looked at; nothing else depends on it but for how long to wait.
+            // Any mark leads to an observation of the user. Its time only decides how long a deletion waits.
             untold: read
                 .text(tag::UNTOLD)
                 .map(|text| text.strip_prefix(UNTOLD_PREFIX).and_then(parse_time).unwrap_or(DateTime::UNIX_EPOCH)),
             notified: tags.get(tag::NOTIFIED).map(|text| Notified::read(text)).unwrap_or_default(),
             force: read.flag(tag::FORCE, "true", "true (or no tag)"),
-            // What was seen saves a look, and unreadable it saves none: nothing else depends on it.
+            // These two only save calls. If one cannot be read, it saves none.
             key_dates: read.text(tag::KEY_DATES).and_then(KeyDates::read),
             reader: read.text(tag::READER).and_then(Reader::read),
             malformed: Vec::new(),
@@ -153,14 +158,14 @@ impl State {
         Self { malformed, ..state }
     }
 
-    /// The intent of a rotation that has not come to its end. Once its version is the current one, the key in that is
-    /// the announced one, and there is no orphan.
+    /// Returns the intent of a rotation that has not finished. Once its version is the current one, the announced key is in
+    /// that version, and there is no orphan.
     pub fn unsettled_intent(&self, current: Option<&VersionId>) -> Option<&Intent> {
         self.intent.as_ref().filter(|intent| Some(&intent.version) != current)
     }
 
-    /// When the outgoing key was disabled, if that is known to belong to the grace that began at `since`: an older
-    /// time is left over from an earlier key and proves nothing.
+    /// Returns when the outgoing key was disabled, if that was in the grace that began at `since`. An older time is left
+    /// over from an earlier key and proves nothing.
     pub fn disabled_since(&self, since: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.disabled_at.filter(|disabled_at| *disabled_at >= since)
     }
@@ -174,7 +179,7 @@ struct TagReader<'a> {
 }
 
 impl<'a> TagReader<'a> {
-    /// A tag without a value says nothing, like one that is not there.
+    /// An empty tag means the same as no tag.
     fn text(&self, name: &str) -> Option<&'a str> {
         self.tags.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
@@ -200,17 +205,17 @@ impl<'a> TagReader<'a> {
     }
 }
 
-/// A time as tags hold it: RFC 3339, UTC, whole seconds.
+/// Returns a time as tags hold it: RFC 3339, UTC, whole seconds.
 pub fn format_time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A change of tags: what to set, what to remove.
+/// Tags to set and to remove.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TagChange {
-    /// To set.
+    /// Names and values to set.
     pub set: BTreeMap<String, String>,
-    /// To remove; missing ones are no error.
+    /// Names to remove. Removing a tag that is not there is no error.
     pub remove: Vec<&'static str>,
 }
 
@@ -222,7 +227,7 @@ impl TagChange {
         self
     }
 
-    /// Sets a tag, or removes it where there is nothing to say.
+    /// Sets a tag, or removes it for `None`.
     #[must_use]
     pub fn set_or_remove(self, name: &'static str, value: Option<impl ToString>) -> Self {
         match value {
@@ -231,7 +236,7 @@ impl TagChange {
         }
     }
 
-    /// This change, and then that one.
+    /// Returns this change followed by a later one.
     #[must_use]
     pub fn then(mut self, later: Self) -> Self {
         self.remove.retain(|name| !later.set.contains_key(*name) && !later.remove.contains(name));
@@ -241,20 +246,20 @@ impl TagChange {
         self
     }
 
-    /// Whether it changes nothing.
+    /// Whether there is nothing to set and nothing to remove.
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.remove.is_empty()
     }
 
-    /// What these tags are after the change.
+    /// Changes a copy of the secret's tags in the same way.
     pub fn apply_to(&self, tags: &mut BTreeMap<String, String>) {
         tags.retain(|name, _| !self.remove.iter().any(|removed| removed == name));
         tags.extend(self.set.clone());
         tags.retain(|_, value| !value.is_empty());
     }
 
-    /// The same change in one call, of a secret that has these tags now: beside something that is set, what is to go is
-    /// set to nothing, which says as much as no tag. So nobody who reads in between sees half of it.
+    /// Returns the same change as one call for a secret with the `present` tags. If any tag is set, the tags to remove are
+    /// set to an empty value, which means the same as no tag. So nobody reads a half-written change.
     #[must_use]
     pub fn at_once(mut self, present: &BTreeMap<String, String>) -> Self {
         self.remove.retain(|name| present.get(*name).is_some_and(|value| !value.is_empty()));
@@ -272,19 +277,19 @@ impl TagChange {
         self
     }
 
-    /// Sets the key on its way out.
+    /// Sets the outgoing key, with the beginning of its grace.
     #[must_use]
     pub fn retiring(self, key: &AccessKeyId, since: DateTime<Utc>) -> Self {
         self.set(tag::RETIRING, format!("{key} {}", format_time(since)))
     }
 
-    /// Marks the secret for a digest.
+    /// Sets the mark for a digest.
     #[must_use]
     pub fn untold(self, since: DateTime<Utc>) -> Self {
         self.set(tag::UNTOLD, format!("{UNTOLD_PREFIX}{}", format_time(since)))
     }
 
-    /// Announces that a key is about to be made.
+    /// Sets the intent to make a key.
     #[must_use]
     pub fn intent(self, intent: &Intent) -> Self {
         self.set(tag::INTENT, intent.to_string())
@@ -302,7 +307,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn every_tag_that_is_written_is_read_back() {
         let version: VersionId = "0123456789abcdef0123456789abcdef".parse().unwrap();
         let at = time("2026-11-22T09:00:00Z");
         let change = TagChange::default()
@@ -331,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_for_a_digest_is_found_by_its_beginning_and_read_whatever_it_says() {
+    fn any_mark_is_read_and_a_right_one_is_found_by_its_prefix() {
         let at = time("2026-11-22T09:00:00Z");
         let mark = TagChange::default().untold(at).set[tag::UNTOLD].clone();
         assert!(mark.starts_with(UNTOLD_PREFIX), "{mark}");
@@ -347,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_at_once_is_one_call_and_touches_nothing_else() {
+    fn a_change_at_once_needs_one_call() {
         let present: BTreeMap<String, String> = [(tag::MANAGED, "1"), (tag::FORCE, "true"), (tag::RETIRING, "")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
@@ -368,7 +373,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_fact_survives_the_way_through_the_tags(
+        fn every_fact_is_read_back_from_its_tag(
             version in "[a-z0-9-]{32,64}", keys in ("[A-Z0-9]{16,128}", "[A-Z0-9]{16,40}", "[A-Z0-9]{16,40}"),
             times in prop::array::uniform4(0i64..250_000_000_000), flags in (any::<bool>(), any::<bool>()),
         ) {
@@ -410,7 +415,7 @@ mod tests {
         }
 
         #[test]
-        fn a_tag_is_read_as_it_is_or_named_and_never_passed_over(
+        fn every_tag_is_read_or_reported(
             name in prop::sample::select(ALL.to_vec()),
             value in prop_oneof![any::<String>(), "[A-Z0-9]{16}", "[a-z0-9]{32}( 2026-01-01T00:00:00Z)?", "[A-Z0-9]{16} [0-9:TZ-]{0,20}",
                 "2026-[0-9]{2}-[0-9]{2}T[0-9]{2}:00:00(Z|\\+02:00|\\.5Z)", "(?i)true|false|1|0| "],
@@ -429,7 +434,7 @@ mod tests {
 
     }
 
-    /// All tags but `keywheel:notified`, of which what cannot be read is told again.
+    /// All tags whose unreadable values are reported.
     const ALL: [&str; 9] = [
         tag::MANAGED,
         tag::VERSION,

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use keywheel::model::{AccountStatus, Fault, FaultKind};
+use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use serde_json::{Value, json};
 
-use crate::harness::{MEMBER, OTHER, Stage, failures, refused, rehearse, use_key};
+use crate::harness::{MEMBER, OTHER, Stage, failures, refused, rehearse, secret_name, use_key};
 
 const OWNER: &str = "jo@example.com";
 
@@ -381,5 +382,21 @@ fn a_digest_that_waits_for_organizations_in_vain_says_so_in_time() {
         silence.remove();
         stage.pass_days(1).await;
         assert_eq!((failures(&stage.digest().await), stage.held()), ("[]".to_owned(), 0));
+    });
+}
+
+/// Such a rotation would be refused, so its announcement would be false.
+#[test]
+fn a_digest_announces_no_rotation_that_the_sweep_refuses() {
+    rehearse(async {
+        let stage = Stage::with(&[("SECRETS_KMS_KEY_ID", "")]);
+        let key = stage.add_user("ci-bot", &[85]).remove(0);
+        let value = json!({"AccessKeyId": key.access_key_id, "SecretAccessKey": key.secret}).to_string();
+        stage.cloud.put_secret(PRIMARY_ACCOUNT, &secret_name(MEMBER, "ci-bot"), &value, stage.now());
+        stage.tag_secret("ci-bot", "keywheel:untold", "untold:2026-01-01T06:00:00Z").await;
+        assert!(failures(&stage.live().await).contains("SECRETS_KMS_KEY_ID"));
+        stage.tag_secret("ci-bot", "keywheel:untold", "untold:2026-01-01T06:00:00Z").await;
+        assert_eq!(stage.digest().await["mails"], 0);
+        assert_eq!(stage.cloud.mails(), [], "the sweep sends nothing either");
     });
 }

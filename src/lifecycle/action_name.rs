@@ -38,11 +38,13 @@ pub enum ActionName {
     Warn,
     /// A notice is sent; listed only.
     Notify,
+    /// An action waits for its time; listed only, in dry runs.
+    Wait,
 }
 
 impl ActionName {
     /// Every name.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Provision,
         Self::Restore,
         Self::Adopt,
@@ -58,6 +60,7 @@ impl ActionName {
         Self::DeleteSecret,
         Self::Warn,
         Self::Notify,
+        Self::Wait,
     ];
 
     /// The spelling in answers, metrics and logs.
@@ -78,6 +81,7 @@ impl ActionName {
             Self::DeleteSecret => "delete-secret",
             Self::Warn => "warn",
             Self::Notify => "notify",
+            Self::Wait => "wait",
         }
     }
 }
@@ -111,6 +115,7 @@ mod tests {
             "delete-secret",
             "warn",
             "notify",
+            "wait",
         ];
         assert_eq!(ActionName::ALL.map(ActionName::as_str), spellings);
         for name in ActionName::ALL {

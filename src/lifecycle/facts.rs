@@ -1,9 +1,15 @@
-//! What is known about one user: the input of the plan.
+//! What is known about one user: the input of a plan, and the questions that decisions ask about it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, UserArn, UserRef, VersionId};
-use crate::state::State;
+use crate::state::{State, WHOLE_SECOND};
+
+/// How long a user's list of keys may miss a key that a rotation has just made. IAM's lists show a change within minutes;
+/// an hour also covers the clocks of two functions that differ. Until then, a plan waits instead of taking the key for
+/// deleted.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency>
+pub(super) const PLAN_TRUSTS_KEY_LIST_AFTER: TimeDelta = TimeDelta::hours(1);
 
 /// One user, as observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,49 +18,128 @@ pub struct UserFacts {
     pub arn: UserArn,
     /// The user's unique id, `AIDA…`.
     pub id: String,
-    /// The value of the tag that names the owner.
+    /// The value of the tag that names the owner; `None` if the user lacks the tag or the settings name none.
     pub owner: Option<String>,
-    /// Whether the user is to be left alone.
+    /// Whether the user must be left alone.
     pub exemption: Exemption,
     /// The user's keys, oldest first.
     pub keys: Vec<KeyFacts>,
     /// The user's secret.
     pub secret: SecretFacts,
+    /// Whether the user can read the secret that it has or would get. `false` if the secret is encrypted with the AWS
+    /// managed key and the user lives in another account: only a customer managed key can be used across accounts.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html>
+    pub secret_readable: bool,
 }
 
 impl UserFacts {
-    /// The user.
+    /// The user's account and name.
     pub fn user(&self) -> &UserRef {
         self.arn.user()
     }
+
+    pub(super) fn key(&self, id: &AccessKeyId) -> Option<&KeyFacts> {
+        self.keys.iter().find(|key| key.id == *id)
+    }
+
+    pub(super) fn key_beside(&self, id: &AccessKeyId) -> Option<&KeyFacts> {
+        self.keys.iter().find(|key| key.id != *id)
+    }
+
+    pub(super) fn newest_active_key(&self) -> Option<&KeyFacts> {
+        self.keys.iter().rfind(|key| key.is_active())
+    }
+
+    /// The facts in the tags of a secret of keywheel's. The tags of any other secret prove nothing.
+    pub(super) fn state(&self) -> Option<&State> {
+        self.secret.present().map(|secret| &secret.state).filter(|state| state.managed)
+    }
+
+    /// The key in the secret, if keywheel made and tested it and the user still has it.
+    pub(super) fn tested_key(&self) -> Option<&KeyFacts> {
+        let secret = self.secret.present()?;
+        self.keys.iter().find(|key| secret.is_tested(&key.id, key.created))
+    }
+
+    /// The key whose age decides when the next rotation is due: the tested key in the secret if it is active. Otherwise
+    /// the oldest active key, because nothing shows which key is in use. A key that a rotation has not finished with
+    /// never counts.
+    pub(super) fn reference_key(&self) -> Option<&KeyFacts> {
+        let in_flight = self.key_in_flight().map(|key| &key.id);
+        let mut active = self.keys.iter().filter(|key| key.is_active() && Some(&key.id) != in_flight);
+        self.tested_key().filter(|key| key.is_active()).or_else(|| active.next())
+    }
+
+    /// A key that a rotation has made and not finished with, or left behind. It belongs to the rotation function, which
+    /// recognizes it by the same rule and frees its slot.
+    pub(super) fn key_in_flight(&self) -> Option<&KeyFacts> {
+        // With two candidates, one is a person's, and nothing shows which.
+        let [candidate] = self.announced_candidates()[..] else { return None };
+        let key = self.key(candidate)?;
+        let is_ours = match &key.last_use {
+            LastUse::Never => true,
+            // An orphan has never been used. The key of a rotation that is under way is used by its own test.
+            LastUse::At(last_use) => self.is_rotation_under_way() && last_use.can_be_the_test(),
+            // The rotation may still be at work with it, so the key is left alone.
+            LastUse::Unknown(_) | LastUse::NotAsked => self.is_rotation_under_way(),
+        };
+        is_ours.then_some(key)
+    }
+
+    /// The keys that a rotation may have announced and not finished with. The clock of this host does not matter: IAM
+    /// dates both the keys and the intent.
+    pub(super) fn announced_candidates(&self) -> Vec<&AccessKeyId> {
+        let (Some(state), Some(secret)) = (self.state(), self.secret.present()) else { return Vec::new() };
+        let Some(intent) = state.unsettled_intent(secret.current_version.as_ref()) else { return Vec::new() };
+        let known: Vec<&AccessKeyId> = state.current_key.iter().chain(&state.previous_key).collect();
+        intent.candidates(self.keys_with_dates(), &known)
+    }
+
+    /// Whether the version that the intent names is still the pending one.
+    pub(super) fn is_rotation_under_way(&self) -> bool {
+        let announced = self.state().and_then(|state| state.intent.as_ref()).map(|intent| &intent.version);
+        announced.is_some() && announced == self.secret.present().and_then(|secret| secret.unfinished_version.as_ref())
+    }
+
+    pub(super) fn keys_with_dates(&self) -> impl Iterator<Item = (&AccessKeyId, DateTime<Utc>)> {
+        self.keys.iter().map(|key| (&key.id, key.created))
+    }
+
+    /// The time from which the list of keys proves that the user lacks its current key; `None` if the key is listed, or
+    /// if that time is over.
+    pub(super) fn current_key_is_listed_by(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let state = self.state().filter(|_| self.secret.present().is_some_and(PresentSecret::facts_are_fresh))?;
+        state.current_key.as_ref().filter(|current| self.key(current).is_none())?;
+        state.rotated_at.map(|rotated_at| rotated_at + PLAN_TRUSTS_KEY_LIST_AFTER).filter(|listed_by| now < *listed_by)
+    }
 }
 
-/// Whether a user is to be left alone.
+/// Whether a user must be left alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exemption {
     /// A member of the exemption group.
     Exempt,
     /// Not a member.
     NotExempt,
-    /// Not known, and why: nothing is made or destroyed.
+    /// The membership could not be read, with the reason: nothing is made or destroyed.
     Unknown(String),
 }
 
-/// One access key.
+/// One access key, as IAM lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFacts {
-    /// Its id.
+    /// `AKIA…`.
     pub id: AccessKeyId,
-    /// Whether it can be used.
+    /// Whether requests can be signed with it.
     pub status: KeyStatus,
-    /// When it was made.
+    /// By IAM's clock, in whole seconds.
     pub created: DateTime<Utc>,
-    /// When it was last used.
+    /// The last use on record, or why it is not known.
     pub last_use: LastUse,
 }
 
 impl KeyFacts {
-    /// Whether it can be used.
+    /// Whether requests can be signed with the key.
     pub fn is_active(&self) -> bool {
         self.status == KeyStatus::Active
     }
@@ -64,16 +149,16 @@ impl KeyFacts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly every user has a secret that is present")]
 pub enum SecretFacts {
-    /// There is none.
+    /// The user has no secret.
     Missing,
-    /// It is scheduled for deletion and can be restored.
+    /// The secret is scheduled for deletion and can be restored.
     PendingDeletion,
-    /// It is there.
+    /// The secret can be read and changed.
     Present(PresentSecret),
 }
 
 impl SecretFacts {
-    /// The secret, if it is there.
+    /// The secret; `None` if it is missing or scheduled for deletion.
     pub fn present(&self) -> Option<&PresentSecret> {
         match self {
             Self::Present(secret) => Some(secret),
@@ -82,56 +167,77 @@ impl SecretFacts {
     }
 }
 
-/// A secret that is there.
+/// A secret that can be read and changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresentSecret {
-    /// Its ARN.
+    /// With the six random characters at its end.
     pub arn: String,
     /// Whether the native schedule runs.
     pub rotation_enabled: bool,
-    /// The version that readers get.
+    /// The version with the label AWSCURRENT, which readers get.
     pub current_version: Option<VersionId>,
-    /// A version that a rotation prepares or left behind.
+    /// The version with the label AWSPENDING, which a rotation prepares or left behind.
     pub unfinished_version: Option<VersionId>,
     /// The facts in its tags.
     pub state: State,
-    /// What is not as it should be.
+    /// The parts that differ from the settings.
     pub drift: Vec<Drift>,
 }
 
 impl PresentSecret {
-    /// Whether the facts in the tags describe the version that readers get.
+    /// Whether the tags describe the version that readers get.
     pub fn facts_are_fresh(&self) -> bool {
         self.state.version.is_some() && self.state.version == self.current_version
     }
 
-    /// The key that keywheel made, tested and put into the version that readers get, and when it became the current one.
-    /// Whether the user still has it, the user's keys tell.
+    /// The key that keywheel made, tested and put into the current version, with the time at which that version became
+    /// the current one. Whether the user still has the key is another question.
     ///
-    /// A rotation that is announced and not finished names the key that it found on the user as the current one, beside
-    /// the time of the rotation before: that key is the replaced one or younger than that time, and was not tested.
+    /// During a rotation, the tags name the key that the rotation found on the user as the current key, beside the time
+    /// of the rotation before. That key is the replaced one or younger than that time, so it does not count as tested.
     pub fn tested_key(&self) -> Option<(&AccessKeyId, DateTime<Utc>)> {
         let state = Some(&self.state).filter(|state| state.managed && self.facts_are_fresh())?;
         let current = state.current_key.as_ref().filter(|current| state.previous_key.as_ref() != Some(*current))?;
         Some((current, state.rotated_at?))
     }
 
-    /// Whether that is the tested key, by its id and its creation date.
+    /// Whether the key with this id and creation date is the tested key.
     pub fn is_tested(&self, id: &AccessKeyId, created: DateTime<Utc>) -> bool {
-        // Tags hold whole seconds.
-        self.tested_key().is_some_and(|(key, rotated_at)| key == id && created < rotated_at + TimeDelta::seconds(1))
+        // The tag's time lost its fraction of a second, so it may be that much before the key's date.
+        self.tested_key().is_some_and(|(key, rotated_at)| key == id && created < rotated_at + WHOLE_SECOND)
     }
 }
 
-/// A part of a secret that is not as the settings want it.
+/// A part of a secret that differs from the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Drift {
-    /// Encrypted with another KMS key.
+    /// The secret is encrypted with another KMS key.
     KmsKey,
-    /// The resource policy is missing, names somebody else, or names a user that was deleted.
+    /// The resource policy is missing, names another user, or names a user that was deleted.
     Policy,
-    /// The rotation schedule is off, has another period or another function.
+    /// The rotation schedule is off, or has another period or another function.
     Schedule,
     /// The user is not in the group that lets it read its secret from another account.
     ReaderGroup,
+}
+
+/// Why a schedule is cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelReason {
+    /// The user joined the exemption group.
+    Exempt,
+    /// The user has no active key.
+    NoActiveKey,
+    /// The user was deleted.
+    UserGone,
+}
+
+impl std::fmt::Display for CancelReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Exempt => "the user is exempt",
+            Self::NoActiveKey => "the user has no active key",
+            Self::UserGone => "the user was deleted",
+        })
+    }
 }

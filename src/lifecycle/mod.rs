@@ -1,25 +1,38 @@
-//! The policy: facts about one user and a time → what to do and what to tell. Pure.
+//! The policy: facts about one user and a time → a plan. Pure.
 //!
-//! `facts` are what was observed, `plan` decides, `outgoing` leads a key out, `second_key` says when a
-//! person's key has to, `action` and `notice` are the values that
-//! a plan consists of. `quiet` tells from lists alone that the plan for a user would be empty. Nothing here reads a clock or calls AWS: time is an argument.
+//! Nothing here reads a clock or calls AWS: time is an argument. The files, from the bottom:
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `facts` | what was observed of a user, and the questions that decisions ask about it |
+//! | `action`, `action_name`, `notice`, `user_plan` | the values that a plan consists of, which print themselves |
+//! | `record` | what the tags say once an action is carried out |
+//! | `planner` | gathers a plan while decisions are made |
+//! | `gone`, `outgoing`, `second_key` | the retirement of keys: gone already, outgoing, and a person's second key |
+//! | `plan` | the order of the decisions |
+//! | `quiet` | proves from lists alone that a user's plan would be empty |
 
 mod action;
 mod action_name;
 mod facts;
+mod gone;
 mod notice;
 mod outgoing;
 mod plan;
+mod planner;
 mod quiet;
+mod record;
 mod second_key;
 #[cfg(test)]
 mod tests;
+mod user_plan;
 
 pub use crate::keys::LastUse;
-pub use action::{Action, CancelReason, Problem, RestoredFacts, UserPlan};
+pub use action::{Action, RestoredFacts};
 pub use action_name::ActionName;
-pub use facts::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
+pub use facts::{CancelReason, Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
 pub use notice::{Notice, NoticeKind};
 pub use plan::{plan, plan_for_deleted_user};
 pub(crate) use quiet::is_reader;
 pub use quiet::{KeySighting, Listed, Sighting, is_quiet, key_dates};
+pub use user_plan::{Problem, UserPlan, Wait, Waiting};

@@ -1,28 +1,32 @@
-//! What owners and accounts are told.
+//! Notices: what the owner of a key and its account have to learn.
 
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::action::CancelReason;
+use super::action_name::ActionName;
+use super::facts::CancelReason;
 use crate::keys::{AccessKeyId, KeyUse, UserRef};
 use crate::state::{Notified, Phase, format_time};
 
-/// Something to tell the owner and the account.
+/// A notice to the owner of a key and to the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// Whose key it is about.
+    /// The user whose key the notice is about.
     pub user: UserRef,
-    /// The value of the tag that names the owner.
+    /// The value of the tag that names the owner; `None` if the user lacks the tag or the settings name none.
     pub owner: Option<String>,
-    /// The secret, once there is one.
+    /// The ARN of the secret; `None` before it is made.
     pub secret_arn: Option<String>,
-    /// The key that it is about.
+    /// The key that the notice is about.
     pub key: AccessKeyId,
-    /// When that key was made, while it is there.
+    /// When that key was made; `None` if IAM does not list the key any more.
     pub created: Option<DateTime<Utc>>,
-    /// What happened, or is about to.
+    /// What happened, or is about to happen.
     pub kind: NoticeKind,
+    /// The action of the same plan that the notice reports. If that action is not carried out, the notice is not sent.
+    /// `None` if the notice is true whatever the run does.
+    pub tells_of: Option<ActionName>,
 }
 
 impl fmt::Display for Notice {
@@ -31,65 +35,65 @@ impl fmt::Display for Notice {
     }
 }
 
-/// What happened, or is about to.
+/// What happened, or is about to happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoticeKind {
     /// The key will be rotated.
     RotationAhead {
-        /// When.
+        /// The first time at which that is possible.
         at: DateTime<Utc>,
     },
-    /// The key is due and its rotation is started by this run. Told in a dry run only: the rotation tells of itself.
+    /// The key is due and this run would start its rotation. Sent in dry runs only: a rotation sends its own notice.
     RotationDue {
-        /// Since when.
+        /// The date at which the key became due.
         since: DateTime<Utc>,
     },
-    /// The key is due, a rotation was started, and it does not come to its end.
+    /// The key is due, and a rotation that was started does not finish.
     RotationUnfinished {
-        /// Since when it is due.
+        /// The date at which the key became due.
         since: DateTime<Utc>,
     },
-    /// Secrets Manager reported that a rotation failed or was given up.
+    /// Secrets Manager reported that a rotation failed or was abandoned.
     RotationFailed {
-        /// What the event says.
+        /// The cause, in the words of the event.
         reason: String,
     },
     /// The key is new and can be fetched.
     Rotated {
-        /// The key that it replaced.
+        /// The key that it replaced; `None` if that key is gone or unknown.
         old_key: Option<AccessKeyId>,
-        /// When that one is disabled.
+        /// When the old key is disabled; `None` if it is disabled already or its date is unknown.
         disable_at: Option<DateTime<Utc>>,
     },
     /// The old key was used after the rotation.
     StillInUse {
-        /// Its last use.
+        /// The last use on record.
         last_use: KeyUse,
-        /// When it is disabled.
+        /// When the old key is disabled.
         disable_at: DateTime<Utc>,
     },
     /// The old key will be disabled.
     DisableAhead {
-        /// When.
+        /// When it is disabled.
         at: DateTime<Utc>,
-        /// Its last use, if it is known to have been used since the rotation.
+        /// The last use on record, if it was after the rotation.
         last_use: Option<KeyUse>,
     },
     /// The old key was disabled.
     Disabled {
         /// When it is deleted.
         delete_at: DateTime<Utc>,
-        /// Its last use, if it is known to have been used since the rotation.
+        /// The last use on record, if it was after the rotation.
         last_use: Option<KeyUse>,
     },
     /// The old key will be deleted.
     DeleteAhead {
-        /// When.
+        /// When it is deleted.
         at: DateTime<Utc>,
     },
     /// The old key will be deleted within a day: the last moment to enable it again.
     LastCall {
-        /// When.
+        /// When it is deleted.
         at: DateTime<Utc>,
     },
     /// The old key was deleted.
@@ -134,18 +138,18 @@ impl NoticeKind {
         }
     }
 
-    /// Whether it tells of a trouble that lasts until somebody does something: it is told again from time to time.
+    /// Whether the notice is repeated, because its trouble lasts until somebody acts.
     pub fn lasts(&self) -> bool {
         matches!(self, Self::RotationUnfinished { .. } | Self::RotationFailed { .. } | Self::StillInUse { .. })
     }
 
-    /// Whether it is told apart from all others of a run, and at once: something was changed that its reader may have to
-    /// act upon, or does not work.
+    /// Whether the notice is sent at once and in a message of its own. Its reader may have to act today, because a key
+    /// changed or a rotation failed.
     pub fn is_urgent(&self) -> bool {
         matches!(self, Self::Rotated { .. } | Self::RotationFailed { .. } | Self::Disabled { last_use: Some(_), .. })
     }
 
-    /// Whether it was told about that key and is not to be told again yet.
+    /// Whether the notice about that key was sent and is not due again.
     pub fn is_told(
         &self,
         key: &AccessKeyId,
@@ -157,14 +161,14 @@ impl NoticeKind {
             Some(period) => notified.was_sent_after(key, phase, now - period - longer),
             None => notified.was_sent(key, phase),
         };
-        // Both tell of the same trouble, and an event says more of it than a sweep sees: it gets a day to be the one that
-        // repeats it.
-        let is_said_better =
+        // Both notices are about the same trouble, and the event knows its cause. So the event gets a day to repeat its
+        // notice first.
+        let is_covered_by_event =
             || matches!(self, Self::RotationUnfinished { .. }) && is_told(Phase::Failed, TimeDelta::days(1));
-        is_told(self.phase(), TimeDelta::zero()) || is_said_better()
+        is_told(self.phase(), TimeDelta::zero()) || is_covered_by_event()
     }
 
-    /// Whether it tells of something that is still to come.
+    /// Whether the notice announces something that is still to come.
     pub fn is_warning(&self) -> bool {
         matches!(
             self,
@@ -176,7 +180,7 @@ impl NoticeKind {
         )
     }
 
-    /// Whether it is told in a dry run only.
+    /// Whether the notice is sent in dry runs only.
     pub fn is_for_dry_run_only(&self) -> bool {
         matches!(self, Self::RotationDue { .. })
     }

@@ -1,8 +1,8 @@
-//! The way out of a key: announced, disabled, recoverable, deleted.
+//! The retirement of an outgoing key: announced, disabled, recoverable, deleted.
 //!
-//! A user has at most one key on its way out: the one that the last rotation replaced or, when a rotation comes due
-//! and both slots are taken, the second key that somebody made (`second_key` says which). An active key is never
-//! deleted; nothing happens to a key while something about it is unknown; and there is always another key that works.
+//! A user has at most one outgoing key: the key that the last rotation replaced or, when a rotation comes due and both
+//! slots are taken, the second key that somebody made (`second_key` chooses it). An active key is never deleted. Nothing
+//! happens to a key while something about it is unknown, and another key always works.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -10,73 +10,26 @@ use super::action::Action;
 use super::action_name::ActionName;
 use super::facts::KeyFacts;
 use super::notice::NoticeKind;
-use super::plan::Planner;
-use super::second_key;
-use crate::keys::{AccessKeyId, KeyStatus, KeyUse, LastUse, MAX_KEYS_PER_USER};
+use super::planner::Planner;
+use super::user_plan::Wait;
+use crate::keys::{AccessKeyId, KeyStatus, KeyUse, LastUse};
 use crate::state::{Phase, State, was_enabled_since};
 
-/// Use within this time of the rotation is the owner on the way to the new key, and no news.
+/// How long after its rotation a key's use is not reported: until then, the owner is probably installing the new key.
 const USE_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(3);
 
-/// One of the runs of a daily schedule falls into it and leaves time to act, although none comes at the second.
+/// How long before a deletion the last call is sent. A daily schedule has a run in this time, even if no run comes at the
+/// exact hour, and the owner still has time to act.
 const LAST_CALL_BEFORE: TimeDelta = TimeDelta::hours(25);
 
-pub(super) fn lead_out(planner: &mut Planner<'_>) {
-    for key in gone_keys(planner) {
-        settle_gone_key(planner, key);
-    }
-    if planner.key_in_flight().is_some() {
-        return;
-    }
-    if planner.facts.keys.len() < MAX_KEYS_PER_USER {
-        return second_key::drop_announcement(planner);
-    }
-    match Outgoing::replaced(planner) {
-        Some(replaced) => replaced.lead_out(planner),
-        None => second_key::retire(planner),
-    }
-}
-
-/// Keys that the tags name as on their way out and that are not on the user any more. One whose slot a rotation needed
-/// is named by what was told of it alone.
-fn gone_keys<'a>(planner: &Planner<'a>) -> Vec<&'a AccessKeyId> {
-    let Some(state) = planner.state() else { return Vec::new() };
-    let retiring = state.retiring.as_ref().map(|retiring| &retiring.key);
-    let named = state.previous_key.as_ref().into_iter().chain(retiring).chain(state.notified.keys());
-    let mut gone: Vec<&AccessKeyId> = named.filter(|id| planner.key(id).is_none()).collect();
-    gone.sort_unstable();
-    gone.dedup();
-    gone
-}
-
-/// A mail that failed is made up for: the deletion itself cannot be observed twice. A key that its owner deleted in its
-/// recovery period is no news, and its times are void.
-fn settle_gone_key(planner: &mut Planner<'_>, key: &AccessKeyId) {
-    let Some(state) = planner.state() else { return };
-    let times_are_its = match &state.retiring {
-        Some(retiring) => retiring.key == *key,
-        None => state.previous_key.as_ref() == Some(key),
-    };
-    let in_recovery = state.disabled_at.is_some_and(|at| planner.now < at + planner.periods.recovery_grace);
-    if times_are_its && in_recovery {
-        return planner.act(Action::StopRetiring { key: key.clone() });
-    }
-    if times_are_its && (state.disabled_at.is_some() || state.retiring.is_some()) {
-        planner.act(Action::RecordDeleted { key: key.clone() });
-    }
-    if state.notified.announces_end(key) {
-        planner.tell(key, NoticeKind::Deleted);
-    }
-}
-
-/// A key on its way out.
+/// A key that has to go.
 pub(super) struct Outgoing<'a> {
     pub(super) key: &'a KeyFacts,
-    /// When the key was disabled, if that is known.
+    /// When the key was disabled; `None` if it was not, or if the time is not known.
     pub(super) disabled_at: Option<DateTime<Utc>>,
-    /// From the beginning of the way out to the disabling.
+    /// From the beginning of the retirement to the disabling.
     pub(super) grace: TimeDelta,
-    /// When the way out began.
+    /// When the retirement began.
     pub(super) since: DateTime<Utc>,
     /// Why the key has to go.
     pub(super) origin: Origin<'a>,
@@ -88,9 +41,9 @@ pub(super) enum Origin<'a> {
     Replaced {
         /// When AWSCURRENT moved to its successor.
         rotated_at: DateTime<Utc>,
-        /// Its grace began again later: a person enabled it.
+        /// Whether its grace began later, because a person enabled the key.
         restarted: bool,
-        /// Its successor was out of service, and itself the key that had to go, until a person enabled it.
+        /// The successor, if the tags name it as the outgoing key: it was out of service until a person enabled it.
         returned: Option<&'a AccessKeyId>,
     },
     /// A rotation that comes due needs its slot.
@@ -98,12 +51,13 @@ pub(super) enum Origin<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    /// The key that the last rotation replaced, if the key that replaced it is there and works. Otherwise the user's
+    /// Returns the key that the last rotation replaced, if its successor is there and active. Without that, the user's
     /// keys are any two keys.
     pub(super) fn replaced(planner: &Planner<'a>) -> Option<Self> {
-        let state = planner.state()?;
-        let successor = planner.proven_current().filter(|key| key.is_active())?;
-        let key = planner.key(state.previous_key.as_ref()?)?;
+        let facts = planner.facts;
+        let state = facts.state()?;
+        let successor = facts.tested_key().filter(|key| key.is_active())?;
+        let key = facts.key(state.previous_key.as_ref()?)?;
         let rotated_at = state.rotated_at?;
         let restarted = restarted_at(state, key, rotated_at);
         let since = restarted.unwrap_or(rotated_at);
@@ -111,7 +65,7 @@ impl<'a> Outgoing<'a> {
         let returned = retiring.filter(|retiring| **retiring == successor.id);
         Some(Self {
             key,
-            // While another key is on its way out, the time is that one's.
+            // While the tags name another outgoing key, the time belongs to that key.
             disabled_at: state.disabled_since(since).filter(|_| returned.is_none()),
             grace: planner.periods.installation_grace,
             since,
@@ -123,16 +77,17 @@ impl<'a> Outgoing<'a> {
         self.since + self.grace
     }
 
-    pub(super) fn lead_out(&self, planner: &mut Planner<'_>) {
+    /// Plans the next step of the retirement, or the wait for it.
+    pub(super) fn retire(&self, planner: &mut Planner<'_>) {
         match (&self.key.status, self.disabled_at) {
-            (KeyStatus::Active, Some(_)) => self.heed_person(planner),
-            (KeyStatus::Active, None) if self.returned().is_some() => self.start_again(planner),
+            (KeyStatus::Active, Some(_)) => self.restart_after_enabling(planner),
+            (KeyStatus::Active, None) if self.returned().is_some() => self.restart_after_return(planner),
             (KeyStatus::Active, None) => self.disable_in_time(planner),
             (KeyStatus::Inactive, Some(disabled_at)) if self.was_used_since(disabled_at) => {
-                self.observe_disabled(planner);
+                self.record_disabled(planner);
             }
             (KeyStatus::Inactive, Some(disabled_at)) => self.delete_in_time(planner, disabled_at),
-            (KeyStatus::Inactive, None) => self.observe_disabled(planner),
+            (KeyStatus::Inactive, None) => self.record_disabled(planner),
             (KeyStatus::Other(status), _) => {
                 let error =
                     format!("access key {} has the unknown status {status}; nothing is done to it", self.key.id);
@@ -141,106 +96,116 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    /// The key that replaced this one was out of service, so that this one was needed: its owner gets the whole grace
-    /// once more.
-    fn start_again(&self, planner: &mut Planner<'_>) {
-        planner.act(Action::RestartGrace { key: self.key.id.clone() });
-        let at = planner.now + self.grace;
-        planner.slot_free_at = Some(at + planner.periods.recovery_grace);
-        planner.tell_again(&self.key.id, NoticeKind::DisableAhead { at, last_use: self.use_since_rotation() });
+    /// The successor was out of service and this key was needed, so its owner gets the whole grace again.
+    fn restart_after_return(&self, planner: &mut Planner<'_>) {
+        let at = self.restart_grace(planner);
+        let kind = NoticeKind::DisableAhead { at, last_use: self.use_since_rotation() };
+        planner.notify_again_of(ActionName::RestartGrace, &self.key.id, kind);
     }
 
-    /// Keywheel disabled the key and it is active: a person needs it.
-    fn heed_person(&self, planner: &mut Planner<'_>) {
+    /// Keywheel disabled the key and now it is active: a person needs it. Earlier notices about it are void.
+    fn restart_after_enabling(&self, planner: &mut Planner<'_>) {
+        let disable_at = self.restart_grace(planner);
+        let kind = NoticeKind::Reactivated { disable_at };
+        planner.notify_again_of(ActionName::RestartGrace, &self.key.id, kind);
+    }
+
+    /// Returns when the key is disabled after its new grace.
+    fn restart_grace(&self, planner: &mut Planner<'_>) -> DateTime<Utc> {
         planner.act(Action::RestartGrace { key: self.key.id.clone() });
         let disable_at = planner.now + self.grace;
         planner.slot_free_at = Some(disable_at + planner.periods.recovery_grace);
-        // What was told about the key before is void.
-        planner.tell_again(&self.key.id, NoticeKind::Reactivated { disable_at });
+        disable_at
     }
 
     fn disable_in_time(&self, planner: &mut Planner<'_>) {
         let disable_at = self.disable_at();
+        let id = &self.key.id;
         if planner.now < disable_at {
             planner.slot_free_at = Some(disable_at + planner.periods.recovery_grace);
-            self.tell_where_it_stands(planner);
-            return self.tell_of_disabling_ahead(planner);
+            planner.wait(ActionName::Disable, Some(id), Wait::InstallationGrace, Some(disable_at));
+            self.notify_of_past(planner);
+            return self.announce_disabling(planner);
         }
         if let Some(obstacle) = self.obstacle(planner) {
             return planner.problem(ActionName::Disable, obstacle);
         }
-        planner.act(Action::Disable { key: self.key.id.clone() });
+        planner.act(Action::Disable { key: id.clone() });
         let delete_at = planner.now + planner.periods.recovery_grace;
         planner.slot_free_at = Some(delete_at);
-        planner.tell(&self.key.id, NoticeKind::Disabled { delete_at, last_use: self.use_since_rotation() });
+        let kind = NoticeKind::Disabled { delete_at, last_use: self.use_since_rotation() };
+        planner.notify_of(ActionName::Disable, id, kind);
     }
 
-    /// Somebody else disabled the key, or enabled and disabled it again: its recovery period starts now.
-    fn observe_disabled(&self, planner: &mut Planner<'_>) {
+    /// Somebody else disabled the key, or enabled and disabled it again, so its recovery grace starts now. An earlier
+    /// notice named another date.
+    fn record_disabled(&self, planner: &mut Planner<'_>) {
         if let Some(returned) = self.returned() {
             planner.act(Action::StopRetiring { key: returned.clone() });
         }
         planner.act(Action::RecordDisabled { key: self.key.id.clone() });
         let delete_at = planner.now + planner.periods.recovery_grace;
         planner.slot_free_at = Some(delete_at);
-        // Told before, perhaps, but with another date.
-        planner.tell_again(&self.key.id, NoticeKind::Disabled { delete_at, last_use: self.use_since_rotation() });
+        let kind = NoticeKind::Disabled { delete_at, last_use: self.use_since_rotation() };
+        planner.notify_again_of(ActionName::RecordDisabled, &self.key.id, kind);
     }
 
     fn delete_in_time(&self, planner: &mut Planner<'_>, disabled_at: DateTime<Utc>) {
         let delete_at = disabled_at + planner.periods.recovery_grace;
+        let id = &self.key.id;
         if planner.now < delete_at {
             planner.slot_free_at = Some(delete_at);
-            return self.tell_of_deletion_ahead(planner, delete_at);
+            planner.wait(ActionName::Delete, Some(id), Wait::RecoveryGrace, Some(delete_at));
+            return self.announce_deletion(planner, delete_at);
         }
         if let Some(obstacle) = self.obstacle(planner) {
             return planner.problem(ActionName::Delete, obstacle);
         }
-        planner.act(Action::Delete { key: self.key.id.clone() });
-        planner.tell(&self.key.id, NoticeKind::Deleted);
+        planner.act(Action::Delete { key: id.clone() });
+        planner.notify_of(ActionName::Delete, id, NoticeKind::Deleted);
     }
 
-    /// What follows from where the key stands, told on the first run that sees it.
-    fn tell_where_it_stands(&self, planner: &mut Planner<'_>) {
+    /// Sends what an earlier run could not send, and reports a use of the key since its rotation.
+    fn notify_of_past(&self, planner: &mut Planner<'_>) {
         let Origin::Replaced { restarted, .. } = self.origin else {
-            return second_key::tell_retiring(planner, self.key, Some(self.disable_at()), self.disable_at());
+            return self.repeat_announcement(planner, Some(self.disable_at()), self.disable_at());
         };
         let disable_at = self.disable_at();
-        if restarted && !planner.was_told(&self.key.id, Phase::DisableAhead) {
-            // The time of the disabling stays beside a grace that a person's enabling began, and beside no other.
-            let was_disabled = planner.state().is_some_and(|state| state.disabled_at.is_some());
+        if restarted && !planner.is_recorded(&self.key.id, Phase::DisableAhead) {
+            // The time of the disabling is kept only if a person's enabling began this grace.
+            let was_disabled = planner.facts.state().is_some_and(|state| state.disabled_at.is_some());
             let kind = if was_disabled {
                 NoticeKind::Reactivated { disable_at }
             } else {
                 NoticeKind::DisableAhead { at: disable_at, last_use: self.use_since_rotation() }
             };
-            planner.tell(&self.key.id, kind);
+            planner.notify(&self.key.id, kind);
         }
-        // A use that was told of is told of again once there is another.
+        // A use is reported once; the next report needs a later use.
         let is_news = |last_use: &KeyUse| {
-            let notified = planner.state().map(|state| &state.notified);
-            !notified.is_some_and(|told| told.was_sent_after(&self.key.id, Phase::InUse, last_use.time))
+            let notified = planner.facts.state().map(|state| &state.notified);
+            !notified.is_some_and(|sent| sent.was_sent_after(&self.key.id, Phase::InUse, last_use.time))
         };
         if let Some(last_use) = self.use_since_rotation().filter(is_news) {
-            planner.tell(&self.key.id, NoticeKind::StillInUse { last_use, disable_at });
+            planner.notify(&self.key.id, NoticeKind::StillInUse { last_use, disable_at });
         }
     }
 
-    /// The owner of a second key was told the date when the way out began.
-    fn tell_of_disabling_ahead(&self, planner: &mut Planner<'_>) {
+    /// Announces the disabling of a replaced key. The owner of a second key learned the date when its retirement began.
+    fn announce_disabling(&self, planner: &mut Planner<'_>) {
         let at = self.disable_at();
         if planner.now >= at - planner.periods.warn && matches!(self.origin, Origin::Replaced { .. }) {
-            planner.tell(&self.key.id, NoticeKind::DisableAhead { at, last_use: self.use_since_rotation() });
+            planner.notify(&self.key.id, NoticeKind::DisableAhead { at, last_use: self.use_since_rotation() });
         }
     }
 
-    fn tell_of_deletion_ahead(&self, planner: &mut Planner<'_>, delete_at: DateTime<Utc>) {
+    fn announce_deletion(&self, planner: &mut Planner<'_>, delete_at: DateTime<Utc>) {
         let last_use = self.use_since_rotation();
-        // The owner of a second key that was inactive all along was told the date when its way out began.
+        // A second key that was inactive all along was never disabled: its first notice had the date of the deletion.
         if matches!(self.origin, Origin::SecondKey) && self.disabled_at == Some(self.since) {
-            second_key::tell_retiring(planner, self.key, None, self.since);
+            self.repeat_announcement(planner, None, self.since);
         } else {
-            planner.tell(&self.key.id, NoticeKind::Disabled { delete_at, last_use });
+            planner.notify(&self.key.id, NoticeKind::Disabled { delete_at, last_use });
         }
         if planner.now < delete_at - planner.periods.warn {
             return;
@@ -250,7 +215,20 @@ impl<'a> Outgoing<'a> {
         } else {
             NoticeKind::DeleteAhead { at: delete_at }
         };
-        planner.tell(&self.key.id, kind);
+        planner.notify(&self.key.id, kind);
+    }
+
+    /// Sends again that a second key has to give way, if that was not sent. An owner who enabled the key again knows.
+    fn repeat_announcement(
+        &self,
+        planner: &mut Planner<'_>,
+        disable_at: Option<DateTime<Utc>>,
+        recovery_from: DateTime<Utc>,
+    ) {
+        let kind = retiring_notice(planner, disable_at, recovery_from);
+        if !planner.is_recorded(&self.key.id, Phase::Reactivated) {
+            planner.notify(&self.key.id, kind);
+        }
     }
 
     fn returned(&self) -> Option<&'a AccessKeyId> {
@@ -273,32 +251,43 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    /// What forbids to disable or delete the key; `None` if nothing does.
+    /// Returns why the key must be neither disabled nor deleted; `None` if it may be.
     fn obstacle(&self, planner: &Planner<'_>) -> Option<String> {
         let id = &self.key.id;
         if let Some(why) = self.key.last_use.unknown() {
             return Some(format!("the last use of access key {id} is not known: {why}; the key is left as it is"));
         }
-        let other = planner.facts.keys.iter().find(|key| key.id != *id && key.is_active());
-        let Some(other) = other else {
+        let Some(other) = planner.facts.key_beside(id).filter(|other| other.is_active()) else {
             return Some(format!("access key {id} is left as it is: the user's other key is not active"));
         };
-        let proven = planner.proven_current().is_some_and(|current| current.id == other.id);
-        // Deleting an inactive key takes nothing away from a user whom the other one serves, or nobody.
-        if proven || !self.key.is_active() { None } else { unproven_obstacle(self.key, other) }
+        let tested = planner.facts.tested_key().is_some_and(|tested| tested.id == other.id);
+        // The deletion of an inactive key takes nothing from a user who works with the other key, or with none.
+        if tested || !self.key.is_active() { None } else { obstacle_without_test(self.key, other) }
     }
 }
 
-/// When a person's enabling made the grace of a replaced key start again. A time before the rotation is left over from
-/// another way out of the same key.
+/// The notice that a second key has to give way: disabled at that time, or inactive already, and deleted a recovery grace
+/// after `recovery_from`.
+pub(super) fn retiring_notice(
+    planner: &mut Planner<'_>,
+    disable_at: Option<DateTime<Utc>>,
+    recovery_from: DateTime<Utc>,
+) -> NoticeKind {
+    let delete_at = recovery_from + planner.periods.recovery_grace;
+    planner.slot_free_at = Some(delete_at);
+    NoticeKind::Retiring { disable_at, delete_at }
+}
+
+/// Returns when a person's enabling restarted the grace of a replaced key. A time before the rotation is left over from
+/// an earlier retirement of the same key.
 fn restarted_at(state: &State, key: &KeyFacts, rotated_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let retiring = state.retiring.as_ref().filter(|retiring| retiring.key == key.id)?;
     Some(retiring.since).filter(|since| *since >= rotated_at)
 }
 
-/// Before the first rotation no key was tested by keywheel: the one that stays must be known to work by its use, unless
-/// neither of the two was ever used.
-fn unproven_obstacle(outgoing: &KeyFacts, other: &KeyFacts) -> Option<String> {
+/// Returns why the outgoing key must stay although keywheel has tested neither key, as before a first rotation. The key
+/// that stays must be known to work by its use, unless neither key was ever used.
+fn obstacle_without_test(outgoing: &KeyFacts, other: &KeyFacts) -> Option<String> {
     if let Some(why) = other.last_use.unknown() {
         let (other, outgoing) = (&other.id, &outgoing.id);
         return Some(format!("the last use of access key {other} is not known: {why}; {outgoing} is left as it is"));

@@ -1,38 +1,40 @@
-//! Whether there is nothing to do for a user, from the lists of the whole account alone: the list of users, the
-//! credential report and the list of secrets with their tags. Pure.
+//! Proves from the lists of a whole account that nothing is due for a user: the list of users, the credential report, and
+//! the list of secrets with their tags. Pure.
 //!
-//! Asking for a user's keys costs a call, and on most days nothing is due for most users. The report names no key and
-//! dates an active one by its last change. So nothing is concluded from the report by itself: the secret's tags say
-//! which keys the user had at the last close look and when these were made ([`KeyDates`]), and a key that the report
-//! shows active since that very second is that key. For the keys known in this way the plan is made as always; if it is
-//! empty, the user is quiet. Whatever does not fit together is unclear, and an unclear user is looked at.
+//! A list of one user's keys costs a call, and on most days nothing is due for most users. The credential report names no
+//! key, and dates an active key by its last change, so it proves nothing by itself. But the secret's tags hold when the
+//! user's keys were made, as last observed ([`KeyDates`]): a key that the report shows active since that very second is
+//! that key. With the keys identified in this way, the usual plan is made. If it is empty, the user is quiet. If anything
+//! does not match, the user is observed.
 //!
-//! What no list shows is found late: an inactive key that a person made, or deleted, since the last look, and a use of the
-//! old key since the report was made, which is up to four hours old. All of that is looked at again before anything is
-//! disabled, deleted or rotated; nothing but waiting ever follows from here.
+//! No list shows an inactive key that a person made or deleted since the user was last observed, nor a use of the old key
+//! since the report was made, which may be four hours old. Both are noticed late. That is safe, because a quiet user is
+//! only left alone: before anything is disabled, deleted or rotated, the user is observed.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::facts::{Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
-use super::plan::{KEYS_ARE_LISTED_WITHIN, plan};
+use super::facts::{Exemption, KeyFacts, PLAN_TRUSTS_KEY_LIST_AFTER, PresentSecret, SecretFacts, UserFacts};
+use super::plan::plan;
 use super::second_key;
 use crate::keys::{AccessKeyId, KeyStatus, KeyUse, LastUse, UserArn};
 use crate::settings::Periods;
 use crate::state::{KeyDates, Phase, Reader};
 
-/// What the lists of an account tell of one user.
+/// One user in the lists of an account.
 #[derive(Debug, Clone)]
 pub struct Listed<'a> {
     /// The user's ARN.
     pub arn: &'a UserArn,
     /// The user's unique id.
     pub id: &'a str,
-    /// Whether the user is to be left alone.
+    /// Whether the user must be left alone.
     pub exemption: Exemption,
-    /// What the credential report says, if there is one and the user is in it.
+    /// The user in the credential report; `None` if there is no report or it lacks the user.
     pub sighting: Option<&'a Sighting>,
     /// The user's secret, with the drift that the list of secrets shows: all but that of the resource policy.
     pub secret: SecretFacts,
+    /// Whether the user can read the secret that it has or would get.
+    pub secret_readable: bool,
 }
 
 /// A user in the credential report.
@@ -47,20 +49,21 @@ pub struct Sighting {
 /// An active key in the credential report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySighting {
-    /// When it was made or last changed.
+    /// When the key was made, disabled or enabled, whichever came last.
     pub since: DateTime<Utc>,
-    /// Its last use on record.
+    /// The last use on record; `None` if there is none.
     pub last_use: Option<KeyUse>,
 }
 
-/// For so long a user's keys are looked at when a second one would have to give way: one that is inactive is in no list.
-/// A weekly schedule has a run in it.
+/// How long a user with one known key is observed from the day on which a second key would have to give way, because no
+/// list shows an inactive key. Even a weekly schedule has a run in this time.
 const LOOKS_FOR_SECOND_KEY: TimeDelta = TimeDelta::days(8);
 
-/// What happened so shortly before the report was made may be missing from it.
+/// How long before the credential report was made a change may have happened and still be missing from it.
 const REPORT_LAGS: TimeDelta = TimeDelta::minutes(15);
 
-/// Whether there is nothing to do, to tell and to report for the user, as far as lists can tell.
+/// Whether the lists prove that there is nothing to do, to send and to report for the user. `false` means that the user
+/// has to be observed.
 pub fn is_quiet(listed: &Listed<'_>, periods: &Periods, now: DateTime<Utc>) -> bool {
     let Some(keys) = known_keys(listed) else { return false };
     if may_have_second_key_in_the_way(&keys, periods, now) || !policy_is_known(listed, &keys) {
@@ -73,11 +76,12 @@ pub fn is_quiet(listed: &Listed<'_>, periods: &Periods, now: DateTime<Utc>) -> b
         exemption: listed.exemption.clone(),
         keys,
         secret: listed.secret.clone(),
+        secret_readable: listed.secret_readable,
     };
     plan(&facts, periods, now).is_empty()
 }
 
-/// The user's keys, oldest first; `None` where lists do not tell.
+/// Returns the user's keys, oldest first; `None` if the lists do not show them.
 fn known_keys(listed: &Listed<'_>) -> Option<Vec<KeyFacts>> {
     if let SecretFacts::Present(secret) = &listed.secret
         && (secret.state.untold.is_some() || (secret.state.managed && secret.state.current_key.is_none()))
@@ -85,7 +89,7 @@ fn known_keys(listed: &Listed<'_>) -> Option<Vec<KeyFacts>> {
         return None;
     }
     if listed.exemption == Exemption::Exempt {
-        // Whatever keys there are: they are left alone.
+        // An exempt user's keys are left alone, whatever they are.
         return Some(Vec::new());
     }
     let sighting = listed.sighting?;
@@ -108,7 +112,7 @@ fn keys_by_dates(secret: &PresentSecret, dates: &KeyDates, sighting: &Sighting) 
         [created] => keys.push(key_made_at(other_key(secret)?, created, &mut unknown, sighting.at)?),
         _ => return None,
     }
-    // An active key that is none of these is new, or was disabled and enabled since.
+    // Any other active key is new, or was disabled and enabled since.
     if !unknown.is_empty() {
         return None;
     }
@@ -116,7 +120,7 @@ fn keys_by_dates(secret: &PresentSecret, dates: &KeyDates, sighting: &Sighting) 
     Some(keys)
 }
 
-/// The key that was made at that second, as the report shows it; takes it out of those that are not known yet.
+/// Returns the key that was made at that second, as the report shows it, and removes it from the `unknown` keys.
 fn key_made_at(
     id: AccessKeyId,
     created: DateTime<Utc>,
@@ -127,26 +131,26 @@ fn key_made_at(
         let last_use = unknown.swap_remove(at).last_use.clone().map_or(LastUse::Never, LastUse::At);
         return Some(KeyFacts { id, status: KeyStatus::Active, created, last_use });
     }
-    // It was there at the last look and is not active now, unless the report is too old to have it.
+    // The user had the key when last observed, so it is inactive now, unless the report is too old to show it.
     let status = KeyStatus::Inactive;
     (created + REPORT_LAGS <= reported_at).then_some(KeyFacts { id, status, created, last_use: LastUse::NotAsked })
 }
 
-/// The id of the key beside the current one.
+/// Returns the id of the key beside the current key.
 fn other_key(secret: &PresentSecret) -> Option<AccessKeyId> {
     let state = &secret.state;
     let retiring = state.retiring.as_ref().map(|retiring| &retiring.key);
     let named = retiring.or(state.previous_key.as_ref());
     match named {
         Some(named) if Some(named) == state.current_key.as_ref() => None,
-        // The replaced key is gone, and this one is a person's.
+        // The replaced key is gone, so the key beside the current one is a person's.
         Some(named) if state.notified.was_sent(named, Phase::Deleted) => NAMELESS.parse().ok(),
         Some(named) => Some(named.clone()),
         None => NAMELESS.parse().ok(),
     }
 }
 
-/// Stands for a person's key whose id no tag holds.
+/// The id of a person's key whose own id is in no tag.
 const NAMELESS: &str = "AKIANAMELESS0000";
 
 fn may_have_second_key_in_the_way(keys: &[KeyFacts], periods: &Periods, now: DateTime<Utc>) -> bool {
@@ -155,9 +159,10 @@ fn may_have_second_key_in_the_way(keys: &[KeyFacts], periods: &Periods, now: Dat
     only.is_active() && now >= needed_from && now < needed_from + LOOKS_FOR_SECOND_KEY
 }
 
-/// Whether the resource policy is known to be for this very user. One that is not rotated is not looked after.
+/// Whether the tags prove that the resource policy is for this very user. The policy of a user who is not rotated does not
+/// matter.
 ///
-/// The schedule is set last when a secret is made: without it, what the tags say may be ahead of what was done.
+/// When a secret is made, the schedule is set last. Without a schedule, the tags may be ahead of what was done.
 fn policy_is_known(listed: &Listed<'_>, keys: &[KeyFacts]) -> bool {
     let is_rotated = listed.exemption != Exemption::Exempt && keys.iter().any(KeyFacts::is_active);
     match &listed.secret {
@@ -166,15 +171,15 @@ fn policy_is_known(listed: &Listed<'_>, keys: &[KeyFacts]) -> bool {
     }
 }
 
-/// Whether the resource policy was last seen to be for this user.
+/// Whether the resource policy was for this user when it was last read or made.
 pub(crate) fn is_reader(secret: &PresentSecret, id: &str, arn: &UserArn) -> bool {
     let reader = Reader::of(id, arn);
     reader.is_some() && secret.rotation_enabled && secret.state.reader == reader
 }
 
-/// What is to be remembered of the user's keys after a close look; `None` while a rotation is on its way, which remembers
-/// by itself, the tags tell of another version than readers get, or the key that is current since a moment ago is not
-/// listed yet.
+/// Returns the dates of an observed user's keys, to be recorded in the tags. Returns `None` during a rotation, which
+/// records the dates itself; if the tags do not describe the current version; and if IAM does not list yet a key that has
+/// just become the current one.
 pub fn key_dates(facts: &UserFacts, now: DateTime<Utc>) -> Option<KeyDates> {
     let secret = facts.secret.present()?;
     let state = &secret.state;
@@ -187,7 +192,7 @@ pub fn key_dates(facts: &UserFacts, now: DateTime<Utc>) -> Option<KeyDates> {
     }
     let (current, others): (Vec<_>, Vec<_>) =
         facts.keys.iter().partition(|key| state.current_key.as_ref() == Some(&key.id));
-    let was_rotated_lately = state.rotated_at.is_some_and(|rotated_at| now < rotated_at + KEYS_ARE_LISTED_WITHIN);
+    let was_rotated_lately = state.rotated_at.is_some_and(|rotated_at| now < rotated_at + PLAN_TRUSTS_KEY_LIST_AFTER);
     if state.current_key.is_some() && current.is_empty() && was_rotated_lately {
         return None;
     }

@@ -70,7 +70,7 @@ impl NoticeSummary {
 impl NoticeDetails {
     pub(super) fn new(frame: &Frame<'_>, item: &Addressed<'_>) -> Self {
         let Frame { terms, mode, now, .. } = *frame;
-        let Notice { user, key, created, kind, owner: _, secret_arn } = item.notice;
+        let Notice { user, key, created, kind, owner: _, secret_arn, tells_of: _ } = item.notice;
         let (tone, coming) = (Tone::of(kind), coming(kind));
         let label = account_label(item.account);
         Self {

@@ -48,6 +48,7 @@ pub(crate) fn notice(kind: NoticeKind) -> Notice {
         key: key(1),
         created: Some(time("2026-08-31T07:30:00Z")),
         kind,
+        tells_of: None,
     }
 }
 

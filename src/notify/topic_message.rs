@@ -87,7 +87,7 @@ pub(super) fn topic_message(
 
 impl<'a> TopicNotice<'a> {
     fn new(templates: &Templates, mode: Mode, now: DateTime<Utc>, item: &Addressed<'a>) -> Self {
-        let Notice { user, key, created, kind, secret_arn, owner: _ } = item.notice;
+        let Notice { user, key, created, kind, secret_arn, owner: _, tells_of: _ } = item.notice;
         let terms = templates.terms();
         let instructions = guidance(item.notice, mode, &terms.periods, &terms.exemption_group);
         Self {

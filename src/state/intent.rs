@@ -1,73 +1,69 @@
 //! The intent: a rotation's announcement that it is about to make a key. Pure.
 //!
-//! IAM does not tell who made a key. What tells a rotation's orphan from a person's key is the announcement that was
-//! written before: its time or, once the key's id is known, that id.
+//! IAM does not record who made a key. Only the intent, written before, distinguishes a rotation's orphan from a person's
+//! key: by its time or, once the key's id is known, by that id.
 
 use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
-use super::{format_time, parse_time};
+use super::{WHOLE_SECOND, format_time, parse_time};
 use crate::keys::{AccessKeyId, VersionId};
 
-/// How long after the intent's time CreateAccessKey may still be sent. Writing the tag takes a tenth of that; whoever
-/// took longer announces again.
+/// How many seconds after the intent's time CreateAccessKey may still be sent. Writing the tag takes a tenth of that; a
+/// function that needed longer writes a new intent.
 const FRESH_SECONDS: i64 = 3;
 
-/// How long the one attempt of CreateAccessKey may take. IAM needs half a second.
+/// How many seconds the only attempt of CreateAccessKey may take. IAM needs half a second.
 const CREATE_KEY_SECONDS: i64 = 5;
 
-/// Dates of IAM's are whole seconds, and so is the time in the tag; the hosts that write them agree to far less.
-const WHOLE_SECOND: i64 = 1;
-
-/// How long the one attempt of CreateAccessKey may take: a key that is made later would not be known by its intent.
+/// How long the only attempt of CreateAccessKey may take. A key that is made later would be outside the intent's window.
 pub const CREATE_KEY_WITHIN: Duration = Duration::from_secs(CREATE_KEY_SECONDS.unsigned_abs());
 
-/// The window: the time around the intent's in which the announced key was made, by IAM's clock. The intent's time was
-/// taken from IAM's clock, too, and never lies ahead of it, so that no other clock matters.
+/// The window: how far before and after the intent's time the announced key can have been made, by IAM's clock. The
+/// intent's time is from IAM's clock, too, and never ahead of it, so no other clock matters.
 ///
-/// What stays undecidable is a key that a person makes within this window, that is, from one second before to nine
-/// seconds after the intent's time, that was never used when the next attempt of the rotation comes to it (minutes
-/// later; after the last attempt, a day or more), while the rotation's own key was not made because the function was
-/// stopped, or got no readable answer, between the announcement and CreateAccessKey's taking effect. Such a key is taken
-/// for the orphan and deleted. Where the function lives on, it looks at once, and the window is as long as its attempt
-/// was.
-const WINDOW_BEFORE: TimeDelta = TimeDelta::seconds(WHOLE_SECOND);
-const WINDOW_AFTER: TimeDelta = TimeDelta::seconds(FRESH_SECONDS + CREATE_KEY_SECONDS + WHOLE_SECOND);
+/// One case cannot be decided. A person makes a key within this window, from one second before to nine seconds after the
+/// intent's time. The rotation's own key was not made, because the function was stopped, or got no readable answer, before
+/// CreateAccessKey took effect. And the person's key was never used when the rotation is tried again, minutes later or,
+/// after the last attempt, a day or more. That key is taken for the orphan and deleted. If the function is not stopped, it
+/// lists the keys at once, and the window is only as long as its attempt.
+const WINDOW_BEFORE: TimeDelta = WHOLE_SECOND;
+const WINDOW_AFTER: TimeDelta = TimeDelta::seconds(FRESH_SECONDS + CREATE_KEY_SECONDS + WHOLE_SECOND.num_seconds());
 
 /// The announcement that a rotation is about to make a key. As a tag: `<version> <time>`, and ` <key>` once its id is
 /// known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
-    /// The version that the key is for.
+    /// The version that will hold the key.
     pub version: VersionId,
-    /// When it was announced, by IAM's clock where that was known; whole seconds.
+    /// When the intent was written, by IAM's clock if that was known; whole seconds.
     pub at: DateTime<Utc>,
-    /// The key that was made. Written only where the key did not come into the secret.
+    /// The key that was made; `None` unless it could not be put into the secret.
     pub key: Option<AccessKeyId>,
 }
 
 impl Intent {
-    /// Announces a key for that version, at that time.
+    /// The intent to make a key for that version, at that time.
     pub fn new(version: &VersionId, at: DateTime<Utc>) -> Self {
-        let whole = at.duration_trunc(TimeDelta::seconds(WHOLE_SECOND)).unwrap_or(at);
+        let whole = at.duration_trunc(WHOLE_SECOND).unwrap_or(at);
         Self { version: version.clone(), at: whole, key: None }
     }
 
-    /// The same with the key that was made: from then on no other key is taken for it.
+    /// The same intent with the key that was made. From then on, only that key is a candidate.
     #[must_use]
     pub fn naming(&self, key: &AccessKeyId) -> Self {
         Self { key: Some(key.clone()), ..self.clone() }
     }
 
-    /// Whether the key may still be made at that time, by the clock that the intent's time is from.
+    /// Whether CreateAccessKey may still be sent at that time, by the clock of the intent's time.
     pub fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         (TimeDelta::zero()..=TimeDelta::seconds(FRESH_SECONDS)).contains(&(now - self.at))
     }
 
-    /// The keys that can be the announced one: with id and creation date, without those that are known to be others.
-    /// More than one: at least one is a person's, and nothing tells which.
+    /// Returns the keys that can be the announced one, out of `keys` with their creation dates and without the `known`
+    /// ones. If there are two, at least one is a person's, and nothing shows which.
     pub fn candidates<'k>(
         &self,
         keys: impl IntoIterator<Item = (&'k AccessKeyId, DateTime<Utc>)>,
@@ -112,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn an_intent_covers_its_window_only() {
+    fn an_intent_covers_only_its_window() {
         for (seconds, covered) in
             [(-60, false), (-2, false), (-1, true), (0, true), (9, true), (10, false), (60, false)]
         {
@@ -121,10 +117,10 @@ mod tests {
         }
     }
 
-    /// In tenths of a second: IAM's clock is ahead of what its last answer told by `ahead`, the announcement comes `waited`
-    /// after that answer, the request is sent `sent` after that, and IAM makes the key `took` later.
+    /// In tenths of a second: IAM's clock is `ahead` of the time in its last answer, the intent is written `waited` after
+    /// that answer, the request is sent `sent` after that, and IAM makes the key `took` later.
     #[test]
-    fn a_key_that_was_made_in_time_is_in_the_window_at_whatever_moments_the_parts_of_the_way_begin() {
+    fn a_key_that_was_made_in_time_is_always_in_the_window() {
         let tenths = |count: i64| TimeDelta::milliseconds(100 * count);
         let mut made_in_time = 0;
         for (ahead, waited) in (0..10).flat_map(|ahead| (0..10).map(move |waited| (ahead, waited))) {
@@ -143,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_key_is_the_one_and_no_other_is_taken_for_it() {
+    fn a_named_key_is_the_only_candidate() {
         let named = intent().naming(&key(1));
         let long_ago = now() - TimeDelta::days(1);
         assert_eq!(named.candidates([(&key(1), long_ago), (&key(2), now())], &[]), [&key(1)]);
@@ -152,14 +148,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_may_be_made_while_the_announcement_is_fresh() {
+    fn a_key_may_be_made_while_the_intent_is_fresh() {
         for (ms, fresh) in [(-1, false), (0, true), (3000, true), (3001, false)] {
             assert_eq!(intent().is_fresh(now() + TimeDelta::milliseconds(ms)), fresh, "{ms}");
         }
     }
 
     #[test]
-    fn it_is_read_as_it_is_written_with_and_without_a_key() {
+    fn an_intent_is_read_back_with_and_without_a_key() {
         for intent in [intent(), intent().naming(&key(1))] {
             assert_eq!(Intent::read(&intent.to_string()), Some(intent));
         }

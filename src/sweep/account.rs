@@ -190,7 +190,8 @@ impl Account {
         };
         let facts = place.listed(&member, Some(&secret));
         let sighting = self.sighting(&member);
-        if !is_quiet(place.sweep, &member, sighting.as_ref(), facts) {
+        let readable = observe::is_readable(place.sweep, &member, Some(&secret));
+        if !is_quiet(place.sweep, &member, sighting.as_ref(), facts, readable) {
             return Some(Look::User(member, Some(secret), Policy::ByTags));
         }
         tally.add_quiet(&member, sighting.as_ref());
@@ -204,7 +205,8 @@ impl Account {
         let Self { users, report, .. } = self;
         while let Some((_, member)) = users.pop_first() {
             let sighting = report.as_ref().and_then(|report| sighting(report, &member));
-            if is_quiet(place.sweep, &member, sighting.as_ref(), SecretFacts::Missing) {
+            let readable = observe::is_readable(place.sweep, &member, None);
+            if is_quiet(place.sweep, &member, sighting.as_ref(), SecretFacts::Missing, readable) {
                 tally.add_quiet(&member, sighting.as_ref());
                 continue;
             }
@@ -242,9 +244,15 @@ impl Account {
     }
 }
 
-fn is_quiet(sweep: &Sweep<'_>, member: &Member, sighting: Option<&Sighting>, secret: SecretFacts) -> bool {
+fn is_quiet(
+    sweep: &Sweep<'_>,
+    member: &Member,
+    sighting: Option<&Sighting>,
+    secret: SecretFacts,
+    secret_readable: bool,
+) -> bool {
     let Member { arn, id, exemption, .. } = member;
-    let listed = Listed { arn, id, exemption: exemption.clone(), sighting, secret };
+    let listed = Listed { arn, id, exemption: exemption.clone(), sighting, secret, secret_readable };
     lifecycle::is_quiet(&listed, &sweep.settings.periods, sweep.now)
 }
 

@@ -19,7 +19,7 @@ use super::{Sweep, observe};
 use crate::aws::{AccountDetails, Iam};
 use crate::error::Error;
 use crate::keys::{AccountId, SecretName, UserName};
-use crate::lifecycle::{Action, ActionName, Notice, UserFacts, UserPlan, plan};
+use crate::lifecycle::{Notice, UserFacts, UserPlan, plan};
 use crate::notify::{AccountContact, Scope};
 use crate::state::{UNTOLD_PREFIX, tag};
 
@@ -180,11 +180,7 @@ async fn deleted_user(sweep: &Sweep<'_>, iam: &dyn Iam, held: &SecretName) -> Op
 /// What is true of the user now. What the next sweep is to do is that one's to tell.
 fn outcome(sweep: &Sweep<'_>, facts: &UserFacts) -> Outcome {
     let planned = plan(facts, &sweep.settings.periods, sweep.now);
-    let to_do: BTreeSet<ActionName> = planned.actions.iter().map(Action::name).collect();
-    let is_true = |notice: &Notice| {
-        let is_done = user::follow_from(&notice.kind).iter().all(|action| !to_do.contains(action));
-        is_done && !notice.kind.is_for_dry_run_only()
-    };
+    let is_true = |notice: &Notice| notice.tells_of.is_none() && !notice.kind.is_for_dry_run_only();
     let notices = planned.notices.into_iter().filter(is_true).collect();
     Outcome { notices, ..Outcome::new(UserPlan::nothing(facts.user())) }.with_memory_of(facts)
 }

@@ -73,9 +73,9 @@ pub async fn handle(
     };
     // What a digest looks at again was counted by the sweeps that held it.
     if is_digest {
-        metrics::of_sweep(&report.of_telling(), sweep.now);
+        metrics::of_sweep(&report.of_telling().counts(), sweep.now);
     } else {
-        metrics::of_sweep(&report, sweep.now);
+        metrics::of_sweep(&report.counts(), sweep.now);
     }
     let report = report.into_answer();
     info!(report = %serde_json::to_string(&report).unwrap_or_default(), "the sweep is done");

@@ -50,7 +50,15 @@ async fn look(sweep: &Sweep<'_>, name: &SecretName, news: &News) -> Result<Optio
     let Some(found) = iam.find_user(&user.name).await? else { return Ok(None) };
     let contact = inventory::contact(sweep.aws, &user.account).await?;
     let owner = observe::owner(sweep, &found);
-    let notice = Notice { user: user.clone(), owner, secret_arn: Some(secret.arn.clone()), key, created: None, kind };
+    let notice = Notice {
+        user: user.clone(),
+        owner,
+        secret_arn: Some(secret.arn.clone()),
+        key,
+        created: None,
+        kind,
+        tells_of: None,
+    };
     let outcome = Outcome {
         notices: vec![notice],
         notified: secret.state.notified.clone(),

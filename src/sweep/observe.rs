@@ -43,9 +43,9 @@ impl Member {
         &self.arn.user().name
     }
 
-    fn facts(&self, keys: Vec<KeyFacts>, secret: SecretFacts) -> UserFacts {
+    fn facts(&self, keys: Vec<KeyFacts>, secret: SecretFacts, secret_readable: bool) -> UserFacts {
         let Self { arn, id, owner, exemption, is_reader: _ } = self.clone();
-        UserFacts { arn, id, owner, exemption, keys, secret }
+        UserFacts { arn, id, owner, exemption, keys, secret, secret_readable }
     }
 }
 
@@ -90,6 +90,7 @@ impl Place<'_> {
         };
         // Nothing is repaired for users whose keys are not rotated.
         let is_rotated = member.exemption == Exemption::NotExempt && keys.iter().any(KeyFacts::is_active);
+        let secret_readable = is_readable(self.sweep, member, secret);
         let secret = match (secret, present) {
             (None, _) => SecretFacts::Missing,
             (Some(_), None) => SecretFacts::PendingDeletion,
@@ -103,7 +104,7 @@ impl Place<'_> {
                 SecretFacts::Present(present)
             }
         };
-        Ok(Some(member.facts(keys, secret)))
+        Ok(Some(member.facts(keys, secret, secret_readable)))
     }
 
     /// The same facts with the secret and, if the list of users is not of this moment, the user read again: before anything
@@ -124,9 +125,10 @@ impl Place<'_> {
             SecretFacts::Present(_) | SecretFacts::PendingDeletion => self.sweep.aws.secrets().describe(&name).await?,
         };
         let Some(described) = described else {
-            let secret = SecretFacts::Missing;
-            return Ok(Some((member.facts(facts.keys, secret), BTreeMap::new())));
+            let readable = is_readable(self.sweep, &member, None);
+            return Ok(Some((member.facts(facts.keys, SecretFacts::Missing, readable), BTreeMap::new())));
         };
+        let secret_readable = is_readable(self.sweep, &member, Some(&described));
         let secret = if described.deleted.is_some() {
             SecretFacts::PendingDeletion
         } else {
@@ -136,7 +138,7 @@ impl Place<'_> {
             let drift = if is_rotated { self.drift(&member, &described, policy_fits) } else { Vec::new() };
             SecretFacts::Present(without_drift(&described, drift))
         };
-        Ok(Some((member.facts(facts.keys, secret), described.tags)))
+        Ok(Some((member.facts(facts.keys, secret, secret_readable), described.tags)))
     }
 
     /// The same facts with the keys listed again; `None` if the user is not there any more.
@@ -221,6 +223,13 @@ impl Place<'_> {
             Some(secret) => SecretFacts::Present(without_drift(secret, self.drift(member, secret, true))),
         }
     }
+}
+
+/// Whether the user can read the secret that it has or would get. A secret under the AWS managed key can be read only from
+/// its own account.
+pub(super) fn is_readable(sweep: &Sweep<'_>, member: &Member, secret: Option<&SecretDescription>) -> bool {
+    let is_foreign = member.arn.user().account != *sweep.aws.primary_account();
+    !is_foreign || sweep.wanted.kms_key.is_some() || secret.is_some_and(|secret| secret.kms_key.is_some())
 }
 
 /// Whether the secret's resource policy is for that user, and for nobody else.

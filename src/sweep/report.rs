@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use crate::keys::{AccountId, UserName, UserRef};
 use crate::lifecycle::{ActionName, UserPlan};
+use crate::metrics::SweepCounts;
 
 /// The answer names so many of each and counts the rest; the log has all.
 const MAX_LISTED: usize = 400;
@@ -117,7 +118,7 @@ pub struct Planned {
     pub account: AccountId,
     /// For which user.
     pub user: UserName,
-    /// The action's name; `notify` for a notice.
+    /// The action's name; `notify` for a notice, `wait` for an action whose time is not here yet.
     pub action: ActionName,
     /// What exactly.
     pub detail: String,
@@ -126,10 +127,11 @@ pub struct Planned {
 impl Report {
     /// Adds what is planned for one user. The log has all of it; the answer as much as it holds.
     pub(super) fn add_plan(&mut self, plan: &UserPlan) {
-        let UserPlan { user, actions, notices, problems } = plan;
+        let UserPlan { user, actions, notices, problems, waiting } = plan;
+        let dry_run = self.dry_run;
         let mut add = |action: ActionName, detail: String| {
             let UserRef { account, name } = user;
-            info!(%account, user = %name, action = action.as_str(), detail, dry_run = self.dry_run, "planned");
+            info!(%account, user = %name, action = action.as_str(), detail, dry_run, "planned");
             if self.plan.len() < MAX_LISTED {
                 let detail = cut(detail);
                 self.plan.push(Planned { account: account.clone(), user: name.clone(), action, detail });
@@ -142,6 +144,10 @@ impl Report {
         }
         for notice in notices {
             add(ActionName::Notify, notice.to_string());
+        }
+        // In an enforced run, most users that are observed wait for something, and nobody asked.
+        for wait in waiting.iter().filter(|_| dry_run) {
+            add(ActionName::Wait, wait.to_string());
         }
         for problem in problems {
             self.add_failure(Failure::of_user(user, problem.action.as_str(), &problem.error));
@@ -204,6 +210,26 @@ impl Report {
         }
     }
 
+    /// The counts that become metrics.
+    pub(super) fn counts(&self) -> SweepCounts {
+        let count = |name| self.actions.get(&name).copied().unwrap_or_default();
+        let mails_failed = self.failures.iter().filter(|failure| failure.action == "mail").count();
+        SweepCounts {
+            accounts: self.accounts,
+            skipped: self.skipped.len() + self.skipped_omitted,
+            users: self.users,
+            failures: self.failures.len() + self.failures_omitted - mails_failed,
+            provisioned: count(ActionName::Provision),
+            rotations: count(ActionName::Rotate),
+            disabled: count(ActionName::Disable),
+            deleted: count(ActionName::Delete),
+            warnings: count(ActionName::Warn),
+            mails: self.mails,
+            mails_failed,
+            oldest_active_key_days: self.oldest_active_key_days,
+        }
+    }
+
     /// Counts an action.
     pub(super) fn count(&mut self, action: ActionName) {
         *self.actions.entry(action).or_default() += 1;
@@ -263,7 +289,7 @@ fn cut(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::{Action, Problem};
+    use crate::lifecycle::{Action, Problem, Wait, Waiting};
 
     fn user(n: usize) -> UserRef {
         UserRef { account: "111122223333".parse().unwrap(), name: format!("user-{n:04}").parse().unwrap() }
@@ -295,6 +321,32 @@ mod tests {
         assert_eq!((told.accounts, told.users, told.mails, told.oldest_active_key_days), (0, 0, 2, None));
         assert_eq!((told.failures, told.actions[&ActionName::Warn]), (vec![failure("mail")], 4));
         assert!(Report { dry_run: true, ..report }.of_telling().actions.is_empty(), "planned, and counted, before");
+    }
+
+    #[test]
+    fn mails_that_failed_are_counted_apart() {
+        let failure = |action| Failure { account: None, user: None, action, error: String::new() };
+        let report = Report {
+            actions: BTreeMap::from([(ActionName::Provision, 2), (ActionName::Warn, 4)]),
+            failures: vec![failure("mail"), failure("sweep")],
+            failures_omitted: 3,
+            ..Report::default()
+        };
+        let counts = report.counts();
+        assert_eq!((counts.failures, counts.mails_failed, counts.provisioned, counts.warnings), (4, 1, 2, 4));
+    }
+
+    #[test]
+    fn only_a_dry_run_lists_what_waits() {
+        let waiting =
+            vec![Waiting { action: ActionName::Disable, key: None, wait: Wait::InstallationGrace, until: None }];
+        let plan = UserPlan { waiting, ..UserPlan::nothing(&user(1)) };
+        for (dry_run, listed) in [(true, vec![ActionName::Wait]), (false, vec![])] {
+            let mut report = Report { dry_run, ..Report::default() };
+            report.add_plan(&plan);
+            assert_eq!(report.plan.iter().map(|planned| planned.action).collect::<Vec<_>>(), listed);
+            assert!(report.actions.is_empty());
+        }
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! One user: observe → plan → confirm → apply. One user's failure is reported and never stops another's work.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
@@ -12,8 +10,8 @@ use super::report::Failure;
 use crate::aws::{Iam, SecretDescription, is_rotation_unfinished};
 use crate::keys::{SecretName, UserArn, UserRef};
 use crate::lifecycle::{
-    Action, ActionName, CancelReason, Drift, Exemption, KeyFacts, Notice, NoticeKind, Problem, UserFacts, UserPlan,
-    is_reader, key_dates, plan, plan_for_deleted_user,
+    Action, ActionName, CancelReason, Drift, Exemption, KeyFacts, Notice, UserFacts, UserPlan, is_reader, key_dates,
+    plan, plan_for_deleted_user,
 };
 use crate::provision;
 use crate::state::{KeyDates, Notified, Reader, State, TagChange, tag};
@@ -140,12 +138,12 @@ pub(super) async fn sweep(
         Err(failure) => return Some(Outcome::failed(user, "observe", &failure)),
     };
     let oldest_key = oldest_key(&facts);
-    let planned = refuse_unreachable(sweep, plan(&facts, &sweep.settings.periods, sweep.now), secret);
+    let planned = plan(&facts, &sweep.settings.periods, sweep.now);
     let is_idle = planned.actions.is_empty() && planned.notices.is_empty();
     if sweep.dry_run || (is_idle && seen(&facts, &planned, sweep.now).is_empty()) {
         return Some(Outcome { oldest_key, ..Outcome::new(planned) }.with_memory_of(&facts));
     }
-    let outcome = match confirm(place, member, facts, planned, (secret, looked_at)).await {
+    let outcome = match confirm(place, member, facts, planned, looked_at).await {
         Ok(outcome) => outcome,
         Err(failure) => Outcome::failed(user, "confirm", &failure),
     };
@@ -196,33 +194,6 @@ fn seen(facts: &UserFacts, plan: &UserPlan, now: DateTime<Utc>) -> TagChange {
 pub(super) const OUT_OF_TIME: &str = "the function ran out of time before this was reached; it is on the next run's list. \
     Sweep accounts one by one through the state machine, or raise MAX_CONCURRENT_USERS, or MAX_CONCURRENCY for many accounts";
 
-/// A secret of another account's user that is encrypted with the AWS managed key cannot be read by that user: none is
-/// made, and one that is there is not rotated, since the old key would be disabled and nobody could fetch the new one.
-pub(super) fn refuse_unreachable(
-    sweep: &Sweep<'_>,
-    mut plan: UserPlan,
-    secret: Option<&SecretDescription>,
-) -> UserPlan {
-    if !is_unreachable(sweep, &plan.user, secret) {
-        return plan;
-    }
-    let stops = |action: &Action| matches!(action, Action::CancelSchedule(_));
-    if !plan.actions.iter().all(stops) {
-        plan.actions.retain(stops);
-        plan.notices.clear();
-        let error = "SECRETS_KMS_KEY_ID is not set, and a secret under the AWS managed key cannot be read from another \
-                     account; set it to a customer managed key";
-        plan.problems.push(Problem { action: ActionName::Provision, error: error.to_owned() });
-    }
-    plan
-}
-
-fn is_unreachable(sweep: &Sweep<'_>, user: &UserRef, secret: Option<&SecretDescription>) -> bool {
-    let is_foreign = user.account != *sweep.aws.primary_account();
-    let is_readable = sweep.wanted.kms_key.is_some() || secret.is_some_and(|secret| secret.kms_key.is_some());
-    is_foreign && !is_readable
-}
-
 /// Reads the secret again, and the user where the list of users is not of this moment, and applies what is in both plans:
 /// lists lag, and people work at the same time.
 async fn confirm(
@@ -230,14 +201,14 @@ async fn confirm(
     member: &Member,
     facts: UserFacts,
     planned: UserPlan,
-    (listed, looked_at): (Option<&SecretDescription>, DateTime<Utc>),
+    looked_at: DateTime<Utc>,
 ) -> Result<Outcome, crate::aws::CallFailure> {
     let sweep = place.sweep;
     let Some((mut facts, tags)) = place.again(member, facts).await? else {
         return Ok(deleted_meanwhile(&planned.user));
     };
     let fresh_until = Some(sweep.aws.now() + STAYS_FRESH);
-    let decide = |facts: &UserFacts| refuse_unreachable(sweep, plan(facts, &sweep.settings.periods, sweep.now), listed);
+    let decide = |facts: &UserFacts| plan(facts, &sweep.settings.periods, sweep.now);
     let mut confirmed = decide(&facts);
     // The keys were listed before the secret was read: another sweep may have disabled one of them in between, and a call
     // may take long.
@@ -269,8 +240,6 @@ async fn confirm(
         outcome.records.rider = TagChange::default().untold(sweep.now);
     }
     apply_all(&target, &mut outcome).await;
-    let not_done = |notice: &Notice| dropped.iter().any(|action| follow_from(&notice.kind).contains(&action.name()));
-    outcome.notices.retain(|notice| !not_done(notice));
     if outcome.failures.is_empty() && dropped.is_empty() {
         outcome.records.add(seen);
     }
@@ -341,16 +310,9 @@ async fn apply_all(target: &Target<'_>, outcome: &mut Outcome) {
             }
         }
     }
-    let done = &outcome.done;
-    let planned: BTreeSet<ActionName> = actions.iter().map(Action::name).collect();
-    let deletes = outcome.secret_to_delete.is_some();
-    outcome.notices.retain(|notice| {
-        if notice.kind == NoticeKind::SecretDeleted {
-            return deletes;
-        }
-        let mut actions = follow_from(&notice.kind).iter().filter(|action| planned.contains(*action));
-        actions.all(|action| done.contains(action))
-    });
+    let (done, deletes) = (&outcome.done, outcome.secret_to_delete.is_some());
+    let is_done = |action| done.contains(&action) || (action == ActionName::DeleteSecret && deletes);
+    outcome.notices.retain(|notice| notice.tells_of.is_none_or(is_done));
 }
 
 /// Whether the rest may follow although this failed: the user's way to the secret does not decide what becomes of keys,
@@ -361,26 +323,6 @@ fn is_beside_the_keys(action: &Action, failure: &crate::aws::CallFailure) -> boo
         Action::Repair(Drift::ReaderGroup) => true,
         Action::Repair(Drift::Schedule) => is_rotation_unfinished(failure),
         _ => false,
-    }
-}
-
-/// The actions that a notice can tell of, where one is planned in the same run.
-pub(super) fn follow_from(kind: &NoticeKind) -> &'static [ActionName] {
-    match kind {
-        NoticeKind::Disabled { .. } => &[ActionName::Disable, ActionName::RecordDisabled],
-        NoticeKind::Deleted => &[ActionName::Delete],
-        NoticeKind::Retiring { .. } => &[ActionName::Retire],
-        NoticeKind::Reactivated { .. } | NoticeKind::DisableAhead { .. } => &[ActionName::RestartGrace],
-        NoticeKind::ScheduleCancelled(_) => &[ActionName::Cancel],
-        NoticeKind::RotationDue { .. } => &[ActionName::Rotate],
-        NoticeKind::RotationAhead { .. }
-        | NoticeKind::RotationUnfinished { .. }
-        | NoticeKind::RotationFailed { .. }
-        | NoticeKind::Rotated { .. }
-        | NoticeKind::StillInUse { .. }
-        | NoticeKind::DeleteAhead { .. }
-        | NoticeKind::LastCall { .. }
-        | NoticeKind::SecretDeleted => &[],
     }
 }
 

@@ -1,8 +1,8 @@
-//! One second before a limit, at it, and after it.
+//! Decisions one second before a limit, at the limit, and after it.
 
 use super::*;
 
-/// What is decided one second before, at, and after the limit; `facts` gets the time that passed.
+/// Asserts that a decision begins at the limit; `facts` gets the time that has passed.
 fn around(limit: TimeDelta, facts: impl Fn(TimeDelta) -> UserFacts) -> [String; 3] {
     [limit - SECOND, limit, limit + SECOND].map(|passed| decide(&facts(passed)))
 }
@@ -27,33 +27,33 @@ fn a_rotation_starts_when_the_key_is_ninety_days_old() {
 }
 
 #[test]
-fn a_rotation_is_announced_seven_days_ahead_and_not_when_it_is_due() {
+fn a_rotation_is_announced_from_seven_days_ahead_until_due() {
     let facts = |age| user([key(1, age)]).with(placeholder(1));
-    assert_begins_at(days(83), "tell 1: will be rotated on", facts);
+    assert_begins_at(days(83), "notify 1: will be rotated on", facts);
     assert!(!decide(&facts(days(90))).contains("will be rotated"));
 }
 
 #[test]
-fn a_replaced_key_is_disabled_when_its_installation_grace_is_over() {
+fn a_replaced_key_is_disabled_after_its_installation_grace() {
     assert_begins_at(days(10), "disable 1", replaced);
-    assert_begins_at(days(3), "tell 1: will be disabled on 2026-11-29", |passed| {
-        // The date is fixed, so that the text is: the grace ends seven days from now, to the second.
+    assert_begins_at(days(3), "notify 1: will be disabled on 2026-11-29", |passed| {
+        // The grace ends exactly seven days from now, so the date in the text is fixed.
         replaced(passed.max(days(3) - SECOND))
     });
 }
 
 #[test]
-fn a_disabled_key_is_deleted_when_its_recovery_period_is_over() {
+fn a_disabled_key_is_deleted_after_its_recovery_grace() {
     let disabled = |passed: TimeDelta| {
         let keys = [key(1, days(130)).inactive(), key(2, days(40)).used(days(1))];
         user(keys).with(rotated(2, Some(1), days(40)).disabled(passed))
     };
     assert_begins_at(days(10), "delete 1 |", disabled);
-    assert_begins_at(days(3), "tell 1: will be deleted on", disabled);
+    assert_begins_at(days(3), "notify 1: will be deleted on", disabled);
 }
 
 #[test]
-fn the_recovery_period_counts_from_the_stored_time_however_long_the_rotation_is_ago() {
+fn the_recovery_grace_counts_from_the_recorded_disabling() {
     let keys = [key(1, days(400)).inactive(), key(2, days(80)).used(days(1))];
     let decided = decide(&user(keys).with(rotated(2, Some(1), days(80)).disabled(days(9))));
     assert!(!decided.contains("delete 1 |"), "{decided}");
@@ -66,7 +66,7 @@ fn use_of_the_old_key_is_news_three_days_after_the_rotation() {
         user(keys).with(rotated(2, Some(1), days(4)))
     };
     assert!(!decide(&facts(days(3))).contains("was used after its rotation"));
-    assert!(decide(&facts(days(3) + SECOND)).contains("tell 1: was used after its rotation: s3 in eu-west-1"));
+    assert!(decide(&facts(days(3) + SECOND)).contains("notify 1: was used after its rotation: s3 in eu-west-1"));
 }
 
 #[test]
@@ -78,8 +78,8 @@ fn use_of_a_disabled_key_proves_that_it_was_enabled_in_between() {
     let quarter = TimeDelta::minutes(15);
     assert!(decide(&facts(quarter)).contains("delete 1"));
     let decided = decide(&facts(quarter + SECOND));
-    assert!(decided.contains("write down that 1 is disabled") && !decided.contains("delete 1"), "{decided}");
-    assert!(decided.contains("tell 1: is disabled and will be deleted on 2026-12-02"), "{decided}");
+    assert!(decided.contains("record that 1 is disabled") && !decided.contains("delete 1"), "{decided}");
+    assert!(decided.contains("notify 1: is disabled and will be deleted on 2026-12-02"), "{decided}");
 }
 
 /// Key 1 is in the secret and tested; a person made key 2.
@@ -89,9 +89,9 @@ fn with_second_key(age: TimeDelta) -> UserFacts {
 
 #[test]
 fn a_second_key_is_left_alone_until_the_rotation_needs_its_slot() {
-    // Ten days of announcement, ten of recovery, and two for late runs before the day of the rotation.
+    // Before the rotation: ten days of announcement, ten of recovery, and two for late runs.
     assert_begins_at(days(68), "announce that 2 has to give way", with_second_key);
-    assert_eq!(decide(&with_second_key(days(68) - SECOND)), "tell 1: is the new key");
+    assert_eq!(decide(&with_second_key(days(68) - SECOND)), "notify 1: is the new key");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_second_key_is_disabled_when_the_announced_time_is_over() {
 }
 
 #[test]
-fn a_second_key_is_deleted_when_its_recovery_period_is_over_and_the_rotation_follows_at_once() {
+fn a_second_key_is_deleted_and_the_rotation_follows_at_once() {
     let facts = |passed: TimeDelta| {
         let secret = rotated(1, None, days(90)).retiring(2, days(10) + passed).disabled(passed);
         user([key(1, days(90)), key(2, days(20)).inactive()]).with(secret)
@@ -119,8 +119,8 @@ fn an_unfinished_rotation_is_news_a_day_after_it_was_due() {
 }
 
 #[test]
-fn a_rotation_that_waits_for_its_slot_is_announced_for_the_day_on_which_it_can_be() {
+fn a_rotation_is_announced_for_the_day_of_its_free_slot() {
     let secret = rotated(1, None, days(120)).retiring(2, days(15)).disabled(days(4)).told(2, &[Phase::Disabled]);
     let facts = user([key(1, days(120)), key(2, days(60)).inactive()]).with(secret.told(1, &[Phase::Rotated]));
-    assert_eq!(decide(&facts), "tell 2: will be deleted on 2026-11-28 | tell 1: will be rotated on 2026-11-28");
+    assert_eq!(decide(&facts), "notify 2: will be deleted on 2026-11-28 | notify 1: will be rotated on 2026-11-28");
 }

@@ -1,9 +1,9 @@
-//! What holds for every plan, whatever the facts.
+//! Rules that hold for every plan, whatever the facts.
 
 use super::*;
 use crate::lifecycle::{Action, UserPlan};
 
-/// Asserts it.
+/// Asserts the rules.
 pub(super) fn check_plan(facts: &UserFacts, plan: &UserPlan, periods: &Periods, now: DateTime<Utc>) {
     let find = |id: &AccessKeyId| facts.keys.iter().find(|key| key.id == *id).expect("a key of the user's");
     let another_works = |id: &AccessKeyId| facts.keys.iter().any(|key| key.id != *id && key.is_active());
@@ -32,9 +32,16 @@ pub(super) fn check_plan(facts: &UserFacts, plan: &UserPlan, periods: &Periods, 
     let present = facts.secret.present();
     let trusted = present.is_none_or(|secret| secret.state.malformed.is_empty() && secret.facts_are_fresh());
     assert!(destructive == 0 || trusted && facts.exemption == Exemption::NotExempt, "{plan}");
-    let mut told: Vec<_> = plan.notices.iter().map(|notice| (&notice.key, notice.kind.phase())).collect();
-    told.sort();
-    let count = told.len();
-    told.dedup();
-    assert_eq!(told.len(), count, "told twice in one run: {plan}");
+    for notice in &plan.notices {
+        let is_planned = |name| plan.actions.iter().any(|action| action.name() == name);
+        assert!(notice.tells_of.is_none_or(is_planned), "{notice} is about an action of another plan: {plan}");
+    }
+    for waiting in &plan.waiting {
+        assert!(waiting.until.is_none_or(|until| until > now), "{waiting} is over: {plan}");
+    }
+    let mut sent: Vec<_> = plan.notices.iter().map(|notice| (&notice.key, notice.kind.phase())).collect();
+    sent.sort();
+    let count = sent.len();
+    sent.dedup();
+    assert_eq!(sent.len(), count, "sent twice in one run: {plan}");
 }

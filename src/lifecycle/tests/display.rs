@@ -1,7 +1,9 @@
-//! A plan prints itself: every kind of action, notice and problem.
+//! A plan prints itself: every kind of action, notice, problem and wait.
 
 use super::*;
-use crate::lifecycle::{Action, ActionName, CancelReason, Notice, NoticeKind, Problem, RestoredFacts, UserPlan};
+use crate::lifecycle::{
+    Action, ActionName, CancelReason, Notice, NoticeKind, Problem, RestoredFacts, UserPlan, Wait, Waiting,
+};
 
 fn actions() -> Vec<Action> {
     let (key, created) = (id(1), now() - days(95));
@@ -58,65 +60,95 @@ fn kinds() -> Vec<NoticeKind> {
     ]
 }
 
+fn waits() -> Vec<Waiting> {
+    let (key, until) = (Some(id(1)), Some(now() + days(7)));
+    let (slot, none) = (Wait::Slot(id(2)), None);
+    vec![
+        Waiting { action: ActionName::Rotate, key: key.clone(), wait: slot.clone(), until },
+        Waiting { action: ActionName::Rotate, key: None, wait: slot, until: None },
+        Waiting { action: ActionName::Disable, key: key.clone(), wait: Wait::InstallationGrace, until },
+        Waiting { action: ActionName::Delete, key, wait: Wait::RecoveryGrace, until },
+        Waiting { action: ActionName::Repair, key: None, wait: Wait::KeyList, until },
+        Waiting { action: ActionName::Rotate, key: None, wait: Wait::Rotation(version(2)), until: none },
+        Waiting { action: ActionName::Rotate, key: None, wait: Wait::Tags, until: none },
+    ]
+}
+
 #[test]
-fn a_plan_prints_every_action_notice_and_problem() {
+fn a_plan_prints_all_of_its_parts() {
     let user = user([]).user().clone();
-    let notice = |kind| Notice { user: user.clone(), owner: None, secret_arn: None, key: id(1), created: None, kind };
+    let notice = |kind| Notice {
+        user: user.clone(),
+        owner: None,
+        secret_arn: None,
+        key: id(1),
+        created: None,
+        kind,
+        tells_of: None,
+    };
     let plan = UserPlan {
         user: user.clone(),
         actions: actions(),
         notices: kinds().into_iter().map(notice).collect(),
         problems: vec![Problem { action: ActionName::Delete, error: "the key's last use is not known".to_owned() }],
+        waiting: waits(),
     };
     insta::assert_snapshot!(plan, @"
     user `ci-bot` in account 111122223333:
       provision a secret for AKIA0000000000000001, made 2026-08-19
       restore the secret, which is scheduled for deletion
       adopt the secret that is there, with AKIA0000000000000001 as its key
-      write down that version 00000000000000000000000000000002 holds AKIA0000000000000002
-      write down that version 00000000000000000000000000000002 is not keywheel's
-      forget the intent of a rotation that is finished
+      record that version 00000000000000000000000000000002 holds AKIA0000000000000002
+      record that version 00000000000000000000000000000002 is not keywheel's
+      remove the intent of a rotation that is finished
       repair the KMS key
       repair the resource policy
       repair the rotation schedule
       add the user to the reader group
-      give up the unfinished rotation of version 00000000000000000000000000000002
+      abandon the unfinished rotation of version 00000000000000000000000000000002
       rotate AKIA0000000000000001, made 2026-08-19
       announce that AKIA0000000000000001 has to give way
       announce that AKIA0000000000000001, inactive, has to give way
-      take back that AKIA0000000000000001 has to give way
-      write down that AKIA0000000000000001 is disabled
-      write down that AKIA0000000000000001 is gone
-      give AKIA0000000000000001, enabled again, a new grace period
+      withdraw that AKIA0000000000000001 has to give way
+      record that AKIA0000000000000001 is disabled
+      record that AKIA0000000000000001 is gone
+      start the grace of AKIA0000000000000001 again
       disable AKIA0000000000000001
       delete AKIA0000000000000001
       cancel the schedule: the user is exempt
       cancel the schedule: the user has no active key
       cancel the schedule: the user was deleted
       schedule the secret for deletion
-      tell: AKIA0000000000000001: will be rotated on 2026-11-29
-      tell: AKIA0000000000000001: is due for rotation since 2026-11-22
-      tell: AKIA0000000000000001: is due since 2026-11-22 and its rotation is not finished
-      tell: AKIA0000000000000001: its rotation failed: no free slot
-      tell: AKIA0000000000000001: is the new key and replaces AKIA0000000000000002
-      tell: AKIA0000000000000001: is the new key
-      tell: AKIA0000000000000001: was used after its rotation: s3 in eu-west-1, 2026-11-21T09:00:00Z
-      tell: AKIA0000000000000001: will be disabled on 2026-11-29
-      tell: AKIA0000000000000001: is disabled and will be deleted on 2026-11-29
-      tell: AKIA0000000000000001: will be deleted on 2026-11-29
-      tell: AKIA0000000000000001: is deleted
-      tell: AKIA0000000000000001: has to give way and will be disabled on 2026-11-29
-      tell: AKIA0000000000000001: has to give way and will be deleted on 2026-11-29
-      tell: AKIA0000000000000001: was enabled again and will be disabled on 2026-11-29
-      tell: AKIA0000000000000001: is not rotated any more: the user is exempt
-      tell: AKIA0000000000000001: belonged to a deleted user, and its secret is scheduled for deletion
+      notify: AKIA0000000000000001: will be rotated on 2026-11-29
+      notify: AKIA0000000000000001: is due for rotation since 2026-11-22
+      notify: AKIA0000000000000001: is due since 2026-11-22 and its rotation is not finished
+      notify: AKIA0000000000000001: its rotation failed: no free slot
+      notify: AKIA0000000000000001: is the new key and replaces AKIA0000000000000002
+      notify: AKIA0000000000000001: is the new key
+      notify: AKIA0000000000000001: was used after its rotation: s3 in eu-west-1, 2026-11-21T09:00:00Z
+      notify: AKIA0000000000000001: will be disabled on 2026-11-29
+      notify: AKIA0000000000000001: is disabled and will be deleted on 2026-11-29
+      notify: AKIA0000000000000001: will be deleted on 2026-11-29
+      notify: AKIA0000000000000001: is deleted
+      notify: AKIA0000000000000001: has to give way and will be disabled on 2026-11-29
+      notify: AKIA0000000000000001: has to give way and will be deleted on 2026-11-29
+      notify: AKIA0000000000000001: was enabled again and will be disabled on 2026-11-29
+      notify: AKIA0000000000000001: is not rotated any more: the user is exempt
+      notify: AKIA0000000000000001: belonged to a deleted user, and its secret is scheduled for deletion
       problem: delete: the key's last use is not known
+      wait: rotate AKIA0000000000000001 waits until 2026-11-29 for the slot of AKIA0000000000000002
+      wait: rotate waits for the slot of AKIA0000000000000002
+      wait: disable AKIA0000000000000001 waits until 2026-11-29 for the installation grace to end
+      wait: delete AKIA0000000000000001 waits until 2026-11-29 for the recovery grace to end
+      wait: repair waits until 2026-11-29T09:00:00Z for IAM to list the key that a rotation has just made
+      wait: rotate waits for the rotation of version 00000000000000000000000000000002 to finish
+      wait: rotate waits for the tags to describe the current version
     ");
     assert!(!plan.is_empty() && UserPlan::nothing(&user).is_empty());
 }
 
 #[test]
-fn what_is_told_of_is_remembered_by_its_own_name() {
+fn every_kind_of_notice_has_a_phase_of_its_own() {
     let mut phases: Vec<Phase> = kinds().iter().map(NoticeKind::phase).collect();
     phases.dedup();
     let count = phases.len();

@@ -1,4 +1,4 @@
-//! Tests of the policy: facts that are easy to write down, and what follows from them.
+//! Tests of the policy, with short ways to write facts and to compare decisions.
 
 mod boundaries;
 mod checks;
@@ -8,6 +8,7 @@ mod simulation;
 mod states;
 mod table;
 mod upstream;
+mod waiting;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -65,6 +66,7 @@ fn user(keys: impl Into<Vec<KeyFacts>>) -> UserFacts {
         exemption: Exemption::NotExempt,
         keys: keys.into(),
         secret: SecretFacts::Missing,
+        secret_readable: true,
     }
 }
 
@@ -78,7 +80,7 @@ impl UserFacts {
     }
 }
 
-/// A secret as provisioning leaves it: its placeholder names that key.
+/// A secret as provisioning makes it: its placeholder names that key.
 fn placeholder(current: u64) -> PresentSecret {
     let state = State { managed: true, version: Some(version(1)), current_key: Some(id(current)), ..State::default() };
     PresentSecret {
@@ -92,7 +94,7 @@ fn placeholder(current: u64) -> PresentSecret {
     }
 }
 
-/// A secret whose current key was made and tested by a rotation that long ago.
+/// A secret whose current key a rotation made and tested `ago`.
 fn rotated(current: u64, previous: Option<u64>, ago: TimeDelta) -> PresentSecret {
     let secret = placeholder(current);
     secret.state(|state| {
@@ -147,8 +149,13 @@ impl PresentSecret {
 fn decide(facts: &UserFacts) -> String {
     let plan = plan(facts, &periods(), now());
     let actions = plan.actions.iter().map(ToString::to_string);
-    let notices = plan.notices.iter().map(|notice| format!("tell {notice}"));
+    let notices = plan.notices.iter().map(|notice| format!("notify {notice}"));
     let problems = plan.problems.iter().map(|problem| format!("problem {problem}"));
     let line = actions.chain(notices).chain(problems).collect::<Vec<_>>().join(" | ");
-    (1..=9).fold(line, |line, n| line.replace(&format!("AKIA{n:016}"), &n.to_string()))
+    by_number(&line)
+}
+
+/// The text with the ids of keys 1 to 9 cut down to their numbers.
+fn by_number(text: &str) -> String {
+    (1..=9).fold(text.to_owned(), |text, n| text.replace(&format!("AKIA{n:016}"), &n.to_string()))
 }

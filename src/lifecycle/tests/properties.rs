@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::checks::check_plan;
-use super::simulation::{Fault, Person, RotationEnd, SimKey, Sweep, Unknown, World};
+use super::simulation::{PersonAct, RotationEnd, SimKey, SimSweep, Simulation, StopAt, Unread};
 use super::*;
 use crate::lifecycle::Action;
 
@@ -18,29 +18,29 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 #[derive(Debug, Clone)]
-struct Step {
+struct LifeStep {
     hours: i64,
-    person: Option<Person>,
+    person: Option<PersonAct>,
     schedule: RotationEnd,
-    sweep: Option<Sweep>,
+    sweep: Option<SimSweep>,
 }
 
-fn person() -> impl Strategy<Value = Person> {
+fn person() -> impl Strategy<Value = PersonAct> {
     let which = 0usize..2;
     prop_oneof![
-        4 => Just(Person::MakeKey),
-        3 => which.clone().prop_map(Person::Use),
-        3 => which.clone().prop_map(Person::PutInService),
-        3 => which.clone().prop_map(Person::Disable),
-        4 => which.clone().prop_map(Person::Enable),
-        1 => which.prop_map(Person::Delete),
-        1 => Just(Person::JoinExemption),
-        2 => Just(Person::LeaveExemption),
-        1 => Just(Person::DeleteUser),
-        2 => Just(Person::RecreateUser),
-        1 => Just(Person::RotateNow),
-        1 => Just(Person::PutForeignValue),
-        1 => Just(Person::RemoveManagedTag),
+        4 => Just(PersonAct::MakeKey),
+        3 => which.clone().prop_map(PersonAct::Use),
+        3 => which.clone().prop_map(PersonAct::PutInService),
+        3 => which.clone().prop_map(PersonAct::Disable),
+        4 => which.clone().prop_map(PersonAct::Enable),
+        1 => which.prop_map(PersonAct::Delete),
+        1 => Just(PersonAct::JoinExemption),
+        2 => Just(PersonAct::LeaveExemption),
+        1 => Just(PersonAct::DeleteUser),
+        2 => Just(PersonAct::RecreateUser),
+        1 => Just(PersonAct::RotateNow),
+        1 => Just(PersonAct::PutForeignValue),
+        1 => Just(PersonAct::RemoveManagedTag),
     ]
 }
 
@@ -55,29 +55,29 @@ fn rotation_end() -> impl Strategy<Value = RotationEnd> {
     ]
 }
 
-fn fault() -> impl Strategy<Value = Fault> {
+fn fault() -> impl Strategy<Value = StopAt> {
     prop_oneof![
-        8 => Just(Fault::None),
-        1 => (0usize..3).prop_map(Fault::Before),
-        1 => (0usize..3).prop_map(Fault::BeforeTags),
-        1 => (0usize..3).prop_map(Fault::BetweenTags),
+        8 => Just(StopAt::None),
+        1 => (0usize..3).prop_map(StopAt::Before),
+        1 => (0usize..3).prop_map(StopAt::BeforeTags),
+        1 => (0usize..3).prop_map(StopAt::BetweenTags),
     ]
 }
 
-fn sweep() -> impl Strategy<Value = Sweep> {
+fn sweep() -> impl Strategy<Value = SimSweep> {
     let rarely = || prop::bool::weighted(0.1);
     let unknown =
-        (rarely(), rarely(), rarely()).prop_map(|(exemption, older, newer)| Unknown { exemption, older, newer });
+        (rarely(), rarely(), rarely()).prop_map(|(exemption, older, newer)| Unread { exemption, older, newer });
     let between = prop::option::weighted(0.05, person());
     (unknown, between, fault(), rarely(), rotation_end()).prop_map(|(unknown, between, fault, mail_lost, rotation)| {
-        Sweep { unknown, between, fault, mail_lost, rotation }
+        SimSweep { unknown, between, fault, mail_lost, rotation }
     })
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = LifeStep> {
     let hours = prop_oneof![8 => Just(24i64), 2 => 1i64..48, 2 => 100i64..300, 1 => 500i64..1500];
     (hours, prop::option::weighted(0.25, person()), rotation_end(), prop::option::weighted(0.9, sweep()))
-        .prop_map(|(hours, person, schedule, sweep)| Step { hours, person, schedule, sweep })
+        .prop_map(|(hours, person, schedule, sweep)| LifeStep { hours, person, schedule, sweep })
 }
 
 fn keys() -> impl Strategy<Value = Vec<(i64, bool)>> {
@@ -96,16 +96,16 @@ fn any_periods() -> impl Strategy<Value = Periods> {
     })
 }
 
-fn world(periods: Periods, keys: &[(i64, bool)]) -> World {
-    let mut world = World::new(periods);
+fn world(periods: Periods, keys: &[(i64, bool)]) -> Simulation {
+    let mut world = Simulation::new(periods);
     for (age, in_service) in keys {
         world.add_key(days(*age), *in_service);
     }
     world
 }
 
-/// Working keys are taken away by persons only.
-fn working(world: &World) -> usize {
+/// Counts the active keys: only persons may lower the count to zero.
+fn working(world: &Simulation) -> usize {
     world.keys.iter().filter(|key| key.active).count()
 }
 
@@ -113,7 +113,7 @@ proptest! {
     #![proptest_config(config(300))]
 
     #[test]
-    fn invariants_a_to_i_hold_whatever_fails_and_whoever_interferes(
+    fn invariants_a_to_i_hold_through_faults_and_people(
         periods in prop_oneof![Just(periods()), any_periods()],
         keys in keys(),
         steps in prop::collection::vec(step(), 1..150),
@@ -139,23 +139,23 @@ proptest! {
     }
 }
 
-/// Runs daily without any disturbance; the schedule's time is an hour after the sweep's.
-fn live(world: &mut World, for_days: i64, mut each_day: impl FnMut(&World)) {
+/// Runs daily and undisturbed; the schedule runs an hour after the sweep.
+fn live(world: &mut Simulation, for_days: i64, mut each_day: impl FnMut(&Simulation)) {
     for _ in 0..for_days {
         world.pass(TimeDelta::hours(1));
-        world.sweep(Sweep::undisturbed());
+        world.sweep(SimSweep::undisturbed());
         world.pass(TimeDelta::hours(23));
         world.run_schedule(RotationEnd::Success);
         each_day(world);
     }
 }
 
-fn count(world: &World, of: impl Fn(&Action) -> bool) -> usize {
+fn count(world: &Simulation, of: impl Fn(&Action) -> bool) -> usize {
     world.done.iter().filter(|done| of(&done.action)).count()
 }
 
-/// What was told about a key before that time, `ahead` or more.
-fn was_told(world: &World, key: &AccessKeyId, phases: &[Phase], before: DateTime<Utc>, ahead: TimeDelta) -> bool {
+/// Whether a notice of one of these phases was sent about the key, `ahead` or more before that time.
+fn was_told(world: &Simulation, key: &AccessKeyId, phases: &[Phase], before: DateTime<Utc>, ahead: TimeDelta) -> bool {
     world.sent.iter().any(|sent| sent.key == *key && phases.contains(&sent.phase) && sent.at + ahead <= before)
 }
 
@@ -163,7 +163,7 @@ proptest! {
     #![proptest_config(config(100))]
 
     #[test]
-    fn an_ordinary_users_key_is_rotated_in_time_and_the_old_one_is_gone_in_time(age in 0i64..90, in_service: bool) {
+    fn ordinary_keys_are_rotated_and_deleted_in_time(age in 0i64..90, in_service: bool) {
         let mut world = world(periods(), &[(age, in_service)]);
         live(&mut world, 400, |world| {
             let young = |key: &SimKey| world.now - key.created <= days(92) || key.id != world.keys[world.keys.len() - 1].id;
@@ -175,13 +175,13 @@ proptest! {
     }
 
     #[test]
-    fn users_with_two_keys_come_into_the_order_of_rotation_and_stay_in_it(
+    fn users_with_two_keys_get_into_regular_rotation(
         keys in [(0i64..300, any::<bool>()), (0i64..300, any::<bool>())],
         inactive in prop::option::of(0usize..2),
     ) {
         let mut world = world(periods(), &keys);
         if let Some(n) = inactive {
-            world.interfere(Person::Disable(n));
+            world.interfere(PersonAct::Disable(n));
         }
         let start = world.now;
         live(&mut world, 400, |world| {
@@ -196,7 +196,7 @@ proptest! {
     }
 
     #[test]
-    fn warnings_precede_what_they_warn_of(keys in prop::collection::vec((0i64..300, any::<bool>()), 1..=2)) {
+    fn every_warning_comes_before_its_action(keys in prop::collection::vec((0i64..300, any::<bool>()), 1..=2)) {
         let mut world = world(periods(), &keys);
         live(&mut world, 300, |_| {});
         let ahead = days(6);
@@ -282,7 +282,7 @@ proptest! {
     #![proptest_config(config(5000))]
 
     #[test]
-    fn no_facts_however_odd_make_a_plan_that_destroys_what_it_must_not(
+    fn no_odd_facts_make_a_plan_destructive(
         first in prop::option::weighted(0.9, any_key(1)),
         second in prop::option::weighted(0.9, any_key(2)),
         state in any_state(),
@@ -299,15 +299,15 @@ proptest! {
     }
 }
 
-/// What the random lives show of users who are left out counts for something.
+/// The random lives would prove nothing about quiet users if no sweep ever left the user out.
 #[test]
-fn on_most_days_of_an_ordinary_life_lists_are_enough() {
+fn lists_are_enough_on_most_ordinary_days() {
     let mut world = world(periods(), &[(0, true)]);
     let sweeps = 270;
     for _ in 0..sweeps {
         world.pass(days(1));
         world.run_schedule(RotationEnd::Success);
-        world.sweep(Sweep::undisturbed());
+        world.sweep(SimSweep::undisturbed());
     }
     assert!(world.left_out > sweeps * 4 / 5, "{} of {sweeps}", world.left_out);
     assert!(world.done.iter().any(|done| matches!(done.action, Action::Delete { .. })), "a whole life");

@@ -1,8 +1,7 @@
-//! One user, its keys and its secret, as far as the policy sees and changes them.
+//! A model of one user with its keys and its secret, as far as the policy reads and changes them.
 //!
-//! A sweep observes, plans, confirms and applies as `sweep` does, with faults in between; the rotation function's
-//! effect is modelled with the places at which it can stop. What keywheel must never do is asserted where it would be
-//! done.
+//! A simulated sweep observes, plans, confirms and applies as `sweep` does, with faults in between. A simulated rotation can
+//! stop wherever the rotation function can. Each forbidden act is asserted at the place where it would happen.
 
 mod lists;
 mod rotation;
@@ -14,7 +13,7 @@ use super::*;
 use crate::lifecycle::{Action, Notice, Sighting};
 use crate::state::{TagChange, tag};
 
-/// A key as IAM has it, and what the model knows about it.
+/// A key as IAM lists it, and what the model knows about it.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct SimKey {
@@ -22,12 +21,12 @@ pub(super) struct SimKey {
     pub(super) active: bool,
     pub(super) created: DateTime<Utc>,
     pub(super) last_use: Option<DateTime<Utc>>,
-    /// Its owner's programs use it whenever it works.
+    /// Whether its owner's programs use it while it is active.
     pub(super) in_service: bool,
     tested: bool,
-    /// Somebody has its secret half. Nobody has that of a key that a rotation lost.
+    /// Whether anybody has its secret half. A rotation that stopped may have lost it.
     usable: bool,
-    /// When an undisturbed sweep last saw it active.
+    /// When an undisturbed sweep last found it active.
     seen_active: DateTime<Utc>,
     /// When it was last disabled or enabled.
     changed: Option<DateTime<Utc>>,
@@ -44,17 +43,17 @@ impl SimKey {
 pub(super) struct SimSecret {
     deletion_scheduled: bool,
     rotation_enabled: bool,
-    /// The key in each version; `None` for a value that is nobody's or not there.
+    /// The key in each version; `None` for a foreign or missing value.
     versions: BTreeMap<VersionId, Option<AccessKeyId>>,
     current: Option<VersionId>,
     pending: Option<VersionId>,
     pub(super) tags: BTreeMap<String, String>,
     last_rotated: DateTime<Utc>,
-    /// The tags were taken away or another value put: what was tested is not known any more.
+    /// Whether the tags were removed or a foreign value was put, so that no tested key is known any more.
     pub(super) facts_lost: bool,
 }
 
-/// Where a rotation comes to its end.
+/// Where a rotation stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RotationEnd {
     Success,
@@ -65,29 +64,29 @@ pub(super) enum RotationEnd {
     RecordedNotUntagged,
 }
 
-/// Where the applying of a plan comes to its end.
+/// Where the work on a plan stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum StopAt {
     None,
-    /// Before the action with that number.
+    /// Before the n-th action.
     Before(usize),
-    /// After its effect, before its tags.
+    /// After the n-th action's effect and before its tags.
     BeforeTags(usize),
-    /// After tags were removed, before the others are set.
+    /// After tags were removed and before the others are set.
     BetweenTags(usize),
 }
 
-/// What a sweep cannot read.
+/// The facts that a sweep cannot read.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Unknown {
+pub(super) struct Unread {
     pub(super) exemption: bool,
     pub(super) older: bool,
     pub(super) newer: bool,
 }
 
-/// What a person or a user's program does.
+/// An act of a person or of a user's program.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Person {
+pub(super) enum PersonAct {
     MakeKey,
     Use(usize),
     PutInService(usize),
@@ -105,22 +104,22 @@ pub(super) enum Person {
 
 /// One run of the sweeper.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sweep {
-    pub(super) unknown: Unknown,
-    pub(super) between: Option<Person>,
-    pub(super) fault: Fault,
+pub(super) struct SimSweep {
+    pub(super) unknown: Unread,
+    pub(super) between: Option<PersonAct>,
+    pub(super) fault: StopAt,
     pub(super) mail_lost: bool,
     pub(super) rotation: RotationEnd,
 }
 
-impl Sweep {
+impl SimSweep {
     pub(super) fn undisturbed() -> Self {
         let rotation = RotationEnd::Success;
-        Self { unknown: Unknown::default(), between: None, fault: Fault::None, mail_lost: false, rotation }
+        Self { unknown: Unread::default(), between: None, fault: StopAt::None, mail_lost: false, rotation }
     }
 }
 
-/// A notice that went out.
+/// A notice that was sent.
 #[derive(Debug, Clone)]
 pub(super) struct Sent {
     pub(super) at: DateTime<Utc>,
@@ -136,7 +135,7 @@ pub(super) struct Done {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct World {
+pub(super) struct Simulation {
     pub(super) now: DateTime<Utc>,
     pub(super) periods: Periods,
     exists: bool,
@@ -147,13 +146,13 @@ pub(super) struct World {
     pub(super) sent: Vec<Sent>,
     pub(super) done: Vec<Done>,
     pub(super) problems: Vec<(DateTime<Utc>, String)>,
-    /// The credential report that IAM answers.
+    /// The user in IAM's credential report.
     report: Option<Sighting>,
-    /// Sweeps that did not look at the user.
+    /// How many sweeps left the user out as quiet.
     pub(super) left_out: usize,
 }
 
-impl World {
+impl Simulation {
     pub(super) fn new(periods: Periods) -> Self {
         Self {
             now: now(),
@@ -191,7 +190,7 @@ impl World {
         key
     }
 
-    /// Time passes; programs use their keys.
+    /// Lets time pass; programs use their keys.
     pub(super) fn pass(&mut self, time: TimeDelta) {
         self.now += time;
         let used = self.now - TimeDelta::minutes(30).min(time / 2);
@@ -208,14 +207,14 @@ impl World {
         self.secret.as_ref().map(|secret| State::read(&secret.tags)).unwrap_or_default()
     }
 
-    /// The key that readers get, if it was tested, is there and works.
+    /// The key that readers get, if it was tested, exists and is active.
     pub(super) fn working_current(&self) -> Option<&SimKey> {
         let secret = self.secret.as_ref()?;
         let id = secret.versions.get(secret.current.as_ref()?)?.as_ref()?;
         self.key(id).filter(|key| key.active && key.tested)
     }
 
-    fn observe(&self, unknown: Unknown) -> UserFacts {
+    fn observe(&self, unknown: Unread) -> UserFacts {
         let asked = self.keys.len() == 2;
         let mut keys = Vec::new();
         for (n, key) in self.keys.iter().enumerate() {
@@ -249,7 +248,7 @@ impl World {
         UserFacts { exemption, secret, ..user(keys) }
     }
 
-    pub(super) fn sweep(&mut self, run: Sweep) {
+    pub(super) fn sweep(&mut self, run: SimSweep) {
         if !self.exists {
             if let Some(secret) = &mut self.secret {
                 secret.deletion_scheduled = true;
@@ -270,8 +269,8 @@ impl World {
             return;
         }
         let facts = self.observe(run.unknown);
-        // What changes between the two readings is left to the next sweep, and may have changed back by then.
-        if run.between.is_none() && run.fault == Fault::None && !run.unknown.exemption {
+        // A change between the two readings is left to the next sweep, and may have changed back by then.
+        if run.between.is_none() && run.fault == StopAt::None && !run.unknown.exemption {
             self.keys.iter_mut().filter(|key| key.active).for_each(|key| key.seen_active = self.now);
         }
         let mut confirmed = plan(&facts, &self.periods, self.now);
@@ -282,7 +281,7 @@ impl World {
         for problem in &confirmed.problems {
             self.problems.push((self.now, problem.error.clone()));
         }
-        // What follows from actions that did not happen is not told.
+        // Notices of actions that did not happen are not sent.
         let kept = |notice: &&Notice| !(stopped || dropped) || notice.kind.is_warning();
         if !run.mail_lost {
             let told: Vec<Notice> = confirmed.notices.iter().filter(kept).cloned().collect();
@@ -308,20 +307,20 @@ impl World {
         }
     }
 
-    /// Answers whether a fault stopped it.
-    fn apply(&mut self, actions: &[Action], facts: &UserFacts, run: Sweep) -> bool {
+    /// Returns whether a fault stopped the work.
+    fn apply(&mut self, actions: &[Action], facts: &UserFacts, run: SimSweep) -> bool {
         let notified = facts.secret.present().map(|secret| secret.state.notified.clone()).unwrap_or_default();
         for (n, action) in actions.iter().enumerate() {
-            if run.fault == Fault::Before(n) {
+            if run.fault == StopAt::Before(n) {
                 return true;
             }
             self.carry_out(action, facts, run);
             self.done.push(Done { at: self.now, action: action.clone() });
-            if run.fault == Fault::BeforeTags(n) {
+            if run.fault == StopAt::BeforeTags(n) {
                 return true;
             }
             let change = action.tag_change(self.now, &notified);
-            let between = run.fault == Fault::BetweenTags(n);
+            let between = run.fault == StopAt::BetweenTags(n);
             self.write(&change, !between);
             if between {
                 return true;
@@ -340,7 +339,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, action: &Action, facts: &UserFacts, run: Sweep) {
+    fn carry_out(&mut self, action: &Action, facts: &UserFacts, run: SimSweep) {
         match action {
             Action::Provision { key, .. } => self.provision(key),
             Action::Restore => self.present().deletion_scheduled = false,
@@ -408,54 +407,54 @@ impl World {
         self.remove_spent(id);
     }
 
-    /// Deletes a key whose recovery period is over, whoever does it.
+    /// Deletes a key after its recovery grace, as the sweep or the rotation does.
     fn remove_spent(&mut self, id: &AccessKeyId) {
         let key = self.key(id).expect("the key is there");
         let disabled_at = self.state().disabled_at.expect("the time of the disabling is stored");
         assert!(!key.active, "an active key is never deleted");
         assert!(disabled_at + self.periods.recovery_grace <= self.now, "its recovery period is over");
-        // A tag holds whole seconds, and a use of the last quarter of an hour is no news.
+        // A tag holds whole seconds, and a use within a quarter of an hour does not count.
         assert!(key.seen_active <= disabled_at + SECOND, "{id} was inactive all the time: {self:#?}");
         self.keys.retain(|key| key.id != *id);
     }
 
-    /// The rotation that a sweep started finds what the sweep saw.
+    /// Asserts that a rotation finds the state that the sweep found when it started it.
     fn rotate_as_planned(&mut self, end: RotationEnd) {
         self.present().rotation_enabled = true;
         let refused = self.rotate(end);
-        // Whether a lone key is an orphan cannot be seen without its last use; the rotation function asks for that.
+        // A lone key is an orphan only if it was never used, and only the rotation function reads its last use.
         let lone_orphan = refused == Some("no active key") && self.keys.len() == 1;
         assert!(refused.is_none() || lone_orphan, "a rotation was planned that cannot be, {refused:?}: {self:#?}");
     }
 
-    pub(super) fn interfere(&mut self, person: Person) {
+    pub(super) fn interfere(&mut self, person: PersonAct) {
         let now = self.now;
         let there = self.keys.len();
         match person {
-            Person::MakeKey if self.exists && self.keys.len() < 2 => {
+            PersonAct::MakeKey if self.exists && self.keys.len() < 2 => {
                 self.add_key(TimeDelta::zero(), false);
             }
-            Person::Use(n) if n < there && self.keys[n].active && self.keys[n].usable => {
+            PersonAct::Use(n) if n < there && self.keys[n].active && self.keys[n].usable => {
                 self.keys[n].last_use = Some(now);
             }
-            Person::PutInService(n) if n < there => self.keys[n].in_service = true,
-            Person::Disable(n) if n < there => self.keys[n].set_active(false, self.now),
-            Person::Enable(n) if n < there => self.keys[n].set_active(true, self.now),
-            Person::Delete(n) if n < there => {
+            PersonAct::PutInService(n) if n < there => self.keys[n].in_service = true,
+            PersonAct::Disable(n) if n < there => self.keys[n].set_active(false, self.now),
+            PersonAct::Enable(n) if n < there => self.keys[n].set_active(true, self.now),
+            PersonAct::Delete(n) if n < there => {
                 self.keys.remove(n);
             }
-            Person::JoinExemption => self.exempt = true,
-            Person::LeaveExemption => self.exempt = false,
-            Person::DeleteUser => {
+            PersonAct::JoinExemption => self.exempt = true,
+            PersonAct::LeaveExemption => self.exempt = false,
+            PersonAct::DeleteUser => {
                 self.exists = false;
                 self.keys.clear();
             }
-            Person::RecreateUser => self.exists = true,
-            Person::RotateNow => {
+            PersonAct::RecreateUser => self.exists = true,
+            PersonAct::RotateNow => {
                 self.rotate(RotationEnd::Success);
             }
-            Person::PutForeignValue => self.put_foreign_value(),
-            Person::RemoveManagedTag => {
+            PersonAct::PutForeignValue => self.put_foreign_value(),
+            PersonAct::RemoveManagedTag => {
                 if let Some(secret) = &mut self.secret {
                     secret.tags.remove(tag::MANAGED);
                     secret.facts_lost = true;

@@ -1,4 +1,4 @@
-//! Secrets and facts that are not as they should be: what is repaired, restored or refused.
+//! Wrong secrets and facts: which are repaired, restored or refused.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,17 @@ fn pair() -> [KeyFacts; 2] {
 }
 
 #[test]
-fn an_exempt_user_has_its_schedule_cancelled_once_and_is_told_each_time_that_happens() {
+fn each_cancelled_schedule_of_an_exempt_user_has_a_notice() {
     let facts = |secret| user([key(1, days(200))]).with(secret).exempt(Exemption::Exempt);
     let first = decide(&facts(placeholder(1)));
-    assert_eq!(first, "cancel the schedule: the user is exempt | tell 1: is not rotated any more: the user is exempt");
+    assert_eq!(
+        first,
+        "cancel the schedule: the user is exempt | notify 1: is not rotated any more: the user is exempt"
+    );
     let off = || PresentSecret { rotation_enabled: false, ..placeholder(1) };
     assert_eq!(
         decide(&facts(off()).clone()),
-        "tell 1: is not rotated any more: the user is exempt",
+        "notify 1: is not rotated any more: the user is exempt",
         "the mail was lost"
     );
     assert_eq!(decide(&facts(off().told(1, &[Phase::Cancelled]))), "");
@@ -33,7 +36,7 @@ fn another_tools_secret_of_an_exempt_user_is_not_touched() {
 }
 
 #[test]
-fn a_secret_that_waits_for_its_deletion_is_restored_for_a_user_with_an_active_key() {
+fn a_secret_pending_deletion_is_restored_for_an_active_key() {
     let facts = |key| UserFacts { secret: SecretFacts::PendingDeletion, ..user([key]) };
     assert_eq!(decide(&facts(key(1, days(200)))), "restore the secret, which is scheduled for deletion");
     assert_eq!(decide(&facts(key(1, days(200)).inactive())), "");
@@ -50,7 +53,7 @@ fn drift_is_repaired_and_a_rotation_repairs_the_schedule_itself() {
 }
 
 #[test]
-fn the_schedule_is_left_to_the_rotation_only_where_one_follows() {
+fn the_schedule_is_left_only_to_a_rotation_that_follows() {
     for keys in [vec![key(1, days(1))], vec![key(1, days(90))], vec![key(1, days(200)), key(2, days(100))]] {
         let plan = plan(&user(keys), &periods(), now());
         let follows = plan.actions.iter().any(|action| matches!(action, Action::Rotate { configure: true, .. }));
@@ -77,7 +80,7 @@ fn malformed_tags_stop_everything_but_repairs() {
 }
 
 #[test]
-fn a_rotation_that_stopped_between_the_label_and_its_records_is_restored_from_the_intent() {
+fn a_rotation_without_records_is_restored_from_its_intent() {
     let keys = [key(1, days(95)).used(days(1)), key(2, days(1))];
     let secret = placeholder(1).current(2).intent(2, days(1));
     let plan = plan(&user(keys).with(secret), &periods(), now());
@@ -88,9 +91,9 @@ fn a_rotation_that_stopped_between_the_label_and_its_records_is_restored_from_th
     assert_eq!(change.set[tag::ROTATED_AT], "2026-11-22T09:00:00Z", "the grace counts from now");
 }
 
-/// IAM's list of keys lags by minutes. Rotated once more, the user would have no slot for twenty days.
+/// IAM's list of keys lags by minutes. A second rotation would leave the user without a slot for twenty days.
 #[test]
-fn a_key_that_was_just_made_current_and_is_not_listed_yet_is_not_rotated_again() {
+fn a_current_key_that_is_not_listed_yet_is_not_rotated_again() {
     let facts = |ago| user([key(1, days(90)).used(days(1))]).with(rotated(2, Some(1), ago).told(2, &[Phase::Rotated]));
     assert_eq!(decide(&facts(TimeDelta::minutes(5))), "");
     assert_eq!(decide(&facts(-TimeDelta::minutes(5))), "", "the clocks of two functions");
@@ -106,8 +109,8 @@ fn facts_are_not_restored_without_a_key_that_is_not_listed_yet() {
     assert!(gone.ends_with("is not keywheel's"), "a person deleted it: {gone}");
 }
 
-/// The sweeper's clock is minutes behind IAM's, and the rotation stopped seconds ago. Dated before its key was made, it
-/// would not count as tested, for as long as that key lives.
+/// The sweeper's clock is minutes behind IAM's, and the rotation stopped seconds ago. A rotation dated before its key was
+/// made would never make that key count as tested.
 #[test]
 fn facts_that_are_restored_are_no_older_than_their_key() {
     let ahead = -TimeDelta::minutes(5);
@@ -116,18 +119,18 @@ fn facts_that_are_restored_are_no_older_than_their_key() {
     let [restore] = &plan(&facts, &periods(), now()).actions[..] else { panic!("{}", decide(&facts)) };
     let state = State::read(&restore.tag_change(now(), &Notified::default()).set);
     let restored = placeholder(1).current(2).state(|is| *is = State { managed: true, ..state });
-    assert_eq!(decide(&facts.with(restored)), "tell 2: is the new key and replaces 1");
+    assert_eq!(decide(&facts.with(restored)), "notify 2: is the new key and replaces 1");
 }
 
 #[test]
-fn two_keys_of_the_time_of_the_intent_are_ambiguous_and_none_is_taken_for_ours() {
+fn of_two_keys_in_the_intents_window_none_counts_as_ours() {
     let keys = [key(1, days(1)), key(2, days(1) - SECOND)];
     let decided = decide(&user(keys).with(placeholder(9).current(2).intent(2, days(1))));
-    assert_eq!(decided, format!("write down that version {} is not keywheel's", version(2)));
+    assert_eq!(decided, format!("record that version {} is not keywheel's", version(2)));
 }
 
 #[test]
-fn a_version_that_somebody_else_put_makes_the_facts_stale_and_nothing_else_is_done() {
+fn a_foreign_version_makes_the_facts_stale() {
     let secret = rotated(2, Some(1), days(50)).current(7);
     let plan = plan(&user([key(1, days(400)), key(2, days(200))]).with(secret), &periods(), now());
     let foreign = RestoredFacts { version: version(7), current_key: None, created: None, previous_key: None };
@@ -140,7 +143,7 @@ fn a_version_that_somebody_else_put_makes_the_facts_stale_and_nothing_else_is_do
 }
 
 #[test]
-fn a_secret_without_a_current_version_is_a_problem_and_nothing_else() {
+fn a_secret_without_a_current_version_is_only_a_problem() {
     let without =
         |managed| PresentSecret { current_version: None, ..placeholder(1) }.state(|state| state.managed = managed);
     let facts = |managed| user([key(1, days(200)), key(2, days(100))]).with(without(managed));
@@ -151,7 +154,7 @@ fn a_secret_without_a_current_version_is_a_problem_and_nothing_else() {
 }
 
 #[test]
-fn the_predecessors_secret_is_adopted_and_what_its_tags_say_is_not_believed() {
+fn an_adopted_secrets_old_tags_prove_nothing() {
     let secret = rotated(1, None, days(50)).state(|state| state.managed = false).retiring(2, days(40));
     let keys = [key(1, days(100)).used(days(1)), key(2, days(10)).used(days(1))];
     let plan = plan(&user(keys).with(secret), &periods(), now());
@@ -163,7 +166,7 @@ fn the_predecessors_secret_is_adopted_and_what_its_tags_say_is_not_believed() {
 }
 
 #[test]
-fn a_person_who_enables_a_disabled_key_is_heeded() {
+fn a_key_that_a_person_enabled_gets_a_new_grace() {
     let secret = rotated(2, Some(1), days(12)).disabled(days(2)).told(1, &[Phase::Disabled, Phase::DisableAhead]);
     let plan = plan(&user(pair()).with(secret.clone()), &periods(), now());
     assert_eq!(plan.actions, [Action::RestartGrace { key: id(1) }]);
@@ -177,17 +180,17 @@ fn a_person_who_enables_a_disabled_key_is_heeded() {
 }
 
 #[test]
-fn a_grace_that_restarted_before_the_rotation_belongs_to_another_way_out() {
-    // Key 1 was a second key once, disabled and enabled; then it was rotated. The tags of that time are still there.
+fn a_grace_from_before_the_rotation_does_not_count() {
+    // Key 1 was a second key once, disabled and enabled; then it was rotated. The old tags are still there.
     let secret = rotated(2, Some(1), days(2)).retiring(1, days(30)).disabled(days(25)).told(2, &[Phase::Rotated]);
     assert_eq!(decide(&user(pair()).with(secret.clone().told(1, &[Phase::InUse]))), "");
     let [old, new] = pair();
     let decided = decide(&user([old.inactive(), new]).with(secret));
-    assert!(decided.starts_with("write down that 1 is disabled"), "{decided}");
+    assert!(decided.starts_with("record that 1 is disabled"), "{decided}");
 }
 
 #[test]
-fn a_key_that_replaced_itself_is_not_on_its_way_out() {
+fn a_key_that_replaced_itself_is_not_outgoing() {
     // A person deleted key 9, which had replaced key 1; then a rotation announced itself, found key 1 and failed.
     let secret = rotated(1, Some(1), days(20)).told(1, &[Phase::Rotated]);
     let decided = decide(&user(pair()).with(secret));
@@ -208,7 +211,7 @@ fn a_key_younger_than_the_rotation_was_not_tested_by_it() {
 }
 
 #[test]
-fn an_old_key_disabled_by_its_owner_starts_its_recovery_period() {
+fn an_old_key_disabled_by_its_owner_gets_its_recovery_grace() {
     let [old, new] = pair();
     let plan = plan(&user([old.inactive(), new]).with(rotated(2, Some(1), days(2))), &periods(), now());
     assert_eq!(plan.actions, [Action::RecordDisabled { key: id(1) }]);
@@ -216,7 +219,7 @@ fn an_old_key_disabled_by_its_owner_starts_its_recovery_period() {
 }
 
 #[test]
-fn the_time_of_a_disabling_is_dropped_when_the_key_is_needed_again() {
+fn the_time_of_disabling_is_dropped_if_the_key_is_needed_again() {
     // The successor was disabled by a person, who enabled the old key; its slot is not needed.
     let keys = [key(1, days(60)).used(days(0)), key(2, days(25)).inactive()];
     let secret = rotated(2, Some(1), days(25)).disabled(days(9)).told(2, &[Phase::Rotated]);
@@ -228,14 +231,14 @@ fn the_time_of_a_disabling_is_dropped_when_the_key_is_needed_again() {
 }
 
 #[test]
-fn a_second_key_that_was_enabled_again_is_heeded_even_where_nothing_can_be_chosen() {
+fn an_enabled_second_key_gets_a_new_grace_without_a_choice() {
     let keys = [key(1, days(100)).used(days(1)), key(2, days(60)).unknown()];
     let plan = plan(&user(keys).with(placeholder(2).retiring(1, days(20)).disabled(days(5))), &periods(), now());
     assert_eq!(plan.actions, [Action::RestartGrace { key: id(1) }]);
 }
 
 #[test]
-fn nothing_is_on_its_way_out_while_the_user_is_exempt() {
+fn an_exempt_user_has_no_outgoing_key() {
     let [old, new] = pair();
     let secret = rotated(2, Some(1), days(30)).disabled(days(9)).told(2, &[Phase::Rotated, Phase::Cancelled]);
     let secret = PresentSecret { rotation_enabled: false, ..secret };
@@ -243,17 +246,17 @@ fn nothing_is_on_its_way_out_while_the_user_is_exempt() {
         plan(&user([old.clone().inactive(), new.clone()]).with(secret).exempt(Exemption::Exempt), &periods(), now());
     assert_eq!(exempt.actions, [Action::StopRetiring { key: id(1) }]);
     let after = decide(&user([old.inactive(), new]).with(rotated(2, Some(1), days(30)).told(2, &[Phase::Rotated])));
-    assert!(after.starts_with("write down that 1 is disabled"), "the whole recovery period, from then on: {after}");
+    assert!(after.starts_with("record that 1 is disabled"), "the whole recovery period, from then on: {after}");
 }
 
 #[test]
-fn an_old_key_gets_its_grace_again_when_its_successor_was_out_of_service() {
+fn an_old_key_gets_its_grace_again_after_its_successor_failed() {
     // Key 2 was disabled by a person and had to give way; now it is enabled, and key 1 may still be in use.
     let secret = rotated(2, Some(1), days(30)).retiring(2, days(5)).disabled(days(5)).told(2, &[Phase::Rotated]);
     let active = plan(&user(pair()).with(secret.clone()), &periods(), now());
     assert_eq!(active.actions, [Action::RestartGrace { key: id(1) }]);
     assert!(active.to_string().contains("AKIA0000000000000001: will be disabled on 2026-12-02"), "{active}");
-    // Not used since the time that is stored: nothing but the other key's being named tells whose that is.
+    // The key was not used since the recorded time. Only the name of the other key shows whose time it is.
     let [old, new] = [key(1, days(150)).used(days(40)), key(2, days(60))];
     let inactive = plan(&user([old.inactive(), new]).with(secret), &periods(), now());
     let expected = [Action::StopRetiring { key: id(2) }, Action::RecordDisabled { key: id(1) }];
@@ -271,7 +274,7 @@ fn a_key_in_flight_is_the_rotations_and_both_keys_are_left() {
 }
 
 #[test]
-fn a_used_key_of_no_version_is_no_orphan_and_the_rotation_is_not_sent_against_a_full_house() {
+fn a_used_key_is_no_orphan_and_keeps_its_slot() {
     let keys = [key(1, days(95)).used(days(1)), key(2, days(1)).used(days(0))];
     let decided = decide(&user(keys).with(placeholder(1).intent(2, days(1))));
     assert!(decided.starts_with("announce that 1 has to give way"), "{decided}");
@@ -286,7 +289,7 @@ fn an_orphan_alone_is_no_key_to_rotate() {
 }
 
 #[test]
-fn an_announcement_is_taken_back_when_its_key_stays() {
+fn an_announcement_is_withdrawn_if_its_key_stays() {
     let taken_back = |facts: &UserFacts| {
         let plan = plan(facts, &periods(), now());
         assert_eq!(plan.actions, [Action::StopRetiring { key: id(1) }], "{plan}");
@@ -297,10 +300,10 @@ fn an_announcement_is_taken_back_when_its_key_stays() {
 }
 
 #[test]
-fn a_key_whose_announcement_was_taken_back_is_announced_anew() {
+fn after_a_withdrawal_a_key_is_announced_anew() {
     let keys = [key(1, days(95)).used(days(1)), key(2, days(50)).used(days(1))];
     let decided = decide(&user(keys).with(placeholder(2).told(1, &[Phase::Retiring])));
-    assert!(decided.contains("tell 1: has to give way"), "{decided}");
+    assert!(decided.contains("notify 1: has to give way"), "{decided}");
     let retire = Action::Retire { key: id(1), inactive: false };
     let change = retire.tag_change(now(), &placeholder(2).told(1, &[Phase::Retiring]).state.notified);
     assert!(change.remove.contains(&tag::NOTIFIED), "told before its way out began: void");
@@ -308,7 +311,7 @@ fn a_key_whose_announcement_was_taken_back_is_announced_anew() {
 
 #[test]
 fn the_choice_of_the_second_key_follows_use() {
-    // The older was announced when neither was used; since then its owner began to use it.
+    // The older key was announced when neither was used; then its owner began to use it.
     let secret = || placeholder(2).retiring(1, days(9));
     let older_used = decide(&user([key(1, days(95)).used(days(1)), key(2, days(50))]).with(secret()));
     assert!(older_used.starts_with("announce that 2 has to give way"), "{older_used}");
@@ -317,7 +320,7 @@ fn the_choice_of_the_second_key_follows_use() {
 }
 
 #[test]
-fn a_status_that_is_not_known_is_named_and_nothing_is_done_to_the_key() {
+fn a_key_of_unknown_status_is_reported_and_left_alone() {
     let expired = |key| KeyFacts { status: KeyStatus::Other("Expired".to_owned()), ..key };
     let [old, new] = pair();
     let replaced = decide(
@@ -329,12 +332,12 @@ fn a_status_that_is_not_known_is_named_and_nothing_is_done_to_the_key() {
 }
 
 #[test]
-fn a_deleted_key_is_told_once_whatever_names_it() {
+fn a_deletion_is_notified_once_whichever_tag_names_the_key() {
     let facts = |secret: PresentSecret| user([key(2, days(30))]).with(secret.told(2, &[Phase::Rotated]));
     let gone = rotated(2, Some(1), days(30)).retiring(1, days(25)).told(1, &[Phase::Disabled]);
-    assert_eq!(decide(&facts(gone.clone())), "write down that 1 is gone | tell 1: is deleted");
+    assert_eq!(decide(&facts(gone.clone())), "record that 1 is gone | notify 1: is deleted");
     let recorded = gone.state(|state| state.retiring = None);
-    assert_eq!(decide(&facts(recorded.clone())), "tell 1: is deleted");
+    assert_eq!(decide(&facts(recorded.clone())), "notify 1: is deleted");
     assert_eq!(decide(&facts(recorded.told(1, &[Phase::Deleted]))), "");
     assert_eq!(decide(&facts(rotated(2, Some(1), days(5)))), "", "its owner deleted it in the grace: no news");
 }
@@ -350,7 +353,7 @@ fn a_new_user_with_a_young_key_gets_a_secret_and_a_schedule() {
 }
 
 #[test]
-fn no_active_key_gives_way_while_it_is_not_known_which_one_readers_get() {
+fn no_active_key_gives_way_while_the_readers_key_is_unknown() {
     let rolled_back = || placeholder(1).state(|state| state.current_key = None);
     let decided = decide(&user(pair()).with(rolled_back()));
     assert!(decided.contains("it is not known which of") && !decided.contains("announce"), "{decided}");
@@ -359,7 +362,7 @@ fn no_active_key_gives_way_while_it_is_not_known_which_one_readers_get() {
 }
 
 #[test]
-fn after_an_exemption_the_old_key_gets_its_whole_grace_before_the_schedule_runs_again() {
+fn after_an_exemption_the_old_key_gets_its_whole_grace() {
     let keys = || [key(1, days(200)).used(days(1)), key(2, days(60)).used(days(1))];
     let off = PresentSecret { rotation_enabled: false, ..rotated(2, Some(1), days(60)).drift(Drift::Schedule) };
     let plan = plan(&user(keys()).with(off), &periods(), now());
@@ -369,19 +372,19 @@ fn after_an_exemption_the_old_key_gets_its_whole_grace_before_the_schedule_runs_
 }
 
 #[test]
-fn what_a_finished_rotation_left_behind_is_cleared_away() {
+fn the_intent_of_a_finished_rotation_is_removed() {
     let keys = [key(1, days(100)), key(2, days(5))];
     let left = rotated(2, Some(1), days(2)).told(2, &[Phase::Rotated]).intent(1, days(2));
-    let cleared = "forget the intent of a rotation that is finished";
+    let cleared = "remove the intent of a rotation that is finished";
     assert_eq!(decide(&user(keys.clone()).with(left.clone())), cleared);
     let other = left.intent(2, days(2)).unfinished(2);
     assert!(!decide(&user(keys).with(other)).contains(cleared), "that one is not finished");
     let gone = rotated(2, Some(1), days(30)).told(2, &[Phase::Rotated]).told(1, &[Phase::Deleted]).disabled(days(15));
-    assert_eq!(decide(&user([key(2, days(30))]).with(gone)), "write down that 1 is gone");
+    assert_eq!(decide(&user([key(2, days(30))]).with(gone)), "record that 1 is gone");
 }
 
 #[test]
-fn a_forced_rotation_that_failed_is_taken_up_again_and_decides_about_the_other_key() {
+fn a_forced_rotation_that_failed_is_started_again() {
     let keys = [key(1, days(100)), key(2, days(11))];
     let told = |secret: PresentSecret| secret.told(2, &[Phase::Rotated]).told(1, &[Phase::DisableAhead]);
     let ordered = told(rotated(2, Some(1), days(11))).state(|state| state.force = true);
@@ -395,10 +398,10 @@ fn a_forced_rotation_that_failed_is_taken_up_again_and_decides_about_the_other_k
 }
 
 #[test]
-fn a_grace_that_began_again_without_a_person_is_not_told_as_a_persons_deed() {
+fn a_restarted_grace_is_blamed_on_a_person_only_if_true() {
     let keys = [key(1, days(200)), key(2, days(60))];
     let resumed = rotated(2, Some(1), days(60)).told(2, &[Phase::Rotated]).retiring(1, days(1));
-    assert_eq!(decide(&user(keys.clone()).with(resumed.clone())), "tell 1: will be disabled on 2026-12-01");
+    assert_eq!(decide(&user(keys.clone()).with(resumed.clone())), "notify 1: will be disabled on 2026-12-01");
     let enabled = decide(&user(keys).with(resumed.disabled(days(5))));
-    assert_eq!(enabled, "tell 1: was enabled again and will be disabled on 2026-12-01");
+    assert_eq!(enabled, "notify 1: was enabled again and will be disabled on 2026-12-01");
 }

@@ -1,7 +1,7 @@
 //! Every state of two keys, with what is decided and why.
 //!
-//! What is expected is said by the rules below, once more and in other words than the plan's; the snapshot is for reading:
-//! a square for each pair of parts that two keys can play, and the decisions that its letters stand for.
+//! The rules below state the expected decisions independently of the plan. The snapshot is for readers: a square for each
+//! pair of roles that two keys can have, and a legend of the decisions.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,10 +10,10 @@ use super::checks::check_plan;
 use super::*;
 use crate::lifecycle::{Action, UserPlan};
 
-/// What a key is to the secret.
+/// The role of a key for the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    /// In the secret; a rotation made and tested it.
+enum KeyPart {
+    /// A rotation made it, tested it and put it into the secret.
     Managed,
     /// A person made it.
     Foreign,
@@ -21,23 +21,23 @@ enum Part {
     Replaced,
     /// A rotation that is under way made it.
     Pending,
-    /// Made when a rotation announced a key that did not come into the secret.
+    /// It was made when a rotation announced a key that it could not put into the secret.
     Announced,
 }
 
-/// What the secret is, where it holds no key that a rotation made.
+/// The secret, if it holds no key that a rotation made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Store {
     NoSecret,
     Placeholder,
-    /// A person put a value, and which key is in it is not known.
+    /// A person put a value with an unknown key.
     AnothersValue,
     Rotated,
 }
 
-use Part::{Announced, Foreign, Managed, Pending, Replaced};
+use KeyPart::{Announced, Foreign, Managed, Pending, Replaced};
 
-const PARTS: [(&str, Store, [Part; 2]); 15] = [
+const PARTS: [(&str, Store, [KeyPart; 2]); 15] = [
     ("no secret yet", Store::NoSecret, [Foreign, Foreign]),
     ("a placeholder in the secret", Store::Placeholder, [Foreign, Foreign]),
     ("somebody else's value in the secret", Store::AnothersValue, [Foreign, Foreign]),
@@ -56,43 +56,43 @@ const PARTS: [(&str, Store, [Part; 2]); 15] = [
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
+enum UseOnRecord {
     Used,
     Never,
     Unknown,
 }
 
 /// Every state of one key.
-const STATES: [(bool, Use); 6] = [
-    (true, Use::Used),
-    (true, Use::Never),
-    (true, Use::Unknown),
-    (false, Use::Used),
-    (false, Use::Never),
-    (false, Use::Unknown),
+const STATES: [(bool, UseOnRecord); 6] = [
+    (true, UseOnRecord::Used),
+    (true, UseOnRecord::Never),
+    (true, UseOnRecord::Unknown),
+    (false, UseOnRecord::Used),
+    (false, UseOnRecord::Never),
+    (false, UseOnRecord::Unknown),
 ];
 
-fn name((active, last_use): (bool, Use)) -> String {
+fn name((active, last_use): (bool, UseOnRecord)) -> String {
     let status = if active { "active" } else { "inactive" };
     let last_use = match last_use {
-        Use::Used => "used",
-        Use::Never => "never",
-        Use::Unknown => "unknown",
+        UseOnRecord::Used => "used",
+        UseOnRecord::Never => "never",
+        UseOnRecord::Unknown => "unknown",
     };
     format!("{status} {last_use}")
 }
 
 /// One state of two keys.
 #[derive(Debug)]
-struct Case {
+struct KeyPair {
     store: Store,
-    parts: [Part; 2],
-    states: [(bool, Use); 2],
-    /// Both keys are past the period; otherwise neither comes near it.
+    parts: [KeyPart; 2],
+    states: [(bool, UseOnRecord); 2],
+    /// Whether both keys are past their rotation period; otherwise neither is near it.
     due: bool,
 }
 
-impl Case {
+impl KeyPair {
     fn age(&self, n: usize) -> TimeDelta {
         match (self.parts, n, self.due) {
             ([_, Pending | Announced], 1, _) => days(1),
@@ -108,20 +108,20 @@ impl Case {
         let key = key([1, 2][n], self.age(n));
         let key = if active { key } else { key.inactive() };
         match (last_use, self.parts[n]) {
-            (Use::Never, _) => key,
-            (Use::Unknown, _) => key.unknown(),
+            (UseOnRecord::Never, _) => key,
+            (UseOnRecord::Unknown, _) => key.unknown(),
             // By its own test.
-            (Use::Used, Pending) => {
+            (UseOnRecord::Used, Pending) => {
                 let service = "sts".to_owned();
                 let time = now() - TimeDelta::hours(1);
                 KeyFacts { last_use: LastUse::At(KeyUse { time, service, region: "us-east-1".to_owned() }), ..key }
             }
-            (Use::Used, Announced) => key.used(TimeDelta::hours(1)),
-            (Use::Used, _) => key.used(days(30)),
+            (UseOnRecord::Used, Announced) => key.used(TimeDelta::hours(1)),
+            (UseOnRecord::Used, _) => key.used(days(30)),
         }
     }
 
-    fn place(&self, part: Part) -> Option<usize> {
+    fn place(&self, part: KeyPart) -> Option<usize> {
         self.parts.iter().position(|it| *it == part)
     }
 
@@ -163,7 +163,7 @@ impl Case {
         self.states[n].0
     }
 
-    fn last_use(&self, n: usize) -> Use {
+    fn last_use(&self, n: usize) -> UseOnRecord {
         self.states[n].1
     }
 
@@ -172,20 +172,21 @@ impl Case {
     }
 
     fn is_known(&self, n: usize) -> bool {
-        self.last_use(n) != Use::Unknown
+        self.last_use(n) != UseOnRecord::Unknown
     }
 }
 
-/// What becomes of the keys, by their numbers, and why.
-type Expected = (String, &'static str);
+/// Returns the expected decisions, keys by their numbers, and the reason.
+type ExpectedPlan = (String, &'static str);
 
-fn expected(case: &Case) -> Expected {
+fn expected(case: &KeyPair) -> ExpectedPlan {
     let say = |verb: &str, n: usize| format!("{verb} {}", n + 1);
     let Some(working) = (0..2).find(|n| case.is_active(*n)) else {
         let cancel = if case.store == Store::NoSecret { "" } else { "cancel" };
         return (cancel.to_owned(), "the user has no active key: nothing is made and nothing destroyed");
     };
-    let rotations_own = case.place(Pending).or(case.place(Announced).filter(|n| case.last_use(*n) == Use::Never));
+    let rotations_own =
+        case.place(Pending).or(case.place(Announced).filter(|n| case.last_use(*n) == UseOnRecord::Never));
     if let Some(own) = rotations_own {
         let other = 1 - own;
         return match (case.is_active(other), case.is_due(other)) {
@@ -210,8 +211,8 @@ fn expected(case: &Case) -> Expected {
     }
 }
 
-/// Neither is known to be a rotation's that nobody has.
-fn of_two_keys(case: &Case, working: usize) -> Expected {
+/// The decisions if no key is known to be an orphan.
+fn of_two_keys(case: &KeyPair, working: usize) -> ExpectedPlan {
     let say = |verb: &str, n: usize| format!("{verb} {}", n + 1);
     if let Some(managed) = case.place(Managed).filter(|n| case.is_active(*n)) {
         let other = 1 - managed;
@@ -242,13 +243,17 @@ fn of_two_keys(case: &Case, working: usize) -> Expected {
         return ("problem".to_owned(), "not known which key readers get: both are left");
     }
     match (case.last_use(0), case.last_use(1)) {
-        (Use::Unknown, _) | (_, Use::Unknown) => ("problem".to_owned(), "not known which one is in use: both are left"),
-        (Use::Used, Use::Never) => (say("retire", 1), "nothing was tested; the one that is in use stays"),
+        (UseOnRecord::Unknown, _) | (_, UseOnRecord::Unknown) => {
+            ("problem".to_owned(), "not known which one is in use: both are left")
+        }
+        (UseOnRecord::Used, UseOnRecord::Never) => {
+            (say("retire", 1), "nothing was tested; the one that is in use stays")
+        }
         _ => (say("retire", 0), "nothing was tested, and use tells nothing: the older one goes"),
     }
 }
 
-/// The plan in the rules' words.
+/// Returns the plan in the words of the rules.
 fn outcome(plan: &UserPlan) -> String {
     let number = |key: &AccessKeyId| if *key == id(1) { 1 } else { 2 };
     let actions = plan.actions.iter().filter_map(|action| match action {
@@ -264,8 +269,8 @@ fn outcome(plan: &UserPlan) -> String {
     actions.chain(problem).collect::<Vec<_>>().join(", ")
 }
 
-/// What holds in every row, whatever the rules say.
-fn check(case: &Case, plan: &UserPlan) {
+/// Asserts what holds in every row, independently of the rules.
+fn check(case: &KeyPair, plan: &UserPlan) {
     let facts = case.facts();
     check_plan(&facts, plan, &periods(), now());
     for action in &plan.actions {
@@ -278,7 +283,7 @@ fn check(case: &Case, plan: &UserPlan) {
     }
 }
 
-fn square(table: &mut String, store: Store, parts: [Part; 2], due: bool) {
+fn square(table: &mut String, store: Store, parts: [KeyPart; 2], due: bool) {
     let mut letters: BTreeMap<(String, &str), char> = BTreeMap::new();
     let mut legend = String::new();
     write!(table, "\n  {:16}", "1 \\ 2").expect("text");
@@ -288,7 +293,7 @@ fn square(table: &mut String, store: Store, parts: [Part; 2], due: bool) {
     for older in STATES {
         write!(table, "\n  {:16}", name(older)).expect("text");
         for newer in STATES {
-            let case = Case { store, parts, states: [older, newer], due };
+            let case = KeyPair { store, parts, states: [older, newer], due };
             let facts = case.facts();
             let plan = plan(&facts, &periods(), now());
             check(&case, &plan);

@@ -62,12 +62,17 @@ fn whose(entry: &Value) -> Who {
 
 /// The first entry in which two plans differ.
 pub(super) fn first_difference(planned: &Value, done: &Value) -> Option<(Who, String)> {
-    let (planned, done) = (planned.as_array()?, done.as_array()?);
+    // Only a dry run lists what waits.
+    let planned: Vec<&Value> = planned.as_array()?.iter().filter(|entry| entry["action"] != "wait").collect();
+    let done: Vec<&Value> = done.as_array()?.iter().collect();
     let longest = planned.len().max(done.len());
     let place = (0..longest).find(|n| planned.get(*n) != done.get(*n))?;
-    let entry = planned.get(place).or(done.get(place))?;
+    let entry = planned.get(place).or(done.get(place)).copied()?;
     let show = |entry: Option<&Value>| entry.map_or_else(|| "nothing".to_owned(), Value::to_string);
-    Some((whose(entry), format!("planned {}, done {}", show(planned.get(place)), show(done.get(place)))))
+    Some((
+        whose(entry),
+        format!("planned {}, done {}", show(planned.get(place).copied()), show(done.get(place).copied())),
+    ))
 }
 
 /// The users with a failure in the report.

@@ -142,6 +142,11 @@ pub fn stage(script: &ScenarioOptions) -> Result<(Cloud, Credentials), Error> {
     Ok((cloud, administrator))
 }
 
+/// The entries of a plan but those of actions that wait, which only a dry run lists.
+fn without_waits(plan: &Value) -> Vec<&Value> {
+    plan.as_array().into_iter().flatten().filter(|entry| entry["action"] != "wait").collect()
+}
+
 /// The morning of day 0.
 fn first_morning() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 1, 5, 6, 0, 0).single().expect("a time that exists once")
@@ -247,7 +252,7 @@ impl Rehearsal {
         let users_before = self.users_in_reach();
         let answer = self.keywheel.sweep(json!({})).await?;
         if let Some(rehearsed) = rehearsed {
-            let same = rehearsed["plan"] == answer["plan"];
+            let same = without_waits(&rehearsed["plan"]) == without_waits(&answer["plan"]);
             self.watch
                 .check('h', same, || format!("day {day}: {} planned, {} enforced", rehearsed["plan"], answer["plan"]));
         }

@@ -1,21 +1,21 @@
-//! What the account's lists show of the user, and whether a sweep looks at it.
+//! The user in the account's lists, and whether a sweep observes it.
 
 use super::*;
 use crate::lifecycle::{KeySighting, Listed, Sighting, UserPlan, is_quiet, key_dates};
 use crate::state::Reader;
 
-/// IAM answers a credential report for so long.
+/// How long IAM returns the same credential report.
 const REPORT_LASTS: TimeDelta = TimeDelta::hours(4);
 
-impl World {
-    /// Whether a sweep leaves the user out: it reads the lists, and what is due is judged by what is really there.
+impl Simulation {
+    /// Whether a sweep leaves the user out. The sweep reads the lists; the assertion compares them with the real state.
     pub(super) fn is_left_out(&mut self) -> bool {
-        let facts = self.observe(Unknown::default());
+        let facts = self.observe(Unread::default());
         if self.report.as_ref().is_none_or(|report| report.at + REPORT_LASTS <= self.now) {
             self.report = Some(self.make_report());
         }
-        let UserFacts { arn, id, owner: _, exemption, keys: _, secret } = facts.clone();
-        let listed = Listed { arn: &arn, id: &id, exemption, sighting: self.report.as_ref(), secret };
+        let UserFacts { arn, id, owner: _, exemption, keys: _, secret, secret_readable } = facts.clone();
+        let listed = Listed { arn: &arn, id: &id, exemption, sighting: self.report.as_ref(), secret, secret_readable };
         if !is_quiet(&listed, &self.periods, self.now) {
             return false;
         }
@@ -36,9 +36,9 @@ impl World {
         Sighting { at: self.now, active: active.collect() }
     }
 
-    /// What a look leaves in the tags.
+    /// Writes the tags that an observation leaves.
     pub(super) fn remember(&mut self) {
-        let facts = self.observe(Unknown::default());
+        let facts = self.observe(Unread::default());
         let Some(dates) = key_dates(&facts, self.now) else { return };
         let reader = Reader::of(&facts.id, &facts.arn).expect("a path that a tag holds");
         let change = TagChange::default().set(tag::KEY_DATES, dates.to_string()).set(tag::READER, reader.to_string());
@@ -46,7 +46,7 @@ impl World {
     }
 }
 
-/// Keys that are inactive are in no list: that a person made, deleted or used one is seen late. Everything else is not.
+/// Whether the lists cannot show the difference yet: an inactive key that a person made, deleted or used is in no list.
 fn check_nothing_is_due(truth: &UserPlan) {
     for action in &truth.actions {
         let is_seen_late = matches!(

@@ -1,10 +1,10 @@
-//! The rotation function's effect, with the places at which it can stop.
+//! A simulated rotation, which can stop wherever the rotation function can.
 
 use super::*;
 use crate::state::{KeyDates, format_time};
 
-impl World {
-    /// What `rotation` does, up to that point; answers why it refused.
+impl Simulation {
+    /// Does the work of `rotation` up to that point. Returns the reason if it refuses.
     pub(super) fn rotate(&mut self, end: RotationEnd) -> Option<&'static str> {
         if !self.exists || self.exempt {
             return Some("no such user, or exempt");
@@ -26,7 +26,7 @@ impl World {
         None
     }
 
-    /// createSecret; the decision is that of `rotation::slots`, without the tag for incidents.
+    /// createSecret, with the decision of `rotation::slots` but without the tag for incidents.
     fn create(&mut self, target: &VersionId, end: RotationEnd) -> Option<&'static str> {
         let state = self.state();
         let orphan = self.orphan(&state);
@@ -61,7 +61,7 @@ impl World {
         None
     }
 
-    /// When that key, which is the current one now, and the others were made.
+    /// The dates of this key, which is the current one now, and of the others.
     fn dates_beside(&self, current: &AccessKeyId) -> String {
         let (current, others): (Vec<_>, Vec<_>) = self.keys.iter().partition(|key| key.id == *current);
         KeyDates::new(current.first().map(|key| key.created), others.iter().map(|key| key.created)).to_string()
@@ -124,7 +124,7 @@ impl World {
         self.write(&outdated.into_iter().fold(TagChange::default(), TagChange::remove), true);
     }
 
-    /// The native schedule, which knows nothing of slots.
+    /// The native schedule, which rotates without regard to slots.
     pub(in crate::lifecycle::tests) fn run_schedule(&mut self, end: RotationEnd) {
         let due = self.secret.as_ref().is_some_and(|secret| {
             secret.rotation_enabled

@@ -1,0 +1,79 @@
+//! What a plan waits for, and until when.
+
+use super::*;
+
+/// The waits of a plan, keys by their number.
+fn waits(facts: &UserFacts) -> String {
+    let plan = plan(facts, &periods(), now());
+    by_number(&plan.waiting.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "))
+}
+
+fn in_grace() -> UserFacts {
+    let secret = rotated(2, Some(1), days(5)).told(2, &[Phase::Rotated]).told(1, &[Phase::DisableAhead]);
+    user([key(1, days(95)), key(2, days(5))]).with(secret)
+}
+
+#[test]
+fn a_key_in_its_grace_waits_for_the_end_of_it() {
+    assert_eq!(waits(&in_grace()), "disable 1 waits until 2026-11-27 for the installation grace to end");
+    let secret = rotated(2, Some(1), days(14)).disabled(days(4)).told(2, &[Phase::Rotated]);
+    let disabled = user([key(1, days(104)).inactive(), key(2, days(14))]).with(secret);
+    assert_eq!(waits(&disabled), "delete 1 waits until 2026-11-28 for the recovery grace to end");
+}
+
+#[test]
+fn a_due_rotation_waits_for_its_slot() {
+    let secret = rotated(1, None, days(120)).retiring(2, days(15)).disabled(days(4)).told(2, &[Phase::Disabled]);
+    let facts = user([key(1, days(120)), key(2, days(60)).inactive()]).with(secret);
+    assert_eq!(
+        waits(&facts),
+        "delete 2 waits until 2026-11-28 for the recovery grace to end | \
+         rotate 1 waits until 2026-11-28 for the slot of 2"
+    );
+    let unknown = user([key(1, days(95)).unknown(), key(2, days(50))]).with(placeholder(1));
+    assert_eq!(waits(&unknown), "rotate 1 waits for the slot of 2", "until somebody solves the problem");
+}
+
+#[test]
+fn a_rotation_waits_for_lists_tags_and_another_rotation() {
+    let unlisted = user([key(1, days(90))]).with(rotated(2, Some(1), TimeDelta::minutes(30)));
+    assert_eq!(
+        waits(&unlisted),
+        "rotate 2 waits until 2026-11-22T09:30:00Z for IAM to list the key that a rotation has just made"
+    );
+    let other_version = user([key(1, days(30))]).with(placeholder(1).current(2));
+    assert_eq!(waits(&other_version), "rotate waits for the tags to describe the current version");
+    let announced = other_version.secret.present().expect("a secret").clone().intent(2, SECOND);
+    assert_eq!(
+        waits(&user([key(1, days(30))]).with(announced)),
+        "repair waits until 2026-11-22T09:59:59Z for IAM to list the key that a rotation has just made"
+    );
+    let under_way = user([key(1, days(30))]).with(placeholder(1).intent(2, days(1)).unfinished(2));
+    let version = version(2);
+    assert_eq!(waits(&under_way), format!("rotate 1 waits for the rotation of version {version} to finish"));
+}
+
+#[test]
+fn a_plan_that_only_waits_is_empty() {
+    let plan = plan(&in_grace(), &periods(), now());
+    assert!(plan.is_empty() && !plan.waiting.is_empty(), "{plan}");
+    assert_eq!(waits(&user([key(1, days(30))]).with(placeholder(1))), "", "nothing is near");
+}
+
+#[test]
+fn nothing_is_done_or_announced_while_the_secret_is_unreadable() {
+    let unreadable = |facts: UserFacts| decide(&UserFacts { secret_readable: false, ..facts });
+    let refused = "problem provision: SECRETS_KMS_KEY_ID is not set";
+    for facts in [
+        user([key(1, days(10))]),
+        user([key(1, days(85))]).with(placeholder(1)),
+        user([key(1, days(90))]).with(placeholder(1)),
+        user([key(1, days(10))]).with(placeholder(1).drift(Drift::Policy)),
+    ] {
+        let decided = unreadable(facts);
+        assert!(decided.starts_with(refused) && !decided.contains(" | "), "{decided}");
+    }
+    assert_eq!(unreadable(user([key(1, days(10))]).with(placeholder(1))), "", "nothing is due");
+    let exempt = user([key(1, days(10))]).with(placeholder(1)).exempt(Exemption::Exempt);
+    assert!(unreadable(exempt).starts_with("cancel the schedule"));
+}
