@@ -23,7 +23,8 @@ pub(super) enum Cause {
     Unknown,
 }
 
-/// Signs in lower case: names of `error::Error`, pieces of its texts, and texts of AWS. The first sign that is found decides.
+/// Signs in lower case: names of `error::Error`, pieces of its texts, and texts of AWS. The first sign that is found
+/// decides.
 const SIGNS: [(Cause, &[&str]); 14] = [
     (Cause::NoFreeSlot, &["nofreeslot", "already has 2 access keys", "accesskeysperuser"]),
     (Cause::Exempt, &["userexempt", "and exempt from rotation"]),

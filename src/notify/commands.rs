@@ -1,7 +1,8 @@
 //! Instructions with a command of the AWS CLI, for one notice. Pure.
 //!
 //! Commands and snippets consist of values whose characters mean nothing to a shell or in a Python string. User names,
-//! key ids and the names of groups and secrets are checked where they enter the program; the rest of an ARN is checked here.
+//! key ids and the names of groups and secrets are checked where they enter the program; the rest of an ARN is checked
+//! here.
 
 use super::instruction::Instruction;
 use super::mode::Mode;

@@ -106,8 +106,8 @@ impl Context {
         Some(self.attachment.as_str()).filter(|name| !name.is_empty())
     }
 
-    /// Returns all names. `mail`, `mail_start` and `mail_end` are the values that a layout is called with: for the whole
-    /// message, or for the parts around a template's own text.
+    /// Returns all names. `mail`, `mail_start` and `mail_end` are the values that a layout is called with: for the
+    /// whole message, or for the parts around a template's own text.
     pub(super) fn values(&self) -> Value {
         let of = |starts: bool, ends: bool| {
             let mut page = serde_json::to_value(self).unwrap_or_default();
@@ -140,7 +140,8 @@ fn title(mode: Mode, ordered: &[&Addressed<'_>]) -> String {
     }
 }
 
-/// Returns one sentence about the whole message. For a single notice it repeats the subject, with the full key id and names.
+/// Returns one sentence about the whole message. For a single notice it repeats the subject, with the full key id and
+/// names.
 fn lead(mode: Mode, items: &[&Addressed<'_>]) -> String {
     if let [item] = items {
         let Notice { user, key, kind, .. } = item.notice;

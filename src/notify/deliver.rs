@@ -1,8 +1,8 @@
 //! Sends the messages of a run. It never fails as a whole: a message that cannot be sent is reported, and the next run
 //! sends it.
 //!
-//! `readiness` reads from SES what it allows, `pace` keeps to that rate and to the function's time, and `refusal` finds the
-//! remedy for a refused message.
+//! `readiness` reads from SES what it allows, `pace` keeps to that rate and to the function's time, and `refusal`
+//! finds the remedy for a refused message.
 
 mod pace;
 mod readiness;
@@ -40,14 +40,14 @@ const CONCURRENT_MESSAGES: usize = 8;
 /// The waiting times before further attempts at a message that SES throttled. Another process may be sending, too.
 const WAITS_WHEN_THROTTLED: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// Sends the notices of a run: at most two messages per recipient, the most urgent first. Recorded notices are left out, so
-/// repeating is safe after [`super::Delivered::record`] for every notice of the result.
+/// Sends the notices of a run: at most two messages per recipient, the most urgent first. Recorded notices are left
+/// out, so repeating is safe after [`super::Delivered::record`] for every notice of the result.
 ///
-/// The number of messages keeps to SES's limits per second and per day. No message is started without time to record it
-/// afterwards. Messages that are not sent are counted in a failure, and their notices stay due.
+/// The number of messages keeps to SES's limits per second and per day. No message is started without time to record
+/// it afterwards. Messages that are not sent are counted in a failure, and their notices stay due.
 ///
-/// For an owner tag with several addresses, one sent message is enough. Otherwise a single dead address would cause mail
-/// to the others on every run. The failure of the dead address is reported.
+/// For an owner tag with several addresses, one sent message is enough. Otherwise a single dead address would cause
+/// mail to the others on every run. The failure of the dead address is reported.
 pub async fn deliver(
     aws: &SweeperAws,
     options: &DeliveryOptions<'_>,
@@ -228,8 +228,8 @@ impl Mailing<'_> {
         }
     }
 
-    /// Sends one mail. Repeats only a throttled attempt, which SES did not accept: after a timeout, a repetition could cause
-    /// a second mail.
+    /// Sends one mail. Repeats only a throttled attempt, which SES did not accept: after a timeout, a repetition could
+    /// cause a second mail.
     async fn hand_over(&self, mail: &OutgoingMail, notices: usize) -> Result<(), NotSent> {
         if !self.pace.turn(notices).await {
             return Err(NotSent::Late);

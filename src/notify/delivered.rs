@@ -1,4 +1,5 @@
-//! Who got a notice, and its record in a tag: the whole notice, or some audiences while another could not be reached. Pure.
+//! The audiences that got a notice, and their record in a tag: the whole notice, or some audiences while another could
+//! not be reached. Pure.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -30,7 +31,7 @@ impl Audience {
     }
 }
 
-/// Who got a notice, earlier runs included.
+/// The audiences that got a notice, earlier runs included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivered {
     /// Every audience that can be reached.
@@ -58,8 +59,8 @@ impl Delivered {
     }
 }
 
-/// Whether the record says that this audience got the notice, while another audience is still due. A lasting problem is
-/// due again after `repeat`.
+/// Whether the record says that this audience got the notice, while another audience is still due. A lasting problem
+/// is due again after `repeat`.
 pub(super) fn was_sent_to(
     notice: &Notice,
     notified: &Notified,

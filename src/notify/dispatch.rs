@@ -1,7 +1,7 @@
 //! Notices → messages, and sent messages → who got each notice. Pure.
 //!
-//! A recipient gets at most two messages of a run: one with the urgent notices, so that its subject is about them alone, and
-//! a digest of the rest. A dry run sends only the digest, because nothing happened that is urgent.
+//! A recipient gets at most two messages of a run: one with the urgent notices, so that its subject is about them
+//! alone, and a digest of the rest. A dry run sends only the digest, because nothing happened that is urgent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,8 +103,8 @@ impl<'a> Dispatch<'a> {
         states.map(|(position, _)| (position, &self.addressed[position])).collect()
     }
 
-    /// Returns who got each notice. `was_sent` says which envelopes were sent, and `published` are the positions of the
-    /// notices that the topic accepted.
+    /// Returns who got each notice. `was_sent` says which envelopes were sent, and `published` are the positions of
+    /// the notices that the topic accepted.
     pub(super) fn result(mut self, was_sent: &[bool], published: &[usize]) -> Vec<Delivered> {
         for position in published {
             self.states[*position].reached.insert(Audience::Topic);
@@ -120,7 +120,8 @@ impl<'a> Dispatch<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Adds an audience of a notice. Notices are added one after the other, so a notice that is already here is the last.
+    /// Adds an audience of a notice. Notices are added one after the other, so a notice that is already here is the
+    /// last.
     fn add(&mut self, position: usize, audience: Audience, addressed: &'a Addressed<'a>) {
         match self.items.last_mut().filter(|item| item.position == position) {
             Some(item) => {

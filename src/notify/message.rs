@@ -1,7 +1,7 @@
 //! Notices for one recipient → one message. Pure.
 //!
-//! A message describes the most urgent notices in full and lists more in a table. If it does not describe all of them, a
-//! CSV file with every notice is attached. [`Context`] holds the values that templates can name.
+//! A message describes the most urgent notices in full and lists more in a table. If it does not describe all of them,
+//! a CSV file with every notice is attached. [`Context`] holds the values that templates can name.
 
 use chrono::{DateTime, Utc};
 
@@ -26,8 +26,8 @@ pub(super) const MAX_ROWS: usize = 5_000;
 /// <https://developers.google.com/gmail/design/css>
 const MAX_HTML_BYTES: usize = 100_000;
 
-/// The numbers of notices in detail and in the table, from many to few. The first that stays below [`MAX_HTML_BYTES`] is
-/// used, which depends on the template and on the length of names and reasons.
+/// The numbers of notices in detail and in the table, from many to few. The first that stays below [`MAX_HTML_BYTES`]
+/// is used, which depends on the template and on the length of names and reasons.
 const SIZES: [(usize, usize); 8] = [(20, 100), (14, 80), (10, 60), (6, 40), (4, 25), (2, 15), (1, 8), (1, 0)];
 
 /// A message without its sender and recipient.

@@ -1,9 +1,10 @@
 //! Notices → messages, and sending them.
 //!
-//! The notices of a whole run arrive together. `recipients` finds out who gets a notice, and `dispatch` makes at most two
-//! messages per recipient. `message` puts each into words and a template, `deliver` sends it, and `publish` publishes
-//! notices to a topic. Everything but `deliver` and `publish` is pure. The result says for every notice who got it, and
-//! [`Delivered::record`] writes that into the tag by which the next run knows not to send the notice again.
+//! The notices of a whole run arrive together. `recipients` finds out who gets a notice, and `dispatch` makes at most
+//! two messages per recipient. `message` puts each into words and a template, `deliver` sends it, and `publish`
+//! publishes notices to a topic. Everything but `deliver` and `publish` is pure. The result says for every notice who
+//! got it, and [`Delivered::record`] writes that into the tag by which the next run knows not to send the notice
+//! again.
 
 mod addressed;
 mod cause;

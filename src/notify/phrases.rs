@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 
 use super::addressed::AccountContact;
 
-/// Returns text that people chose as one line of at most `longest` characters, without line breaks, control characters,
-/// invisible characters and characters that turn the direction of reading.
+/// Returns text that people chose as one line of at most `longest` characters, without line breaks, control
+/// characters, invisible characters and characters that turn the direction of reading.
 ///
-/// An account's name goes into a subject. With a line break in the name, a person who names accounts could add headers to
-/// the mail.
+/// An account's name goes into a subject. With a line break in the name, a person who names accounts could add headers
+/// to the mail.
 pub(super) fn one_line(text: &str, longest: usize) -> String {
     let visible = text.chars().map(|c| if c.is_control() || is_invisible(c) { ' ' } else { c }).collect::<String>();
     let words: Vec<&str> = visible.split_whitespace().collect();

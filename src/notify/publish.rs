@@ -17,11 +17,11 @@ pub(super) struct Publication {
     pub(super) failures: Vec<MailFailure>,
 }
 
-/// Publishes these notices to a topic. Safe to repeat: a notice that is published twice on one day has the same `id`, by
-/// which readers recognize it.
+/// Publishes these notices to a topic. Safe to repeat: a notice that is published twice on one day has the same `id`,
+/// by which readers recognize it.
 ///
-/// No batch is started without time to record it afterwards. If the topic cannot be published to, or does not answer, no
-/// further batch is tried in this run.
+/// No batch is started without time to record it afterwards. If the topic cannot be published to, or does not answer,
+/// no further batch is tried in this run.
 pub(super) async fn publish(
     aws: &SweeperAws,
     options: &DeliveryOptions<'_>,

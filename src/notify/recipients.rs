@@ -1,5 +1,5 @@
-//! The recipients of a notice: the account's contact, the owner in a tag on the user, and the recipient of the settings.
-//! Pure.
+//! The recipients of a notice: the account's contact, the owner in a tag on the user, and the recipient of the
+//! settings. Pure.
 
 use super::addressed::AccountContact;
 use super::delivered::Audience;
@@ -35,7 +35,8 @@ impl Recipients {
         recipients
     }
 
-    /// Adds the addresses in one word. A slash is legal before the `@`, so it separates only if the word is not an address.
+    /// Adds the addresses in one word. A slash is legal before the `@`, so it separates only if the word is not an
+    /// address.
     fn read_owner(&mut self, word: &str) {
         // In `Jo <jo@example.com>` only the second word is an address.
         let word = word.strip_prefix('<').and_then(|word| word.strip_suffix('>')).unwrap_or(word);

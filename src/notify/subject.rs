@@ -10,7 +10,8 @@ use super::phrases::{counted, cut, day, grouped, one_line};
 use super::words::{coming, headline};
 use crate::lifecycle::NoticeKind;
 
-/// The longest subject, in characters. Mail programs show less than half of it, and a header's line holds 998 characters.
+/// The longest subject, in characters. Mail programs show less than half of it, and a header's line holds 998
+/// characters.
 /// <https://www.rfc-editor.org/rfc/rfc5322#section-2.1.1>
 pub(super) const MAX_SUBJECT_LENGTH: usize = 150;
 

@@ -1,5 +1,5 @@
-//! The templates of messages: finding their files, and trying them at start. Pure: the caller passes a function that reads
-//! files.
+//! The templates of messages: finding their files, and trying them at start. Pure: the caller passes a function that
+//! reads files.
 //!
 //! A mistake in a template is found when the function starts, not when a notice is due.
 
@@ -43,11 +43,12 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// Finds the templates that the settings name. Templates other than the built-in ones are tried on samples of every
-    /// notice; the tests have tried the built-in ones. `read` returns the text of a file in `templates/` by its name.
+    /// Finds the templates that the settings name. Templates other than the built-in ones are tried on samples of
+    /// every notice; the tests have tried the built-in ones. `read` returns the text of a file in `templates/` by its
+    /// name.
     ///
-    /// A built-in template or layout is used if there is no file of its name. The text part of `NAME.html` is `NAME.txt`,
-    /// or the default's text part if there is no such file.
+    /// A built-in template or layout is used if there is no file of its name. The text part of `NAME.html` is
+    /// `NAME.txt`, or the default's text part if there is no such file.
     ///
     /// # Errors
     /// [`InvalidTemplate`] for a missing file, a mistake in its syntax, or an unknown name in it.

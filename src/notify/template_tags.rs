@@ -1,7 +1,7 @@
 //! The tags of a template and their places. Pure.
 //!
-//! The engine, tinytemplate, parses templates itself. This module parses them the same way for two gaps of the engine: it
-//! panics on two mistakes, and it does not say where a value stands that cannot be shown.
+//! The engine, tinytemplate, parses templates itself. This module parses them the same way for two gaps of the engine:
+//! it panics on two mistakes, and it does not say where a value stands that cannot be shown.
 
 use std::fmt::Write as _;
 
@@ -133,8 +133,8 @@ pub(super) fn outside_of_loops(text: &str) -> Option<(usize, &str)> {
     })
 }
 
-/// Returns the template with a separate formatter on every value, named `v0`, `v1` and so on from `first`, and each value's
-/// line and path. The engine's own values, `@…`, take no formatter and stay as they are.
+/// Returns the template with a separate formatter on every value, named `v0`, `v1` and so on from `first`, and each
+/// value's line and path. The engine's own values, `@…`, take no formatter and stay as they are.
 pub(super) fn with_named_values(text: &str, first: usize) -> (String, Vec<(usize, &str)>) {
     let (mut named, mut values, mut from) = (String::with_capacity(text.len()), Vec::new(), 0);
     for TemplateTag { line, kind } in template_tags(text) {

@@ -7,12 +7,13 @@ use super::mode::Mode;
 use super::phrases::{cut, day, days_left};
 use super::words::{briefly, coming};
 
-/// The widths of the table's columns, in characters: 99 with the spaces between. Longer cells are cut, but never a key id.
+/// The widths of the table's columns, in characters: 99 with the spaces between. Longer cells are cut, but never a key
+/// id.
 const WIDTHS: [usize; 6] = [20, 16, 12, 27, 10, 4];
 const HEADINGS: [&str; 6] = ["Access key", "IAM user", "Account", "What happens", "Date (UTC)", "Days"];
 
-/// Returns a table of at most 99 characters a line, or an empty text without notices. It is ASCII except for the ellipsis
-/// of a cut cell, so any fixed-width font aligns it.
+/// Returns a table of at most 99 characters a line, or an empty text without notices. It is ASCII except for the
+/// ellipsis of a cut cell, so any fixed-width font aligns it.
 pub(super) fn aligned(mode: Mode, now: DateTime<Utc>, items: &[&Addressed<'_>]) -> String {
     let cells: Vec<[String; 6]> = items.iter().map(|item| cells(mode, now, item)).collect();
     if cells.is_empty() {

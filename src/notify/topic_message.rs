@@ -138,8 +138,8 @@ impl TopicLastUse {
     }
 }
 
-/// Returns an id that is the same for the same notice on the same day in UTC. SNS delivers some messages twice, and a notice
-/// that could not be recorded is published again. The id consists of values that the message contains anyway.
+/// Returns an id that is the same for the same notice on the same day in UTC. SNS delivers some messages twice, and a
+/// notice that could not be recorded is published again. The id consists of values that the message contains anyway.
 fn id(mode: Mode, now: DateTime<Utc>, notice: &Notice) -> String {
     let Notice { user, key, kind, .. } = notice;
     let dry_run = if mode == Mode::DryRun { "/dry-run" } else { "" };

@@ -1,7 +1,7 @@
 //! The wording of one notice: what happens, when, and why. Pure.
 //!
-//! In a dry run, everything that keywheel has not done *would* be done. Facts that do not depend on the mode, such as a
-//! rotation or the use of an old key, are worded as facts.
+//! In a dry run, everything that keywheel has not done *would* be done. Facts that do not depend on the mode, such as
+//! a rotation or the use of an old key, are worded as facts.
 
 use chrono::{DateTime, Utc};
 

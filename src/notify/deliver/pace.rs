@@ -24,14 +24,15 @@ struct Turns {
 }
 
 impl<'a> Pace<'a> {
-    /// `deadline` is the end of the function's time, and `concurrency` the number of notices that are recorded at once.
+    /// `deadline` is the end of the function's time, and `concurrency` the number of notices that are recorded at
+    /// once.
     pub(super) fn new(aws: &'a Aws, spacing: Duration, deadline: DateTime<Utc>, concurrency: usize) -> Self {
         let spacing = TimeDelta::from_std(spacing).unwrap_or(TimeDelta::MAX);
         Self { aws, spacing, deadline, concurrency, turns: Mutex::new(Turns { next: aws.now(), notices: 0 }) }
     }
 
-    /// Waits for the turn of a message with this number of notices. Returns `false` at once if the turn would be too late.
-    /// Turns are given in the order of the calls.
+    /// Waits for the turn of a message with this number of notices. Returns `false` at once if the turn would be too
+    /// late. Turns are given in the order of the calls.
     pub(super) async fn turn(&self, notices: usize) -> bool {
         let now = self.aws.now();
         let Some(at) = self.reserve(now, notices) else { return false };

@@ -84,8 +84,8 @@ const IN_SANDBOX: &str = "SES is in its sandbox, where only verified addresses g
                           the recipient's address";
 const UNKNOWN_SET: &str = "SES_CONFIGURATION_SET is not a configuration set of this account and Region; correct it";
 
-/// Returns the text with the address replaced. SES repeats the address in some of its errors, and every [`CallFailure`] of
-/// the mailer already contains it masked.
+/// Returns the text with the address replaced. SES repeats the address in some of its errors, and every
+/// [`CallFailure`] of the mailer already contains it masked.
 pub(super) fn without_address(text: &str, address: &EmailAddress, instead: &str) -> String {
     let (lower, needle) = (text.to_ascii_lowercase(), address.as_str().to_ascii_lowercase());
     let mut shown = String::new();
