@@ -10,7 +10,7 @@ const LONGEST_NAME: usize = 60;
 
 /// Places that were there before these rules: wide comments, inverted sentences, long names. Lower a number when it falls;
 /// a new place fails the test.
-const LEFT: (usize, usize, usize) = (204, 254, 222);
+const LEFT: (usize, usize, usize) = (102, 77, 61);
 
 /// Words with which no sentence begins: a reader has to keep them in mind until the verb comes. The same list is in the
 /// project's rules of style.
