@@ -1,7 +1,7 @@
-//! Sweeps of large accounts and of a large organization on the embedded AWS: calls, time on its clock at 40 ms a call, and
-//! memory. Nothing here measures the machine but the last column.
+//! Sweeps of large accounts and of a large organization on the embedded AWS: calls, time on its clock at 40 ms a call,
+//! and memory. Only the last column measures the machine.
 //!
-//! `cargo bench --bench fleet` runs the sizes of one account; `-- due` an account in which all are to be told something;
+//! `cargo bench --bench fleet` runs the sizes of one account; `-- due` an account in which every user gets a notice;
 //! `-- organization` the organization, which takes minutes.
 
 use std::env;
@@ -20,13 +20,13 @@ static HEAP: PeakAlloc = PeakAlloc;
 
 const LATENCY: Duration = Duration::from_millis(40);
 const MEMBER: &str = "111122223333";
-/// The state machine sweeps so many accounts at a time.
+/// How many accounts the state machine sweeps at the same time.
 const ACCOUNTS_AT_ONCE: usize = 50;
 const ACCOUNTS_A_PAGE: usize = 1_000;
-/// Users of one account. IAM allows 5,000.
+/// Users of one account. By default IAM allows 5,000.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 const SIZES: [usize; 3] = [1_000, 5_000, 10_000];
-/// The keys of an account's users are of so many ages, in days.
+/// The keys of an account's users are 0 to 59 days old, so that nothing is due.
 const AGES: i64 = 60;
 
 fn main() {
@@ -40,9 +40,7 @@ fn main() {
         }
     }
     if wants("due") {
-        print_heading(
-            "One account, on a day on which every user is to be told something, as the state machine sweeps it",
-        );
+        print_heading("One account, on a day on which every user gets a notice, as the state machine sweeps it");
         for users in [1_000, 5_000] {
             runtime.block_on(all_due(users));
         }
@@ -68,7 +66,7 @@ fn print(line: &str) {
     println!("{line}");
 }
 
-/// What a run costs.
+/// The calls, time and memory of a run.
 struct Cost {
     calls: usize,
     time: TimeDelta,
@@ -97,7 +95,7 @@ fn ratio(calls: usize, users: usize) -> f64 {
     calls as f64 / users as f64
 }
 
-/// Runs it and measures; what the model itself holds is there before, and not counted.
+/// Runs it and measures. Memory that the model holds before the run is not counted.
 async fn measured(cloud: &Cloud, run: impl Future<Output = ()>) -> Cost {
     #[expect(clippy::disallowed_methods, reason = "how long the machine takes, beside the time on the model's clock")]
     let real = Instant::now();
@@ -128,7 +126,7 @@ fn deployed(start: &str) -> (Cloud, Deployment) {
     (cloud, keywheel)
 }
 
-/// An account whose users have keys of so many ages from 0 days on, which begin at another age in every account.
+/// Adds an account whose users' keys have that many ages, from 0 days on. Each account begins at another age.
 fn add_account(cloud: &Cloud, keywheel: &Deployment, account: &str, users: usize, ages: i64) {
     // No two accounts of an organization have the same address.
     cloud.add_account(account, "member", Some(&format!("{account}@example.com")));
@@ -153,7 +151,7 @@ async fn account(users: usize) {
         assert_eq!((answer["users"].as_u64(), &answer["plan"]), (u64::try_from(users).ok(), &json!([])), "{answer:#}");
     };
     let mut cost = measured(&cloud, quiet_sweep()).await;
-    // In the first sweep, the model makes its credential report, and keeps it.
+    // The model makes its credential report in the first sweep, and keeps it.
     cloud.clock().advance(Duration::from_hours(1)).await;
     cost.peak_bytes = measured(&cloud, quiet_sweep()).await.peak_bytes;
     cost.print("nothing due", users);
@@ -165,7 +163,7 @@ async fn all_due(users: usize) {
     add_account(&cloud, &keywheel, MEMBER, users, 1);
     let event = json!({"account": MEMBER, "name": "member", "email": "member@example.com", "notices": "later"});
     provision(&keywheel, &event, users).await;
-    // The first sweep of a day has the model make its credential report, and keep it.
+    // The model makes its credential report in the first sweep of a day, and keeps it.
     cloud.clock().advance(Duration::from_hours(82 * 24)).await;
     sweep(&keywheel, event.clone()).await;
     cloud.clock().advance(Duration::from_hours(24)).await;
@@ -173,14 +171,14 @@ async fn all_due(users: usize) {
     measured(&cloud, async { drop(sweep(&keywheel, event).await) }).await.print("all are warned: the sweep", users);
     cloud.clock().advance(Duration::from_mins(5)).await;
     let digest = async {
-        let told = sweep(&keywheel, json!({"digest": {}})).await;
-        assert_eq!(told["actions"]["warn"].as_u64(), u64::try_from(users).ok(), "{told:#}");
+        let answer = sweep(&keywheel, json!({"digest": {}})).await;
+        assert_eq!(answer["actions"]["warn"].as_u64(), u64::try_from(users).ok(), "{answer:#}");
     };
     measured(&cloud, digest).await.print("its digest", users);
     slow.remove();
 }
 
-/// More users than fit into one run are provisioned by several.
+/// Sweeps until every user has a secret: a large account takes several runs.
 async fn provision(keywheel: &Deployment, event: &Value, users: usize) {
     let mut provisioned = 0;
     while provisioned < u64::try_from(users).expect("a number of users") {
@@ -204,7 +202,7 @@ async fn organization(accounts: usize, users: usize) {
     let all = accounts * users;
     cloud.clock().advance(Duration::from_hours(24)).await;
     measured(&cloud, run_state_machine(&keywheel)).await.print("nothing due", all);
-    // The first of these days makes up for the month before it; the second is one of many.
+    // The first of these days makes up for the month before it; the second is an ordinary day.
     cloud.clock().advance(Duration::from_hours(28 * 24)).await;
     measured(&cloud, run_state_machine(&keywheel)).await.print("first sweep after four weeks", all);
     cloud.clock().advance(Duration::from_hours(24)).await;

@@ -25,7 +25,7 @@ const REQUESTS: [(&str, &[&str], bool); 9] = [
     ("sweep-account", &["Account {", "111122223333", "prod", "prod@example.com"], false),
     (
         "sweep-account-notices-later",
-        &["Account {", "111122223333", "prod", "prod@example.com", "holds_notices: true"],
+        &["Account {", "111122223333", "prod", "prod@example.com", "defers_notices: true"],
         false,
     ),
     ("digest", &["Digest {", "after: None"], false),

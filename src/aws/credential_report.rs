@@ -7,15 +7,15 @@
 //! - IAM makes a report at most every four hours and returns the earlier one until then. It knows nothing of later
 //!   changes. <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html>
 //! - It has no key ids. Its key 1 need not be the first key of another list, or key 1 of an earlier report.
-//! - `access_key_N_last_rotated` is when the key was made **or last changed**. An active key is at least that old. It may
-//!   be older, because disabling and enabling a key sets this time anew.
+//! - `access_key_N_last_rotated` is when the key was made **or last changed**. An active key is at least that old. It
+//!   may be older, because disabling and enabling a key sets this time anew.
 //! - It is `N/A` for an inactive key, so a slot without an active key may be empty or hold an inactive key.
-//! - IAM records a use once in 15 minutes, and recorded none before 22 April 2015. `N/A` means never used, not recorded or
-//!   no such key.
+//! - IAM records a use once in 15 minutes, and recorded none before 22 April 2015. `N/A` means never used, not recorded
+//!   or no such key.
 //!
-//! A report alone proves that a key is due, and that a user has no active key. Together with the secret's tags it proves
-//! that nothing is due: the tags say which key is current, since when, and that no key is being retired. A report never
-//! proves that a key may be disabled or deleted, and no such action may rest on it.
+//! A report alone proves that a key is due, and that a user has no active key. Together with the secret's tags it
+//! proves that nothing is due: the tags say which key is current, since when, and that no key is being retired. A
+//! report never proves that a key may be disabled or deleted, and no such action may rest on it.
 //!
 //! # How it is read
 //!
@@ -73,8 +73,8 @@ pub type ReportedKeys = [ReportedKey; MAX_KEYS_PER_USER];
 /// One of a user's two key slots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportedKey {
-    /// When the active key was made or last changed: the key is at least that old. `None` if the slot has no active key;
-    /// it may be empty or hold an inactive key.
+    /// When the active key was made or last changed: the key is at least that old. `None` if the slot has no active
+    /// key; it may be empty or hold an inactive key.
     pub active_since: Option<DateTime<Utc>>,
     /// The last recorded use; `None` proves nothing.
     pub last_use: Option<KeyUse>,
@@ -84,9 +84,9 @@ impl CredentialReport {
     /// Reads the content of `GetCredentialReport`, decoded from base64.
     ///
     /// # Errors
-    /// [`MalformedReport`] with line and column for anything that IAM's documentation does not describe: text that is not
-    /// UTF-8, a column that is missing or repeated, a row with more or fewer fields than the header, a field with a line
-    /// break, a value of another form, a user that is listed twice, a user name that its ARN contradicts.
+    /// [`MalformedReport`] with line and column for anything that IAM's documentation does not describe: text that is
+    /// not UTF-8, a column that is missing or repeated, a row with more or fewer fields than the header, a field with a
+    /// line break, a value of another form, a user that is listed twice, a user name that its ARN contradicts.
     pub fn read(content: &[u8]) -> Result<Self, MalformedReport> {
         let malformed = |error: csv::Error| MalformedReport::of_csv(&error);
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(content);

@@ -1,159 +1,163 @@
-//! One account: its lists → the users that have to be looked at → what came of them.
+//! The sweep of one account: its lists → the users that have to be observed → their outcomes.
 //!
-//! Lists cost a call for a hundred or a thousand users, a look costs calls for each. Who is quiet by the lists is not
-//! looked at (`lifecycle::is_quiet`). Secrets come page by page and are dropped with their page: what is kept of a user
-//! who was not come to is a line of the list of users and one of the credential report, some 150 bytes.
+//! A list is one call for a hundred or a thousand users, and observing takes some calls for each. Users whom the lists
+//! prove to be quiet are not observed (`lifecycle::is_quiet`). Users and credential report are kept in plain maps, some
+//! 700 bytes a user; secrets are read page by page, and only those of the sample are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use tracing::{info, warn};
 
-use super::Sweep;
-use super::members::Members;
-use super::observe::{self, Member, Place, Policy};
+use super::account_user::AccountUser;
+use super::observe::{self, AccountContext, PolicyCheck};
+use super::outcome::UserOutcome;
 use super::report::Failure;
-use super::tally::Tally;
-use super::user::{self, OUT_OF_TIME, Outcome};
+use super::run::{OUT_OF_TIME, Run};
+use super::sample::PolicySample;
+use super::sightings::{self, sighting};
+use super::stage::Stage;
+use super::totals::SweepTotals;
+use super::user_list::UserList;
+use super::{gone, user};
 use crate::aws::{CallFailure, DatedReport, Iam, SecretDescription, has_group};
 use crate::keys::{AccountId, UserName};
-use crate::lifecycle::{self, Exemption, KeySighting, Listed, SecretFacts, Sighting};
+use crate::lifecycle::{self, Listed, SecretFacts, Sighting};
 
-/// So many users are looked at for the price of the credential report, and a look sees what is not hours old.
+/// In accounts with more users than this the credential report is read. Observing fewer users takes no more calls, and
+/// their facts are not hours old.
 const USERS_WORTH_A_REPORT: usize = 2;
 
-/// No list shows a secret's resource policy. Of users for whom there is nothing to do, so many policies are read in each
-/// run, of others each time; all are read before a rotation.
-const POLICIES_A_RUN: usize = 2;
+/// How many users without a secret are observed before the next are chosen. In a new account these are all of its
+/// users, and a candidate takes more memory than a listed user.
+const CANDIDATES_AT_ONCE: usize = 500;
 
-/// Users without a secret are taken out of the list so many at a time: in a new account these are all of its users.
-const LOOKS_AT_ONCE: usize = 500;
-
-/// IAM makes a report within seconds.
-const WAIT_FOR_REPORT: Duration = Duration::from_secs(4);
-/// After so many waits the users are looked at without one.
-const WAITS_FOR_REPORT: usize = 8;
-
-/// What is there in one account, before its secrets are.
-struct Account {
+/// The lists of one account, but for its secrets.
+struct AccountLists {
     iam: Arc<dyn Iam>,
     groups: BTreeSet<String>,
-    /// Users who were not come to yet.
-    users: BTreeMap<UserName, Member>,
+    /// The users that the sweep has not reached yet.
+    users: BTreeMap<UserName, AccountUser>,
+    /// `None` if the account has few users or IAM made no report in time.
     report: Option<DatedReport>,
     listed_at: DateTime<Utc>,
+    /// Pages of the list of users, each a call.
     pages: usize,
 }
 
-/// A user, or a secret without one, that is looked at.
-enum Look {
-    User(Member, Option<SecretDescription>, Policy),
+/// A user who has to be observed, or the secret of a deleted user.
+enum Candidate {
+    User(AccountUser, Option<SecretDescription>, PolicyCheck),
     Gone(SecretDescription),
 }
 
-/// Sweeps one account. What goes wrong with its users is in the tally; `unsettled` gets what is left to settle once all
-/// accounts are swept.
+/// Sweeps one account. Failures of its users are in the totals. `unfinished` gets the outcomes that are finished after
+/// the sweep of all accounts.
 ///
 /// # Errors
-/// The failure of a list: a part of the users or secrets would look like all of them. What was done before is done.
+/// The failure of a list: some of the users or secrets would look like all of them. Earlier actions are done.
 pub(super) async fn sweep(
-    sweep: &Sweep<'_>,
+    run: &Run<'_>,
     id: &AccountId,
-    tally: &mut Tally,
-    unsettled: &mut Vec<Outcome>,
+    totals: &mut SweepTotals,
+    unfinished: &mut Vec<UserOutcome>,
 ) -> Result<(), CallFailure> {
-    let mut account = Account::list(sweep, id, tally).await?;
-    tally.failures(account.missing_groups(sweep, id));
-    let has_readers = sweep.wanted.reader_group.as_ref().is_some_and(|group| has_group(&account.groups, group));
-    let iam = Arc::clone(&account.iam);
-    let members = Members::listed(account.listed_at, account.pages);
-    let place = Place { sweep, iam: &*iam, has_readers, members: &members };
-    let mut sample = Sample::new(sweep.now);
+    let mut lists = AccountLists::read(run, id, totals).await?;
+    totals.add_failures(lists.missing_groups(run, id));
+    let has_readers = run.wanted.reader_group.as_ref().is_some_and(|group| has_group(&lists.groups, group));
+    let iam = Arc::clone(&lists.iam);
+    let users = UserList::first(lists.listed_at, lists.pages);
+    let context = AccountContext { run, iam: &*iam, has_readers, users: &users };
+    let mut sample = PolicySample::new(run.now);
     let mut from = None;
     loop {
-        let page = sweep.aws.secrets().of_account(id, from).await?;
-        let looks = page.secrets.into_iter().filter_map(|secret| account.triage(&place, secret, &mut sample, tally));
-        let looks = looks.collect();
-        unsettled.extend(take(&place, looks, Some(&mut sample), tally).await);
+        let page = run.aws.secrets().of_account(id, from).await?;
+        let secrets = page.secrets.into_iter();
+        let candidates = secrets.filter_map(|secret| lists.candidate(&context, secret, &mut sample, totals)).collect();
+        unfinished.extend(sweep_candidates(&context, candidates, Some(&mut sample), totals).await);
         from = page.next;
         if from.is_none() {
             break;
         }
-        if sweep.is_out_of_time() {
-            tally.leave(account.users.len());
-            account.users.clear();
+        if run.is_out_of_time() {
+            totals.leave(lists.users.len());
+            lists.users.clear();
             break;
         }
     }
     loop {
-        let without_secret = account.users_without_secret(&place, tally);
+        let without_secret = lists.candidates_without_secret(&context, totals);
         if without_secret.is_empty() {
             break;
         }
-        unsettled.extend(take(&place, without_secret, None, tally).await);
+        unfinished.extend(sweep_candidates(&context, without_secret, None, totals).await);
     }
-    let with_other_policy = check_policies(&place, sample, tally).await;
-    unsettled.extend(take(&place, with_other_policy, None, tally).await);
-    tally.report_left(id, OUT_OF_TIME);
+    let wrong = sample.check(run, totals).await;
+    wrong.iter().for_each(|_| totals.take_back_user());
+    let wrong = wrong.into_iter().map(|(user, secret)| Candidate::User(user, Some(secret), PolicyCheck::Differs));
+    unfinished.extend(sweep_candidates(&context, wrong.collect(), None, totals).await);
+    totals.report_left(id, OUT_OF_TIME);
     Ok(())
 }
 
-/// Takes the looks, a bounded number at a time; answers what is left to settle when all users were seen. Users for whom
-/// there was nothing to do are offered to the sample.
-async fn take(place: &Place<'_>, looks: Vec<Look>, mut sample: Option<&mut Sample>, tally: &mut Tally) -> Vec<Outcome> {
-    let sweep = place.sweep;
-    let mut taken = stream::iter(looks)
-        .map(|look| async move {
-            match look {
-                Look::User(member, secret, policy) => {
-                    let outcome = user::sweep(place, &member, secret.as_ref(), policy).await;
-                    (outcome, secret.map(|secret| (member, secret)))
+/// Sweeps the candidates, a bounded number at the same time, and returns the unfinished outcomes. Users for whom there
+/// was nothing to do are offered to the sample.
+async fn sweep_candidates(
+    context: &AccountContext<'_>,
+    candidates: Vec<Candidate>,
+    mut sample: Option<&mut PolicySample>,
+    totals: &mut SweepTotals,
+) -> Vec<UserOutcome> {
+    let run = context.run;
+    let mut swept = stream::iter(candidates)
+        .map(|candidate| async move {
+            match candidate {
+                Candidate::User(user, secret, check) => {
+                    let outcome = user::sweep(context, &user, secret.as_ref(), check).await;
+                    (outcome, secret.map(|secret| (user, secret)))
                 }
-                Look::Gone(secret) => (user::sweep_without_user(sweep, place.iam, &secret).await, None),
+                Candidate::Gone(secret) => (gone::sweep(run, context.iam, &secret).await, None),
             }
         })
-        .buffer_unordered(sweep.settings.max_concurrent_users);
-    let mut unsettled = Vec::new();
-    while let Some((outcome, user)) = taken.next().await {
+        .buffer_unordered(run.settings.max_concurrent_users);
+    let mut unfinished = Vec::new();
+    while let Some((outcome, user)) = swept.next().await {
         let Some(outcome) = outcome else {
-            tally.leave(1);
+            totals.leave(1);
             continue;
         };
-        tally.add(&outcome);
+        totals.add(&outcome);
         let is_idle = outcome.plan.is_empty() && outcome.failures.is_empty();
-        if let (Some(sample), Some((member, secret)), true) = (sample.as_deref_mut(), user, is_idle) {
-            sample.offer(member, secret);
+        if let (Some(sample), Some((user, secret)), true) = (sample.as_deref_mut(), user, is_idle) {
+            sample.offer(user, secret);
         }
-        if outcome.is_unsettled() {
-            unsettled.push(outcome);
+        if outcome.is_unfinished() {
+            unfinished.push(outcome);
         }
     }
-    unsettled
+    unfinished
 }
 
-impl Account {
-    /// The users, the groups and the credential report.
-    async fn list(sweep: &Sweep<'_>, id: &AccountId, tally: &mut Tally) -> Result<Self, CallFailure> {
-        let iam = sweep.aws.iam(id, sweep.partition()).await?;
+impl AccountLists {
+    /// Lists the users and groups, and reads the credential report.
+    async fn read(run: &Run<'_>, id: &AccountId, totals: &mut SweepTotals) -> Result<Self, CallFailure> {
+        let iam = run.aws.iam(id, run.partition()).await?;
         let (mut users, mut groups, mut from) = (BTreeMap::new(), BTreeSet::new(), None);
         let mut requested = None;
-        let (listed_at, mut pages) = (sweep.aws.now(), 0);
+        let (listed_at, mut pages) = (run.aws.now(), 0);
         loop {
             let page = iam.account_details(from).await?;
             pages += 1;
             for listed in page.users {
-                let member = Member::of(sweep, listed);
-                users.insert(member.name().clone(), member);
+                let user = AccountUser::of(run, listed);
+                users.insert(user.name().clone(), user);
             }
             groups.extend(page.groups);
             from = page.next;
             if users.len() > USERS_WORTH_A_REPORT && requested.is_none() {
-                // While the rest is listed, IAM makes it.
+                // IAM makes the report while the other users are listed.
                 requested = Some(iam.request_report().await);
             }
             if from.is_none() {
@@ -161,14 +165,14 @@ impl Account {
             }
         }
         let report = match requested {
-            Some(requested) => match read_report(sweep, &*iam, requested).await {
+            Some(requested) => match sightings::read_report(run, &*iam, requested).await {
                 Ok(report) => report,
                 Err(failure) => {
                     let error = format!(
                         "every user is looked at instead, which takes a call for each (if the right is missing, deploy \
                          sam/member-account.yaml again): {failure}"
                     );
-                    tally.failures([Failure::of_account(id, "credential-report", &error)]);
+                    totals.add_failures([Failure::of_account(id, Stage::CredentialReport, &error)]);
                     None
                 }
             },
@@ -177,162 +181,76 @@ impl Account {
         Ok(Self { iam, groups, users, report, listed_at, pages })
     }
 
-    /// Whether the user of that secret has to be looked at.
-    fn triage(
+    /// The user of that secret if it has to be observed.
+    fn candidate(
         &mut self,
-        place: &Place<'_>,
+        context: &AccountContext<'_>,
         secret: SecretDescription,
-        sample: &mut Sample,
-        tally: &mut Tally,
-    ) -> Option<Look> {
-        let Some(member) = self.users.remove(&secret.name.user().name) else {
-            return secret.deleted.is_none().then_some(Look::Gone(secret));
+        sample: &mut PolicySample,
+        totals: &mut SweepTotals,
+    ) -> Option<Candidate> {
+        let Some(user) = self.users.remove(&secret.name.user().name) else {
+            return secret.deleted.is_none().then_some(Candidate::Gone(secret));
         };
-        let facts = place.listed(&member, Some(&secret));
-        let sighting = self.sighting(&member);
-        let readable = observe::is_readable(place.sweep, &member, Some(&secret));
-        if !is_quiet(place.sweep, &member, sighting.as_ref(), facts, readable) {
-            return Some(Look::User(member, Some(secret), Policy::ByTags));
+        let facts = context.listed_secret(&user, Some(&secret));
+        let sighting = self.report.as_ref().and_then(|report| sighting(report, &user));
+        let readable = observe::is_readable(context.run, &user, Some(&secret));
+        if !is_quiet(context.run, &user, sighting.as_ref(), facts, readable) {
+            return Some(Candidate::User(user, Some(secret), PolicyCheck::ByTags));
         }
-        tally.add_quiet(&member, sighting.as_ref());
-        sample.offer(member, secret);
+        totals.add_quiet(&user, sighting.as_ref());
+        sample.offer(user, secret);
         None
     }
 
-    /// The next looks at users whose secret was in no page.
-    fn users_without_secret(&mut self, place: &Place<'_>, tally: &mut Tally) -> Vec<Look> {
-        let mut looks = Vec::new();
-        let Self { users, report, .. } = self;
-        while let Some((_, member)) = users.pop_first() {
-            let sighting = report.as_ref().and_then(|report| sighting(report, &member));
-            let readable = observe::is_readable(place.sweep, &member, None);
-            if is_quiet(place.sweep, &member, sighting.as_ref(), SecretFacts::Missing, readable) {
-                tally.add_quiet(&member, sighting.as_ref());
+    /// The next candidates among the users without a secret.
+    fn candidates_without_secret(&mut self, context: &AccountContext<'_>, totals: &mut SweepTotals) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        while let Some((_, user)) = self.users.pop_first() {
+            let sighting = self.report.as_ref().and_then(|report| sighting(report, &user));
+            let readable = observe::is_readable(context.run, &user, None);
+            if is_quiet(context.run, &user, sighting.as_ref(), SecretFacts::Missing, readable) {
+                totals.add_quiet(&user, sighting.as_ref());
                 continue;
             }
-            looks.push(Look::User(member, None, Policy::ByTags));
-            if looks.len() == LOOKS_AT_ONCE {
+            candidates.push(Candidate::User(user, None, PolicyCheck::ByTags));
+            if candidates.len() == CANDIDATES_AT_ONCE {
                 break;
             }
         }
-        looks
+        candidates
     }
 
-    fn sighting(&self, member: &Member) -> Option<Sighting> {
-        sighting(self.report.as_ref()?, member)
-    }
-
-    /// Groups that the settings name and the account does not have. Neither stops anything.
-    fn missing_groups(&self, sweep: &Sweep<'_>, id: &AccountId) -> Vec<Failure> {
+    /// Failures for the groups that the settings name and the account does not have. Neither stops anything.
+    fn missing_groups(&self, run: &Run<'_>, id: &AccountId) -> Vec<Failure> {
         let mut failures = Vec::new();
-        let exemption = &sweep.settings.exemption_group;
+        let exemption = &run.settings.exemption_group;
         if !has_group(&self.groups, exemption) {
             let error = format!("group `{exemption}` (IAM_EXEMPTION_GROUP) does not exist, so nobody is exempt");
-            failures.push(Failure::of_account(id, "exemption-group", &error));
+            failures.push(Failure::of_account(id, Stage::ExemptionGroup, &error));
         }
-        let needs_readers = id != sweep.aws.primary_account() && !self.users.is_empty();
-        if let Some(readers) = sweep.wanted.reader_group.as_ref().filter(|_| needs_readers)
+        let needs_readers = id != run.aws.primary_account() && !self.users.is_empty();
+        if let Some(readers) = run.wanted.reader_group.as_ref().filter(|_| needs_readers)
             && !has_group(&self.groups, readers)
         {
             let error = format!(
                 "group `{readers}` (READER_GROUP) does not exist, so users cannot read their secrets from this account; \
                  deploy the member template, or set READER_GROUP to nothing"
             );
-            failures.push(Failure::of_account(id, "reader-group", &error));
+            failures.push(Failure::of_account(id, Stage::ReaderGroup, &error));
         }
         failures
     }
 }
 
 fn is_quiet(
-    sweep: &Sweep<'_>,
-    member: &Member,
+    run: &Run<'_>,
+    user: &AccountUser,
     sighting: Option<&Sighting>,
     secret: SecretFacts,
     secret_readable: bool,
 ) -> bool {
-    let Member { arn, id, exemption, .. } = member;
+    let AccountUser { arn, id, exemption, .. } = user;
     let listed = Listed { arn, id, exemption: exemption.clone(), sighting, secret, secret_readable };
-    lifecycle::is_quiet(&listed, &sweep.settings.periods, sweep.now)
-}
-
-/// The credential report; `None` if IAM did not make one in time.
-async fn read_report(
-    sweep: &Sweep<'_>,
-    iam: &dyn Iam,
-    requested: Result<bool, CallFailure>,
-) -> Result<Option<DatedReport>, CallFailure> {
-    let mut is_made = requested?;
-    for _ in 0..=WAITS_FOR_REPORT {
-        if sweep.is_out_of_time() {
-            break;
-        }
-        if !is_made {
-            sweep.aws.sleep(WAIT_FOR_REPORT).await;
-        }
-        if let Some(report) = iam.credential_report().await? {
-            return Ok(Some(report));
-        }
-        // One that was there may have expired since: then it is made anew.
-        is_made = iam.request_report().await?;
-    }
-    warn!(account = %iam.account(), "IAM did not make a credential report in time: every user is looked at");
-    Ok(None)
-}
-
-/// What the credential report says of that user.
-fn sighting(report: &DatedReport, member: &Member) -> Option<Sighting> {
-    let keys = report.content.keys_of(member.name())?.iter();
-    let active = keys.filter_map(|key| Some(KeySighting { since: key.active_since?, last_use: key.last_use.clone() }));
-    Some(Sighting { at: report.made_at, active: active.collect() })
-}
-
-/// Some of the users for whom there is nothing to do, others in each run.
-struct Sample {
-    seed: i64,
-    chosen: Vec<(u64, Member, SecretDescription)>,
-}
-
-impl Sample {
-    fn new(now: DateTime<Utc>) -> Self {
-        Self { seed: now.timestamp(), chosen: Vec::new() }
-    }
-
-    /// Takes a user into the sample, or not. Users who are not rotated need no policy.
-    fn offer(&mut self, member: Member, secret: SecretDescription) {
-        if member.exemption != Exemption::NotExempt || secret.deleted.is_some() || !secret.rotation_enabled {
-            return;
-        }
-        let mut hasher = DefaultHasher::new();
-        (self.seed, member.name()).hash(&mut hasher);
-        let draw = hasher.finish();
-        let at = self.chosen.partition_point(|(drawn, ..)| *drawn < draw);
-        if at < POLICIES_A_RUN {
-            self.chosen.insert(at, (draw, member, secret));
-            self.chosen.truncate(POLICIES_A_RUN);
-        }
-    }
-}
-
-/// The looks at the users of the sample whose secret has another policy than it should. One that cannot be read is left to
-/// another run: nothing is due for these users.
-async fn check_policies(place: &Place<'_>, sample: Sample, tally: &mut Tally) -> Vec<Look> {
-    let mut looks = Vec::new();
-    for (_, member, secret) in sample.chosen {
-        if place.sweep.is_out_of_time() {
-            break;
-        }
-        match observe::policy_fits(place.sweep, &secret.arn, &member.arn).await {
-            Ok(true) => {}
-            Ok(false) => {
-                info!(user = %member.arn.user(), "the resource policy is not as it should be");
-                tally.take_back_user();
-                looks.push(Look::User(member, Some(secret), Policy::Differs));
-            }
-            Err(failure) => {
-                tally.failures([Failure::of_user(member.arn.user(), "observe", &failure)]);
-            }
-        }
-    }
-    looks
+    lifecycle::is_quiet(&listed, &run.settings.periods, run.now)
 }

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::Sweep;
 use super::report::{Failure, Skipped};
+use super::run::Run;
+use super::stage::Stage;
 use crate::aws::{AccountPage, AccountState, CallFailure, ListedAccount, SweeperAws, cannot_list_accounts};
 use crate::error::Error;
 use crate::keys::AccountId;
 use crate::notify::AccountContact;
 use crate::settings::Settings;
 
-/// Accounts to sweep, and those that are not, with the reason.
+/// The accounts to sweep, and the skipped ones with the reason.
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     pub(super) accounts: Vec<AccountContact>,
@@ -32,17 +33,17 @@ impl Inventory {
     }
 }
 
-/// All accounts, over all pages. Where this account may not list them, itself alone.
+/// All accounts, over all pages; only this account if it may not list them.
 ///
 /// # Errors
-/// Any other failure, on any page: a part of the accounts would look like all of them.
+/// Any other failure, on any page: some of the accounts would look like all of them.
 pub(super) async fn all(aws: &SweeperAws, settings: &Settings) -> Result<Inventory, Error> {
     let mut inventory = Inventory::default();
     let mut next_token = None;
     loop {
         let page = match page(aws, next_token, usize::MAX).await? {
-            Page::Listed(page) => page,
-            Page::NotPermitted(why) => return Ok(own_account_alone(aws, settings, &why)),
+            PageAnswer::Listed(page) => page,
+            PageAnswer::NotPermitted(why) => return Ok(own_account_alone(aws, settings, &why)),
         };
         page.accounts.into_iter().for_each(|account| inventory.add(account));
         next_token = page.next_token;
@@ -65,13 +66,13 @@ pub(super) async fn one_page(
     let mut inventory = Inventory::default();
     loop {
         match page(aws, next_token, limit - inventory.accounts.len()).await? {
-            // A state machine sees accounts and nothing else: it must not take one for all of them.
-            Page::NotPermitted(why) if settings.organization_id.is_some() => return Err(why.into()),
-            Page::NotPermitted(why) => {
+            // A state machine sees accounts and nothing else: one account must not look like all of them.
+            PageAnswer::NotPermitted(why) if settings.organization_id.is_some() => return Err(why.into()),
+            PageAnswer::NotPermitted(why) => {
                 inventory = own_account_alone(aws, settings, &why);
                 next_token = None;
             }
-            Page::Listed(page) => {
+            PageAnswer::Listed(page) => {
                 page.accounts.into_iter().for_each(|account| inventory.add(account));
                 next_token = page.next_token;
             }
@@ -90,11 +91,11 @@ pub(super) async fn one_page(
     )
 }
 
-/// One account's name and address. Where Organizations cannot be asked there are none, and notices go to
+/// One account's name and address. An account that may not ask Organizations gets neither, and notices go to
 /// `RECIPIENT_EMAIL`.
 ///
 /// # Errors
-/// Any other failure: not knowing the address is not having none.
+/// Any other failure: an unknown address is not the same as none.
 pub(super) async fn contact(aws: &SweeperAws, id: &AccountId) -> Result<AccountContact, CallFailure> {
     let unknown = AccountContact::without_address(id);
     match aws.organizations().await?.account(id).await {
@@ -104,24 +105,24 @@ pub(super) async fn contact(aws: &SweeperAws, id: &AccountId) -> Result<AccountC
     }
 }
 
-/// The names and addresses of many accounts from the list, a page of which is a call for twenty accounts, each of which takes
-/// one alone: Organizations is throttled for the whole organization. Nobody knows on which pages they are, so a quarter as
-/// many pages are read as accounts are wanted. Who is not found so is to be asked for alone, or all are if there is no list
-/// to be had.
+/// The names and addresses of the wanted accounts, as far as the list shows them. A page is one call for twenty
+/// accounts; without it each account takes a call, and Organizations is throttled for the whole organization. The
+/// wanted accounts may be on any page, so at most a quarter as many pages are read as accounts are wanted. The caller
+/// reads the others one by one.
 pub(super) async fn listed_contacts(
-    sweep: &Sweep<'_>,
+    run: &Run<'_>,
     wanted: &BTreeSet<AccountId>,
 ) -> BTreeMap<AccountId, AccountContact> {
     let (mut found, mut next_token) = (BTreeMap::new(), None);
     for _ in 0..wanted.len() / 4 {
-        if sweep.is_out_of_time() {
+        if run.is_out_of_time() {
             break;
         }
-        let page = match page(sweep.aws, next_token, usize::MAX).await {
-            Ok(Page::Listed(page)) => page,
-            Ok(Page::NotPermitted(_)) => break,
+        let page = match page(run.aws, next_token, usize::MAX).await {
+            Ok(PageAnswer::Listed(page)) => page,
+            Ok(PageAnswer::NotPermitted(_)) => break,
             Err(error) => {
-                warn!(%error, "accounts are asked for one by one");
+                warn!(%error, "accounts are read one by one");
                 break;
             }
         };
@@ -140,27 +141,27 @@ fn contact_of(account: ListedAccount) -> AccountContact {
     AccountContact { id, name, email, malformed_email }
 }
 
-/// What came of asking for a page.
-enum Page {
+/// The answer to a request for a page.
+enum PageAnswer {
     Listed(AccountPage),
-    /// This account may not list, and what it was answered.
+    /// This account may not list accounts, with the failure.
     NotPermitted(CallFailure),
 }
 
-async fn page(aws: &SweeperAws, next_token: Option<String>, at_most: usize) -> Result<Page, Error> {
+async fn page(aws: &SweeperAws, next_token: Option<String>, at_most: usize) -> Result<PageAnswer, Error> {
     match aws.organizations().await?.accounts(next_token, at_most).await {
-        Err(failure) if cannot_list_accounts(&failure) => Ok(Page::NotPermitted(failure)),
-        page => Ok(Page::Listed(page?)),
+        Err(failure) if cannot_list_accounts(&failure) => Ok(PageAnswer::NotPermitted(failure)),
+        page => Ok(PageAnswer::Listed(page?)),
     }
 }
 
-/// Without an organization in the settings this is how keywheel is meant to run. With one, a permission is missing, and
-/// that is said on every run: one account must not look like all of them.
+/// Only this account. Without `AWS_ORG_ID` that is intended. With it a permission is missing, which every run reports:
+/// one account must not look like all of them.
 fn own_account_alone(aws: &SweeperAws, settings: &Settings, why: &CallFailure) -> Inventory {
     let own = AccountContact::without_address(aws.primary_account());
     let failures = settings.organization_id.iter().map(|organization| {
         let error = format!("only this account is swept, not organization {organization} (AWS_ORG_ID): {why}");
-        Failure { account: None, user: None, action: "inventory", error }
+        Failure { account: None, user: None, action: Stage::Inventory, error }
     });
     Inventory { failures: failures.collect(), accounts: vec![own], ..Inventory::default() }
 }

@@ -1,115 +1,102 @@
-//! The notices of one secret, at once: what an event of Secrets Manager leads to. Changes no key and no schedule.
+//! The notices of one secret, sent at once after an event of Secrets Manager. Changes no key and no schedule.
 //!
-//! What there is to tell stands in the secret's tags, so that an event costs a handful of calls: the secret, the role, the
-//! user with its owner, the account's address, the mail, and the record of it.
+//! The secret's tags have the facts, so an event takes six calls: the secret, the role, the user with its owner, the
+//! account's address, the mail, and its record.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-
-use super::apply::Records;
+use super::account_user::owner;
+use super::event::News;
+use super::inventory;
+use super::ledger::{FRESH_IN_AN_EVENT, Ledger};
+use super::notices::{self, SweptAccount};
+use super::observe::present_secret;
+use super::outcome::UserOutcome;
 use super::report::{Failure, Report};
-use super::tell::{Swept, tell as tell_swept};
-use super::user::Outcome;
-use super::{Sweep, event::News, inventory, observe};
-use crate::aws::CallFailure;
+use super::run::Run;
+use super::stage::Stage;
+use crate::aws::{CallFailure, SecretDescription, Tries, until};
 use crate::keys::{AccessKeyId, SecretName};
 use crate::lifecycle::{Notice, NoticeKind, PresentSecret, UserPlan};
 use crate::notify::Scope;
 
-/// The label moves a moment before the rotation function writes down what that means.
-const READS: u32 = 5;
-const WAIT_BETWEEN_READS: Duration = Duration::from_secs(2);
+/// How often the secret is read until its tags describe the current version: the rotation function writes them a moment
+/// after it has moved the label.
+const UNTIL_TAGS_DESCRIBE_VERSION: Tries = Tries { count: 5, wait: Duration::from_secs(2) };
 
-/// How long what was read of the secret is taken for what is still there: a second reading is a sixth of an event's calls,
-/// and two events of one secret come within seconds.
-const STAYS_FRESH: TimeDelta = TimeDelta::seconds(2);
-
-/// Tells what there is to tell of one secret. An event that comes twice or late tells nothing twice.
-pub(super) async fn tell(sweep: &Sweep<'_>, secret: &SecretName, news: &News) -> Report {
-    let mut report = sweep.empty_report();
-    match look(sweep, secret, news).await {
-        // A rotation stays due to be told, and the next sweep tells it; of a failed one it tells what it sees.
-        Err(failure) => report.add_failure(Failure::of_user(secret.user(), "notify", &failure)),
+/// Sends the notices of one secret. An event that is delivered twice or late sends no notice twice.
+pub(super) async fn send(run: &Run<'_>, secret: &SecretName, news: &News) -> Report {
+    let mut report = run.empty_report();
+    match observe(run, secret, news).await {
+        // The next sweep sends the notice of a rotation, and reports a failed rotation that it finds.
+        Err(failure) => report.add_failure(Failure::of_user(secret.user(), Stage::Notify, &failure)),
         Ok(None) => {}
         Ok(Some(account)) => {
             report.users = 1;
-            tell_swept(sweep, &mut [account], Scope::Event, &mut report).await;
+            notices::send_and_record(run, &mut [account], Scope::Event, &mut report).await;
         }
     }
     report.finish()
 }
 
-async fn look(sweep: &Sweep<'_>, name: &SecretName, news: &News) -> Result<Option<Swept>, CallFailure> {
+async fn observe(run: &Run<'_>, name: &SecretName, news: &News) -> Result<Option<SweptAccount>, CallFailure> {
     let user = name.user();
-    let Some((secret, tags)) = settled(sweep, name).await? else { return Ok(None) };
-    let fresh_until = Some(sweep.aws.now() + STAYS_FRESH);
-    let Some((key, kind)) = notice(sweep, &secret, news) else { return Ok(None) };
-    let iam = sweep.aws.iam(&user.account, sweep.partition()).await?;
+    let Some(described) = described(run, name).await? else { return Ok(None) };
+    let fresh_until = run.aws.now() + FRESH_IN_AN_EVENT;
+    let secret = present_secret(&described, Vec::new());
+    let Some((key, kind)) = notice(run, &secret, news) else { return Ok(None) };
+    let iam = run.aws.iam(&user.account, run.partition()).await?;
     let Some(found) = iam.find_user(&user.name).await? else { return Ok(None) };
-    let contact = inventory::contact(sweep.aws, &user.account).await?;
-    let owner = observe::owner(sweep, &found);
-    let notice = Notice {
-        user: user.clone(),
-        owner,
-        secret_arn: Some(secret.arn.clone()),
-        key,
-        created: None,
-        kind,
-        tells_of: None,
-    };
-    let outcome = Outcome {
-        notices: vec![notice],
-        notified: secret.state.notified.clone(),
-        records: Records::of(tags),
-        fresh_until,
-        ..Outcome::new(UserPlan::nothing(user))
-    };
-    Ok(Some(Swept { contact: Some(contact), outcomes: vec![outcome] }))
+    let contact = inventory::contact(run.aws, &user.account).await?;
+    let owner = owner(run, &found);
+    let secret_arn = Some(secret.arn.clone());
+    let notice = Notice { user: user.clone(), owner, secret_arn, key, created: None, kind, tells_of: None };
+    let mut ledger = Ledger::read(user, described.tags, Some(&secret.state), fresh_until);
+    ledger.leave_mark_to_digest();
+    let outcome = UserOutcome { notices: vec![notice], ..UserOutcome::planned(UserPlan::nothing(user), ledger) };
+    Ok(Some(SweptAccount { contact: Some(contact), outcomes: vec![outcome] }))
 }
 
-/// The secret and its tags once these describe the current version; as it is if that takes too long.
-async fn settled(
-    sweep: &Sweep<'_>,
-    name: &SecretName,
-) -> Result<Option<(PresentSecret, BTreeMap<String, String>)>, CallFailure> {
-    for read in 1..=READS {
-        let described = sweep.aws.secrets().describe(&name.to_string()).await?;
-        let Some(described) = described.filter(|secret| secret.deleted.is_none()) else { return Ok(None) };
-        let secret = observe::without_drift(&described, Vec::new());
-        if secret.facts_are_fresh() || read == READS {
-            return Ok(Some((secret, described.tags)));
-        }
-        sweep.aws.sleep(WAIT_BETWEEN_READS).await;
-    }
-    Ok(None)
+/// The secret once its tags describe the current version; as it is after the last try. `None` if it does not exist or
+/// is scheduled for deletion.
+async fn described(run: &Run<'_>, name: &SecretName) -> Result<Option<SecretDescription>, CallFailure> {
+    let name = name.to_string();
+    let describe = async || {
+        let described = run.aws.secrets().describe(&name).await?;
+        Ok(described.filter(|secret| secret.deleted.is_none()))
+    };
+    let is_settled = |secret: &Option<SecretDescription>| {
+        secret.as_ref().is_none_or(|secret| present_secret(secret, Vec::new()).facts_are_fresh())
+    };
+    until(run.aws, UNTIL_TAGS_DESCRIBE_VERSION, describe, is_settled).await
 }
 
-/// What the event is about, unless that was told. Whatever is unclear is left to the next sweep, which sees more.
-fn notice(sweep: &Sweep<'_>, secret: &PresentSecret, news: &News) -> Option<(AccessKeyId, NoticeKind)> {
+/// The notice of the event, unless it was sent before. An event that the tags do not explain is left to the next sweep,
+/// which observes more.
+fn notice(run: &Run<'_>, secret: &PresentSecret, news: &News) -> Option<(AccessKeyId, NoticeKind)> {
     let state = &secret.state;
     if !state.managed || !state.malformed.is_empty() {
         return None;
     }
     let key = state.current_key.clone()?;
     let kind = match news {
-        // In a dry run the rotation function refuses on purpose.
-        News::RotationFailed(_) if sweep.settings.dry_run => return None,
+        // In a dry run the rotation function refuses on purpose, which is no failure.
+        News::RotationFailed(_) if run.settings.dry_run => return None,
         News::RotationFailed(reason) => NoticeKind::RotationFailed { reason: reason.clone() },
         News::LabelMoved => {
-            // A rotation that is announced names the key that it found, beside the time of the rotation before.
+            // While a rotation is announced, `current_key` is the key that it found, and `rotated_at` is of the
+            // rotation before.
             let is_tested = state.unsettled_intent(secret.current_version.as_ref()).is_none();
             let rotated_at = state.rotated_at.filter(|_| is_tested && secret.facts_are_fresh())?;
             if state.previous_key.as_ref() == Some(&key) {
                 return None;
             }
             let old_key = state.previous_key.clone();
-            let disable_at = old_key.as_ref().map(|_| rotated_at + sweep.settings.periods.installation_grace);
-            let disable_at = disable_at.filter(|at| sweep.now < *at);
+            let disable_at = old_key.as_ref().map(|_| rotated_at + run.settings.periods.installation_grace);
+            let disable_at = disable_at.filter(|at| run.now < *at);
             NoticeKind::Rotated { old_key, disable_at }
         }
     };
-    let is_told = kind.is_told(&key, &state.notified, sweep.settings.periods.repeat, sweep.now);
-    (!is_told).then_some((key, kind))
+    let is_sent = kind.is_told(&key, &state.notified, run.settings.periods.repeat, run.now);
+    (!is_sent).then_some((key, kind))
 }

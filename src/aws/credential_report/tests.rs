@@ -32,7 +32,7 @@ const ARN: &str = "arn:aws:iam::111122223333:user/ci/bot";
 const USED: &str = "true,2026-01-02T03:04:05+00:00,2026-03-04T05:06:00+00:00,eu-west-1,s3";
 
 #[test]
-fn users_and_their_keys_are_read_and_the_root_user_is_passed_over() {
+fn users_and_keys_are_read_and_the_root_user_is_not() {
     let report = read(&[HEADER, ROOT_LINE, &line("bot", ARN, USED)]).unwrap();
     let [(name, keys)] = users(&report)[..] else { panic!("{report:?}") };
     assert_eq!(name, "bot");
@@ -85,7 +85,7 @@ fn a_name_with_a_comma_is_quoted() {
 }
 
 #[test]
-fn a_report_that_is_not_understood_is_refused_by_line_and_column() {
+fn a_malformed_report_is_refused_by_line_and_column() {
     let key = |key: &str| line("bot", ARN, key);
     let messages: Vec<String> = [
         vec![],

@@ -1,0 +1,111 @@
+//! The users of an account, listed again during a long sweep: people change groups and tags meanwhile.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Mutex;
+use tracing::warn;
+
+use super::account_user::AccountUser;
+use super::run::Run;
+use crate::aws::{CallFailure, Iam};
+use crate::keys::UserName;
+
+/// How long a list of users counts as current. Before a change an older entry is read again, because a person may have
+/// made the user exempt meanwhile.
+const LIST_STAYS_FRESH: TimeDelta = TimeDelta::seconds(60);
+
+/// Calls to read one user: the user and its groups.
+const CALLS_FOR_ONE: usize = 2;
+
+/// The latest list of an account's users.
+#[derive(Debug)]
+pub(super) struct UserList(Mutex<LatestList>);
+
+#[derive(Debug)]
+struct LatestList {
+    /// When the list was begun.
+    at: DateTime<Utc>,
+    /// Pages of the list, each a call.
+    pages: usize,
+    /// Its users; `None` for the first list, from which the caller has its users.
+    users: Option<BTreeMap<UserName, AccountUser>>,
+    /// How many users were read one by one since the list became too old.
+    read_alone: usize,
+    /// The list could not be read again.
+    has_failed: bool,
+}
+
+impl UserList {
+    /// The list with which a sweep begins.
+    pub(super) fn first(at: DateTime<Utc>, pages: usize) -> Self {
+        Self(Mutex::new(LatestList { at, pages, users: None, read_alone: 0, has_failed: false }))
+    }
+
+    /// The user, at most a minute old; `None` if the user does not exist any more. When many users are acted upon,
+    /// listing them again takes fewer calls than reading each.
+    ///
+    /// # Errors
+    /// The failure to read the user.
+    pub(super) async fn fresh(
+        &self,
+        run: &Run<'_>,
+        iam: &dyn Iam,
+        known: &AccountUser,
+    ) -> Result<Option<AccountUser>, CallFailure> {
+        let name = known.name();
+        {
+            let mut latest = self.0.lock().await;
+            if latest.is_old(run.aws.now()) && latest.is_worth_another() {
+                latest.list_again(run, iam).await;
+            }
+            if !latest.is_old(run.aws.now()) {
+                let Some(users) = &latest.users else { return Ok(Some(known.clone())) };
+                if let Some(user) = users.get(name) {
+                    return Ok(Some(user.clone()));
+                }
+            }
+            latest.read_alone += 1;
+        }
+        // Lists lag: a user who is missing in the list may exist.
+        AccountUser::find(run, iam, name).await
+    }
+}
+
+impl LatestList {
+    fn is_old(&self, now: DateTime<Utc>) -> bool {
+        now >= self.at + LIST_STAYS_FRESH
+    }
+
+    /// Whether another list takes at most as many calls as were made for single users, the next one included.
+    fn is_worth_another(&self) -> bool {
+        !self.has_failed && self.pages <= CALLS_FOR_ONE * (self.read_alone + 1)
+    }
+
+    async fn list_again(&mut self, run: &Run<'_>, iam: &dyn Iam) {
+        let at = run.aws.now();
+        match list(run, iam).await {
+            Ok((users, pages)) => *self = Self { at, pages, users: Some(users), read_alone: 0, has_failed: false },
+            Err(failure) => {
+                warn!(account = %iam.account(), error = %failure, "users are read one by one");
+                self.has_failed = true;
+            }
+        }
+    }
+}
+
+async fn list(run: &Run<'_>, iam: &dyn Iam) -> Result<(BTreeMap<UserName, AccountUser>, usize), CallFailure> {
+    let (mut users, mut pages, mut from) = (BTreeMap::new(), 0, None);
+    loop {
+        let page = iam.account_details(from).await?;
+        pages += 1;
+        for listed in page.users {
+            let user = AccountUser::of(run, listed);
+            users.insert(user.name().clone(), user);
+        }
+        from = page.next;
+        if from.is_none() {
+            return Ok((users, pages));
+        }
+    }
+}
