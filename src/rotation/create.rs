@@ -39,7 +39,7 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
             return Err(failure.into());
         }
     };
-    info!(key = %key.id, "made an access key");
+    info!(key = %key.id, "created an access key");
     put(job, &*iam, arn, key, &intent).await
 }
 
