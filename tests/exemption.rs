@@ -125,7 +125,7 @@ fn an_exemption_cancels_the_schedule_until_it_ends() {
         assert_eq!(done(&answer, "cancel"), 1);
         assert!(!stage.secret("ci-bot").rotation_enabled);
         stage.live_days(2).await;
-        assert_eq!(stage.mails_with(&["ci-bot", "exempt from rotation"]).len(), 1, "one notice");
+        assert_eq!(stage.mails_with(&["ci-bot", "The user is exempt from rotation"]).len(), 1, "one notice");
         stage.pass_days(100).await;
         stage.live().await;
         assert_eq!(stage.status("ci-bot", &old), "Active", "left alone");
