@@ -56,7 +56,6 @@ fn measured_alone() {
             let peak = HEAP.peak_usage() - before;
             assert_eq!((&answer["users"], &answer["plan"]), (&json!(USERS), &json!([])), "{answer:#}");
             assert!(peak < MAX_PEAK_BYTES, "{peak} bytes");
-            println!("{peak} bytes");
         }
     });
 }

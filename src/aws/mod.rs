@@ -25,16 +25,23 @@ mod until;
 pub use client::{Access, Aws, SweeperAws};
 pub use credential_report::{CredentialReport, MalformedReport, ReportedKey, ReportedKeys};
 pub use failure::{CallFailure, FailureKind};
+pub(crate) use iam::has_group;
 pub use iam::{AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey};
-pub(crate) use iam::{has_group, is_report_capacity_exhausted, is_report_unavailable};
 pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount};
-pub(crate) use mail::{masked, masked_identity};
+pub(crate) use organizations::cannot_list_accounts;
 pub use organizations::{AccountPage, AccountState, ListedAccount, Organizations};
-pub(crate) use organizations::{cannot_list_accounts, read_email};
 pub use sdk::{ATTEMPTS, Lookup, production_config};
 pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_rotation_unfinished};
 pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretPage, SecretStore};
 pub use services::{CallerIdentity, RoleSession, Services, SweeperServices};
-pub(crate) use topic::{BatchEntryError, PUBLISH_BATCH, PUBLISH_TIMEOUT, publish_result};
 pub use topic::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, TopicMessage, Topics};
 pub(crate) use until::{Tries, until};
+
+// Used by the rehearsal's own transport, which answers as the SDK's does.
+#[cfg(feature = "rehearsal")]
+pub(crate) use {
+    iam::{is_report_capacity_exhausted, is_report_unavailable},
+    mail::{masked, masked_identity},
+    organizations::read_email,
+    topic::{BatchEntryError, PUBLISH_BATCH, PUBLISH_TIMEOUT, publish_result},
+};

@@ -95,7 +95,9 @@ pub(super) async fn sweep(
         unfinished.extend(sweep_candidates(&context, without_secret, None, totals).await);
     }
     let wrong = sample.check(run, totals).await;
-    wrong.iter().for_each(|_| totals.take_back_user());
+    for _ in &wrong {
+        totals.take_back_user();
+    }
     let wrong = wrong.into_iter().map(|(user, secret)| Candidate::User(user, Some(secret), PolicyCheck::Differs));
     unfinished.extend(sweep_candidates(&context, wrong.collect(), None, totals).await);
     totals.report_left(id, OUT_OF_TIME);

@@ -22,6 +22,7 @@ pub(super) const OUT_OF_TIME: &str = "the function ran out of time before this w
     Sweep accounts one by one through the state machine, or raise MAX_CONCURRENT_USERS, or MAX_CONCURRENCY for many accounts";
 
 /// One run of the sweeper.
+#[expect(clippy::struct_field_names, reason = "`dry_run` is the word of settings and events")]
 pub(super) struct Run<'a> {
     pub(super) aws: &'a SweeperAws,
     pub(super) settings: &'a Settings,

@@ -51,8 +51,11 @@ fn fits(example: &Value, real: &Value) -> Result<(), String> {
             None => Ok(()),
         },
         // Null stands for anything that is unknown.
-        (Value::Null, _) | (_, Value::Null) | (Value::Number(_), Value::Number(_)) => Ok(()),
-        (Value::String(_), Value::String(_)) | (Value::Bool(_), Value::Bool(_)) => Ok(()),
+        (Value::Null, _)
+        | (_, Value::Null)
+        | (Value::Number(_), Value::Number(_))
+        | (Value::String(_), Value::String(_))
+        | (Value::Bool(_), Value::Bool(_)) => Ok(()),
         _ => Err(format!("{example} is of another kind than {real}")),
     }
 }

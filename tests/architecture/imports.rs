@@ -335,6 +335,7 @@ fn pure(modules: &Modules) -> impl Iterator<Item = &Module> {
         .map(|(_, it)| it)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers make the list in the call")]
 fn none(found: Vec<String>) {
     assert!(found.is_empty(), "{} found:\n{}", found.len(), found.join("\n"));
 }

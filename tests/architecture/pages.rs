@@ -9,7 +9,7 @@ use super::source::{files, root, text};
 pub(super) fn pages() -> BTreeMap<String, String> {
     let top = std::fs::read_dir(root()).expect("the root").filter_map(|entry| {
         let name = entry.expect("an entry of the root").file_name().into_string().expect("UTF-8");
-        name.ends_with(".md").then_some(name)
+        std::path::Path::new(&name).extension().is_some_and(|extension| extension == "md").then_some(name)
     });
     let folders = ["docs", "sam", "templates", "benches", "tests"];
     let below = folders.into_iter().flat_map(|folder| files(folder, &["md"]));

@@ -89,16 +89,15 @@ pub(super) fn split(source: &str) -> (Vec<Token>, Vec<Comment>) {
                 at += 2;
                 "::".to_owned()
             }
-            (it, _) => match literal_end(&chars, at) {
-                Some(end) => {
+            (it, _) => {
+                if let Some(end) = literal_end(&chars, at) {
                     at = end;
                     String::new()
-                }
-                None => {
+                } else {
                     at += 1;
                     it.to_string()
                 }
-            },
+            }
         };
         tokens.push(Token { text, line });
         line += chars[begin..at].iter().filter(|it| **it == '\n').count();
