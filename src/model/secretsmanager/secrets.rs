@@ -3,12 +3,11 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::versions::{self};
+use super::versions;
 use super::{NO_SECRET, identified, identity, invalid_request, locate, locate_alive, not_found, seconds, tags};
 use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::clock;
 use crate::model::exchange::Exchange;
-use crate::model::ids;
 use crate::model::request::Input;
 use crate::model::rules::Rules;
 use crate::model::secret::{CURRENT, Secret, SecretLocation, Version};
@@ -235,9 +234,4 @@ pub(super) fn as_listed<'s>(
         Some((_, before)) => before.as_deref(),
         None => Some(secret),
     }
-}
-
-/// The token of a request without one.
-pub(super) fn new_token(world: &mut World) -> String {
-    ids::uuid(&mut world.rng)
 }

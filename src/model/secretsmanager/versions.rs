@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::secrets::new_token;
 use super::{NO_SECRET, day, identified, identity, invalid_request, locate, locate_alive, not_found, seconds};
 use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::clock::delta;
 use crate::model::exchange::Exchange;
+use crate::model::ids;
 use crate::model::request::Input;
 use crate::model::secret::{CURRENT, PENDING, PREVIOUS, Plain, Secret, SecretLocation, Version};
 use crate::model::state::World;
@@ -93,7 +93,7 @@ pub(super) fn value_of(input: &Input) -> Result<Option<Plain>, ServiceError> {
 /// The member `ClientRequestToken`, or a fresh one.
 pub(super) fn request_token(exchange: &mut Exchange<'_>, input: &Input) -> Result<String, ServiceError> {
     match input.text("ClientRequestToken")? {
-        None => Ok(new_token(exchange.world)),
+        None => Ok(ids::uuid(&mut exchange.world.rng)),
         Some(token) if (32..=64).contains(&token.len()) => Ok(token.to_owned()),
         Some(_) => Err(ServiceError::invalid_parameter("ClientRequestToken must be 32-64 characters long.")),
     }
