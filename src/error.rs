@@ -9,8 +9,8 @@ use crate::settings::InvalidSettings;
 /// An error that ends an invocation of the rotation function or the sweeper.
 ///
 /// # Design
-/// [`Error::name`] is stable: Lambda reports it as the error's type, and state machines and alarms branch on it. A message
-/// names the identifier and the remedy, and never holds a secret.
+/// [`Error::name`] is stable: Lambda reports it as the error's type, and state machines and alarms branch on it. A
+/// message names the identifier and the remedy, and never holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The event is not one of the function's events. The text names the field.

@@ -203,7 +203,7 @@ impl KeyUse {
     }
 }
 
-/// What is known about the last use of a key.
+/// The last use of a key, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LastUse {
     /// Not read, because no decision depends on it while the user has one key. If one does, the use counts as unknown.

@@ -1,5 +1,5 @@
-//! Metrics of both functions in CloudWatch's embedded metric format: CloudWatch reads them from lines of the log, so they
-//! cost no call.
+//! Metrics of both functions in CloudWatch's embedded metric format: CloudWatch reads them from lines of the log, so
+//! they cost no call.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 //!
@@ -22,7 +22,7 @@ pub const TARGET: &str = "keywheel::metrics";
 
 const NAMESPACE: &str = "keywheel";
 
-/// What one run of the sweeper counted.
+/// The counts of one run of the sweeper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SweepCounts {
     /// Accounts that were swept.

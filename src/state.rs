@@ -35,13 +35,13 @@ pub mod tag {
     pub const DISABLED_AT: &str = "keywheel:disabled-at";
     /// An outgoing key whose grace began at another time than the rotation: `<key> <time>`.
     pub const RETIRING: &str = "keywheel:retiring";
-    /// The rotation that is about to make a key: `<version> <time>`. With ` <key>` if the key was made and could not be put
-    /// into the secret.
+    /// The rotation that is about to make a key: `<version> <time>`. With ` <key>` if the key was made and could not be
+    /// put into the secret.
     pub const INTENT: &str = "keywheel:intent";
     /// The notices that were sent: `<key>=<phase>.<phase> <key>=<phase>`.
     pub const NOTIFIED: &str = "keywheel:notified";
-    /// The mark: a sweep deferred a notice to the digest, `untold:<time>`. A digest lists the secrets with this prefix. An
-    /// empty value is no mark, so one call can remove the mark and record what was sent.
+    /// The mark: a sweep deferred a notice to the digest, `untold:<time>`. A digest lists the secrets with this prefix.
+    /// An empty value is no mark, so one call can remove the mark and record what was sent.
     pub const UNTOLD: &str = "keywheel:untold";
     /// The order of an incident, `true`: the next rotation may delete the other key at once.
     pub const FORCE: &str = "keywheel:force";
@@ -57,11 +57,12 @@ pub mod tag {
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Tag.html>
 const MAX_TAG_VALUE_LENGTH: usize = 256;
 
-/// How far two records of one moment may be apart: IAM dates keys in whole seconds, tags hold whole seconds, and the clocks
-/// of AWS's hosts differ by less.
+/// How far two records of one moment may be apart: IAM dates keys in whole seconds, tags hold whole seconds, and the
+/// clocks of AWS's hosts differ by less.
 pub(crate) const WHOLE_SECOND: TimeDelta = TimeDelta::seconds(1);
 
-/// The prefix of the value of [`tag::UNTOLD`]. No other tag's value begins with it, so a search for it finds marks only.
+/// The prefix of the value of [`tag::UNTOLD`]. No other tag's value begins with it, so a search for it finds marks
+/// only.
 pub const UNTOLD_PREFIX: &str = "untold:";
 
 /// How long after its disabling a key's last use may be recorded although nobody enabled the key. IAM needs a moment to
@@ -158,14 +159,14 @@ impl State {
         Self { malformed, ..state }
     }
 
-    /// Returns the intent of a rotation that has not finished. Once its version is the current one, the announced key is in
-    /// that version, and there is no orphan.
+    /// Returns the intent of a rotation that has not finished. Once its version is the current one, the announced key
+    /// is in that version, and there is no orphan.
     pub fn unsettled_intent(&self, current: Option<&VersionId>) -> Option<&Intent> {
         self.intent.as_ref().filter(|intent| Some(&intent.version) != current)
     }
 
-    /// Returns when the outgoing key was disabled, if that was in the grace that began at `since`. An older time is left
-    /// over from an earlier key and proves nothing.
+    /// Returns when the outgoing key was disabled, if that was in the grace that began at `since`. An older time is
+    /// left over from an earlier key and proves nothing.
     pub fn disabled_since(&self, since: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.disabled_at.filter(|disabled_at| *disabled_at >= since)
     }
@@ -258,8 +259,8 @@ impl TagChange {
         tags.retain(|_, value| !value.is_empty());
     }
 
-    /// Returns the same change as one call for a secret with the `present` tags. If any tag is set, the tags to remove are
-    /// set to an empty value, which means the same as no tag. So nobody reads a half-written change.
+    /// Returns the same change as one call for a secret with the `present` tags. If any tag is set, the tags to remove
+    /// are set to an empty value, which means the same as no tag. So nobody reads a half-written change.
     #[must_use]
     pub fn at_once(mut self, present: &BTreeMap<String, String>) -> Self {
         self.remove.retain(|name| present.get(*name).is_some_and(|value| !value.is_empty()));

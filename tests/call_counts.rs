@@ -1,4 +1,4 @@
-//! What a sweep costs, counted in calls: with nothing due for anybody, and for each user who is acted upon.
+//! The cost of a sweep in calls: with nothing due for anybody, and for each user who is acted upon.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -103,7 +103,7 @@ fn users_who_need_nothing_of_keywheel_cost_nothing() {
     });
 }
 
-/// What was done for each user.
+/// The actions carried out for each user.
 fn actions(answer: &Value) -> BTreeMap<String, BTreeSet<String>> {
     let mut actions: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for entry in answer["plan"].as_array().into_iter().flatten() {
@@ -120,10 +120,10 @@ fn acting_and_telling(mut calls: Vec<Call>) -> (Vec<Call>, Vec<Call>) {
     (calls, telling)
 }
 
-/// Twenty users live through the whole life of their keys, in an account that is swept by itself as the state machine does,
-/// with a digest at the end of each run.
+/// Twenty users live through the whole life of their keys, in an account that is swept by itself as the state machine
+/// does, with a digest at the end of each run.
 #[test]
-fn a_user_who_is_acted_upon_costs_five_calls_and_one_who_is_told_of_in_a_digest_four() {
+fn an_action_costs_five_calls_and_a_notice_in_a_digest_four() {
     rehearse(async {
         let users = 20;
         let stage = stage(&[]);
@@ -172,11 +172,11 @@ fn a_user_who_is_acted_upon_costs_five_calls_and_one_who_is_told_of_in_a_digest_
     });
 }
 
-/// The same where each sweep tells at once, over many accounts or of one: five calls at most to act, and five with what was
-/// told written down, too. Only that a key was disabled is written down before it is told, because its owner may enable it
-/// again meanwhile: so that it was told takes a call of its own.
+/// The same if each sweep sends its notices at once, over many accounts or one: at most five calls, with the record of
+/// the notices. Only a disabling is recorded before its notice is sent, because the owner may enable the key again
+/// meanwhile: so that it was told takes a call of its own.
 #[test]
-fn a_user_who_is_acted_upon_and_told_at_once_costs_five_calls_and_a_sixth_where_a_key_was_disabled() {
+fn an_action_with_its_notice_costs_five_calls_a_disabling_six() {
     let one_account = serde_json::json!({"account": MEMBER, "name": "prod", "email": "prod@example.com"});
     for event in [serde_json::json!({}), one_account] {
         rehearse(async {
@@ -211,7 +211,7 @@ fn a_user_who_is_acted_upon_and_told_at_once_costs_five_calls_and_a_sixth_where_
 
 /// Users are listed again meanwhile, and not asked for one by one.
 #[test]
-fn a_user_who_is_acted_upon_late_in_a_long_sweep_costs_five_calls_too() {
+fn an_action_late_in_a_long_sweep_costs_five_calls_too() {
     rehearse(async {
         let users = 150;
         let stage = stage(&[("MAX_CONCURRENT_USERS", "2")]);
@@ -233,7 +233,7 @@ fn a_user_who_is_acted_upon_late_in_a_long_sweep_costs_five_calls_too() {
 }
 
 #[test]
-fn the_only_user_of_an_account_who_is_told_of_costs_a_digest_three_calls_and_a_page_of_the_list() {
+fn the_only_user_with_a_notice_costs_a_digest_three_calls() {
     rehearse(async {
         let stage = stage(&[]);
         add_users(&stage, 1, 85);

@@ -18,7 +18,7 @@ async fn quiet_account() -> Stage {
     stage
 }
 
-/// What IAM says where too many reports are in the making.
+/// IAM's answer if it is making too many reports already.
 fn no_capacity() -> FaultKind {
     let (code, message) = ("LimitExceeded", "No more capacity to launch new report generation tasks");
     FaultKind::ErrorBefore { status: 409, code: code.to_owned(), message: message.to_owned() }
@@ -53,7 +53,7 @@ fn a_report_that_iam_has_no_capacity_for_at_first_is_waited_for() {
 }
 
 #[test]
-fn without_a_report_in_time_every_user_is_looked_at_and_nothing_has_failed() {
+fn without_a_report_in_time_every_user_is_observed() {
     rehearse(async {
         for (operation, answer) in [("GenerateCredentialReport", no_capacity()), ("GetCredentialReport", not_ready())] {
             let stage = quiet_account().await;

@@ -1,4 +1,4 @@
-//! What sweeps of single accounts hold, and the digest that tells it: across accounts, in parts, in a dry run.
+//! The digest of the notices that sweeps of single accounts deferred: across accounts, in parts, in a dry run.
 
 use std::collections::BTreeSet;
 
@@ -63,7 +63,7 @@ fn what_is_urgent_is_not_held() {
 }
 
 #[test]
-fn what_a_digest_cannot_send_stays_held_and_a_plain_sweep_may_tell_it() {
+fn a_plain_sweep_may_send_notices_that_a_digest_could_not() {
     rehearse(async {
         for by_sweep in [false, true] {
             let stage = Stage::new();
@@ -83,7 +83,7 @@ fn what_a_digest_cannot_send_stays_held_and_a_plain_sweep_may_tell_it() {
 }
 
 #[test]
-fn a_mark_that_a_digest_cannot_find_is_put_right_by_the_next_sweep_that_holds() {
+fn the_next_deferring_sweep_repairs_a_mark_no_digest_finds() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[85]);
@@ -96,7 +96,7 @@ fn a_mark_that_a_digest_cannot_find_is_put_right_by_the_next_sweep_that_holds() 
 }
 
 #[test]
-fn a_mark_without_anything_to_tell_is_taken_back_by_whoever_looks_first() {
+fn a_mark_without_a_notice_is_removed_by_the_next_observation() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[10]);
@@ -114,7 +114,7 @@ fn a_mark_without_anything_to_tell_is_taken_back_by_whoever_looks_first() {
 }
 
 #[test]
-fn a_user_that_cannot_be_looked_at_for_the_digest_keeps_nobody_from_it() {
+fn a_digest_goes_to_the_others_if_a_user_cannot_be_observed() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_member(OTHER, "test");
@@ -136,7 +136,7 @@ fn a_user_that_cannot_be_looked_at_for_the_digest_keeps_nobody_from_it() {
 }
 
 #[test]
-fn a_digest_goes_on_behind_an_account_and_leaves_the_ones_before_it() {
+fn a_digest_starts_after_an_account_and_skips_those_before() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_member(OTHER, "test");
@@ -155,7 +155,7 @@ fn a_digest_goes_on_behind_an_account_and_leaves_the_ones_before_it() {
 }
 
 #[test]
-fn the_digest_of_a_dry_run_plans_for_any_number_of_accounts_in_parts() {
+fn a_dry_run_plans_the_digest_of_many_accounts_in_parts() {
     rehearse(async {
         let stage = Stage::with(&[("MAX_CONCURRENCY", "1"), ("DRY_RUN_FLAG", "true")]);
         stage.add_user_in(MEMBER, "first", &[200]);
@@ -191,7 +191,7 @@ fn the_digest_of_a_dry_run_plans_for_any_number_of_accounts_in_parts() {
 }
 
 #[test]
-fn for_the_digest_users_of_one_account_are_listed_or_asked_for_one_by_one() {
+fn a_digest_lists_an_accounts_users_or_reads_them_one_by_one() {
     rehearse(async {
         for (is_refused, asked) in [(false, 2), (true, 4)] {
             let stage = Stage::new();
@@ -221,7 +221,7 @@ fn for_the_digest_users_of_one_account_are_listed_or_asked_for_one_by_one() {
 }
 
 #[test]
-fn for_the_digest_the_list_of_users_is_read_as_far_as_more_than_one_of_them_is_missing() {
+fn a_digest_lists_users_while_more_than_one_is_missing() {
     rehearse(async {
         // IAM gives 1,000 users on a page.
         for (held, pages, asked) in [(["first", "last"], 1, 1), (["last", "late"], 2, 0)] {
@@ -283,7 +283,7 @@ fn a_digest_changes_no_key_and_tells_nothing_that_is_not_done() {
 }
 
 #[test]
-fn the_digest_of_a_dry_run_is_one_message_per_recipient_and_writes_nothing_down() {
+fn the_digest_of_a_dry_run_plans_one_message_per_recipient() {
     rehearse(async {
         let stage = Stage::with(&[("DRY_RUN_FLAG", "true")]);
         stage.add_member(OTHER, "test");
@@ -300,7 +300,7 @@ fn the_digest_of_a_dry_run_is_one_message_per_recipient_and_writes_nothing_down(
 }
 
 #[test]
-fn a_secret_whose_deletion_failed_after_its_notice_is_deleted_by_the_next_sweep_that_holds() {
+fn the_next_deferring_sweep_deletes_a_secret_after_a_failure() {
     rehearse(async {
         let stage = deleted_and_held().await;
         stage
@@ -319,9 +319,10 @@ fn a_secret_whose_deletion_failed_after_its_notice_is_deleted_by_the_next_sweep_
 }
 
 #[test]
-fn for_the_digest_of_many_accounts_their_addresses_are_listed_or_asked_for_one_by_one() {
+fn a_digest_lists_addresses_or_reads_them_one_by_one() {
     rehearse(async {
-        // Accounts to tell, those before them in the list, whether it may be read, and the calls: pages, and single accounts.
+        // The accounts with notices, the accounts before them in the list, whether the list may be read, and the calls:
+        // pages, and single accounts.
         for (held, before, is_listed, calls) in [
             (45, 2, true, (6, 0)),
             (45, 2, false, (1, 45)),
@@ -361,7 +362,7 @@ fn for_the_digest_of_many_accounts_their_addresses_are_listed_or_asked_for_one_b
 }
 
 #[test]
-fn a_digest_that_waits_for_organizations_in_vain_says_so_in_time() {
+fn a_digest_reports_in_time_that_organizations_did_not_answer() {
     rehearse(async {
         let (stage, role) = Stage::with_organization_reader();
         for n in 0..40 {

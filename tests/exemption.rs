@@ -25,7 +25,7 @@ fn an_exempt_user_gets_no_secret_and_loses_no_key() {
 }
 
 #[test]
-fn upstream_defect_40_the_120th_member_of_the_group_is_exempt_too() {
+fn upstream_defect_40_the_120th_member_of_a_group_is_exempt_too() {
     rehearse(async {
         let stage = Stage::new();
         for n in 0..120 {

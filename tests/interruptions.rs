@@ -24,7 +24,7 @@ async fn rotated() -> (Stage, AccessKeyPair) {
 }
 
 #[test]
-fn a_sweep_stopped_while_it_disables_is_completed_and_the_recovery_period_is_whole() {
+fn a_stopped_disabling_is_completed_with_a_whole_recovery_grace() {
     rehearse(async {
         for (service, operation) in [
             ("iam", "ListAccessKeys"),
@@ -79,7 +79,7 @@ fn a_sweep_stopped_while_it_deletes_is_completed_and_told() {
 }
 
 #[test]
-fn a_sweep_stopped_while_it_cleans_up_after_a_deleted_user_is_completed() {
+fn a_stopped_cleanup_after_a_deleted_user_is_completed() {
     rehearse(async {
         for (service, operation) in
             [("secretsmanager", "CancelRotateSecret"), ("ses", "SendEmail"), ("secretsmanager", "DeleteSecret")]
@@ -97,7 +97,7 @@ fn a_sweep_stopped_while_it_cleans_up_after_a_deleted_user_is_completed() {
 }
 
 #[test]
-fn a_sweep_stopped_while_it_heeds_a_person_still_gives_a_whole_grace() {
+fn a_sweep_stopped_after_a_person_acted_gives_a_whole_grace() {
     rehearse(async {
         for (service, operation, kind) in [
             ("iam", "ListAccessKeys", FaultKind::StopAfter),
@@ -124,7 +124,7 @@ fn a_sweep_stopped_while_it_heeds_a_person_still_gives_a_whole_grace() {
 /// The stack was deployed again under another name after a rotation had failed. The service continues with the function
 /// that no longer exists, and refuses a schedule with the new function.
 #[test]
-fn a_rotation_that_a_deleted_function_left_behind_is_given_up_for_a_new_one() {
+fn a_new_rotation_replaces_one_that_a_deleted_function_began() {
     rehearse(async {
         let stage = Stage::new();
         let old = stage.add_user("ci-bot", &[90]).remove(0);

@@ -77,7 +77,7 @@ const NOT_SEEN: [(&str, &[&str], &str); 14] = [
 ];
 
 #[test]
-fn least_privilege_every_call_of_the_rehearsal_is_allowed_by_the_templates() {
+fn least_privilege_templates_allow_every_call_of_the_rehearsal() {
     assert!(PROOF.refused.is_empty(), "{} refused:\n{}", PROOF.refused.len(), PROOF.refused.join("\n"));
     assert!(PROOF.judged > 500, "only {} different calls were judged", PROOF.judged);
 }
@@ -125,7 +125,7 @@ fn every_document() -> Vec<Document> {
 }
 
 #[test]
-fn upstream_defect_55_no_action_is_a_wildcard_and_resources_are_named() {
+fn upstream_defect_55_policies_name_their_actions_and_resources() {
     let mut stars = BTreeSet::new();
     for document in every_document() {
         for statement in document.statements() {

@@ -136,7 +136,7 @@ fn a_second_key_stays_until_a_rotation_needs_its_slot() {
 }
 
 #[test]
-fn upstream_defect_19_the_secret_of_a_deleted_user_is_cleaned_up() {
+fn upstream_defect_19_a_deleted_users_secret_is_cleaned_up() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_rotated_user("ci-bot").await;
@@ -337,8 +337,8 @@ fn the_key_in_the_secret_survives_a_rollback_by_hand() {
     });
 }
 
-/// The steps in `docs/explanation/threats.md`: the thief could read the next key with the stolen key, and afterwards only
-/// the user can.
+/// The steps in `docs/explanation/threats.md`: the thief could read the next key with the stolen key, and afterwards
+/// only the user can.
 #[test]
 fn after_a_theft_a_key_made_by_hand_leads_to_a_new_one() {
     rehearse(async {

@@ -218,7 +218,7 @@ fn upstream_defect_31_32_33_an_idle_sweep_writes_nothing() {
 }
 
 #[test]
-fn upstream_defect_31_33_no_replica_and_no_inline_policy_is_ever_made() {
+fn upstream_defect_31_33_no_replica_or_inline_policy_is_made() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_rotated_user("ci-bot").await;

@@ -21,7 +21,7 @@ fn assert_refused(result: Result<(), String>, parts: &[&str]) {
 }
 
 #[test]
-fn upstream_defect_09_no_slot_is_freed_by_deleting_an_active_key() {
+fn upstream_defect_09_no_active_key_is_deleted_to_free_a_slot() {
     rehearse(async {
         let (stage, keys) = two_keys([30, 20]).await;
         let refused = stage.rotate("ci-bot").await;
@@ -46,7 +46,7 @@ fn the_remedy_for_two_keys_is_to_delete_one() {
 }
 
 #[test]
-fn upstream_defect_50_a_forced_rotation_retires_the_other_key_at_once() {
+fn upstream_defect_50_a_forced_rotation_retires_a_key_at_once() {
     rehearse(async {
         let (stage, keys) = two_keys([30, 20]).await;
         let in_secret = stage.current_key("ci-bot");

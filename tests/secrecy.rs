@@ -103,7 +103,7 @@ fn the_rehearsal_shows_no_secret() {
 
 /// Nobody documents how much an error of AWS may repeat. Here an error repeats the whole request and the whole answer.
 #[test]
-fn a_service_that_repeats_what_it_was_told_and_what_it_answered_leaks_nothing() {
+fn a_service_that_repeats_requests_and_answers_leaks_nothing() {
     rehearse(async {
         let leaks = Leaks::watch();
         for operation in [
@@ -234,7 +234,7 @@ fn no_error_repeats_a_secret_in_an_event_or_a_setting() {
 }
 
 #[test]
-fn a_reason_that_an_event_reports_reaches_the_mail_without_a_secret() {
+fn the_reason_in_an_event_reaches_the_mail_without_a_secret() {
     rehearse(async {
         let (leaks, stage) = (Leaks::watch(), Stage::new());
         let key = stage.add_user("ci-bot", &[10]).remove(0);

@@ -28,7 +28,7 @@ fn upstream_defect_48_all_pages_are_listed_the_empty_ones_too() {
 }
 
 #[test]
-fn upstream_defect_48_a_page_that_cannot_be_listed_is_an_error_and_not_a_short_list() {
+fn upstream_defect_48_a_failed_page_is_an_error() {
     rehearse(async {
         for kind in [FaultKind::Throttle { times: 100 }, refused("ServiceException")] {
             let stage = organization(25);
@@ -43,7 +43,7 @@ fn upstream_defect_48_a_page_that_cannot_be_listed_is_an_error_and_not_a_short_l
 }
 
 #[test]
-fn upstream_defect_47_accounts_are_read_with_either_of_the_two_fields_of_their_state() {
+fn upstream_defect_47_accounts_are_read_with_either_state_field() {
     rehearse(async {
         for (state, status) in [(true, false), (false, true)] {
             let stage = Stage::new();
@@ -59,7 +59,7 @@ fn upstream_defect_47_accounts_are_read_with_either_of_the_two_fields_of_their_s
 }
 
 #[test]
-fn upstream_defect_47_an_account_without_any_state_is_not_taken_for_active() {
+fn upstream_defect_47_an_account_without_a_state_is_not_active() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user("ci-bot", &[90]);
@@ -71,7 +71,7 @@ fn upstream_defect_47_an_account_without_any_state_is_not_taken_for_active() {
 }
 
 #[test]
-fn upstream_defect_46_an_organization_without_an_active_account_is_an_answer() {
+fn upstream_defect_46_no_active_account_is_a_valid_answer() {
     rehearse(async {
         let stage = Stage::new();
         stage.cloud.set_account_state(MEMBER, AccountStatus::Closed);
@@ -83,7 +83,7 @@ fn upstream_defect_46_an_organization_without_an_active_account_is_an_answer() {
 }
 
 #[test]
-fn upstream_defect_45_accounts_are_listed_flat_whatever_their_unit() {
+fn upstream_defect_45_accounts_of_all_units_are_in_one_list() {
     rehearse(async {
         let stage = organization(3);
         stage.sweep_well().await;
@@ -93,7 +93,7 @@ fn upstream_defect_45_accounts_are_listed_flat_whatever_their_unit() {
 }
 
 #[test]
-fn upstream_defect_38_where_the_organization_may_not_be_listed_the_own_account_alone_is_swept() {
+fn upstream_defect_38_only_the_own_account_is_swept_if_denied() {
     rehearse(async {
         for (leave, organization) in [(true, ""), (true, "o-keywheel0001"), (false, "o-keywheel0001")] {
             let cloud = Cloud::new(Clock::starting_at(start()), 1);
@@ -123,7 +123,7 @@ fn upstream_defect_38_where_the_organization_may_not_be_listed_the_own_account_a
 }
 
 #[test]
-fn upstream_defect_51_users_of_the_management_account_are_rotated_without_a_member_role() {
+fn upstream_defect_51_management_users_rotate_without_a_role() {
     rehearse(async {
         let stage = Stage::new();
         stage.add_user_in(PRIMARY_ACCOUNT, "root-bot", &[90]);
@@ -137,7 +137,7 @@ fn upstream_defect_51_users_of_the_management_account_are_rotated_without_a_memb
 }
 
 #[test]
-fn upstream_defect_51_an_account_without_the_role_is_reported_and_the_others_are_swept() {
+fn upstream_defect_51_an_account_without_the_role_is_reported() {
     rehearse(async {
         let stage = Stage::new();
         stage.cloud.add_account(OTHER, "unprepared", Some("unprepared@example.com"));
@@ -220,7 +220,7 @@ fn upstream_defect_35_another_partition_works_throughout() {
 }
 
 #[test]
-fn a_page_of_accounts_that_may_not_be_listed_is_an_error_where_there_is_an_organization() {
+fn a_denied_page_of_accounts_is_an_error_in_an_organization() {
     rehearse(async {
         for (organization, listed) in [("o-keywheel0001", false), ("", true)] {
             let cloud = Cloud::new(Clock::starting_at(start()), 1);
@@ -233,7 +233,7 @@ fn a_page_of_accounts_that_may_not_be_listed_is_an_error_where_there_is_an_organ
     });
 }
 
-/// Of a service that does not answer or throttles, a state machine tries the account again; of a missing role it need not.
+/// A state machine tries an account again if a service throttles or does not answer, but not if the role is missing.
 #[test]
 fn an_account_that_is_not_swept_for_what_passes_is_marked_so() {
     rehearse(async {
@@ -257,7 +257,7 @@ fn an_account_that_is_not_swept_for_what_passes_is_marked_so() {
 }
 
 #[test]
-fn one_session_of_the_role_that_may_ask_organizations_serves_all_questions() {
+fn one_session_of_the_organizations_role_serves_all_calls() {
     rehearse(async {
         let (stage, role) = Stage::with_organization_reader();
         for n in 0..60_u64 {

@@ -38,7 +38,7 @@ async fn story(transport: Transport) -> Story {
 }
 
 #[test]
-fn both_ways_to_the_model_make_the_same_calls_with_the_same_effects() {
+fn both_transports_make_the_same_calls_with_the_same_effects() {
     rehearse(async {
         let (sdk, direct) = (story(Transport::Sdk).await, story(Transport::Direct).await);
         assert!(sdk.calls.len() > 500 && sdk.keys.len() > 10, "{} calls, {} changes", sdk.calls.len(), sdk.keys.len());

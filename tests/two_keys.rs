@@ -70,7 +70,7 @@ fn upstream_defect_02_a_user_with_only_disabled_keys_is_kept() {
 }
 
 #[test]
-fn upstream_defect_03_two_unused_expired_keys_lead_to_one_new_key() {
+fn upstream_defect_03_two_unused_expired_keys_give_one_new_key() {
     rehearse(async {
         let stage = Stage::new();
         let keys = stage.add_user("ci-bot", &[120, 100]);

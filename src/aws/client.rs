@@ -1,4 +1,4 @@
-//! What the rest of the package holds of AWS: the services, who keywheel is, and the sessions that are open.
+//! The package's access to AWS: the services, keywheel's own identity, and the open sessions.
 
 use std::ops::Deref;
 use std::sync::Arc;

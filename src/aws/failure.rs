@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::redact;
 
-/// What a failed call means to a caller that has to decide.
+/// The meaning of a failed call for a caller that has to decide.
 ///
 /// # Design
 /// There is a kind for each distinction that some caller makes, and no more. `NoAnswer` matters most: the call may have
@@ -37,7 +37,7 @@ pub struct CallFailure {
 }
 
 impl CallFailure {
-    /// What the failure means for the caller.
+    /// Returns the meaning of the failure for the caller.
     pub fn kind(&self) -> FailureKind {
         self.kind
     }

@@ -1,13 +1,13 @@
-//! What is known about one user: the input of a plan, and the questions that decisions ask about it.
+//! The facts about one user: the input of a plan, and the questions that decisions ask about it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, UserArn, UserRef, VersionId};
 use crate::state::{State, WHOLE_SECOND};
 
-/// How long a user's list of keys may miss a key that a rotation has just made. IAM's lists show a change within minutes;
-/// an hour also covers the clocks of two functions that differ. Until then, a plan waits instead of taking the key for
-/// deleted.
+/// How long a user's list of keys may miss a key that a rotation has just made. IAM's lists show a change within
+/// minutes; an hour also covers the clocks of two functions that differ. Until then, a plan waits instead of taking the
+/// key for deleted.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency>
 pub(super) const PLAN_TRUSTS_KEY_LIST_AFTER: TimeDelta = TimeDelta::hours(1);
 

@@ -22,7 +22,7 @@ pub struct Notice {
     pub key: AccessKeyId,
     /// When that key was made; `None` if IAM does not list the key any more.
     pub created: Option<DateTime<Utc>>,
-    /// What happened, or is about to happen.
+    /// The event that happened, or is about to happen.
     pub kind: NoticeKind,
     /// The action of the same plan that the notice reports. If that action is not carried out, the notice is not sent.
     /// `None` if the notice is true whatever the run does.
@@ -35,7 +35,7 @@ impl fmt::Display for Notice {
     }
 }
 
-/// What happened, or is about to happen.
+/// The event that a notice reports: it happened, or is about to happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoticeKind {
     /// The key will be rotated.

@@ -1,8 +1,8 @@
 //! The retirement of an outgoing key: announced, disabled, recoverable, deleted.
 //!
 //! A user has at most one outgoing key: the key that the last rotation replaced or, when a rotation comes due and both
-//! slots are taken, the second key that somebody made (`second_key` chooses it). An active key is never deleted. Nothing
-//! happens to a key while something about it is unknown, and another key always works.
+//! slots are taken, the second key that somebody made (`second_key` chooses it). An active key is never deleted.
+//! Nothing happens to a key while something about it is unknown, and another key always works.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -18,8 +18,8 @@ use crate::state::{Phase, State, was_enabled_since};
 /// How long after its rotation a key's use is not reported: until then, the owner is probably installing the new key.
 const USE_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(3);
 
-/// How long before a deletion the last call is sent. A daily schedule has a run in this time, even if no run comes at the
-/// exact hour, and the owner still has time to act.
+/// How long before a deletion the last call is sent. A daily schedule has a run in this time, even if no run comes at
+/// the exact hour, and the owner still has time to act.
 const LAST_CALL_BEFORE: TimeDelta = TimeDelta::hours(25);
 
 /// A key that has to go.
@@ -266,8 +266,8 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// The notice that a second key has to give way: disabled at that time, or inactive already, and deleted a recovery grace
-/// after `recovery_from`.
+/// The notice that a second key has to give way: disabled at that time, or inactive already, and deleted a recovery
+/// grace after `recovery_from`.
 pub(super) fn retiring_notice(
     planner: &mut Planner<'_>,
     disable_at: Option<DateTime<Utc>>,

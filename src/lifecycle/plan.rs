@@ -20,8 +20,8 @@ use crate::state::{Phase, State, format_time, tag};
 /// Secrets Manager repeats a failed step within a day; after that, nothing repeats it.
 const UNFINISHED_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(1);
 
-/// Returns the plan for one user: what to do, which notices to send, which problems to report, and what is not done yet.
-/// The same facts, periods and time always give the same plan.
+/// Returns the plan for one user: what to do, which notices to send, which problems to report, and what is not done
+/// yet. The same facts, periods and time always give the same plan.
 ///
 /// ```
 /// use keywheel::keys::KeyStatus;
@@ -65,8 +65,8 @@ pub fn plan(facts: &UserFacts, periods: &Periods, now: DateTime<Utc>) -> UserPla
     planner.plan
 }
 
-/// Returns the plan for the secret of a user who was deleted: the schedule is switched off, the account is notified, and
-/// the secret is scheduled for deletion. A secret without the tag `keywheel:managed` is a problem instead.
+/// Returns the plan for the secret of a user who was deleted: the schedule is switched off, the account is notified,
+/// and the secret is scheduled for deletion. A secret without the tag `keywheel:managed` is a problem instead.
 pub fn plan_for_deleted_user(user: &UserRef, secret: &PresentSecret) -> UserPlan {
     let mut plan = UserPlan::nothing(user);
     if !secret.state.managed {
@@ -366,8 +366,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Reports an announced key that cannot be distinguished from a person's. It is kept for good: only a person can say
-    /// which key it is.
+    /// Reports an announced key that cannot be distinguished from a person's. It is kept for good: only a person can
+    /// say which key it is.
     fn report_unclear_orphan(&mut self) {
         let candidates = self.facts.announced_candidates();
         let Some(intent) = self.facts.state().and_then(|state| state.intent.as_ref()) else { return };

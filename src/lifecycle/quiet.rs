@@ -1,15 +1,15 @@
-//! Proves from the lists of a whole account that nothing is due for a user: the list of users, the credential report, and
-//! the list of secrets with their tags. Pure.
+//! Proves from the lists of a whole account that nothing is due for a user: the list of users, the credential report,
+//! and the list of secrets with their tags. Pure.
 //!
-//! A list of one user's keys costs a call, and on most days nothing is due for most users. The credential report names no
-//! key, and dates an active key by its last change, so it proves nothing by itself. But the secret's tags hold when the
-//! user's keys were made, as last observed ([`KeyDates`]): a key that the report shows active since that very second is
-//! that key. With the keys identified in this way, the usual plan is made. If it is empty, the user is quiet. If anything
-//! does not match, the user is observed.
+//! A list of one user's keys costs a call, and on most days nothing is due for most users. The credential report names
+//! no key, and dates an active key by its last change, so it proves nothing by itself. But the secret's tags hold when
+//! the user's keys were made, as last observed ([`KeyDates`]): a key that the report shows active since that very
+//! second is that key. With the keys identified in this way, the usual plan is made. If it is empty, the user is quiet.
+//! If anything does not match, the user is observed.
 //!
-//! No list shows an inactive key that a person made or deleted since the user was last observed, nor a use of the old key
-//! since the report was made, which may be four hours old. Both are noticed late. That is safe, because a quiet user is
-//! only left alone: before anything is disabled, deleted or rotated, the user is observed.
+//! No list shows an inactive key that a person made or deleted since the user was last observed, nor a use of the old
+//! key since the report was made, which may be four hours old. Both are noticed late. This is safe, because a quiet
+//! user is only left alone: before anything is disabled, deleted or rotated, the user is observed.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -159,8 +159,8 @@ fn may_have_second_key_in_the_way(keys: &[KeyFacts], periods: &Periods, now: Dat
     only.is_active() && now >= needed_from && now < needed_from + LOOKS_FOR_SECOND_KEY
 }
 
-/// Whether the tags prove that the resource policy is for this very user. The policy of a user who is not rotated does not
-/// matter.
+/// Whether the tags prove that the resource policy is for this very user. The policy of a user who is not rotated does
+/// not matter.
 ///
 /// When a secret is made, the schedule is set last. Without a schedule, the tags may be ahead of what was done.
 fn policy_is_known(listed: &Listed<'_>, keys: &[KeyFacts]) -> bool {
@@ -178,8 +178,8 @@ pub(crate) fn is_reader(secret: &PresentSecret, id: &str, arn: &UserArn) -> bool
 }
 
 /// Returns the dates of an observed user's keys, to be recorded in the tags. Returns `None` during a rotation, which
-/// records the dates itself; if the tags do not describe the current version; and if IAM does not list yet a key that has
-/// just become the current one.
+/// records the dates itself; if the tags do not describe the current version; and if IAM does not list yet a key that
+/// has just become the current one.
 pub fn key_dates(facts: &UserFacts, now: DateTime<Utc>) -> Option<KeyDates> {
     let secret = facts.secret.present()?;
     let state = &secret.state;

@@ -1,4 +1,4 @@
-//! What the tags say once an action is carried out, and which records it makes void.
+//! The changes of tags that record an action, and the records that the action makes void.
 
 use chrono::{DateTime, Utc};
 
@@ -13,8 +13,8 @@ impl Action {
         self.without_void_records(self.facts_change(done_at), notified)
     }
 
-    /// Returns the change of tags before the action is carried out; `None` for most actions. Once a schedule is switched,
-    /// no later run could see that a record became void.
+    /// Returns the change of tags before the action is carried out; `None` for most actions. Once a schedule is
+    /// switched, no later run could see that a record became void.
     pub fn change_before(&self, notified: &Notified) -> Option<TagChange> {
         let switches = matches!(
             self,
@@ -56,7 +56,8 @@ impl Action {
         change.set_or_remove(tag::NOTIFIED, Some(still_valid).filter(|text| !text.is_empty()))
     }
 
-    /// Forgets the notices that the action makes void: they were about an earlier time, and their next occasion is news.
+    /// Forgets the notices that the action makes void: they were about an earlier time, and their next occasion is
+    /// news.
     pub fn forget_void(&self, notified: &mut Notified) {
         match self {
             // The retirement of the key begins, or is taken back.
@@ -113,8 +114,8 @@ impl Action {
             Self::Retire { key, inactive: false } => change.remove(tag::DISABLED_AT).retiring(key, done_at),
             Self::StopRetiring { .. } => change.remove(tag::RETIRING).remove(tag::DISABLED_AT),
             Self::RecordDisabled { .. } | Self::Disable { .. } => change.set(tag::DISABLED_AT, format_time(done_at)),
-            // The time of the disabling stays: it is before the new grace and proves nothing any more. If it were removed
-            // before the new grace is written, the old grace would be over and the key disabled again at once.
+            // The time of the disabling stays: it is before the new grace and proves nothing any more. If it were
+            // removed before the new grace is written, the old grace would be over and the key disabled again at once.
             Self::RestartGrace { key } => change.retiring(key, done_at),
             Self::RecordDeleted { .. } | Self::Delete { .. } => change.remove(tag::DISABLED_AT).remove(tag::RETIRING),
             Self::DropIntent => change.remove(tag::INTENT),

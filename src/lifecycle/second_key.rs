@@ -13,9 +13,9 @@ use super::planner::Planner;
 use crate::keys::{KeyStatus, LastUse};
 use crate::settings::Periods;
 
-/// How much earlier the retirement of a second key begins than its graces need. A disabling and a deletion each happen in
-/// the first run after their time, so each may come a day late; without this reserve, the native schedule would find the
-/// slot still taken.
+/// How much earlier the retirement of a second key begins than its graces need. A disabling and a deletion each happen
+/// in the first run after their time, so each may come a day late; without this reserve, the native schedule would find
+/// the slot still taken.
 const LATENESS: TimeDelta = TimeDelta::days(2);
 
 /// How long before its disabling the owner of a second key is notified.
@@ -55,7 +55,8 @@ fn enabled_again(facts: &UserFacts) -> Option<&KeyFacts> {
     facts.key(&retiring.key).filter(|key| key.is_active())
 }
 
-/// Ends the retirement of a key that stays after all. Kept, its times would be over when the key has to go another time.
+/// Ends the retirement of a key that stays after all. Kept, its times would be over when the key has to go another
+/// time.
 pub(super) fn drop_announcement(planner: &mut Planner<'_>) {
     let facts = planner.facts;
     let Some(state) = facts.state() else { return };
@@ -97,9 +98,9 @@ fn value_is_foreign(facts: &UserFacts) -> bool {
 }
 
 /// Chooses which of two keys has to give way: never the tested key in the secret, and never the only key that works.
-/// Before a first rotation, these rules apply in order: an inactive key; of two active keys, the one that was never used
-/// if the other was; otherwise the older one. An announcement does not bind: if its owner began to use the key, the
-/// choice changes.
+/// Before a first rotation, these rules apply in order: an inactive key; of two active keys, the one that was never
+/// used if the other was; otherwise the older one. An announcement does not bind: if its owner began to use the key,
+/// the choice changes.
 fn choose<'a>(planner: &mut Planner<'a>, needed: bool) -> Option<&'a KeyFacts> {
     let facts = planner.facts;
     let [older, newer] = &facts.keys[..] else { return None };

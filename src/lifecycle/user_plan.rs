@@ -63,7 +63,7 @@ impl fmt::Display for UserPlan {
 pub struct Problem {
     /// The action that it prevents.
     pub action: ActionName,
-    /// What is wrong, for which key or secret, and the remedy.
+    /// The mistake, its key or secret, and the remedy.
     pub error: String,
 }
 

@@ -145,7 +145,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn every_error_of_the_rotation_function_is_known_by_its_words_and_by_its_name() {
+    fn rotation_errors_are_known_by_their_words_and_names() {
         for (error, cause) in errors() {
             for reason in [error.to_string(), format!("RotationFailed: {}", error.name())] {
                 assert_eq!(Cause::of(&reason, "ci-bot"), cause, "{reason}");

@@ -1,4 +1,4 @@
-//! What all notices of one message share. Pure.
+//! The fields that all notices of one message share. Pure.
 
 use chrono::{DateTime, Utc};
 

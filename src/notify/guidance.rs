@@ -1,4 +1,4 @@
-//! What the reader of each notice can do about it, and how to undo it. Pure.
+//! The remedy that each notice offers its reader, and how to undo it. Pure.
 
 use chrono::{DateTime, Utc};
 

@@ -1,8 +1,8 @@
 //! The rotation function: Secrets Manager's contract, step by step.
 //!
-//! [`event`] reads the event. This file makes the checks before every step. `create`, `set`, `test` and `finish` are the
-//! steps. `room` frees a slot for the new key; `slots` decides which key may give way (pure). `orphan` cleans up after
-//! a key that did not get into the secret.
+//! [`event`] reads the event. This file makes the checks before every step. `create`, `set`, `test` and `finish` are
+//! the steps. `room` frees a slot for the new key; `slots` decides which key may give way (pure). `orphan` cleans up
+//! after a key that did not get into the secret.
 //!
 //! A step reads what it needs and keeps nothing, because the next step may run in another process. Every step can be
 //! repeated safely, fails with an error that names the remedy, and logs no secret.

@@ -44,7 +44,7 @@ pub(super) async fn after_no_key(
     withdraw(job).await;
 }
 
-/// What became of a key whose CreateAccessKey was not answered.
+/// The fate of a key whose CreateAccessKey was not answered.
 enum Cleanup {
     /// It was created, and is deleted.
     Removed(AccessKeyId),

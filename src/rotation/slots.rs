@@ -15,7 +15,7 @@ use crate::aws::ListedKey;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, VersionId};
 use crate::state::{State, format_time, was_enabled_since};
 
-/// What has to happen before a key can be created.
+/// The step that has to happen before a key can be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Decision {
     /// Remove these keys, in this order. An active key is disabled before it is deleted.

@@ -142,7 +142,7 @@ fn variable() -> impl Strategy<Value = &'static str> {
     prop::sample::select(VARIABLES.to_vec())
 }
 
-/// What the settings hold for a variable, as text; `None` for nothing.
+/// The settings' value for a variable, as text; `None` if there is none.
 fn held(settings: &Settings, variable: &str) -> Option<String> {
     let days = |period: TimeDelta| Some(period.num_days().to_string());
     match variable {

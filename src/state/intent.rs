@@ -1,7 +1,7 @@
 //! The intent: a rotation's announcement that it is about to make a key. Pure.
 //!
-//! IAM does not record who made a key. Only the intent, written before, distinguishes a rotation's orphan from a person's
-//! key: by its time or, once the key's id is known, by that id.
+//! IAM does not record who made a key. Only the intent, written before, distinguishes a rotation's orphan from a
+//! person's key: by its time or, once the key's id is known, by that id.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,17 +18,18 @@ const FRESH_SECONDS: i64 = 3;
 /// How many seconds the only attempt of CreateAccessKey may take. IAM needs half a second.
 const CREATE_KEY_SECONDS: i64 = 5;
 
-/// How long the only attempt of CreateAccessKey may take. A key that is made later would be outside the intent's window.
+/// How long the only attempt of CreateAccessKey may take. A key that is made later would be outside the intent's
+/// window.
 pub const CREATE_KEY_WITHIN: Duration = Duration::from_secs(CREATE_KEY_SECONDS.unsigned_abs());
 
 /// The window: how far before and after the intent's time the announced key can have been made, by IAM's clock. The
 /// intent's time is from IAM's clock, too, and never ahead of it, so no other clock matters.
 ///
-/// One case cannot be decided. A person makes a key within this window, from one second before to nine seconds after the
-/// intent's time. The rotation's own key was not made, because the function was stopped, or got no readable answer, before
-/// CreateAccessKey took effect. And the person's key was never used when the rotation is tried again, minutes later or,
-/// after the last attempt, a day or more. That key is taken for the orphan and deleted. If the function is not stopped, it
-/// lists the keys at once, and the window is only as long as its attempt.
+/// One case cannot be decided. A person makes a key within this window, from one second before to nine seconds after
+/// the intent's time. The rotation's own key was not made, because the function was stopped, or got no readable answer,
+/// before CreateAccessKey took effect. And the person's key was never used when the rotation is tried again, minutes
+/// later or, after the last attempt, a day or more. That key is taken for the orphan and deleted. If the function is
+/// not stopped, it lists the keys at once, and the window is only as long as its attempt.
 const WINDOW_BEFORE: TimeDelta = WHOLE_SECOND;
 const WINDOW_AFTER: TimeDelta = TimeDelta::seconds(FRESH_SECONDS + CREATE_KEY_SECONDS + WHOLE_SECOND.num_seconds());
 
@@ -117,8 +118,8 @@ mod tests {
         }
     }
 
-    /// In tenths of a second: IAM's clock is `ahead` of the time in its last answer, the intent is written `waited` after
-    /// that answer, the request is sent `sent` after that, and IAM makes the key `took` later.
+    /// In tenths of a second: IAM's clock is `ahead` of the time in its last answer, the intent is written `waited`
+    /// after that answer, the request is sent `sent` after that, and IAM makes the key `took` later.
     #[test]
     fn a_key_that_was_made_in_time_is_always_in_the_window() {
         let tenths = |count: i64| TimeDelta::milliseconds(100 * count);

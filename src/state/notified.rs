@@ -159,8 +159,8 @@ impl Notified {
         self.0.remove(key);
     }
 
-    /// The tag's value. If it would be too long, the key with the most phases loses the phase that is first in the order
-    /// of life: at worst, an old notice is sent twice.
+    /// The tag's value. If it would be too long, the key with the most phases loses the phase that is first in the
+    /// order of life: at worst, an old notice is sent twice.
     pub fn to_tag(&self) -> String {
         let mut kept = self.0.clone();
         loop {

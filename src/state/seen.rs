@@ -1,4 +1,5 @@
-//! What the last observation of a user found, so that lists can show later whether another one is needed. Pure.
+//! The findings of a user's last observation: with them, lists can show later whether another observation is needed.
+//! Pure.
 
 use std::fmt;
 
@@ -7,8 +8,8 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use super::{format_time, parse_time};
 use crate::keys::{MAX_KEYS_PER_USER, UserArn};
 
-/// When the user's keys were made. As a tag: `<time> <time>`, the key of the current version first; `-` if the user lacks
-/// that key.
+/// When the user's keys were made. As a tag: `<time> <time>`, the key of the current version first; `-` if the user
+/// lacks that key.
 ///
 /// IAM's credential report names no key, but it dates each active key by its last change. If a key was neither disabled
 /// nor enabled since it was made, that second identifies it.
@@ -57,8 +58,8 @@ impl fmt::Display for KeyDates {
 
 /// The user for whom the secret's resource policy was, when it was last read or made. As a tag: `<unique id> <path>`.
 ///
-/// No list shows a resource policy. But the list of users shows if the user was deleted and made again, which changes the
-/// id, or moved, which changes the path.
+/// No list shows a resource policy. But the list of users shows if the user was deleted and made again, which changes
+/// the id, or moved, which changes the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reader {
     /// `AIDA…`.

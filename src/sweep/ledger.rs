@@ -42,7 +42,7 @@ pub(super) struct Ledger {
     begun: Vec<Action>,
 }
 
-/// What reading the tags again showed.
+/// The result of reading the tags again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reread {
     /// The secret does not exist any more.

@@ -193,8 +193,8 @@ impl AccountContext<'_> {
     }
 }
 
-/// Whether the user can read the secret that it has or would get. A secret under the AWS managed key can be read only from
-/// its own account.
+/// Whether the user can read the secret that it has or would get. A secret under the AWS managed key can be read only
+/// from its own account.
 pub(super) fn is_readable(run: &Run<'_>, user: &AccountUser, secret: Option<&SecretDescription>) -> bool {
     let is_foreign = user.arn.user().account != *run.aws.primary_account();
     !is_foreign || run.wanted.kms_key.is_some() || secret.is_some_and(|secret| secret.kms_key.is_some())

@@ -39,7 +39,7 @@ pub struct Report {
     pub mails: usize,
     /// Age in whole days of the oldest active key of a user who is not exempt.
     pub oldest_active_key_days: Option<i64>,
-    /// What failed. One failure never stops the work for others.
+    /// The failures. One failure never stops the work for others.
     pub failures: Vec<Failure>,
     /// Failures beyond those that are listed.
     #[serde(skip_serializing_if = "is_zero")]

@@ -41,7 +41,7 @@ pub(super) async fn read_report(
     Ok(None)
 }
 
-/// What the credential report shows of that user; `None` if it has no row for the user.
+/// Returns the active keys of that user in the credential report; `None` if it has no row for the user.
 pub(super) fn sighting(report: &DatedReport, user: &AccountUser) -> Option<Sighting> {
     let keys = report.content.keys_of(user.name())?.iter();
     let active = keys.filter_map(|key| Some(KeySighting { since: key.active_since?, last_use: key.last_use.clone() }));

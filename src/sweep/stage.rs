@@ -29,7 +29,7 @@ pub enum Stage {
     Mail,
     /// A notice was published on the topic.
     Topic,
-    /// What was done or sent was recorded in the secret's tags.
+    /// A carried-out action or a sent notice was recorded in the secret's tags.
     Record,
     /// Deferred notices were collected.
     Digest,

@@ -227,8 +227,8 @@ pub(super) async fn write_unless_notices_follow(run: &Run<'_>, outcome: &mut Use
     }
 }
 
-/// What the tags must say about this observation, so that later sweeps can see from lists alone whether the user has to
-/// be observed again.
+/// Returns the change of tags that records this observation, so that later sweeps can see from lists alone whether the
+/// user has to be observed again.
 fn observations(facts: &UserFacts, plan: &UserPlan, now: DateTime<Utc>) -> TagChange {
     let change = TagChange::default();
     let rotates = plan.actions.iter().any(|action| matches!(action, Action::Rotate { .. }));

@@ -112,8 +112,8 @@ fn read(example: &str, shapes: &Shapes) -> Result<(), String> {
     sweep::Event::read(value).map(|_| ()).map_err(|error| error.to_string())
 }
 
-/// What a run over a small organization answers in which one call is refused and one account cannot be entered, with a
-/// plan because it is a dry run; and its inventory.
+/// The answer of a dry run over a small organization, and its inventory. One call is refused and one account cannot be
+/// entered. The dry run makes the answer contain a plan.
 async fn shapes() -> Shapes {
     let stage = Stage::new();
     stage.add_user("ci-bot", &[100]);

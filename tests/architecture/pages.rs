@@ -86,7 +86,7 @@ fn target(page: &str, link: &str) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// What is wrong with the links of the pages. `is_there` says whether a file or folder exists.
+/// The broken links of the pages. `is_there` says whether a file or folder exists.
 fn broken(pages: &BTreeMap<String, String>, is_there: impl Fn(&str) -> bool) -> Vec<String> {
     let mut found = Vec::new();
     for (page, text) in pages {

@@ -8,21 +8,18 @@ const WIDEST: usize = 120;
 /// The longest name of a test, in characters.
 const LONGEST_NAME: usize = 60;
 
-/// Places that were there before these rules: wide comments, inverted sentences, long names. Lower a number when it falls;
-/// a new place fails the test.
-const LEFT: (usize, usize, usize) = (102, 77, 61);
-
 /// Words with which no sentence begins: a reader has to keep them in mind until the verb comes. The same list is in the
 /// project's rules of style.
 const INVERTED: [&str; 6] = ["What", "Whoever", "So many", "So long", "Of which", "Whose"];
 /// "That" is inverted only before one of these: "That the key …", but not "That key …".
 const AFTER_THAT: [&str; 6] = ["the", "a", "an", "it", "is", "no"];
 
-/// The lines with a comment that are too wide. The row of a table cannot be broken, so its width is free.
+/// The lines with a comment that are too wide. The row of a table and a link cannot be broken, so their width is free.
 fn wide(source: &str, comments: &[Comment]) -> Vec<usize> {
     let lines: Vec<&str> = source.lines().collect();
     let width = |line: usize| lines.get(line - 1).map_or(0, |line| line.chars().count());
-    comments.iter().filter(|it| !it.text.starts_with('|')).map(|it| it.line).filter(|it| width(*it) > WIDEST).collect()
+    let breaks = |text: &str| !text.starts_with('|') && !text.starts_with("<https://");
+    comments.iter().filter(|it| breaks(&it.text)).map(|it| it.line).filter(|it| width(*it) > WIDEST).collect()
 }
 
 /// Whether a sentence in the text begins the wrong way round.
@@ -62,7 +59,7 @@ fn no_comment_is_wider_than_120_columns() {
             wide(text, &source::split(text).1).into_iter().map(move |line| format!("{path}:{line}"))
         })
         .collect();
-    assert!(found.len() <= LEFT.0, "wider than {WIDEST} columns:\n{}", found.join("\n"));
+    assert!(found.is_empty(), "wider than {WIDEST} columns:\n{}", found.join("\n"));
 }
 
 #[test]
@@ -73,7 +70,7 @@ fn sentences_of_comments_begin_with_their_subject() {
         let inverted = comments.iter().filter(|it| is_inverted(&it.text));
         found.extend(inverted.map(|it| format!("{path}:{}: {}", it.line, it.text)));
     }
-    assert!(found.len() <= LEFT.1, "{} sentences begin the wrong way round:\n{}", found.len(), found.join("\n"));
+    assert!(found.is_empty(), "{} sentences begin the wrong way round:\n{}", found.len(), found.join("\n"));
 }
 
 #[test]
@@ -84,18 +81,16 @@ fn names_of_tests_have_up_to_60_characters() {
         let long = tests(&tokens).into_iter().filter(|(name, _)| name.len() > LONGEST_NAME);
         found.extend(long.map(|(name, line)| format!("{path}:{line}: {name}")));
     }
-    assert!(
-        found.len() <= LEFT.2,
-        "{} names are longer than {LONGEST_NAME} characters:\n{}",
-        found.len(),
-        found.join("\n")
-    );
+    assert!(found.is_empty(), "{} names are longer than {LONGEST_NAME} characters:\n{}", found.len(), found.join("\n"));
 }
 
 #[test]
 fn a_wide_comment_is_found() {
     let (right, wide_by_one) = (format!("// {}", "é".repeat(117)), format!("    /// {}", "x".repeat(113)));
-    let source = format!("{right}\n{wide_by_one}\n//! | {wide_by_one}\nlet s = \"// {}\";\n", "x".repeat(200));
+    let source = format!(
+        "{right}\n{wide_by_one}\n//! | {wide_by_one}\n// <https://{wide_by_one}>\nlet s = \"// {}\";\n",
+        "x".repeat(200)
+    );
     assert_eq!(wide(&source, &source::split(&source).1), [2]);
 }
 

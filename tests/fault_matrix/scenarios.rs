@@ -304,7 +304,7 @@ fn what_a_sweep_held_is_told_by_the_digest() {
 }
 
 #[test]
-fn the_secret_of_a_deleted_user_is_scheduled_for_deletion_by_the_digest() {
+fn the_digest_schedules_the_deletion_of_a_gone_users_secret() {
     survive(async || {
         let stage = rotated_ago(&[5, 12, 16, 23]).await;
         stage.cloud.delete_user(MEMBER, "ci-bot");

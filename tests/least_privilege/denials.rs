@@ -121,7 +121,7 @@ fn the_sweeper_alone_asks_for_the_credential_report() {
 
 /// An account whose member template is older than the sweeper's use of the credential report.
 #[test]
-fn without_the_right_to_the_credential_report_every_user_is_looked_at() {
+fn without_the_right_to_the_report_every_user_is_observed() {
     rehearse(async {
         for operation in ["GenerateCredentialReport", "GetCredentialReport"] {
             let stage = Stage::new();
@@ -153,7 +153,7 @@ fn without_the_right_to_the_credential_report_every_user_is_looked_at() {
 }
 
 #[test]
-fn upstream_defect_56_keys_of_another_account_are_made_through_its_member_role_only() {
+fn upstream_defect_56_only_member_roles_make_keys_elsewhere() {
     let target = user(MEMBER, "ci-bot");
     allowed(&ask(&role(MEMBER, &format!("{MEMBER_ROLE}-rotation")), "iam:CreateAccessKey", &target), None);
     not_given(&ask(&rotation(), "iam:CreateAccessKey", &target), None);
@@ -202,7 +202,7 @@ fn a_user_reads_its_own_secret_and_no_other() {
 }
 
 #[test]
-fn the_key_decrypts_for_its_user_and_through_secrets_manager_only() {
+fn the_key_decrypts_only_for_its_user_and_via_secrets_manager() {
     let reader = user(MEMBER, "ci-bot");
     let decrypt = |asker: &str, secret: &str| Question {
         context: through_secrets_manager(secret),
@@ -222,7 +222,7 @@ fn the_key_decrypts_for_its_user_and_through_secrets_manager_only() {
 }
 
 #[test]
-fn upstream_defect_57_58_member_roles_trust_their_own_execution_role_in_their_own_organization() {
+fn upstream_defect_57_58_member_roles_trust_one_execution_role() {
     let assume = |asker: &str, name: &str| ask(asker, "sts:AssumeRole", &role(MEMBER, name));
     let (for_sweeper, for_rotation) = (MEMBER_ROLE.to_owned(), format!("{MEMBER_ROLE}-rotation"));
     allowed(&assume(&sweeper(), &for_sweeper), None);
@@ -265,7 +265,7 @@ fn upstream_defect_58_the_trust_alone_keeps_others_out() {
 }
 
 #[test]
-fn secrets_are_rotated_by_this_stack_never_public_and_never_deleted_for_good() {
+fn secrets_are_never_public_and_never_deleted_for_good() {
     let (sweeper, secret) = (sweeper(), secret(MEMBER, "ci-bot"));
     let other = FUNCTION.replace("keywheel-rotation", "other");
     let rotate = |function: &str| {

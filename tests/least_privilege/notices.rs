@@ -50,7 +50,7 @@ fn ses(resource: &str) -> String {
 }
 
 #[test]
-fn mail_is_sent_as_the_sender_from_its_identity_and_with_the_named_configuration_set() {
+fn mail_is_sent_only_with_its_sender_and_configuration_set() {
     let from = |address: &'static str| [("ses:FromAddress", address)];
     let (domain, other_domain) = (ses("identity/example.com"), ses("identity/other.example"));
     let (set, other_set) = (ses("configuration-set/mails"), ses("configuration-set/other"));
@@ -69,7 +69,7 @@ fn mail_is_sent_as_the_sender_from_its_identity_and_with_the_named_configuration
 }
 
 #[test]
-fn the_sweeper_looks_at_the_sandbox_and_at_its_sender_and_at_nothing_else_of_ses() {
+fn the_sweeper_reads_only_the_sandbox_and_its_sender_of_ses() {
     let sweeper = Stage::sweeper(&[]);
     assert!(sweeper.may("ses:GetAccount", "*", &[]));
     for identity in ["identity/example.com", &format!("identity/{SENDER}")] {
@@ -97,7 +97,7 @@ fn the_sweeper_looks_at_the_sandbox_and_at_its_sender_and_at_nothing_else_of_ses
 }
 
 #[test]
-fn notices_are_published_to_the_one_topic_and_nowhere_without_one() {
+fn notices_are_published_only_to_the_named_topic() {
     assert!(!Stage::sweeper(&[]).may("sns:Publish", TOPIC, &[]));
     let sweeper = Stage::sweeper(&[("NoticeTopicArn", TOPIC)]);
     assert!(sweeper.may("sns:Publish", TOPIC, &[]));

@@ -1,7 +1,8 @@
 //! A model of one user with its keys and its secret, as far as the policy reads and changes them.
 //!
-//! A simulated sweep observes, plans, confirms and applies as `sweep` does, with faults in between. A simulated rotation can
-//! stop wherever the rotation function can. Each forbidden act is asserted at the place where it would happen.
+//! A simulated sweep observes, plans, confirms and applies as `sweep` does, with faults in between. A simulated
+//! rotation can stop wherever the rotation function can. Each forbidden act is asserted at the place where it would
+//! happen.
 
 mod lists;
 mod rotation;

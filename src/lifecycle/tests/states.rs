@@ -109,8 +109,8 @@ fn facts_are_not_restored_without_a_key_that_is_not_listed_yet() {
     assert!(gone.ends_with("is not keywheel's"), "a person deleted it: {gone}");
 }
 
-/// The sweeper's clock is minutes behind IAM's, and the rotation stopped seconds ago. A rotation dated before its key was
-/// made would never make that key count as tested.
+/// The sweeper's clock is minutes behind IAM's, and the rotation stopped seconds ago. A rotation dated before its key
+/// was made would never make that key count as tested.
 #[test]
 fn facts_that_are_restored_are_no_older_than_their_key() {
     let ahead = -TimeDelta::minutes(5);

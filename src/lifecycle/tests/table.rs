@@ -1,7 +1,7 @@
 //! Every state of two keys, with what is decided and why.
 //!
-//! The rules below state the expected decisions independently of the plan. The snapshot is for readers: a square for each
-//! pair of roles that two keys can have, and a legend of the decisions.
+//! The rules below state the expected decisions independently of the plan. The snapshot is for readers: a square for
+//! each pair of roles that two keys can have, and a legend of the decisions.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! What a plan waits for, and until when.
+//! The events that a plan waits for, and their times.
 
 use super::*;
 

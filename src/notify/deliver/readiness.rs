@@ -1,4 +1,4 @@
-//! What SES allows, read once per run before anything is sent.
+//! The limits that SES sets, read once per run before anything is sent.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::keys::EmailAddress;
 /// <https://docs.aws.amazon.com/ses/latest/dg/request-production-access.html>
 const CAUTIOUS_SPACING: Duration = Duration::from_secs(1);
 
-/// What may be sent.
+/// Whether messages can be sent, and how fast.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Readiness {
     /// Why nothing can be sent; set only if that is certain.

@@ -1,4 +1,4 @@
-//! What the refusal of a message means, and the remedy. Pure.
+//! The meaning of a refused message, and the remedy. Pure.
 
 use crate::aws::{CallFailure, FailureKind};
 use crate::keys::EmailAddress;

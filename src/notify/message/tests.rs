@@ -63,7 +63,7 @@ fn upstream_defect_12_a_warning_says_what_will_happen() {
 }
 
 #[test]
-fn upstream_defect_13_every_notice_of_a_user_keeps_its_own_key_and_reason() {
+fn upstream_defect_13_each_notice_keeps_its_own_key_and_reason() {
     let rotated = notice(NoticeKind::Rotated { old_key: Some(key(2)), disable_at: None });
     let deleted = Notice { key: key(3), created: None, ..notice(NoticeKind::Deleted) };
     let text = message(Mode::Enforced, &[deleted, rotated]).text;
@@ -76,7 +76,7 @@ fn upstream_defect_13_every_notice_of_a_user_keeps_its_own_key_and_reason() {
 }
 
 #[test]
-fn upstream_defect_53_html_is_escaped_and_the_text_part_is_plain() {
+fn upstream_defect_53_html_is_escaped_and_the_text_is_plain() {
     let account = contact("<script>alert(\"1\")</script> & Söhne\r\nBcc: x@example.com", None);
     let reason = "no key <b>AKIA</b> & 'none'".to_owned();
     let Message { subject, html, text, .. } =

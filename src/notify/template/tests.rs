@@ -156,7 +156,7 @@ fn the_readme_of_templates_lists_exactly_the_names() {
 }
 
 #[test]
-fn upstream_defect_52_a_missing_template_is_refused_at_start_by_name() {
+fn upstream_defect_52_a_missing_template_is_named_at_start() {
     insta::assert_snapshot!(error(&[CUSTOM], &[]), @"mail template own.html: there is no such file in templates/; add it, or change EMAIL_TEMPLATE_ENFORCE");
 }
 

@@ -1,4 +1,4 @@
-//! What the sweeper is asked for. Pure.
+//! The events that ask the sweeper for something. Pure.
 //!
 //! `own` reads keywheel's own events, `aws` those of EventBridge; `request` is what both are read into.
 
@@ -20,7 +20,7 @@ pub(super) use request::{News, SweepRequest};
 /// An event, and whether it asks for a dry run whatever the settings say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SweepEvent {
-    /// What to do.
+    /// The request that the sweeper carries out.
     pub request: SweepRequest,
     /// Plan and report, change nothing.
     pub dry_run: bool,

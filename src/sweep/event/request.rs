@@ -1,8 +1,8 @@
-//! What an event asks for.
+//! The request in an event, whoever sent it.
 
 use crate::keys::{AccountId, EmailAddress, SecretName};
 
-/// What the sweeper is asked to do.
+/// The work that the sweeper is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SweepRequest {
     /// Sweep all accounts.
@@ -34,14 +34,14 @@ pub enum SweepRequest {
     Notify {
         /// The secret's name.
         secret: SecretName,
-        /// What the event reports beyond what can be observed.
+        /// The part of the event that cannot be observed later.
         news: News,
     },
     /// Nothing: the event is about a secret that is not keywheel's, or about a label that does not matter.
     Ignore,
 }
 
-/// What happened, by an event of Secrets Manager.
+/// The news in an event of Secrets Manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
     /// The label AWSCURRENT moved.
