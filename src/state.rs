@@ -35,8 +35,8 @@ pub mod tag {
     pub const DISABLED_AT: &str = "keywheel:disabled-at";
     /// An outgoing key whose grace began at another time than the rotation: `<key> <time>`.
     pub const RETIRING: &str = "keywheel:retiring";
-    /// The rotation that is about to make a key: `<version> <time>`. With ` <key>` if the key was made and could not be
-    /// put into the secret.
+    /// The intent of a rotation that is about to make a key: `<version> <time>`, or `<version> <time> <key>` if the key
+    /// was made and could not be put into the secret.
     pub const INTENT: &str = "keywheel:intent";
     /// The notices that were sent: `<key>=<phase>.<phase> <key>=<phase>`.
     pub const NOTIFIED: &str = "keywheel:notified";
@@ -47,7 +47,7 @@ pub mod tag {
     pub const FORCE: &str = "keywheel:force";
     /// When the user's keys were made, as last observed: `<time of the current key> <time>`.
     pub const KEY_DATES: &str = "keywheel:key-dates";
-    /// The user for whom the resource policy was, when it was last read or made: `<unique id> <path>`.
+    /// The user whom the resource policy allowed when it was last read or made: `<unique id> <path>`.
     pub const READER: &str = "keywheel:reader";
     /// The version with keywheel's placeholder, with which the secret was made.
     pub const PLACEHOLDER: &str = "keywheel:placeholder";
@@ -57,16 +57,16 @@ pub mod tag {
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Tag.html>
 const MAX_TAG_VALUE_LENGTH: usize = 256;
 
-/// How far two records of one moment may be apart: IAM dates keys in whole seconds, tags hold whole seconds, and the
-/// clocks of AWS's hosts differ by less.
+/// Limits how far two records of the same moment may differ: IAM dates keys in whole seconds, tags hold whole seconds,
+/// and the clocks of AWS's hosts differ by less.
 pub(crate) const WHOLE_SECOND: TimeDelta = TimeDelta::seconds(1);
 
 /// The prefix of the value of [`tag::UNTOLD`]. No other tag's value begins with it, so a search for it finds marks
 /// only.
 pub const UNTOLD_PREFIX: &str = "untold:";
 
-/// How long after its disabling a key's last use may be recorded although nobody enabled the key. IAM needs a moment to
-/// disable a key everywhere, and records the first use in every 15 minutes.
+/// Limits how long after its disabling a key's last use may be recorded although nobody enabled the key. IAM needs a
+/// moment to disable a key everywhere, and records the first use in every 15 minutes.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccessKeyLastUsed.html>
 const DISABLED_EVERYWHERE_AFTER: TimeDelta = TimeDelta::minutes(15);
 
@@ -122,7 +122,7 @@ pub struct State {
     pub force: bool,
     /// When the user's keys were made, as last observed.
     pub key_dates: Option<KeyDates>,
-    /// The user for whom the resource policy was, when it was last read or made.
+    /// The user whom the resource policy allowed when it was last read or made.
     pub reader: Option<Reader>,
     /// Tags that cannot be read. While there is one, nothing destructive is done.
     pub malformed: Vec<MalformedTag>,
@@ -252,7 +252,7 @@ impl TagChange {
         self.set.is_empty() && self.remove.is_empty()
     }
 
-    /// Changes a copy of the secret's tags in the same way.
+    /// Applies the change to a copy of the secret's tags.
     pub fn apply_to(&self, tags: &mut BTreeMap<String, String>) {
         tags.retain(|name, _| !self.remove.iter().any(|removed| removed == name));
         tags.extend(self.set.clone());

@@ -92,7 +92,7 @@ pub struct NewKey {
 /// `secret` is the only field that has to be wiped, and it wipes itself.
 impl ZeroizeOnDrop for NewKey {}
 
-/// IAM in one account. Errors name the call and the resource; the text for each method says only what is special to it.
+/// IAM in one account. Errors name the call and the resource; each method documents only its own cases.
 #[async_trait]
 pub trait Iam: fmt::Debug + Send + Sync {
     /// The account in which these calls are made.

@@ -15,7 +15,8 @@ use super::user_plan::Wait;
 use crate::keys::{AccessKeyId, KeyStatus, KeyUse, LastUse};
 use crate::state::{Phase, State, was_enabled_since};
 
-/// How long after its rotation a key's use is not reported: until then, the owner is probably installing the new key.
+/// For this time after a rotation, a use of the replaced key is not reported: the owner is probably still installing
+/// the new key.
 const USE_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(3);
 
 /// How long before a deletion the last call is sent. A daily schedule has a run in this time, even if no run comes at
@@ -27,7 +28,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) key: &'a KeyFacts,
     /// When the key was disabled; `None` if it was not, or if the time is not known.
     pub(super) disabled_at: Option<DateTime<Utc>>,
-    /// From the beginning of the retirement to the disabling.
+    /// The time from the beginning of the retirement to the disabling.
     pub(super) grace: TimeDelta,
     /// When the retirement began.
     pub(super) since: DateTime<Utc>,
@@ -51,8 +52,8 @@ pub(super) enum Origin<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    /// Returns the key that the last rotation replaced, if its successor is there and active. Without that, the user's
-    /// keys are any two keys.
+    /// Returns the key that the last rotation replaced, if its successor exists and is active. Without an active
+    /// successor, nothing shows which of the two keys replaced which.
     pub(super) fn replaced(planner: &Planner<'a>) -> Option<Self> {
         let facts = planner.facts;
         let state = facts.state()?;
@@ -165,7 +166,7 @@ impl<'a> Outgoing<'a> {
         planner.notify_of(ActionName::Delete, id, NoticeKind::Deleted);
     }
 
-    /// Sends what an earlier run could not send, and reports a use of the key since its rotation.
+    /// Sends the notices that an earlier run could not send, and reports a use of the key since its rotation.
     fn notify_of_past(&self, planner: &mut Planner<'_>) {
         let Origin::Replaced { restarted, .. } = self.origin else {
             return self.repeat_announcement(planner, Some(self.disable_at()), self.disable_at());
@@ -218,7 +219,8 @@ impl<'a> Outgoing<'a> {
         planner.notify(&self.key.id, kind);
     }
 
-    /// Sends again that a second key has to give way, if that was not sent. An owner who enabled the key again knows.
+    /// Sends the notice that a second key has to give way, if an earlier run could not send it. An owner who enabled
+    /// the key again knows already.
     fn repeat_announcement(
         &self,
         planner: &mut Planner<'_>,
@@ -261,13 +263,13 @@ impl<'a> Outgoing<'a> {
             return Some(format!("access key {id} is left as it is: the user's other key is not active"));
         };
         let tested = planner.facts.tested_key().is_some_and(|tested| tested.id == other.id);
-        // The deletion of an inactive key takes nothing from a user who works with the other key, or with none.
+        // An inactive key can be deleted without a test of the other key: nobody can be using the inactive one.
         if tested || !self.key.is_active() { None } else { obstacle_without_test(self.key, other) }
     }
 }
 
-/// The notice that a second key has to give way: disabled at that time, or inactive already, and deleted a recovery
-/// grace after `recovery_from`.
+/// Returns the notice that a second key has to give way. It is disabled at `disable_at` (`None` if it is inactive
+/// already) and deleted a recovery grace after `recovery_from`.
 pub(super) fn retiring_notice(
     planner: &mut Planner<'_>,
     disable_at: Option<DateTime<Utc>>,

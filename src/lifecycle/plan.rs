@@ -16,8 +16,9 @@ use crate::keys::{AccessKeyId, MAX_KEYS_PER_USER, UserRef, VersionId};
 use crate::settings::Periods;
 use crate::state::{Phase, State, format_time, tag};
 
-/// How long after its due date a rotation is reported as unfinished, and an announced rotation is left to itself.
-/// Secrets Manager repeats a failed step within a day; after that, nothing repeats it.
+/// Limits how long a rotation may take after its due date before it is reported as unfinished, and how long an
+/// announced rotation is left to itself. Secrets Manager repeats a failed step within a day; after that, nothing
+/// repeats it.
 const UNFINISHED_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(1);
 
 /// Returns the plan for one user: what to do, which notices to send, which problems to report, and what is not done
@@ -191,9 +192,10 @@ impl<'a> Planner<'a> {
         self.wait_for_rotation(secret);
     }
 
-    /// Gives the outgoing key its whole grace again after a time without a schedule, for an exemption or for want of an
-    /// active key: no grace ran meanwhile. Comes before the repair of the schedule, because the missing schedule is the
-    /// only trace of that time. Returns whether there is such a key.
+    /// Gives the outgoing key its whole grace again after a time without a schedule: no grace ran meanwhile. An exempt
+    /// user or a user without an active key has no schedule. This is decided before the schedule is repaired, because
+    /// the missing schedule is the only trace of that time. Returns whether there is an outgoing key to which this
+    /// applies.
     fn resume_grace(&mut self, secret: &PresentSecret) -> bool {
         let state = &secret.state;
         if secret.rotation_enabled || !state.managed || !state.malformed.is_empty() || !secret.facts_are_fresh() {
@@ -224,13 +226,14 @@ impl<'a> Planner<'a> {
         self.notify(&current.id, NoticeKind::Rotated { old_key, disable_at });
     }
 
-    /// Adopts a secret of the predecessor, which proves nothing but its user. It is rotated when the user's key is due.
+    /// Adopts a secret that the predecessor made. It proves only whose secret it is; its value was never tested. The
+    /// key is rotated when it is due.
     fn adopt(&mut self, version: VersionId) {
         let Some(key) = self.facts.newest_active_key().map(|key| key.id.clone()) else { return };
         self.act(Action::Adopt { version, key });
     }
 
-    /// Corrects tags that describe another version than the one that readers get. Everything else waits for that.
+    /// Corrects tags that do not describe the current version. All other decisions wait for the correction.
     fn restore_facts(&mut self, secret: &PresentSecret) {
         let Some(version) = secret.current_version.clone() else {
             return self.problem(ActionName::Repair, format!("secret {} has no current version", secret.arn));
@@ -244,10 +247,11 @@ impl<'a> Planner<'a> {
             && let Some(listed_by) = finished.map(|intent| intent.at + PLAN_TRUSTS_KEY_LIST_AFTER)
             && self.now < listed_by
         {
-            // Recorded now as unknown, the key would never be known again.
+            // If the key were recorded as unknown now, no later run could find it.
             return self.wait(ActionName::Repair, None, Wait::KeyList, Some(listed_by));
         }
-        // The rotation moved the label and stopped before its records; exactly one key can be the one that it made.
+        // The rotation moved the label and stopped before it wrote its records. A single candidate is the key that it
+        // made.
         let new_key = if let [new_key] = made[..] { Some(new_key.clone()) } else { None };
         let replaced = state.current_key.clone().filter(|old| self.facts.key(old).is_some());
         let previous_key = new_key.as_ref().and(replaced);
@@ -265,7 +269,7 @@ impl<'a> Planner<'a> {
         }
         let kind = NoticeKind::ScheduleCancelled(reason);
         match key {
-            // A notice that was sent about an earlier time without a schedule does not cover this one.
+            // An earlier notice was about an earlier time without a schedule, so it is sent again.
             Some(key) if secret.rotation_enabled => self.notify_again_of(ActionName::Cancel, &key, kind),
             Some(key) => self.notify(&key, kind),
             None => {}
@@ -297,7 +301,7 @@ impl<'a> Planner<'a> {
         if self.now < due || !self.has_free_slot() {
             return self.announce_rotation(key, due);
         }
-        // A younger rotation, started by the last run or by this one, may be under way.
+        // Before this limit, a rotation that the last run or this run started may still be under way.
         let is_late = self.now >= due + UNFINISHED_IS_NEWS_AFTER;
         let unfinished = self.facts.secret.present().and_then(|secret| secret.unfinished_version.clone());
         let unfinished = unfinished.filter(|_| is_late);

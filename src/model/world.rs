@@ -1,7 +1,6 @@
 //! Changes by people: accounts, users, keys, roles. None of them is recorded as a call.
 //!
-//! A script that names an account, user, group or key that does not exist is wrong: these methods then panic and say
-//! so.
+//! These methods panic if a script names an account, user, group or key that does not exist: the script is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -182,7 +181,7 @@ impl Cloud {
     /// Adds a user who was made at `created`.
     ///
     /// # Panics
-    /// When the account has a user of this name, whatever the case of its letters.
+    /// If the account has a user of this name, ignoring case.
     pub fn add_user_made_at(&self, account: &str, name: &str, path: &str, created: DateTime<Utc>) {
         let mut world = self.world();
         let user = IamUser {

@@ -46,8 +46,8 @@ const WAITS_WHEN_THROTTLED: [Duration; 3] = [Duration::from_secs(1), Duration::f
 /// The number of messages keeps to SES's limits per second and per day. No message is started without time to record
 /// it afterwards. Messages that are not sent are counted in a failure, and their notices stay due.
 ///
-/// For an owner tag with several addresses, one sent message is enough. Otherwise a single dead address would cause
-/// mail to the others on every run. The failure of the dead address is reported.
+/// If an owner tag has several addresses, a notice counts as sent once one address has got it. Otherwise a single dead
+/// address would cause mail to the others on every run. The failure of the dead address is reported.
 pub async fn deliver(
     aws: &SweeperAws,
     options: &DeliveryOptions<'_>,
@@ -95,7 +95,7 @@ async fn publish_due(
     PublishedNotices { positions: accepted.map(|(position, _)| position).collect(), failures }
 }
 
-/// The result of sending.
+/// The result for the mail.
 #[derive(Default)]
 struct SentMessages {
     /// Whether each message was sent, in the order of the envelopes. The last ones may be missing.
@@ -134,7 +134,8 @@ async fn send_due(
     SentMessages { was_sent, failures }
 }
 
-/// Returns why messages were not sent: one failure per reason that concerns many, and one per other message.
+/// Returns why messages were not sent: one failure for each reason that concerns many messages, and one for each other
+/// unsent message.
 fn unsent(
     messages: usize,
     results: Vec<MessageResult>,

@@ -14,8 +14,8 @@ use crate::keys::{AccessKeyId, UserArn};
 use crate::state::{CREATE_KEY_WITHIN, Intent, TagChange, tag};
 use crate::value::{KeyIdentity, StoredKey, StoredValue};
 
-/// Limits the reads of the pending value in a second attempt. The value of the first attempt may not be visible yet,
-/// and the key of a value that is mistaken for lost would be deleted.
+/// Limits the reads of the pending value in a second attempt. The value of the first attempt may not be visible yet. If
+/// it were taken for lost, its key would be deleted.
 const READS_OF_A_RETRIED_VERSION: Tries = Tries { count: 3, wait: Duration::from_secs(2) };
 
 /// Creates the key, unless the pending version has its value.
@@ -92,8 +92,8 @@ const ANNOUNCEMENTS: u32 = 3;
 async fn announce(job: &Job<'_>, iam: &dyn Iam, kept: Option<&AccessKeyId>) -> Result<Intent, Error> {
     let mut change = TagChange::default();
     if let Some(kept) = kept.filter(|kept| job.state.current_key.as_ref() != Some(kept)) {
-        // The other facts describe another key than the one that this rotation replaces. Beside them, the replaced key
-        // would look like a key that was tested.
+        // The facts in the tags describe another key than the one that this rotation replaces. If they stayed, the
+        // replaced key would look like a tested key.
         change = OF_ANOTHER_KEY.into_iter().fold(change, TagChange::remove).set(tag::CURRENT_KEY, kept.as_str());
     }
     for _ in 0..ANNOUNCEMENTS {

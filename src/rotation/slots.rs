@@ -31,7 +31,7 @@ pub(super) enum Decision {
 pub(super) struct SlotKey {
     /// As IAM lists it.
     pub(super) listed: ListedKey,
-    /// Read if a decision can depend on it.
+    /// `NotAsked` if no decision can depend on it.
     pub(super) last_use: LastUse,
 }
 
@@ -91,7 +91,7 @@ impl<'a> Slots<'a> {
 
     /// Returns the only candidate, if nobody but testSecret can have used it.
     fn orphan(&self) -> Option<&'a SlotKey> {
-        // An unreadable tag may name the key as somebody's.
+        // An unreadable tag may name this very key as the current or previous key.
         if !self.state.malformed.is_empty() {
             return None;
         }
@@ -167,7 +167,7 @@ impl<'a> Slots<'a> {
         state.disabled_since(retirement_began).filter(|_| is_fresh && key.listed.status == KeyStatus::Inactive)
     }
 
-    /// Returns the key that an incident retires: an inactive key, else the one that is not needed.
+    /// Returns the key that an incident retires: an inactive key or, if both are active, the key that is not needed.
     ///
     /// # Errors
     /// The reason why it is unknown which key is needed.
@@ -179,7 +179,7 @@ impl<'a> Slots<'a> {
         kept.iter().find(|key| key.listed.id != needed.listed.id).copied().ok_or_else(|| "there is no other".to_owned())
     }
 
-    /// Returns the key that must stay whatever is ordered: the one in the value. If the value names neither, the used
+    /// Returns the key that must stay even in an incident: the key in the value. If the value names neither, the used
     /// key stays or, if neither is used, the newer key.
     ///
     /// # Errors

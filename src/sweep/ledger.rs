@@ -30,7 +30,7 @@ pub(super) struct Ledger {
     tags: BTreeMap<String, String>,
     /// The changes that are to be written.
     pending: TagChange,
-    /// Written together with the first pending change, and not alone.
+    /// A change that is written only together with the first pending change.
     with_next: TagChange,
     /// The notices that the tags record as sent, without those that an action of this run made void.
     pub(super) notified: Notified,
@@ -38,7 +38,7 @@ pub(super) struct Ledger {
     pub(super) mark: Option<DateTime<Utc>>,
     /// Until when the tags count as current; `None` if they must be read again.
     fresh_until: Option<DateTime<Utc>>,
-    /// The actions that this run has begun.
+    /// The actions that this run has begun, because they may have made notices void.
     begun: Vec<Action>,
 }
 
@@ -105,7 +105,7 @@ impl Ledger {
         self.add(TagChange::default().untold(now));
     }
 
-    /// The secret carries no mark that this run has to remove or renew.
+    /// Leaves the mark to the digest: this run neither removes nor renews it.
     pub(super) fn leave_mark_to_digest(&mut self) {
         self.mark = None;
     }
@@ -125,8 +125,8 @@ impl Ledger {
             self.add(change);
             action.forget_void(&mut self.notified);
         }
-        // The action may depend on the tags: a rotation reads them, and a record must be made before the schedule is
-        // switched, because a later run sees the need for it by the old schedule.
+        // The action may depend on the tags: a rotation reads them. And before the schedule is switched, the record
+        // must be written, because a later run recognizes a missing record only by the old schedule.
         if !action.is_record() && !action.can_be_observed_again() {
             self.write(run).await?;
         }

@@ -70,7 +70,7 @@ fn decide(run: &Run<'_>, facts: &UserFacts) -> UserPlan {
     plan(facts, &run.settings.periods, run.now)
 }
 
-/// A plan by the first observation of a user.
+/// The plan that the first observation of a user leads to.
 struct FirstPlan {
     facts: UserFacts,
     plan: UserPlan,
@@ -81,7 +81,7 @@ struct FirstPlan {
 struct ConfirmedPlan {
     facts: UserFacts,
     plan: UserPlan,
-    /// Actions that only the second observation asks for, and those after them.
+    /// The first action that is only in the second plan, and all actions after it.
     dropped: Vec<Action>,
     tags: BTreeMap<String, String>,
     tags_fresh_until: DateTime<Utc>,
@@ -181,7 +181,10 @@ pub(super) async fn carry_out_all(target: &ActionTarget<'_>, outcome: &mut UserO
     outcome.notices.retain(|notice| notice.tells_of.is_none_or(is_done));
 }
 
-/// Carries one action out between its records. Returns a failure that stops nothing.
+/// Carries one action out, with its records before and after it. Returns a failure that does not stop later actions.
+///
+/// # Errors
+/// The failure of the action or of a record.
 pub(super) async fn carry_out_one(
     target: &ActionTarget<'_>,
     ledger: &mut Ledger,
@@ -193,10 +196,10 @@ pub(super) async fn carry_out_one(
     Ok(beside)
 }
 
-/// Whether the actions after a failed one may still be carried out. The user's membership in the reader group decides
-/// nothing about keys. A schedule that cannot be repaired before an unfinished rotation ends must not stop the
-/// retirement of the key whose slot that rotation waits for. But a secret with a wrong policy or KMS key must not get a
-/// new key.
+/// Whether the actions after a failed action may still be carried out. No decision about keys depends on the user's
+/// membership in the reader group. A schedule that cannot be repaired before an unfinished rotation ends must not stop
+/// the retirement of the key whose slot that rotation waits for. But a secret with a wrong policy or KMS key must not
+/// get a new key.
 fn is_beside_the_keys(action: &Action, failure: &CallFailure) -> bool {
     match action {
         Action::Repair(Drift::ReaderGroup) => true,
@@ -206,7 +209,7 @@ fn is_beside_the_keys(action: &Action, failure: &CallFailure) -> bool {
 }
 
 /// Writes the pending changes now, unless one call can record them together with notices that are sent at the end of
-/// the run. After a failure nothing waits. If all notices are deferred, only the mark is written.
+/// the run. After a failure they are always written now. If all notices are deferred, the mark is written with them.
 pub(super) async fn write_unless_notices_follow(run: &Run<'_>, outcome: &mut UserOutcome) {
     let are_all_deferred = run.defers_notices
         && !outcome.notices.is_empty()
