@@ -350,7 +350,7 @@ fn the_sweeper_names_the_remedy_for_an_uncertain_orphan() {
         stage.pass_days(1).await;
         let told = failures(&stage.sweep().await);
         let made = left.made.clone().expect("it was made");
-        for part in [made.as_str(), &own, "nothing tells which", "keywheel:intent"] {
+        for part in [made.as_str(), &own, "it is unknown which", "keywheel:intent"] {
             assert!(told.contains(part), "{part} is missing in {told}");
         }
         // The remedy that the report names.

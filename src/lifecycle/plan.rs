@@ -362,7 +362,7 @@ impl<'a> Planner<'a> {
     fn report_orphan(&mut self) {
         if let Some(orphan) = self.facts.key_in_flight() {
             let error = format!(
-                "the user's only active key {} is one that a rotation made and did not finish with; enable or make \
+                "the user's only active key {} was made by a rotation that did not finish; enable or make \
                  another key, or delete this one",
                 orphan.id
             );
@@ -377,10 +377,10 @@ impl<'a> Planner<'a> {
         let Some(intent) = self.facts.state().and_then(|state| state.intent.as_ref()) else { return };
         let doubt = match candidates[..] {
             [one, other] => {
-                format!("{one} and {other} were both made then, and nothing tells which of them is that key")
+                format!("{one} and {other} were both made then, and it is unknown which of them is that key")
             }
             [one] => match self.facts.key(one).and_then(|key| key.last_use.unknown()) {
-                Some(why) => format!("whether {one} is that key cannot be told, as its last use is not known: {why}"),
+                Some(why) => format!("it is unknown whether {one} is that key, because its last use is unknown: {why}"),
                 None => return,
             },
             _ => return,
@@ -389,8 +389,8 @@ impl<'a> Planner<'a> {
             return;
         }
         let error = format!(
-            "a rotation announced a key at {} and did not finish; {doubt}. No key is deleted for that: delete the one that \
-             nobody has or, if there is none, remove the tag {} from the secret",
+            "a rotation announced a key at {} and did not finish; {doubt}. In doubt, keywheel deletes no key: delete \
+             the key that nobody has or, if there is none, remove the tag {} from the secret",
             format_time(intent.at),
             tag::INTENT
         );

@@ -176,7 +176,10 @@ impl<'a> Slots<'a> {
             return Ok(inactive);
         }
         let needed = self.needed(kept)?;
-        kept.iter().find(|key| key.listed.id != needed.listed.id).copied().ok_or_else(|| "there is no other".to_owned())
+        kept.iter()
+            .find(|key| key.listed.id != needed.listed.id)
+            .copied()
+            .ok_or_else(|| "the user has no other key".to_owned())
     }
 
     /// Returns the key that must stay even in an incident: the key in the value. If the value names neither, the used
@@ -188,7 +191,7 @@ impl<'a> Slots<'a> {
         if let Some(readers) = kept.iter().find(|key| Some(&key.listed.id) == self.in_value) {
             return Ok(readers);
         }
-        let [older, newer] = kept[..] else { return Err("there are not two of them".to_owned()) };
+        let [older, newer] = kept[..] else { return Err("the user does not have two keys".to_owned()) };
         match (&older.last_use, &newer.last_use) {
             (LastUse::Unknown(_) | LastUse::NotAsked, _) => Err(unknown_use(older)),
             (_, LastUse::Unknown(_) | LastUse::NotAsked) => Err(unknown_use(newer)),
