@@ -12,7 +12,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = process::rotation_aws(&settings);
     let (aws, settings) = (&aws, &settings);
     lambda_runtime::run(service_fn(move |LambdaEvent { payload, context }: LambdaEvent<Value>| async move {
-        rotation::handle(aws, settings, payload, process::deadline(context.deadline)).await
+        rotation::handle(aws, settings, payload, process::deadline(context.deadline))
+            .await
+            .inspect_err(process::log_failure)
     }))
     .await
 }

@@ -15,7 +15,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = process::sweeper_aws(&settings);
     let (aws, settings, templates) = (&aws, &settings, &templates);
     lambda_runtime::run(service_fn(move |LambdaEvent { payload, context }: LambdaEvent<Value>| async move {
-        sweep::handle(aws, settings, templates, payload, process::deadline(context.deadline)).await
+        sweep::handle(aws, settings, templates, payload, process::deadline(context.deadline))
+            .await
+            .inspect_err(process::log_failure)
     }))
     .await
 }

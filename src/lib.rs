@@ -11,7 +11,7 @@
 //! Secrets Manager ──event──▶ rotation ──▶ aws ──▶ IAM, STS, Secrets Manager
 //!                               │
 //!                               ▼ facts, as tags on the secret
-//! schedule, EventBridge ──▶ sweep: observe ──▶ lifecycle: plan ──▶ sweep: apply ──▶ provision, aws
+//! schedule, EventBridge ──▶ sweep: observe ──▶ lifecycle: plan ──▶ sweep: carry out ──▶ provision, aws
 //!                                                      │
 //!                                                      ▼ notices
 //!                                               notify ──▶ aws ──▶ SES, SNS
@@ -38,7 +38,7 @@
 //! | [`provision`] | one user's secret, its policy and its schedule | policy and drift | `aws`, `keys`, `lifecycle`, `settings`, `state`, `value` |
 //! | [`notify`] | notices → messages, and their sending | all but sending | `aws`, `keys`, `lifecycle`, `settings`, `state` |
 //! | [`sweep`] | the sweeper | its events and report | `aws`, `error`, `keys`, `lifecycle`, `metrics`, `notify`, `provision`, `redact`, `settings`, `state` |
-//! | [`process`] | environment, files, log and deadline of a process | no | `aws`, `metrics`, `settings` |
+//! | [`process`] | environment, files, log and deadline of a process | no | `aws`, `error`, `metrics`, `settings` |
 //! | `model` | a model of AWS in memory, on a clock that can be moved | no | |
 //! | `rehearsal` | keywheel deployed on the model, and its judges | no | `aws`, `error`, `keys`, `model`, `notify`, `process`, `rotation`, `settings`, `state`, `sweep` |
 //! | `cli` | the command line | no | `keys`, `lifecycle`, `model`, `notify`, `process`, `rehearsal`, `settings`, `state` |

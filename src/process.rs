@@ -13,6 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::aws::{Access, Aws, SweeperAws, production_config};
+use crate::error::Error;
 use crate::metrics;
 use crate::settings::{Function, InvalidSettings, Settings};
 
@@ -62,6 +63,12 @@ where
         context.format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }
+}
+
+/// Logs why an invocation fails: the error's name, and its message with identifiers and remedy. The runtime logs the
+/// `Debug` form, which has neither the words nor the remedy.
+pub fn log_failure(error: &Error) {
+    tracing::error!(name = error.name(), %error, "the invocation fails");
 }
 
 /// Reads the settings from the environment.
@@ -119,4 +126,39 @@ pub fn access(function: Function, settings: &Settings) -> Access {
 pub fn deadline(epoch_ms: u64) -> DateTime<Utc> {
     let epoch_ms = i64::try_from(epoch_ms).ok();
     epoch_ms.and_then(DateTime::from_timestamp_millis).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_log_has_the_name_of_an_error_and_its_remedy() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        tracing::subscriber::with_default(log(production_levels(), move || writer.clone()), || {
+            log_failure(&Error::AnnouncementTooSlow("the-secret".to_owned()));
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&line["level"], &line["name"]), (&"ERROR".into(), &"AnnouncementTooSlow".into()));
+        let error = line["error"].as_str().unwrap();
+        assert!(error.contains("the-secret") && error.contains("Secrets Manager tries the rotation again"), "{error}");
+    }
 }

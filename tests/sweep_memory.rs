@@ -18,7 +18,7 @@ static HEAP: PeakAlloc = PeakAlloc;
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 const USERS: usize = 5_000;
 
-/// Lambda gives the sweeper 256 MB and more. The lists of an account are held as plain maps for as long as they fit.
+/// Lambda gives the sweeper 512 MB. The lists of an account are held as plain maps for as long as they fit.
 const MAX_PEAK_BYTES: usize = 64_000_000;
 
 /// Runs the test below alone: other tests of this process would be counted too.
