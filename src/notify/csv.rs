@@ -1,41 +1,53 @@
 //! All notices of a message as a CSV file, which is attached to the message. Pure.
 
+use ::csv::{Terminator, WriterBuilder};
+
 use super::addressed::Addressed;
 use super::details::NoticeDetails;
 use super::frame::Frame;
 use super::phrases::{day, days_left};
 use super::words::coming;
 
-const COLUMNS: &str = "account id,account name,user,key,created,what,when,days left,why,command,secret arn";
+const COLUMNS: [&str; 11] = [
+    "account id",
+    "account name",
+    "user",
+    "key",
+    "created",
+    "what",
+    "when",
+    "days left",
+    "why",
+    "command",
+    "secret arn",
+];
 
 /// Returns the notices as CSV by RFC 4180, with the byte order mark by which spreadsheets recognize UTF-8.
 /// <https://www.rfc-editor.org/rfc/rfc4180>
 pub(super) fn csv(frame: &Frame<'_>, items: &[&Addressed<'_>]) -> String {
-    let mut text = format!("\u{feff}{COLUMNS}\r\n");
+    let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::from("\u{feff}"));
+    writer.write_record(COLUMNS).expect(IN_MEMORY);
     for item in items {
         let row = NoticeDetails::new(frame, item);
         let left = coming(&item.notice.kind).map(|at| days_left(frame.now, at).to_string()).unwrap_or_default();
         let created = item.notice.created.map(day).unwrap_or_default();
         let command = row.steps.iter().map(|step| step.command.as_str()).find(|command| !command.is_empty());
-        let theirs = [&row.account_id, &row.account_name, &row.user, &row.key, &created, &row.what, &row.when];
-        let mut fields: Vec<String> = theirs.into_iter().map(|text| field(&harmless(text))).collect();
-        // keywheel wrote this number, so the minus of a past day is not the start of a formula.
-        fields.push(left);
-        fields.extend([&row.why, command.unwrap_or_default(), &row.secret_arn].map(|text| field(&harmless(text))));
-        text.push_str(&fields.join(","));
-        text.push_str("\r\n");
+        let before = [&row.account_id, &row.account_name, &row.user, &row.key, &created, &row.what, &row.when];
+        let after = [&row.why, command.unwrap_or_default(), &row.secret_arn];
+        // keywheel wrote the number of days, so the minus of a past day is not the start of a formula.
+        let cells = before.map(|text| harmless(text)).into_iter().chain([left]).chain(after.map(harmless));
+        writer.write_record(cells).expect(IN_MEMORY);
     }
-    text
+    String::from_utf8(writer.into_inner().expect(IN_MEMORY)).expect("texts make text")
 }
+
+/// Why writing a record cannot fail: the writer needs no file, and every row has as many cells as there are columns.
+const IN_MEMORY: &str = "a record of eleven cells in memory";
 
 /// Returns a cell that no spreadsheet treats as a formula. People choose the names of accounts and users.
 /// <https://owasp.org/www-community/attacks/CSV_Injection>
 fn harmless(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
-}
-
-fn field(text: &str) -> String {
-    if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
 #[cfg(test)]
@@ -46,16 +58,8 @@ mod tests {
     use crate::lifecycle::{Notice, NoticeKind};
     use crate::notify::AccountContact;
     use crate::notify::Mode;
-    use crate::notify::fixtures::{contact, email, kinds, notice, now, settings, user};
+    use crate::notify::fixtures::{contact, email, kinds, notice, now, settings, user, with_items};
     use crate::notify::frame::Terms;
-    use crate::state::Notified;
-
-    fn with_items<T>(account: &AccountContact, notices: &[Notice], then: impl Fn(&[&Addressed<'_>]) -> T) -> T {
-        let notified = Notified::default();
-        let addressed: Vec<Addressed<'_>> =
-            notices.iter().map(|notice| Addressed { notice, account, notified: &notified }).collect();
-        then(&addressed.iter().collect::<Vec<_>>())
-    }
 
     fn csv_of(account: &AccountContact, notices: &[Notice]) -> String {
         let (terms, recipient) = (Terms::of(&settings(&[])), email("owner@example.com"));

@@ -1,10 +1,11 @@
 //! Values that the tests of this module share.
 
-use super::addressed::AccountContact;
+use super::addressed::{AccountContact, Addressed};
 pub(super) use super::samples::{kinds, notice};
 use super::template::Templates;
 use crate::keys::EmailAddress;
-use crate::lifecycle::NoticeKind;
+use crate::lifecycle::{Notice, NoticeKind};
+use crate::state::Notified;
 pub(super) use crate::testing::{account, key, now, settings, time, user};
 
 pub(super) fn email(text: &str) -> EmailAddress {
@@ -17,6 +18,14 @@ pub(super) fn contact(name: &str, address: Option<&str>) -> AccountContact {
 
 pub(super) fn rotation_ahead() -> NoticeKind {
     NoticeKind::RotationAhead { at: time("2026-11-29T07:30:00Z") }
+}
+
+/// Calls `then` with notices about users of that account of which none was sent before.
+pub(super) fn with_items<T>(account: &AccountContact, notices: &[Notice], then: impl Fn(&[&Addressed<'_>]) -> T) -> T {
+    let notified = Notified::default();
+    let addressed: Vec<Addressed<'_>> =
+        notices.iter().map(|notice| Addressed { notice, account, notified: &notified }).collect();
+    then(&addressed.iter().collect::<Vec<_>>())
 }
 
 /// The built-in templates.

@@ -59,16 +59,7 @@ fn cells(mode: Mode, now: DateTime<Utc>, item: &Addressed<'_>) -> [String; 6] {
 mod tests {
     use super::*;
     use crate::lifecycle::{Notice, NoticeKind};
-    use crate::notify::addressed::AccountContact;
-    use crate::notify::fixtures::{contact, kinds, notice, now, user};
-    use crate::state::Notified;
-
-    fn with_items<T>(account: &AccountContact, notices: &[Notice], then: impl Fn(&[&Addressed<'_>]) -> T) -> T {
-        let notified = Notified::default();
-        let addressed: Vec<Addressed<'_>> =
-            notices.iter().map(|notice| Addressed { notice, account, notified: &notified }).collect();
-        then(&addressed.iter().collect::<Vec<_>>())
-    }
+    use crate::notify::fixtures::{contact, kinds, notice, now, user, with_items};
 
     #[test]
     fn the_table_is_aligned_and_no_wider_than_99_columns() {
