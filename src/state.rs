@@ -117,7 +117,7 @@ pub struct State {
     /// The notices that were sent.
     pub notified: Notified,
     /// When a sweep first deferred a notice to the digest; 1970 if the mark cannot be read, `None` without a mark.
-    pub untold: Option<DateTime<Utc>>,
+    pub mark: Option<DateTime<Utc>>,
     /// Whether the next rotation may delete the other key at once.
     pub force: bool,
     /// When the user's keys were made, as last observed.
@@ -146,7 +146,7 @@ impl State {
             }),
             intent: read.parse(tag::INTENT, "a version id, a time and, perhaps, an access key id", Intent::read),
             // Any mark leads to an observation of the user. Its time only decides how long a deletion waits.
-            untold: read
+            mark: read
                 .text(tag::UNTOLD)
                 .map(|text| text.strip_prefix(UNTOLD_PREFIX).and_then(parse_time).unwrap_or(DateTime::UNIX_EPOCH)),
             notified: tags.get(tag::NOTIFIED).map(|text| Notified::read(text)).unwrap_or_default(),
@@ -286,7 +286,7 @@ impl TagChange {
 
     /// Sets the mark for a digest.
     #[must_use]
-    pub fn untold(self, since: DateTime<Utc>) -> Self {
+    pub fn mark(self, since: DateTime<Utc>) -> Self {
         self.set(tag::UNTOLD, format!("{UNTOLD_PREFIX}{}", format_time(since)))
     }
 
@@ -339,16 +339,16 @@ mod tests {
     #[test]
     fn any_mark_is_read_and_a_right_one_is_found_by_its_prefix() {
         let at = time("2026-11-22T09:00:00Z");
-        let mark = TagChange::default().untold(at).set[tag::UNTOLD].clone();
+        let mark = TagChange::default().mark(at).set[tag::UNTOLD].clone();
         assert!(mark.starts_with(UNTOLD_PREFIX), "{mark}");
-        for (value, untold) in [
+        for (value, marked_at) in [
             (mark.as_str(), Some(at)),
             ("2026-11-22T09:00:00Z", Some(DateTime::UNIX_EPOCH)),
             ("untold:yesterday", Some(DateTime::UNIX_EPOCH)),
             ("", None),
         ] {
             let state = State::read(&BTreeMap::from([(tag::UNTOLD.to_owned(), value.to_owned())]));
-            assert_eq!((state.untold, state.malformed), (untold, Vec::new()), "{value}");
+            assert_eq!((state.mark, state.malformed), (marked_at, Vec::new()), "{value}");
         }
     }
 
@@ -406,7 +406,7 @@ mod tests {
                 retiring: Some(Retiring { key: retiring, since }),
                 intent: Some(intent),
                 notified: Notified::default(),
-                untold: None,
+                mark: None,
                 force: flags.1,
                 key_dates: None,
                 reader: None,

@@ -150,22 +150,22 @@ impl NoticeKind {
     }
 
     /// Whether the notice about that key was sent and is not due again.
-    pub fn is_told(
+    pub fn was_sent(
         &self,
         key: &AccessKeyId,
         notified: &Notified,
         repeat: Option<TimeDelta>,
         now: DateTime<Utc>,
     ) -> bool {
-        let is_told = |phase, longer| match repeat.filter(|_| self.lasts()) {
+        let was_sent = |phase, longer| match repeat.filter(|_| self.lasts()) {
             Some(period) => notified.was_sent_after(key, phase, now - period - longer),
             None => notified.was_sent(key, phase),
         };
         // Both notices are about the same trouble, and the event knows its cause. So the event gets a day to repeat its
         // notice first.
         let is_covered_by_event =
-            || matches!(self, Self::RotationUnfinished { .. }) && is_told(Phase::Failed, TimeDelta::days(1));
-        is_told(self.phase(), TimeDelta::zero()) || is_covered_by_event()
+            || matches!(self, Self::RotationUnfinished { .. }) && was_sent(Phase::Failed, TimeDelta::days(1));
+        was_sent(self.phase(), TimeDelta::zero()) || is_covered_by_event()
     }
 
     /// Whether the notice announces something that is still to come.

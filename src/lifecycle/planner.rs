@@ -67,7 +67,7 @@ impl<'a> Planner<'a> {
 
     fn was_sent(&self, key: &AccessKeyId, kind: &NoticeKind) -> bool {
         let notified = self.facts.secret.present().map(|secret| &secret.state.notified);
-        notified.is_some_and(|notified| kind.is_told(key, notified, self.periods.repeat, self.now))
+        notified.is_some_and(|notified| kind.was_sent(key, notified, self.periods.repeat, self.now))
     }
 
     /// Whether a notice of that phase was sent, on any day.

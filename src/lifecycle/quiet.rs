@@ -84,7 +84,7 @@ pub fn is_quiet(listed: &Listed<'_>, periods: &Periods, now: DateTime<Utc>) -> b
 /// Returns the user's keys, oldest first; `None` if the lists do not show them.
 fn known_keys(listed: &Listed<'_>) -> Option<Vec<KeyFacts>> {
     if let SecretFacts::Present(secret) = &listed.secret
-        && (secret.state.untold.is_some() || (secret.state.managed && secret.state.current_key.is_none()))
+        && (secret.state.mark.is_some() || (secret.state.managed && secret.state.current_key.is_none()))
     {
         return None;
     }

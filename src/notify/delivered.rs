@@ -84,13 +84,13 @@ mod tests {
     #[test]
     fn a_notice_that_all_got_is_recorded_for_its_key() {
         let notice = notice(rotation_ahead());
-        let is_told = |key, notified: &Notified| notice.kind.is_told(key, notified, None, now());
+        let was_sent = |key, notified: &Notified| notice.kind.was_sent(key, notified, None, now());
         let mut notified = Notified::default();
         Delivered::ToNobody.record(&mut notified, &notice, now());
         assert_eq!(notified, Notified::default());
         Delivered::ToAll.record(&mut notified, &notice, now());
-        assert!(is_told(&notice.key, &notified));
-        assert!(!is_told(&key(7), &notified));
+        assert!(was_sent(&notice.key, &notified));
+        assert!(!was_sent(&key(7), &notified));
     }
 
     #[test]
@@ -100,10 +100,10 @@ mod tests {
             let notice = notice(kind);
             let mut notified = Notified::default();
             Delivered::ToAll.record(&mut notified, &notice, now());
-            let is_told =
-                |repeat, days| notice.kind.is_told(&notice.key, &notified, repeat, now() + TimeDelta::days(days));
-            assert!(is_told(week, 0) && is_told(week, 6) && is_told(None, 1000), "{name}");
-            assert_eq!(is_told(week, 7), !notice.kind.lasts(), "{name}");
+            let was_sent =
+                |repeat, days| notice.kind.was_sent(&notice.key, &notified, repeat, now() + TimeDelta::days(days));
+            assert!(was_sent(week, 0) && was_sent(week, 6) && was_sent(None, 1000), "{name}");
+            assert_eq!(was_sent(week, 7), !notice.kind.lasts(), "{name}");
         }
     }
 
@@ -115,33 +115,33 @@ mod tests {
         let mut notified = Notified::default();
         Delivered::ToAll.record(&mut notified, &failed, now());
         let day = |days| now() + TimeDelta::days(days);
-        assert!(failed.kind.is_told(&failed.key, &notified, week, day(6)));
-        assert!(!failed.kind.is_told(&failed.key, &notified, week, day(7)));
-        assert!(unfinished.is_told(&failed.key, &notified, week, day(7)), "the event comes first");
-        assert!(!unfinished.is_told(&failed.key, &notified, week, day(8)));
+        assert!(failed.kind.was_sent(&failed.key, &notified, week, day(6)));
+        assert!(!failed.kind.was_sent(&failed.key, &notified, week, day(7)));
+        assert!(unfinished.was_sent(&failed.key, &notified, week, day(7)), "the event comes first");
+        assert!(!unfinished.was_sent(&failed.key, &notified, week, day(8)));
         let mut notified = Notified::default();
         Delivered::ToAll.record(&mut notified, &notice(unfinished), now());
-        assert!(!failed.kind.is_told(&failed.key, &notified, week, now()), "the reason is news");
+        assert!(!failed.kind.was_sent(&failed.key, &notified, week, now()), "the reason is news");
     }
 
     #[test]
     fn a_partial_record_lasts_until_all_got_the_notice() {
         let notice = notice(rotation_ahead());
-        let is_told = |notified: &Notified| notice.kind.is_told(&notice.key, notified, None, now());
+        let was_sent = |notified: &Notified| notice.kind.was_sent(&notice.key, notified, None, now());
         let mut notified = Notified::default();
         notified.record(&notice.key, Phase::Rotated);
         notified.record(&key(7), Phase::Deleted);
         Delivered::ToSome(vec![Audience::Account]).record(&mut notified, &notice, now());
-        assert!(!is_told(&notified));
-        let is_told_to = |audience, notified: &Notified| was_sent_to(&notice, notified, audience, None, now());
-        assert!(is_told_to(Audience::Account, &notified));
+        assert!(!was_sent(&notified));
+        let is_sent_to = |audience, notified: &Notified| was_sent_to(&notice, notified, audience, None, now());
+        assert!(is_sent_to(Audience::Account, &notified));
         for other in [Audience::Owner, Audience::Copy, Audience::Topic] {
-            assert!(!is_told_to(other, &notified));
+            assert!(!is_sent_to(other, &notified));
         }
 
         Delivered::ToAll.record(&mut notified, &notice, now());
-        assert!(is_told(&notified));
-        assert!(!is_told_to(Audience::Account, &notified), "the partial record is gone");
+        assert!(was_sent(&notified));
+        assert!(!is_sent_to(Audience::Account, &notified), "the partial record is gone");
         assert!(notified.was_sent(&notice.key, Phase::Rotated) && notified.was_sent(&key(7), Phase::Deleted));
     }
 
@@ -153,10 +153,10 @@ mod tests {
         let text = notified.to_tag();
         assert!(text.chars().all(|c| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c)), "{text}");
         let read = State::read(&BTreeMap::from([(tag::NOTIFIED.to_owned(), text)])).notified;
-        for (audience, told) in
+        for (audience, is_sent) in
             [(Audience::Account, false), (Audience::Owner, true), (Audience::Copy, false), (Audience::Topic, true)]
         {
-            assert_eq!(was_sent_to(&notice, &read, audience, None, now()), told, "{audience:?}");
+            assert_eq!(was_sent_to(&notice, &read, audience, None, now()), is_sent, "{audience:?}");
         }
     }
 
@@ -166,7 +166,7 @@ mod tests {
         let week = Some(TimeDelta::days(7));
         let mut notified = Notified::default();
         Delivered::ToSome(vec![Audience::Owner]).record(&mut notified, &failed, now());
-        let is_told = |days| was_sent_to(&failed, &notified, Audience::Owner, week, now() + TimeDelta::days(days));
-        assert!(is_told(0) && is_told(6) && !is_told(7));
+        let was_sent = |days| was_sent_to(&failed, &notified, Audience::Owner, week, now() + TimeDelta::days(days));
+        assert!(was_sent(0) && was_sent(6) && !was_sent(7));
     }
 }

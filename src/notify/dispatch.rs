@@ -168,7 +168,7 @@ impl DeliveryState {
                 Mode::DryRun => is_audit_day(*now, settings.notices.audit_every_days),
                 Mode::Enforced => !kind.is_for_dry_run_only(),
             },
-            was_sent_to_all: kind.is_told(&item.notice.key, item.notified, settings.periods.repeat, *now),
+            was_sent_to_all: kind.was_sent(&item.notice.key, item.notified, settings.periods.repeat, *now),
             reached: known
                 .filter(|audience| was_sent_to(item.notice, item.notified, *audience, settings.periods.repeat, *now))
                 .collect(),

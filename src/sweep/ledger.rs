@@ -72,7 +72,7 @@ impl Ledger {
     /// recorded.
     pub(super) fn listed(user: &UserRef, state: Option<&State>) -> Self {
         let notified = state.map(|state| state.notified.clone()).unwrap_or_default();
-        Self { notified, mark: state.and_then(|state| state.untold), ..Self::empty(user) }
+        Self { notified, mark: state.and_then(|state| state.mark), ..Self::empty(user) }
     }
 
     /// The ledger of a secret whose tags were just read and count as current until then. A secret that is scheduled for
@@ -97,12 +97,12 @@ impl Ledger {
 
     /// Adds the mark, to be written together with the first other change, which saves a call.
     pub(super) fn mark_with_next_change(&mut self, now: DateTime<Utc>) {
-        self.with_next = TagChange::default().untold(now);
+        self.with_next = TagChange::default().mark(now);
     }
 
     /// Adds the mark: a notice is deferred to a digest.
     pub(super) fn add_mark(&mut self, now: DateTime<Utc>) {
-        self.add(TagChange::default().untold(now));
+        self.add(TagChange::default().mark(now));
     }
 
     /// Leaves the mark to the digest: this run neither removes nor renews it.
@@ -205,7 +205,7 @@ impl Ledger {
             return Ok(Reread::SameMark);
         }
         let Some(described) = run.aws.secrets().describe(&self.secret).await? else { return Ok(Reread::Gone) };
-        let State { mut notified, untold: mark, .. } = State::read(&described.tags);
+        let State { mut notified, mark, .. } = State::read(&described.tags);
         // A notice that an action made void stays void, even if that could not be recorded.
         for action in &self.begun {
             action.forget_void(&mut notified);

@@ -97,6 +97,6 @@ fn notice(run: &Run<'_>, secret: &PresentSecret, news: &News) -> Option<(AccessK
             NoticeKind::Rotated { old_key, disable_at }
         }
     };
-    let is_sent = kind.is_told(&key, &state.notified, run.settings.periods.repeat, run.now);
+    let is_sent = kind.was_sent(&key, &state.notified, run.settings.periods.repeat, run.now);
     (!is_sent).then_some((key, kind))
 }

@@ -120,7 +120,7 @@ fn an_unfinished_rotation_is_news_a_day_after_it_was_due() {
 
 #[test]
 fn a_rotation_is_announced_for_the_day_of_its_free_slot() {
-    let secret = rotated(1, None, days(120)).retiring(2, days(15)).disabled(days(4)).told(2, &[Phase::Disabled]);
-    let facts = user([key(1, days(120)), key(2, days(60)).inactive()]).with(secret.told(1, &[Phase::Rotated]));
+    let secret = rotated(1, None, days(120)).retiring(2, days(15)).disabled(days(4)).sent(2, &[Phase::Disabled]);
+    let facts = user([key(1, days(120)), key(2, days(60)).inactive()]).with(secret.sent(1, &[Phase::Rotated]));
     assert_eq!(decide(&facts), "notify 2: will be deleted on 2026-11-28 | notify 1: will be rotated on 2026-11-28");
 }

@@ -109,7 +109,7 @@ impl PresentSecret {
         self
     }
 
-    fn told(self, n: u64, phases: &[Phase]) -> Self {
+    fn sent(self, n: u64, phases: &[Phase]) -> Self {
         self.state(|state| {
             for &phase in phases {
                 match phase {

@@ -155,7 +155,13 @@ fn count(world: &Simulation, of: impl Fn(&Action) -> bool) -> usize {
 }
 
 /// Whether a notice of one of these phases was sent about the key, `ahead` or more before that time.
-fn was_told(world: &Simulation, key: &AccessKeyId, phases: &[Phase], before: DateTime<Utc>, ahead: TimeDelta) -> bool {
+fn was_announced(
+    world: &Simulation,
+    key: &AccessKeyId,
+    phases: &[Phase],
+    before: DateTime<Utc>,
+    ahead: TimeDelta,
+) -> bool {
     world.sent.iter().any(|sent| sent.key == *key && phases.contains(&sent.phase) && sent.at + ahead <= before)
 }
 
@@ -203,26 +209,26 @@ proptest! {
         for done in &world.done {
             match &done.action {
                 Action::Disable { key } => {
-                    let told = was_told(&world, key, &[Phase::DisableAhead, Phase::Retiring, Phase::Reactivated], done.at, ahead);
-                    prop_assert!(told, "{key} was disabled unannounced: {:#?}", world.sent);
+                    let announced = was_announced(&world, key, &[Phase::DisableAhead, Phase::Retiring, Phase::Reactivated], done.at, ahead);
+                    prop_assert!(announced, "{key} was disabled unannounced: {:#?}", world.sent);
                 }
                 Action::Delete { key } => {
-                    let told = was_told(&world, key, &[Phase::DeleteAhead], done.at, ahead);
-                    prop_assert!(told, "{key} was deleted unannounced: {:#?}", world.sent);
+                    let announced = was_announced(&world, key, &[Phase::DeleteAhead], done.at, ahead);
+                    prop_assert!(announced, "{key} was deleted unannounced: {:#?}", world.sent);
                 }
                 Action::Rotate { key, created, .. } if *created + days(84) > now() => {
-                    let told = was_told(&world, key, &[Phase::RotateAhead], done.at, ahead);
-                    prop_assert!(told, "{key} was rotated unannounced: {:#?}", world.sent);
+                    let announced = was_announced(&world, key, &[Phase::RotateAhead], done.at, ahead);
+                    prop_assert!(announced, "{key} was rotated unannounced: {:#?}", world.sent);
                 }
                 _ => {}
             }
         }
-        let mut told: BTreeMap<_, DateTime<Utc>> = BTreeMap::new();
+        let mut last: BTreeMap<_, DateTime<Utc>> = BTreeMap::new();
         for sent in &world.sent {
-            let before = told.insert((&sent.key, sent.phase), sent.at);
+            let before = last.insert((&sent.key, sent.phase), sent.at);
             let lasts = [Phase::InUse, Phase::Unfinished, Phase::Failed].contains(&sent.phase);
             let is_right = before.is_none_or(|before| lasts && (sent.at.date_naive() - before.date_naive()).num_days() >= 7);
-            prop_assert!(is_right, "something was told twice: {:#?}", world.sent);
+            prop_assert!(is_right, "something was sent twice: {:#?}", world.sent);
         }
     }
 }

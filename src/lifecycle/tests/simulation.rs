@@ -285,8 +285,8 @@ impl Simulation {
         // Notices of actions that did not happen are not sent.
         let kept = |notice: &&Notice| !(stopped || dropped) || notice.kind.is_warning();
         if !run.mail_lost {
-            let told: Vec<Notice> = confirmed.notices.iter().filter(kept).cloned().collect();
-            self.tell(&told);
+            let sent: Vec<Notice> = confirmed.notices.iter().filter(kept).cloned().collect();
+            self.tell(&sent);
         }
         if !stopped && !dropped {
             self.remember();

@@ -24,8 +24,8 @@ fn each_cancelled_schedule_of_an_exempt_user_has_a_notice() {
         "notify 1: is not rotated any more: the user is exempt",
         "the mail was lost"
     );
-    assert_eq!(decide(&facts(off().told(1, &[Phase::Cancelled]))), "");
-    let exempt_again = decide(&facts(placeholder(1).told(1, &[Phase::Cancelled])));
+    assert_eq!(decide(&facts(off().sent(1, &[Phase::Cancelled]))), "");
+    let exempt_again = decide(&facts(placeholder(1).sent(1, &[Phase::Cancelled])));
     assert_eq!(exempt_again, first, "the schedule ran in between");
 }
 
@@ -94,7 +94,7 @@ fn a_rotation_without_records_is_restored_from_its_intent() {
 /// IAM's list of keys lags by minutes. A second rotation would leave the user without a slot for twenty days.
 #[test]
 fn a_current_key_that_is_not_listed_yet_is_not_rotated_again() {
-    let facts = |ago| user([key(1, days(90)).used(days(1))]).with(rotated(2, Some(1), ago).told(2, &[Phase::Rotated]));
+    let facts = |ago| user([key(1, days(90)).used(days(1))]).with(rotated(2, Some(1), ago).sent(2, &[Phase::Rotated]));
     assert_eq!(decide(&facts(TimeDelta::minutes(5))), "");
     assert_eq!(decide(&facts(-TimeDelta::minutes(5))), "", "the clocks of two functions");
     let deleted = decide(&facts(days(1)));
@@ -167,23 +167,23 @@ fn an_adopted_secrets_old_tags_prove_nothing() {
 
 #[test]
 fn a_key_that_a_person_enabled_gets_a_new_grace() {
-    let secret = rotated(2, Some(1), days(12)).disabled(days(2)).told(1, &[Phase::Disabled, Phase::DisableAhead]);
+    let secret = rotated(2, Some(1), days(12)).disabled(days(2)).sent(1, &[Phase::Disabled, Phase::DisableAhead]);
     let plan = plan(&user(pair()).with(secret.clone()), &periods(), now());
     assert_eq!(plan.actions, [Action::RestartGrace { key: id(1) }]);
     assert!(plan.to_string().contains("was enabled again and will be disabled on 2026-12-02"), "{plan}");
     let change = plan.actions[0].tag_change(now(), &secret.state.notified);
-    assert!(change.remove.contains(&tag::NOTIFIED), "what was told is void");
+    assert!(change.remove.contains(&tag::NOTIFIED), "what was sent is void");
     assert!(!change.remove.contains(&tag::DISABLED_AT), "a stop after the removal would disable the key again at once");
-    let after = rotated(2, Some(1), days(12)).disabled(days(2)).retiring(1, days(0)).told(2, &[Phase::Rotated]);
-    let decided = decide(&user(pair()).with(after.told(1, &[Phase::Reactivated, Phase::InUse])));
+    let after = rotated(2, Some(1), days(12)).disabled(days(2)).retiring(1, days(0)).sent(2, &[Phase::Rotated]);
+    let decided = decide(&user(pair()).with(after.sent(1, &[Phase::Reactivated, Phase::InUse])));
     assert_eq!(decided, "", "the new grace runs");
 }
 
 #[test]
 fn a_grace_from_before_the_rotation_does_not_count() {
     // Key 1 was a second key once, disabled and enabled; then it was rotated. The old tags are still there.
-    let secret = rotated(2, Some(1), days(2)).retiring(1, days(30)).disabled(days(25)).told(2, &[Phase::Rotated]);
-    assert_eq!(decide(&user(pair()).with(secret.clone().told(1, &[Phase::InUse]))), "");
+    let secret = rotated(2, Some(1), days(2)).retiring(1, days(30)).disabled(days(25)).sent(2, &[Phase::Rotated]);
+    assert_eq!(decide(&user(pair()).with(secret.clone().sent(1, &[Phase::InUse]))), "");
     let [old, new] = pair();
     let decided = decide(&user([old.inactive(), new]).with(secret));
     assert!(decided.starts_with("record that 1 is disabled"), "{decided}");
@@ -192,7 +192,7 @@ fn a_grace_from_before_the_rotation_does_not_count() {
 #[test]
 fn a_key_that_replaced_itself_is_not_outgoing() {
     // A person deleted key 9, which had replaced key 1; then a rotation announced itself, found key 1 and failed.
-    let secret = rotated(1, Some(1), days(20)).told(1, &[Phase::Rotated]);
+    let secret = rotated(1, Some(1), days(20)).sent(1, &[Phase::Rotated]);
     let decided = decide(&user(pair()).with(secret));
     assert!(!decided.contains("disable 1 |"), "{decided}");
     assert!(
@@ -222,7 +222,7 @@ fn an_old_key_disabled_by_its_owner_gets_its_recovery_grace() {
 fn the_time_of_disabling_is_dropped_if_the_key_is_needed_again() {
     // The successor was disabled by a person, who enabled the old key; its slot is not needed.
     let keys = [key(1, days(60)).used(days(0)), key(2, days(25)).inactive()];
-    let secret = rotated(2, Some(1), days(25)).disabled(days(9)).told(2, &[Phase::Rotated]);
+    let secret = rotated(2, Some(1), days(25)).disabled(days(9)).sent(2, &[Phase::Rotated]);
     let both = plan(&user(keys.clone()).with(secret.clone()), &periods(), now());
     assert_eq!(both.actions, [Action::StopRetiring { key: id(1) }]);
     let [old, _] = keys;
@@ -240,19 +240,19 @@ fn an_enabled_second_key_gets_a_new_grace_without_a_choice() {
 #[test]
 fn an_exempt_user_has_no_outgoing_key() {
     let [old, new] = pair();
-    let secret = rotated(2, Some(1), days(30)).disabled(days(9)).told(2, &[Phase::Rotated, Phase::Cancelled]);
+    let secret = rotated(2, Some(1), days(30)).disabled(days(9)).sent(2, &[Phase::Rotated, Phase::Cancelled]);
     let secret = PresentSecret { rotation_enabled: false, ..secret };
     let exempt =
         plan(&user([old.clone().inactive(), new.clone()]).with(secret).exempt(Exemption::Exempt), &periods(), now());
     assert_eq!(exempt.actions, [Action::StopRetiring { key: id(1) }]);
-    let after = decide(&user([old.inactive(), new]).with(rotated(2, Some(1), days(30)).told(2, &[Phase::Rotated])));
+    let after = decide(&user([old.inactive(), new]).with(rotated(2, Some(1), days(30)).sent(2, &[Phase::Rotated])));
     assert!(after.starts_with("record that 1 is disabled"), "the whole recovery period, from then on: {after}");
 }
 
 #[test]
 fn an_old_key_gets_its_grace_again_after_its_successor_failed() {
     // Key 2 was disabled by a person and had to give way; now it is enabled, and key 1 may still be in use.
-    let secret = rotated(2, Some(1), days(30)).retiring(2, days(5)).disabled(days(5)).told(2, &[Phase::Rotated]);
+    let secret = rotated(2, Some(1), days(30)).retiring(2, days(5)).disabled(days(5)).sent(2, &[Phase::Rotated]);
     let active = plan(&user(pair()).with(secret.clone()), &periods(), now());
     assert_eq!(active.actions, [Action::RestartGrace { key: id(1) }]);
     assert!(active.to_string().contains("AKIA0000000000000001: will be disabled on 2026-12-02"), "{active}");
@@ -302,11 +302,11 @@ fn an_announcement_is_withdrawn_if_its_key_stays() {
 #[test]
 fn after_a_withdrawal_a_key_is_announced_anew() {
     let keys = [key(1, days(95)).used(days(1)), key(2, days(50)).used(days(1))];
-    let decided = decide(&user(keys).with(placeholder(2).told(1, &[Phase::Retiring])));
+    let decided = decide(&user(keys).with(placeholder(2).sent(1, &[Phase::Retiring])));
     assert!(decided.contains("notify 1: has to give way"), "{decided}");
     let retire = Action::Retire { key: id(1), inactive: false };
-    let change = retire.tag_change(now(), &placeholder(2).told(1, &[Phase::Retiring]).state.notified);
-    assert!(change.remove.contains(&tag::NOTIFIED), "told before its way out began: void");
+    let change = retire.tag_change(now(), &placeholder(2).sent(1, &[Phase::Retiring]).state.notified);
+    assert!(change.remove.contains(&tag::NOTIFIED), "sent before its way out began: void");
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn the_choice_of_the_second_key_follows_use() {
     let secret = || placeholder(2).retiring(1, days(9));
     let older_used = decide(&user([key(1, days(95)).used(days(1)), key(2, days(50))]).with(secret()));
     assert!(older_used.starts_with("announce that 2 has to give way"), "{older_used}");
-    let both_unused = decide(&user([key(1, days(95)), key(2, days(50))]).with(secret().told(1, &[Phase::Retiring])));
+    let both_unused = decide(&user([key(1, days(95)), key(2, days(50))]).with(secret().sent(1, &[Phase::Retiring])));
     assert_eq!(both_unused, "");
 }
 
@@ -324,7 +324,7 @@ fn a_key_of_unknown_status_is_reported_and_left_alone() {
     let expired = |key| KeyFacts { status: KeyStatus::Other("Expired".to_owned()), ..key };
     let [old, new] = pair();
     let replaced = decide(
-        &user([expired(old.clone()), new.clone()]).with(rotated(2, Some(1), days(50)).told(2, &[Phase::Rotated])),
+        &user([expired(old.clone()), new.clone()]).with(rotated(2, Some(1), days(50)).sent(2, &[Phase::Rotated])),
     );
     assert_eq!(replaced, "problem disable: access key 1 has the unknown status Expired; nothing is done to it");
     let second = decide(&user([expired(old), KeyFacts { created: now() - days(80), ..new }]).with(placeholder(2)));
@@ -333,12 +333,12 @@ fn a_key_of_unknown_status_is_reported_and_left_alone() {
 
 #[test]
 fn a_deletion_is_notified_once_whichever_tag_names_the_key() {
-    let facts = |secret: PresentSecret| user([key(2, days(30))]).with(secret.told(2, &[Phase::Rotated]));
-    let gone = rotated(2, Some(1), days(30)).retiring(1, days(25)).told(1, &[Phase::Disabled]);
+    let facts = |secret: PresentSecret| user([key(2, days(30))]).with(secret.sent(2, &[Phase::Rotated]));
+    let gone = rotated(2, Some(1), days(30)).retiring(1, days(25)).sent(1, &[Phase::Disabled]);
     assert_eq!(decide(&facts(gone.clone())), "record that 1 is gone | notify 1: is deleted");
     let recorded = gone.state(|state| state.retiring = None);
     assert_eq!(decide(&facts(recorded.clone())), "notify 1: is deleted");
-    assert_eq!(decide(&facts(recorded.told(1, &[Phase::Deleted]))), "");
+    assert_eq!(decide(&facts(recorded.sent(1, &[Phase::Deleted]))), "");
     assert_eq!(decide(&facts(rotated(2, Some(1), days(5)))), "", "its owner deleted it in the grace: no news");
 }
 
@@ -367,30 +367,30 @@ fn after_an_exemption_the_old_key_gets_its_whole_grace() {
     let off = PresentSecret { rotation_enabled: false, ..rotated(2, Some(1), days(60)).drift(Drift::Schedule) };
     let plan = plan(&user(keys()).with(off), &periods(), now());
     assert_eq!(plan.actions, [Action::RestartGrace { key: id(1) }, Action::Repair(Drift::Schedule)]);
-    let told: Vec<String> = plan.notices.iter().map(ToString::to_string).collect();
-    assert!(told.iter().any(|notice| notice.contains("will be disabled on 2026-12-02")), "{told:?}");
+    let sent: Vec<String> = plan.notices.iter().map(ToString::to_string).collect();
+    assert!(sent.iter().any(|notice| notice.contains("will be disabled on 2026-12-02")), "{sent:?}");
 }
 
 #[test]
 fn the_intent_of_a_finished_rotation_is_removed() {
     let keys = [key(1, days(100)), key(2, days(5))];
-    let left = rotated(2, Some(1), days(2)).told(2, &[Phase::Rotated]).intent(1, days(2));
+    let left = rotated(2, Some(1), days(2)).sent(2, &[Phase::Rotated]).intent(1, days(2));
     let cleared = "remove the intent of a rotation that is finished";
     assert_eq!(decide(&user(keys.clone()).with(left.clone())), cleared);
     let other = left.intent(2, days(2)).unfinished(2);
     assert!(!decide(&user(keys).with(other)).contains(cleared), "that one is not finished");
-    let gone = rotated(2, Some(1), days(30)).told(2, &[Phase::Rotated]).told(1, &[Phase::Deleted]).disabled(days(15));
+    let gone = rotated(2, Some(1), days(30)).sent(2, &[Phase::Rotated]).sent(1, &[Phase::Deleted]).disabled(days(15));
     assert_eq!(decide(&user([key(2, days(30))]).with(gone)), "record that 1 is gone");
 }
 
 #[test]
 fn a_forced_rotation_that_failed_is_started_again() {
     let keys = [key(1, days(100)), key(2, days(11))];
-    let told = |secret: PresentSecret| secret.told(2, &[Phase::Rotated]).told(1, &[Phase::DisableAhead]);
-    let ordered = told(rotated(2, Some(1), days(11))).state(|state| state.force = true);
+    let sent = |secret: PresentSecret| secret.sent(2, &[Phase::Rotated]).sent(1, &[Phase::DisableAhead]);
+    let ordered = sent(rotated(2, Some(1), days(11))).state(|state| state.force = true);
     assert_eq!(decide(&user(keys.clone()).with(ordered.clone().unfinished(2))), "rotate 2, made 2026-11-11");
     assert!(decide(&user(keys.clone()).with(ordered)).starts_with("disable 1"), "not started: the owner's to start");
-    let unforced = told(rotated(2, Some(1), days(11))).unfinished(2);
+    let unforced = sent(rotated(2, Some(1), days(11))).unfinished(2);
     assert!(
         !decide(&user(keys).with(unforced)).contains("rotate"),
         "a rotation by hand that was refused stays refused"
@@ -400,7 +400,7 @@ fn a_forced_rotation_that_failed_is_started_again() {
 #[test]
 fn a_restarted_grace_is_blamed_on_a_person_only_if_true() {
     let keys = [key(1, days(200)), key(2, days(60))];
-    let resumed = rotated(2, Some(1), days(60)).told(2, &[Phase::Rotated]).retiring(1, days(1));
+    let resumed = rotated(2, Some(1), days(60)).sent(2, &[Phase::Rotated]).retiring(1, days(1));
     assert_eq!(decide(&user(keys.clone()).with(resumed.clone())), "notify 1: will be disabled on 2026-12-01");
     let enabled = decide(&user(keys).with(resumed.disabled(days(5))));
     assert_eq!(enabled, "notify 1: was enabled again and will be disabled on 2026-12-01");

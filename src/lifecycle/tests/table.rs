@@ -138,7 +138,7 @@ impl KeyPair {
                 let replaced = self.place(Replaced);
                 let since = self.age(managed);
                 let secret =
-                    rotated(number(managed), replaced.map(number), since).told(number(managed), &[Phase::Rotated]);
+                    rotated(number(managed), replaced.map(number), since).sent(number(managed), &[Phase::Rotated]);
                 // Disabled after its grace, and its recovery period is over.
                 let was_disabled = replaced.is_some_and(|n| !self.states[n].0);
                 if was_disabled { secret.disabled(days(25)) } else { secret }

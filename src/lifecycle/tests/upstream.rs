@@ -112,10 +112,10 @@ fn upstream_defect_11_a_users_own_pair_is_announced_first() {
 #[test]
 fn upstream_defect_12_and_13_each_notice_matches_its_action() {
     let disabled = decide(
-        &user([key(1, days(100)), key(2, days(10))]).with(rotated(2, Some(1), days(10)).told(2, &[Phase::Rotated])),
+        &user([key(1, days(100)), key(2, days(10))]).with(rotated(2, Some(1), days(10)).sent(2, &[Phase::Rotated])),
     );
     assert_eq!(disabled, "disable 1 | notify 1: is disabled and will be deleted on 2026-12-02");
-    let secret = rotated(1, None, days(90)).retiring(2, days(20)).disabled(days(10)).told(1, &[Phase::Rotated]);
+    let secret = rotated(1, None, days(90)).retiring(2, days(20)).disabled(days(10)).sent(1, &[Phase::Rotated]);
     let both = decide(&user([key(1, days(90)), key(2, days(20)).inactive()]).with(secret));
     insta::assert_snapshot!(both, @"delete 2 | rotate 1, made 2026-08-24 | notify 2: is deleted | notify 1: is due for rotation since 2026-11-22");
 }
@@ -128,7 +128,7 @@ fn upstream_defect_14_a_retiring_key_gets_no_rotation_notice() {
         announced,
         "announce that 1 has to give way | notify 1: has to give way and will be disabled on 2026-12-02"
     );
-    let under_way = placeholder(2).retiring(1, days(2)).told(1, &[Phase::Retiring]);
+    let under_way = placeholder(2).retiring(1, days(2)).sent(1, &[Phase::Retiring]);
     assert_eq!(decide(&user(keys).with(under_way)), "");
 }
 
@@ -144,7 +144,7 @@ fn upstream_defect_17_unknown_facts_are_a_problem_of_one_user() {
 #[test]
 fn upstream_defect_18_stored_times_alone_decide_the_next_step() {
     let keys = [key(1, days(500)).inactive(), key(2, days(400)).used(days(1))];
-    let observed = decide(&user(keys).with(rotated(2, Some(1), days(40)).told(2, &[Phase::Rotated])));
+    let observed = decide(&user(keys).with(rotated(2, Some(1), days(40)).sent(2, &[Phase::Rotated])));
     assert_eq!(
         observed.split(" | ").next(),
         Some("record that 1 is disabled"),
@@ -163,7 +163,7 @@ fn upstream_defect_19_a_deleted_users_secret_is_deleted() {
       notify: AKIA0000000000000002: belonged to a deleted user, and its secret is scheduled for deletion
     ");
     let cancelled = PresentSecret { rotation_enabled: false, ..rotated(2, None, days(40)) };
-    let again = plan_for_deleted_user(gone.user(), &cancelled.told(2, &[Phase::SecretDeleted]));
+    let again = plan_for_deleted_user(gone.user(), &cancelled.sent(2, &[Phase::SecretDeleted]));
     insta::assert_snapshot!(again, @"
     user `ci-bot` in account 111122223333:
       schedule the secret for deletion
@@ -217,5 +217,5 @@ fn upstream_defect_40_and_41_exempt_users_are_left_alone() {
 fn upstream_defect_60_no_notice_is_sent_twice() {
     let facts = |secret| user([key(1, days(85))]).with(secret);
     assert!(decide(&facts(placeholder(1))).contains("will be rotated"));
-    assert_eq!(decide(&facts(placeholder(1).told(1, &[Phase::RotateAhead]))), "");
+    assert_eq!(decide(&facts(placeholder(1).sent(1, &[Phase::RotateAhead]))), "");
 }

@@ -9,21 +9,21 @@ fn waits(facts: &UserFacts) -> String {
 }
 
 fn in_grace() -> UserFacts {
-    let secret = rotated(2, Some(1), days(5)).told(2, &[Phase::Rotated]).told(1, &[Phase::DisableAhead]);
+    let secret = rotated(2, Some(1), days(5)).sent(2, &[Phase::Rotated]).sent(1, &[Phase::DisableAhead]);
     user([key(1, days(95)), key(2, days(5))]).with(secret)
 }
 
 #[test]
 fn a_key_in_its_grace_waits_for_the_end_of_it() {
     assert_eq!(waits(&in_grace()), "disable 1 waits until 2026-11-27 for the installation grace to end");
-    let secret = rotated(2, Some(1), days(14)).disabled(days(4)).told(2, &[Phase::Rotated]);
+    let secret = rotated(2, Some(1), days(14)).disabled(days(4)).sent(2, &[Phase::Rotated]);
     let disabled = user([key(1, days(104)).inactive(), key(2, days(14))]).with(secret);
     assert_eq!(waits(&disabled), "delete 1 waits until 2026-11-28 for the recovery grace to end");
 }
 
 #[test]
 fn a_due_rotation_waits_for_its_slot() {
-    let secret = rotated(1, None, days(120)).retiring(2, days(15)).disabled(days(4)).told(2, &[Phase::Disabled]);
+    let secret = rotated(1, None, days(120)).retiring(2, days(15)).disabled(days(4)).sent(2, &[Phase::Disabled]);
     let facts = user([key(1, days(120)), key(2, days(60)).inactive()]).with(secret);
     assert_eq!(
         waits(&facts),
