@@ -40,7 +40,7 @@
 //! | [`sweep`] | the sweeper | its events and report | `aws`, `error`, `keys`, `lifecycle`, `metrics`, `notify`, `provision`, `redact`, `settings`, `state` |
 //! | [`process`] | environment, files, log and deadline of a process | no | `aws`, `error`, `metrics`, `settings` |
 //! | `model` | a model of AWS in memory, on a clock that can be moved | no | |
-//! | `rehearsal` | keywheel deployed on the model, and its judges | no | `aws`, `error`, `keys`, `model`, `notify`, `process`, `rotation`, `settings`, `state`, `sweep` |
+//! | `rehearsal` | keywheel deployed on the model, and its judges | no | `aws`, `error`, `keys`, `lifecycle`, `model`, `notify`, `process`, `rotation`, `settings`, `state`, `sweep` |
 //! | `cli` | the command line | no | `keys`, `lifecycle`, `model`, `notify`, `process`, `rehearsal`, `settings`, `state` |
 
 pub mod aws;

@@ -112,6 +112,34 @@ mod tests {
         assert_eq!(line["_aws"]["Timestamp"], 1_795_338_000_000_i64);
     }
 
+    fn names(line: &Value) -> Vec<&str> {
+        let declared = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
+        declared.iter().map(|metric| metric["Name"].as_str().unwrap()).collect()
+    }
+
+    /// Alarms and dashboards look for these names: another spelling would silence them.
+    #[test]
+    fn metrics_keep_their_names() {
+        let counts = SweepCounts { oldest_active_key_days: Some(88), ..SweepCounts::default() };
+        let sweep = [
+            "AccountsSwept",
+            "AccountsSkipped",
+            "UsersSeen",
+            "UserFailures",
+            "SecretsProvisioned",
+            "RotationsStarted",
+            "KeysDisabled",
+            "KeysDeleted",
+            "Warnings",
+            "MailsSent",
+            "MailsFailed",
+            "OldestActiveKeyAge",
+        ];
+        assert_eq!(names(&sweep_line(&counts, now())), sweep);
+        assert_eq!(names(&rotation_line(true, now())), ["RotationSteps", "RotationStepFailures"]);
+        assert_eq!(sweep_line(&counts, now())["_aws"]["CloudWatchMetrics"][0]["Namespace"], "keywheel");
+    }
+
     #[test]
     fn a_sweep_is_counted() {
         let counts = SweepCounts {

@@ -9,20 +9,20 @@ use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use keywheel::settings::{Function, Settings};
 use serde_json::{Value, json};
 
-use crate::harness::{MEMBER, Stage, rehearse};
+use crate::harness::{MEMBER, TestStack, rehearse};
 
 /// One character longer than a tag key may be.
 const LONG: &str = "ooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooo";
 const TOKEN: &str = "7c3e1a52-0c1d-4e0f-9a57-1c2f3d4e5f60";
 
-async fn step(stage: &Stage, event: Value) -> Error {
+async fn step(stage: &TestStack, event: Value) -> Error {
     let deadline = stage.now() + TimeDelta::minutes(2);
     stage.keywheel.rotate_step(event, deadline).await.expect_err("refused")
 }
 
 /// Returns a stage with one managed user, and the ARN of that user's secret.
-async fn managed() -> (Stage, String) {
-    let stage = Stage::new();
+async fn managed() -> (TestStack, String) {
+    let stage = TestStack::new();
     stage.add_user("ci-bot", &[10]);
     stage.sweep_well().await;
     stage.cloud.run_rotations().await;

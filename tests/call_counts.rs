@@ -8,7 +8,7 @@ use keywheel::model::{Call, Clock, Cloud, Fault, FaultKind};
 use keywheel::rehearsal::{PRIMARY_ACCOUNT, Transport};
 use serde_json::Value;
 
-use crate::harness::{MEMBER, Stage, done, failures, rehearse, start};
+use crate::harness::{MEMBER, TestStack, done, failures, rehearse, start};
 
 /// For an account of 1,000 users, the account of the stack and the list of accounts included.
 const CALLS_WITHOUT_ANYTHING_DUE: usize = 20;
@@ -18,18 +18,18 @@ const CALLS_FOR_A_USER_TOLD_BY_A_DIGEST: usize = 4;
 /// Resource policies that are read of users for whom nothing is due.
 const SAMPLED_POLICIES: usize = 2;
 
-fn stage(settings: &[(&str, &str)]) -> Stage {
-    Stage::through(Transport::Direct, Cloud::new(Clock::starting_at(start()), 1), settings)
+fn stage(settings: &[(&str, &str)]) -> TestStack {
+    TestStack::through(Transport::Direct, Cloud::new(Clock::starting_at(start()), 1), settings)
 }
 
-fn add_users(stage: &Stage, users: usize, key_age: i64) {
+fn add_users(stage: &TestStack, users: usize, key_age: i64) {
     for n in 0..users {
         stage.add_user(&format!("user-{n:04}"), &[key_age]);
     }
 }
 
 /// The calls of one sweep.
-async fn sweep(stage: &Stage) -> (Value, Vec<Call>) {
+async fn sweep(stage: &TestStack) -> (Value, Vec<Call>) {
     let before = stage.cloud.calls().len();
     let answer = stage.sweep_well().await;
     (answer, stage.cloud.calls().split_off(before))
@@ -262,13 +262,13 @@ fn a_user_whose_key_is_due_at_first_sight_costs_five_calls() {
 #[test]
 fn throttling_costs_time_and_nothing_else() {
     rehearse(async {
-        let stage = Stage::with(&[]);
+        let stage = TestStack::with(&[]);
         stage.cloud.switch(|aws| {
             aws.sdk_attempts = ATTEMPTS;
             aws.key_propagation = Duration::ZERO;
         });
         let keywheel = stage.keywheel.redeployed(&[]).expect("the same settings");
-        let stage = Stage { keywheel, cloud: stage.cloud.clone() };
+        let stage = TestStack { keywheel, cloud: stage.cloud.clone() };
         add_users(&stage, 150, 85);
         let throttled = async || {
             let throttle =

@@ -3,13 +3,13 @@
 use chrono::TimeDelta;
 use keywheel::model::{Fault, FaultHandle, FaultKind};
 
-use crate::harness::{MEMBER, Stage, done, rehearse};
+use crate::harness::{MEMBER, TestStack, done, rehearse};
 
 const USERS: usize = 4;
 
 /// A day after the last sweep of an account in which nothing is due. The report of that sweep has expired.
-async fn quiet_account() -> Stage {
-    let stage = Stage::new();
+async fn quiet_account() -> TestStack {
+    let stage = TestStack::new();
     for n in 0..USERS {
         stage.add_user(&format!("user-{n}"), &[10]);
     }
@@ -29,12 +29,12 @@ fn not_ready() -> FaultKind {
     FaultKind::ErrorBefore { status: 404, code: code.to_owned(), message: message.to_owned() }
 }
 
-fn plant(stage: &Stage, fault: Fault) -> FaultHandle {
+fn plant(stage: &TestStack, fault: Fault) -> FaultHandle {
     stage.cloud.faults().inject(fault.in_account(MEMBER))
 }
 
 /// How many users a sweep looks at that nothing goes wrong in, and how long it takes.
-async fn looks(stage: &Stage) -> (usize, TimeDelta) {
+async fn looks(stage: &TestStack) -> (usize, TimeDelta) {
     let (before, began) = (stage.count("ListAccessKeys"), stage.now());
     let answer = stage.sweep_well().await;
     assert_eq!(answer["users"], USERS, "{answer}");

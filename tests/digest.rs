@@ -7,14 +7,14 @@ use keywheel::model::{AccountStatus, Fault, FaultKind};
 use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use serde_json::{Value, json};
 
-use crate::harness::{MEMBER, OTHER, Stage, failures, refused, rehearse, secret_name, use_key};
+use crate::harness::{MEMBER, OTHER, TestStack, failures, refused, rehearse, secret_name, use_key};
 
 const OWNER: &str = "jo@example.com";
 
 #[test]
 fn sweeps_of_single_accounts_end_in_one_digest_per_recipient() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_member(OTHER, "test");
         for (account, user) in [(MEMBER, "ci-bot"), (OTHER, "deployer"), (OTHER, "backup")] {
             stage.add_user_in(account, user, &[85]);
@@ -46,7 +46,7 @@ fn sweeps_of_single_accounts_end_in_one_digest_per_recipient() {
 #[test]
 fn what_is_urgent_is_not_held() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.pass_days(5).await;
         use_key(&stage, &old);
@@ -66,7 +66,7 @@ fn what_is_urgent_is_not_held() {
 fn a_plain_sweep_may_send_notices_that_a_digest_could_not() {
     rehearse(async {
         for by_sweep in [false, true] {
-            let stage = Stage::new();
+            let stage = TestStack::new();
             stage.add_user("ci-bot", &[0]);
             stage.cloud.tag_user(MEMBER, "ci-bot", "owner", OWNER);
             stage.pass_days(84).await;
@@ -85,7 +85,7 @@ fn a_plain_sweep_may_send_notices_that_a_digest_could_not() {
 #[test]
 fn the_next_deferring_sweep_repairs_a_mark_no_digest_finds() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[85]);
         stage.sweep_and_hold(MEMBER).await;
         stage.tag_secret("ci-bot", "keywheel:untold", "later").await;
@@ -98,7 +98,7 @@ fn the_next_deferring_sweep_repairs_a_mark_no_digest_finds() {
 #[test]
 fn a_mark_without_a_notice_is_removed_by_the_next_observation() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[10]);
         stage.sweep_well().await;
         let (plain, holding, digest) =
@@ -116,7 +116,7 @@ fn a_mark_without_a_notice_is_removed_by_the_next_observation() {
 #[test]
 fn a_digest_goes_to_the_others_if_a_user_cannot_be_observed() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_member(OTHER, "test");
         stage.add_user_in(MEMBER, "ci-bot", &[85]);
         stage.add_user_in(OTHER, "deployer", &[85]);
@@ -138,7 +138,7 @@ fn a_digest_goes_to_the_others_if_a_user_cannot_be_observed() {
 #[test]
 fn a_digest_starts_after_an_account_and_skips_those_before() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_member(OTHER, "test");
         for account in [MEMBER, OTHER] {
             stage.add_user_in(account, "ci-bot", &[85]);
@@ -157,7 +157,7 @@ fn a_digest_starts_after_an_account_and_skips_those_before() {
 #[test]
 fn a_dry_run_plans_the_digest_of_many_accounts_in_parts() {
     rehearse(async {
-        let stage = Stage::with(&[("MAX_CONCURRENCY", "1"), ("DRY_RUN_FLAG", "true")]);
+        let stage = TestStack::with(&[("MAX_CONCURRENCY", "1"), ("DRY_RUN_FLAG", "true")]);
         stage.add_user_in(MEMBER, "first", &[200]);
         for n in 0..200_u64 {
             stage.cloud.add_account(&format!("{}", 300_000_000_000 + n), "many", None);
@@ -194,7 +194,7 @@ fn a_dry_run_plans_the_digest_of_many_accounts_in_parts() {
 fn a_digest_lists_an_accounts_users_or_reads_them_one_by_one() {
     rehearse(async {
         for (is_refused, asked) in [(false, 2), (true, 4)] {
-            let stage = Stage::new();
+            let stage = TestStack::new();
             for name in ["ann", "bob", "gone"] {
                 stage.add_user(name, &[85]);
             }
@@ -225,7 +225,7 @@ fn a_digest_lists_users_while_more_than_one_is_missing() {
     rehearse(async {
         // IAM gives 1,000 users on a page.
         for (held, pages, asked) in [(["first", "last"], 1, 1), (["last", "late"], 2, 0)] {
-            let stage = Stage::new();
+            let stage = TestStack::new();
             for n in 0..1_000 {
                 stage.add_user(&format!("idle-{n:04}"), &[]);
             }
@@ -244,8 +244,8 @@ fn a_digest_lists_users_while_more_than_one_is_missing() {
 }
 
 /// A user with a secret who was deleted, which a sweep has seen that holds what it could tell.
-async fn deleted_and_held() -> Stage {
-    let stage = Stage::new();
+async fn deleted_and_held() -> TestStack {
+    let stage = TestStack::new();
     stage.add_user("ci-bot", &[10]);
     stage.live().await;
     stage.cloud.delete_user(MEMBER, "ci-bot");
@@ -269,7 +269,7 @@ fn the_secret_of_a_deleted_user_waits_for_its_digest() {
 #[test]
 fn a_digest_changes_no_key_and_tells_nothing_that_is_not_done() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.pass_days(4).await;
         stage.sweep_and_hold(MEMBER).await;
@@ -285,7 +285,7 @@ fn a_digest_changes_no_key_and_tells_nothing_that_is_not_done() {
 #[test]
 fn the_digest_of_a_dry_run_plans_one_message_per_recipient() {
     rehearse(async {
-        let stage = Stage::with(&[("DRY_RUN_FLAG", "true")]);
+        let stage = TestStack::with(&[("DRY_RUN_FLAG", "true")]);
         stage.add_member(OTHER, "test");
         stage.add_user_in(MEMBER, "ci-bot", &[95]);
         stage.add_user_in(OTHER, "deployer", &[95]);
@@ -330,7 +330,7 @@ fn a_digest_lists_addresses_or_reads_them_one_by_one() {
             (8, 70, true, (2, 8)),
             (20, 70, true, (5, 0)),
         ] {
-            let stage = Stage::new();
+            let stage = TestStack::new();
             // Every second page is empty.
             stage.cloud.switch(|aws| aws.empty_account_pages = before == 2);
             for n in 2..before {
@@ -364,7 +364,7 @@ fn a_digest_lists_addresses_or_reads_them_one_by_one() {
 #[test]
 fn a_digest_reports_in_time_that_organizations_did_not_answer() {
     rehearse(async {
-        let (stage, role) = Stage::with_organization_reader();
+        let (stage, role) = TestStack::with_organization_reader();
         for n in 0..40 {
             let account = format!("{}", 300_000_000_000_u64 + n);
             stage.add_member(&account, "many");
@@ -390,7 +390,7 @@ fn a_digest_reports_in_time_that_organizations_did_not_answer() {
 #[test]
 fn a_digest_announces_no_rotation_that_the_sweep_refuses() {
     rehearse(async {
-        let stage = Stage::with(&[("SECRETS_KMS_KEY_ID", "")]);
+        let stage = TestStack::with(&[("SECRETS_KMS_KEY_ID", "")]);
         let key = stage.add_user("ci-bot", &[85]).remove(0);
         let value = json!({"AccessKeyId": key.access_key_id, "SecretAccessKey": key.secret}).to_string();
         stage.cloud.put_secret(PRIMARY_ACCOUNT, &secret_name(MEMBER, "ci-bot"), &value, stage.now());

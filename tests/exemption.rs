@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use keywheel::model::{Fault, FaultKind};
 
-use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse};
+use crate::harness::{MEMBER, TestStack, done, failures, refused, rehearse};
 
 const GROUP: &str = "ASAIAMExemptionsGroup";
 
 #[test]
 fn an_exempt_user_gets_no_secret_and_loses_no_key() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let keys = stage.add_user("ci-bot", &[400, 300]);
         stage.cloud.add_to_group(MEMBER, GROUP, "ci-bot");
         for _ in 0..4 {
@@ -27,7 +27,7 @@ fn an_exempt_user_gets_no_secret_and_loses_no_key() {
 #[test]
 fn upstream_defect_40_the_120th_member_of_a_group_is_exempt_too() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         for n in 0..120 {
             let name = format!("exempt-{n:03}");
             stage.add_user(&name, &[]);
@@ -48,7 +48,7 @@ fn upstream_defect_40_the_120th_member_of_a_group_is_exempt_too() {
 #[test]
 fn upstream_defect_15_users_beyond_the_first_page_are_swept() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         for n in 0..110 {
             stage.add_user(&format!("idle-{n:03}"), &[]);
         }
@@ -64,7 +64,7 @@ fn upstream_defect_15_users_beyond_the_first_page_are_swept() {
 fn upstream_defect_41_no_sweep_without_the_groups() {
     rehearse(async {
         for kind in [FaultKind::AccessDenied, refused("ServiceFailure"), FaultKind::Throttle { times: 100 }] {
-            let stage = Stage::new();
+            let stage = TestStack::new();
             stage.add_user("ci-bot", &[90]);
             stage.cloud.add_to_group(MEMBER, GROUP, "ci-bot");
             let fault = Fault::on("iam", "GetAccountAuthorizationDetails", kind.clone()).in_account(MEMBER).every();
@@ -81,7 +81,7 @@ fn upstream_defect_41_no_sweep_without_the_groups() {
 #[test]
 fn upstream_defect_41_unconfirmed_membership_stops_all_actions() {
     rehearse(async {
-        let mut stage = Stage::new();
+        let mut stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.add_user("other", &[90]);
         stage.pass_days(10).await;
@@ -106,7 +106,7 @@ fn upstream_defect_41_unconfirmed_membership_stops_all_actions() {
 #[test]
 fn a_missing_exemption_group_is_reported() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[10]);
         stage.cloud.delete_group(MEMBER, GROUP);
         let answer = stage.sweep().await;
@@ -118,7 +118,7 @@ fn a_missing_exemption_group_is_reported() {
 #[test]
 fn an_exemption_cancels_the_schedule_until_it_ends() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, new) = stage.add_rotated_user("ci-bot").await;
         stage.cloud.add_to_group(MEMBER, GROUP, "ci-bot");
         let answer = stage.live().await;
@@ -142,7 +142,7 @@ fn an_exemption_cancels_the_schedule_until_it_ends() {
 #[test]
 fn upstream_defect_41_the_group_is_found_whatever_its_case() {
     rehearse(async {
-        let stage = Stage::with(&[("IAM_EXEMPTION_GROUP", "asaiamexemptionsgroup")]);
+        let stage = TestStack::with(&[("IAM_EXEMPTION_GROUP", "asaiamexemptionsgroup")]);
         stage.cloud.delete_group(MEMBER, "asaiamexemptionsgroup");
         stage.cloud.add_group(MEMBER, GROUP);
         stage.add_user("ci-bot", &[400]);
@@ -155,7 +155,7 @@ fn upstream_defect_41_the_group_is_found_whatever_its_case() {
 #[test]
 fn a_rotation_that_an_exemption_cut_off_blocks_no_later_one() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         stage.sweep_well().await;
         stage.cloud.switch(|aws| aws.rotation_attempts = 1);
@@ -180,7 +180,7 @@ fn a_rotation_that_an_exemption_cut_off_blocks_no_later_one() {
 fn a_user_who_becomes_exempt_during_a_sweep_is_left_alone() {
     for is_listed_again in [true, false] {
         rehearse(async {
-            let stage = Stage::with(&[("MAX_CONCURRENT_USERS", "1")]);
+            let stage = TestStack::with(&[("MAX_CONCURRENT_USERS", "1")]);
             let names: Vec<String> = (0..60).map(|n| format!("bot-{n:02}")).collect();
             let old: Vec<_> = names.iter().map(|name| stage.add_user(name, &[90]).remove(0)).collect();
             stage.live_days(9).await;

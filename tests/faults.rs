@@ -5,7 +5,7 @@ use std::time::Duration;
 use keywheel::model::{Fault, FaultKind};
 use serde_json::json;
 
-use crate::harness::{MEMBER, OTHER, Stage, done, failures, refused, rehearse};
+use crate::harness::{MEMBER, OTHER, TestStack, done, failures, refused, rehearse};
 
 #[test]
 fn upstream_defect_27_one_users_failure_stops_no_other_user() {
@@ -17,7 +17,7 @@ fn upstream_defect_27_one_users_failure_stops_no_other_user() {
             ("iam", "AddUserToGroup"),
             ("secretsmanager", "RotateSecret"),
         ] {
-            let stage = Stage::new();
+            let stage = TestStack::new();
             for user in ["aaa", "mmm", "zzz"] {
                 stage.add_user(user, &[90]);
             }
@@ -40,7 +40,7 @@ fn upstream_defect_27_one_users_failure_stops_no_other_user() {
 #[test]
 fn short_throttling_is_waited_out() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         for operation in ["ListAccounts", "ListAccessKeys", "CreateSecret", "RotateSecret", "AssumeRole"] {
             stage.cloud.faults().inject(Fault::on("*", operation, FaultKind::Throttle { times: 2 }));
@@ -54,7 +54,7 @@ fn short_throttling_is_waited_out() {
 #[test]
 fn an_account_whose_secrets_cannot_be_listed_is_not_swept() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_member(OTHER, "other");
         stage.add_user("ci-bot", &[90]);
         stage.add_user_in(OTHER, "far-off", &[90]);
@@ -69,7 +69,7 @@ fn an_account_whose_secrets_cannot_be_listed_is_not_swept() {
 #[test]
 fn lists_that_lag_by_five_minutes_do_no_harm() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.cloud.switch(|aws| aws.list_secrets_lag = Duration::from_mins(5));
         let old = stage.add_user("ci-bot", &[90]).remove(0);
         stage.sweep_well().await;
@@ -93,7 +93,7 @@ fn lists_that_lag_by_five_minutes_do_no_harm() {
 #[test]
 fn keys_that_are_listed_late_are_not_taken_for_other_keys() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.cloud.switch(|aws| aws.list_access_keys_lag = Duration::from_secs(8));
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         assert_eq!((stage.count("CreateAccessKey"), stage.user("ci-bot").active_keys()), (1, 2));
@@ -106,7 +106,7 @@ fn keys_that_are_listed_late_are_not_taken_for_other_keys() {
 #[test]
 fn an_outdated_list_of_keys_starts_no_second_rotation() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, new) = stage.add_rotated_user("ci-bot").await;
         let tags = stage.secret("ci-bot").tags;
         stage.cloud.switch(|aws| aws.list_access_keys_lag = Duration::from_mins(5));
@@ -122,7 +122,7 @@ fn an_outdated_list_of_keys_starts_no_second_rotation() {
 #[test]
 fn two_sweeps_at_the_same_time_do_everything_once() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let old = stage.add_user("ci-bot", &[90]).remove(0);
         for _ in 0..3 {
             let (one, two) = tokio::join!(stage.sweep(), stage.sweep());
@@ -148,7 +148,7 @@ fn two_sweeps_at_the_same_time_do_everything_once() {
 #[test]
 fn work_left_at_the_time_limit_is_done_by_the_next_run() {
     rehearse(async {
-        let stage = Stage::with(&[("MAX_CONCURRENCY", "1"), ("MAX_CONCURRENT_USERS", "1")]);
+        let stage = TestStack::with(&[("MAX_CONCURRENCY", "1"), ("MAX_CONCURRENT_USERS", "1")]);
         for n in 0..60 {
             stage.add_user(&format!("user-{n:02}"), &[10]);
         }
@@ -171,7 +171,7 @@ fn work_left_at_the_time_limit_is_done_by_the_next_run() {
 #[test]
 fn recovery_counts_from_the_observed_disable() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.pass_days(10).await;
         // The key is disabled, but the tag that records it cannot be written.
@@ -193,7 +193,7 @@ fn recovery_counts_from_the_observed_disable() {
 #[test]
 fn upstream_defect_26_a_failed_delete_is_reported_and_repeated() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.live_days(10).await;
         stage.pass_days(10).await;
@@ -215,7 +215,7 @@ fn upstream_defect_26_a_failed_delete_is_reported_and_repeated() {
 #[test]
 fn upstream_defect_26_no_call_deletes_a_key_that_is_active() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         stage.add_user("pair", &[120, 100]);
         let mut disabled: Vec<String> = Vec::new();
@@ -236,7 +236,7 @@ fn upstream_defect_26_no_call_deletes_a_key_that_is_active() {
 #[test]
 fn many_deleted_users_do_not_exceed_the_time_limit() {
     rehearse(async {
-        let stage = Stage::with(&[("MAX_CONCURRENCY", "1"), ("MAX_CONCURRENT_USERS", "1")]);
+        let stage = TestStack::with(&[("MAX_CONCURRENCY", "1"), ("MAX_CONCURRENT_USERS", "1")]);
         let names: Vec<String> = (0..90).map(|n| format!("user-{n:02}")).collect();
         for name in &names {
             stage.add_user(name, &[10]);

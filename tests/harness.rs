@@ -39,7 +39,7 @@ pub(crate) fn secret_name(account: &str, user: &str) -> String {
 }
 
 /// keywheel on a model of AWS.
-pub(crate) struct Stage {
+pub(crate) struct TestStack {
     pub(crate) cloud: Cloud,
     pub(crate) keywheel: Deployment,
 }
@@ -51,13 +51,13 @@ pub(crate) struct Snapshot {
     secrets: Vec<SecretView>,
 }
 
-impl Drop for Stage {
+impl Drop for TestStack {
     fn drop(&mut self) {
         Leaks::show_cloud(&self.cloud);
     }
 }
 
-impl Stage {
+impl TestStack {
     /// A stage with the primary account, which manages the organization, and one member.
     pub(crate) fn new() -> Self {
         Self::with(&[])
@@ -292,6 +292,6 @@ pub(crate) fn failures(answer: &Value) -> String {
 }
 
 /// Uses a key of ci-bot now, as its owner does.
-pub(crate) fn use_key(stage: &Stage, key: &AccessKeyPair) {
+pub(crate) fn use_key(stage: &TestStack, key: &AccessKeyPair) {
     stage.cloud.use_key(MEMBER, "ci-bot", &key.access_key_id, "s3", stage.now()).expect("it works");
 }

@@ -8,17 +8,17 @@ use futures_util::future::BoxFuture;
 use keywheel::model::{AccessKeyPair, Fault, FaultKind, RotationFunction};
 use serde_json::Value;
 
-use crate::harness::{MEMBER, Stage, failures, rehearse};
+use crate::harness::{MEMBER, TestStack, failures, rehearse};
 
 /// Sweeps with a fault that stops the sweeper.
-async fn sweep_with(stage: &Stage, service: &str, operation: &str, kind: FaultKind) {
+async fn sweep_with(stage: &TestStack, service: &str, operation: &str, kind: FaultKind) {
     let fault = stage.cloud.faults().inject(Fault::on(service, operation, kind));
     assert!(stage.sweep_is_stopped().await && fault.fired() == 1, "{operation} is a call of this phase");
     stage.cloud.faults().clear();
 }
 
-async fn rotated() -> (Stage, AccessKeyPair) {
-    let stage = Stage::new();
+async fn rotated() -> (TestStack, AccessKeyPair) {
+    let stage = TestStack::new();
     let (old, _) = stage.add_rotated_user("ci-bot").await;
     (stage, old)
 }
@@ -126,7 +126,7 @@ fn a_sweep_stopped_after_a_person_acted_gives_a_whole_grace() {
 #[test]
 fn a_new_rotation_replaces_one_that_a_deleted_function_began() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let old = stage.add_user("ci-bot", &[90]).remove(0);
         let denied = Fault::on("iam", "CreateAccessKey", FaultKind::AccessDenied).every();
         let denied = stage.cloud.faults().inject(denied);
@@ -137,7 +137,7 @@ fn a_new_rotation_replaces_one_that_a_deleted_function_began() {
         let gone = stage.secret("ci-bot").rotation_function.expect("it was rotated");
         stage.cloud.set_rotation_function(&gone, Arc::new(Deleted));
         let anew = stage.keywheel.redeployed(&[("ROTATION_FUNCTION_ARN", function)]).expect("settings that are right");
-        let stage = Stage { keywheel: anew, cloud: stage.cloud.clone() };
+        let stage = TestStack { keywheel: anew, cloud: stage.cloud.clone() };
         let answer = stage.live().await;
         assert!(failures(&answer).contains("previous rotation"), "the schedule is not put right: {answer}");
         stage.live_days(2).await;

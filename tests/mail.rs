@@ -4,17 +4,17 @@ use keywheel::model::{Clock, Cloud, Fault, FaultKind, KeyView, Switches};
 use keywheel::rehearsal::Transport;
 use serde_json::json;
 
-use crate::harness::{MEMBER, OTHER, Stage, done, failures, refused, rehearse, start};
+use crate::harness::{MEMBER, OTHER, TestStack, done, failures, refused, rehearse, start};
 
 /// All mails so far, as one text.
-fn all_mail(stage: &Stage) -> String {
+fn all_mail(stage: &TestStack) -> String {
     format!("{:?}", stage.cloud.mails())
 }
 
 #[test]
 fn upstream_defect_27_work_goes_on_while_mail_is_down() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.pass_days(10).await;
         stage.cloud.switch(|aws| aws.mail_down = true);
@@ -33,7 +33,7 @@ fn upstream_defect_27_work_goes_on_while_mail_is_down() {
 #[test]
 fn upstream_defect_27_a_rotation_is_sent_once_mail_works_again() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.cloud.switch(|aws| aws.mail_down = true);
         let (_, new) = stage.add_rotated_user("ci-bot").await;
         assert_eq!(stage.cloud.mails(), []);
@@ -55,7 +55,7 @@ fn upstream_defect_42_any_failure_of_mail_is_reported() {
             FaultKind::Throttle { times: 100 },
             FaultKind::Hang,
         ] {
-            let stage = Stage::new();
+            let stage = TestStack::new();
             stage.add_user("ci-bot", &[85]);
             stage.cloud.faults().inject(Fault::on("ses", "SendEmail", kind.clone()).every());
             let answer = stage.sweep().await;
@@ -72,7 +72,7 @@ fn upstream_defect_42_any_failure_of_mail_is_reported() {
 #[test]
 fn a_refused_recipient_does_not_stop_the_others() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_member(OTHER, "other");
         stage.add_user("ci-bot", &[85]);
         stage.add_user_in(OTHER, "ci-bot", &[85]);
@@ -87,7 +87,7 @@ fn a_refused_recipient_does_not_stop_the_others() {
 #[test]
 fn upstream_defect_37_the_owner_and_the_account_get_mail() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[85]);
         stage.add_user("ownerless", &[85]);
         stage.cloud.tag_user(MEMBER, "ci-bot", "owner", "team-a@example.com");
@@ -105,7 +105,7 @@ fn upstream_defect_37_the_owner_and_the_account_get_mail() {
 #[test]
 fn upstream_defect_43_the_subject_names_the_event() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[85]);
         stage.keywheel.sweep(json!({"dry_run": true})).await.expect("an answer");
         stage.sweep_well().await;
@@ -122,7 +122,7 @@ fn upstream_defect_43_the_subject_names_the_event() {
 #[test]
 fn upstream_defect_53_names_are_escaped_only_in_html() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_member(OTHER, "other");
         let name = "<script>alert('x')</script> & sons";
         stage.cloud.set_account_state(OTHER, keywheel::model::AccountStatus::Active);
@@ -143,7 +143,7 @@ fn upstream_defect_53_names_are_escaped_only_in_html() {
 #[test]
 fn upstream_defect_60_a_warning_is_mailed_once() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[80]);
         stage.live().await;
         assert_eq!(stage.cloud.mails().len(), 0, "the warning is due after 83 days");
@@ -156,7 +156,7 @@ fn upstream_defect_60_a_warning_is_mailed_once() {
 #[test]
 fn a_notice_whose_record_fails_is_reported() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[10]);
         stage.live().await;
         stage.pass_days(75).await;
@@ -171,7 +171,7 @@ fn a_notice_whose_record_fails_is_reported() {
 #[test]
 fn without_a_sender_every_run_reports_it() {
     rehearse(async {
-        let stage = Stage::with(&[("SENDER_EMAIL", ""), ("SES_DOMAIN", "")]);
+        let stage = TestStack::with(&[("SENDER_EMAIL", ""), ("SES_DOMAIN", "")]);
         stage.add_user("ci-bot", &[85]);
         for _ in 0..2 {
             let answer = stage.sweep().await;
@@ -185,7 +185,7 @@ fn without_a_sender_every_run_reports_it() {
 #[expect(clippy::print_stdout, reason = "the number is for a run with --nocapture")]
 fn an_event_sends_a_rotation_once_with_few_calls() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         stage.sweep_well().await;
         stage.cloud.run_rotations().await;
@@ -205,7 +205,7 @@ fn an_event_sends_a_rotation_once_with_few_calls() {
 #[test]
 fn an_event_of_a_failed_rotation_is_sent_once() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         stage.sweep_well().await;
         stage.cloud.remove_role(MEMBER, &stage.keywheel.settings().rotation_member_role());
@@ -223,7 +223,7 @@ fn an_event_of_a_failed_rotation_is_sent_once() {
 #[test]
 fn an_event_changes_no_key_and_no_schedule() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.pass_days(10).await;
         let detail = json!({"name": stage.secret("ci-bot").name, "labelUpdated": "AWSCURRENT", "versionId": "x"});
@@ -238,7 +238,7 @@ fn an_event_changes_no_key_and_no_schedule() {
 #[test]
 fn no_secret_is_in_any_mail_report_or_error() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         let mut said = String::new();
         for day in 0..24 {
@@ -277,7 +277,7 @@ fn no_secret_is_in_any_mail_report_or_error() {
 #[test]
 fn a_mail_with_a_lost_answer_is_not_repeated_in_the_run() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[85]);
         stage.cloud.faults().inject(Fault::on("ses", "SendEmail", FaultKind::LostAnswer).every());
         let answer = stage.sweep().await;
@@ -289,7 +289,7 @@ fn a_mail_with_a_lost_answer_is_not_repeated_in_the_run() {
 #[test]
 fn an_unreadable_address_is_not_a_missing_address() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[84]);
         stage.add_user("gone", &[10]);
         stage.live().await;
@@ -313,8 +313,8 @@ fn an_unreadable_address_is_not_a_missing_address() {
 }
 
 /// A stage with one user, and a change of the mail service before the first sweep.
-fn stage_with(settings: &[(&str, &str)], change: impl FnOnce(&mut Switches)) -> Stage {
-    let stage = Stage::with(settings);
+fn stage_with(settings: &[(&str, &str)], change: impl FnOnce(&mut Switches)) -> TestStack {
+    let stage = TestStack::with(settings);
     stage.add_user("ci-bot", &[85]);
     stage.cloud.switch(change);
     stage
@@ -391,7 +391,7 @@ fn a_role_that_may_not_read_limits_sends_slowly() {
 #[test]
 fn messages_beyond_rate_and_quota_need_several_runs() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         for n in 0..6 {
             let name = format!("bot-{n}");
             stage.add_user(&name, &[85]);
@@ -421,7 +421,7 @@ fn a_run_near_its_deadline_leaves_mail_to_the_next_run() {
     rehearse(async {
         let cloud = Cloud::new(Clock::starting_at(start()), 1);
         let stage =
-            Stage::through(Transport::Direct, cloud, &[("MAX_CONCURRENCY", "1"), ("MAX_CONCURRENT_USERS", "1")]);
+            TestStack::through(Transport::Direct, cloud, &[("MAX_CONCURRENCY", "1"), ("MAX_CONCURRENT_USERS", "1")]);
         for n in 0..30 {
             let name = format!("bot-{n}");
             stage.add_user(&name, &[85]);

@@ -5,18 +5,18 @@ use keywheel::model::{Fault, Mail};
 use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use serde_json::json;
 
-use crate::harness::{MEMBER, OTHER, Stage, failures, refused, rehearse, start};
+use crate::harness::{MEMBER, OTHER, TestStack, failures, refused, rehearse, start};
 
 const OWNER: &str = "jo@example.com";
 
 /// The mails to an address, each with the day of the test on which it was sent.
-fn mails_to(stage: &Stage, address: &str) -> Vec<(i64, Mail)> {
+fn mails_to(stage: &TestStack, address: &str) -> Vec<(i64, Mail)> {
     let day = |at: DateTime<_>| (at - start()).num_days();
     stage.cloud.mails().into_iter().filter(|mail| mail.to == [address]).map(|mail| (day(mail.at), mail)).collect()
 }
 
 /// The days and subjects of the mails to an address, without the user that all are about.
-fn subjects_to(stage: &Stage, address: &str) -> Vec<(i64, String)> {
+fn subjects_to(stage: &TestStack, address: &str) -> Vec<(i64, String)> {
     let of = "Access key of ci-bot (prod, 111122223333) ";
     mails_to(stage, address).into_iter().map(|(day, mail)| (day, mail.subject.replace(of, ""))).collect()
 }
@@ -26,8 +26,8 @@ fn expected(mails: &[(i64, &str)]) -> Vec<(i64, String)> {
 }
 
 /// A user with an owner and with a key that was created on day 0.
-fn owned_user(settings: &[(&str, &str)]) -> Stage {
-    let stage = Stage::with(settings);
+fn owned_user(settings: &[(&str, &str)]) -> TestStack {
+    let stage = TestStack::with(settings);
     stage.add_user("ci-bot", &[0]);
     stage.cloud.tag_user(MEMBER, "ci-bot", "owner", OWNER);
     stage
@@ -83,7 +83,7 @@ fn an_owner_who_uses_the_old_key_is_warned() {
 #[test]
 fn a_month_of_failures_is_five_mails() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[89]);
         stage.cloud.tag_user(MEMBER, "ci-bot", "owner", OWNER);
         stage.live().await;
@@ -100,7 +100,7 @@ fn a_month_of_failures_is_five_mails() {
 #[test]
 fn a_month_without_mail_is_at_most_two_mails_after_it() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[84]);
         stage.cloud.tag_user(MEMBER, "ci-bot", "owner", OWNER);
         stage.cloud.switch(|aws| aws.mail_down = true);
@@ -119,7 +119,7 @@ fn a_month_without_mail_is_at_most_two_mails_after_it() {
 #[test]
 fn without_a_repeat_period_a_problem_is_sent_once() {
     rehearse(async {
-        let stage = Stage::with(&[("NOTICE_REPEAT_PERIOD", "0")]);
+        let stage = TestStack::with(&[("NOTICE_REPEAT_PERIOD", "0")]);
         stage.add_user("ci-bot", &[89]);
         stage.live().await;
         stage.cloud.remove_role(MEMBER, &stage.keywheel.settings().rotation_member_role());
@@ -132,7 +132,7 @@ fn without_a_repeat_period_a_problem_is_sent_once() {
 fn a_recipient_in_copy_gets_everything_in_one_message() {
     rehearse(async {
         let copy = [("RECIPIENT_EMAIL", "audit@example.com"), ("RECIPIENT_EMAIL_IN_COPY", "true")];
-        let stage = Stage::with(&copy);
+        let stage = TestStack::with(&copy);
         stage.add_member(OTHER, "test");
         stage.add_user_in(MEMBER, "ci-bot", &[85]);
         stage.add_user_in(OTHER, "deployer", &[85]);
@@ -147,7 +147,7 @@ fn a_recipient_in_copy_gets_everything_in_one_message() {
 fn an_account_with_an_invalid_address_uses_the_recipient() {
     rehearse(async {
         for event in [json!({}), json!({"account": OTHER})] {
-            let stage = Stage::with(&[("RECIPIENT_EMAIL", "audit@example.com")]);
+            let stage = TestStack::with(&[("RECIPIENT_EMAIL", "audit@example.com")]);
             stage.cloud.add_account(OTHER, "test", Some("test at example"));
             stage.keywheel.prepare_member(OTHER);
             stage.add_user_in(OTHER, "deployer", &[85]);
@@ -159,7 +159,7 @@ fn an_account_with_an_invalid_address_uses_the_recipient() {
 }
 
 /// The users and phases of the messages on the topic.
-fn published(stage: &Stage, topic: &str) -> Vec<String> {
+fn published(stage: &TestStack, topic: &str) -> Vec<String> {
     let messages = stage.cloud.topic_messages(topic);
     messages.iter().map(|message| format!("{} {}", message.json()["user"], message.json()["phase"])).collect()
 }
@@ -168,7 +168,7 @@ fn published(stage: &Stage, topic: &str) -> Vec<String> {
 fn topic_and_mail_get_the_same_notices_once() {
     rehearse(async {
         let topic = format!("arn:aws:sns:us-east-1:{PRIMARY_ACCOUNT}:notices");
-        let stage = Stage::with(&[("NOTICE_TOPIC_ARN", &topic)]);
+        let stage = TestStack::with(&[("NOTICE_TOPIC_ARN", &topic)]);
         assert_eq!(stage.cloud.add_topic(PRIMARY_ACCOUNT, "notices"), topic);
         stage.add_user("ci-bot", &[85]);
         stage.cloud.faults().inject(Fault::on("sns", "PublishBatch", refused("InternalError")));
@@ -196,7 +196,7 @@ fn topic_and_mail_get_the_same_notices_once() {
 fn without_a_sender_notices_go_to_the_topic_alone() {
     rehearse(async {
         let topic = format!("arn:aws:sns:us-east-1:{PRIMARY_ACCOUNT}:notices");
-        let stage = Stage::with(&[("NOTICE_TOPIC_ARN", &topic), ("SENDER_EMAIL", ""), ("SES_DOMAIN", "")]);
+        let stage = TestStack::with(&[("NOTICE_TOPIC_ARN", &topic), ("SENDER_EMAIL", ""), ("SES_DOMAIN", "")]);
         stage.cloud.add_topic(PRIMARY_ACCOUNT, "notices");
         stage.add_user("ci-bot", &[90]);
         for _ in 0..2 {
@@ -235,7 +235,7 @@ fn an_owner_gets_all_although_the_account_is_refused() {
 #[test]
 fn a_late_notice_of_a_rotation_names_no_past_date() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.cloud.switch(|aws| aws.mail_down = true);
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.live_days(12).await;

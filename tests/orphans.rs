@@ -12,7 +12,7 @@ use keywheel::rotation;
 use keywheel::settings::Function;
 use serde_json::json;
 
-use crate::harness::{MEMBER, Stage, failures, refused, rehearse, start};
+use crate::harness::{MEMBER, TestStack, failures, refused, rehearse, start};
 
 /// The seconds around the time of an intent in which a person's key can be mistaken for the rotation's.
 const WINDOW: std::ops::RangeInclusive<i64> = -1..=9;
@@ -60,7 +60,7 @@ fn mishaps() -> Vec<Vec<Fault>> {
 
 /// The state after a rotation with some faults that is not retried.
 struct Left {
-    stage: Stage,
+    stage: TestStack,
     old: String,
     /// The key that the rotation created, if it still exists.
     made: Option<String>,
@@ -72,7 +72,7 @@ struct Left {
 
 async fn left_by(mishap: &[Fault]) -> Left {
     let cloud = Cloud::new(Clock::starting_at(start()), 1);
-    let stage = Stage::through(Transport::Direct, cloud, &[]);
+    let stage = TestStack::through(Transport::Direct, cloud, &[]);
     let old = stage.add_user("ci-bot", &[90]).remove(0).access_key_id;
     stage.sweep_well().await;
     stage.cloud.switch(|aws| aws.rotation_attempts = 1);
@@ -100,9 +100,9 @@ enum Person {
 }
 
 impl Left {
-    fn fork(&self) -> Stage {
+    fn fork(&self) -> TestStack {
         let keywheel = self.stage.keywheel.on_fork();
-        Stage { cloud: keywheel.cloud().clone(), keywheel }
+        TestStack { cloud: keywheel.cloud().clone(), keywheel }
     }
 
     /// Lets a person act, runs the rotation again today and tomorrow, and returns which keys stay. `None`: no slot is
@@ -251,7 +251,7 @@ fn a_key_is_created_only_right_after_its_announcement() {
 fn a_call_that_hangs_ends_within_the_window() {
     rehearse(async {
         for transport in [Transport::Sdk, Transport::Direct] {
-            let stage = Stage::through(transport, Cloud::new(Clock::starting_at(start()), 1), &[]);
+            let stage = TestStack::through(transport, Cloud::new(Clock::starting_at(start()), 1), &[]);
             stage.add_user("ci-bot", &[90]);
             stage.sweep_well().await;
             stage.cloud.switch(|aws| aws.rotation_attempts = 1);
@@ -267,7 +267,7 @@ fn a_call_that_hangs_ends_within_the_window() {
 }
 
 /// Invokes the rotation function with its own clock wrong by `wrong_by`.
-async fn step_with_wrong_clock(stage: &Stage, wrong_by: TimeDelta, step: &str) -> Result<(), String> {
+async fn step_with_wrong_clock(stage: &TestStack, wrong_by: TimeDelta, step: &str) -> Result<(), String> {
     let settings = stage.keywheel.settings();
     let account = settings.primary_account.as_str();
     let own_clock = Clock::starting_at(stage.now() + wrong_by);
@@ -282,8 +282,8 @@ async fn step_with_wrong_clock(stage: &Stage, wrong_by: TimeDelta, step: &str) -
     run.await.map_err(|_| "stopped".to_owned())?.map_err(|error| error.to_string())
 }
 
-async fn rotation_ahead() -> Stage {
-    let stage = Stage::new();
+async fn rotation_ahead() -> TestStack {
+    let stage = TestStack::new();
     stage.add_user("ci-bot", &[90]);
     stage.sweep_well().await;
     stage

@@ -3,13 +3,13 @@
 use keywheel::model::{AccessKeyPair, Fault, FaultKind, KeyView};
 use serde_json::json;
 
-use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse, use_key};
+use crate::harness::{MEMBER, TestStack, done, failures, refused, rehearse, use_key};
 
 const EXEMPT: &str = "ASAIAMExemptionsGroup";
 
 /// Returns a stage with a user whose old key keywheel has disabled, that key, and the new key's id.
-async fn disabled() -> (Stage, AccessKeyPair, String) {
-    let stage = Stage::new();
+async fn disabled() -> (TestStack, AccessKeyPair, String) {
+    let stage = TestStack::new();
     let (old, new) = stage.add_rotated_user("ci-bot").await;
     stage.pass_days(10).await;
     stage.live().await;
@@ -66,7 +66,7 @@ fn a_key_whose_recovery_restarts_is_warned_of_again() {
 #[test]
 fn upstream_defect_06_recovery_starts_when_the_owner_disables() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.live_days(3).await;
         stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Inactive");
@@ -82,7 +82,7 @@ fn upstream_defect_06_recovery_starts_when_the_owner_disables() {
 fn the_old_key_stays_if_a_person_removes_the_new_one() {
     rehearse(async {
         for delete in [true, false] {
-            let stage = Stage::new();
+            let stage = TestStack::new();
             let (old, new) = stage.add_rotated_user("ci-bot").await;
             if delete {
                 stage.cloud.delete_key(MEMBER, "ci-bot", &new);
@@ -105,7 +105,7 @@ fn the_old_key_stays_if_a_person_removes_the_new_one() {
 #[test]
 fn no_notice_is_sent_about_an_old_key_that_its_owner_deletes() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.cloud.delete_key(MEMBER, "ci-bot", &old.access_key_id);
         let mails = stage.cloud.mails().len();
@@ -118,7 +118,7 @@ fn no_notice_is_sent_about_an_old_key_that_its_owner_deletes() {
 #[test]
 fn a_second_key_stays_until_a_rotation_needs_its_slot() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         stage.live_days(22).await;
         let own = stage.cloud.add_access_key(MEMBER, "ci-bot", stage.now());
@@ -138,7 +138,7 @@ fn a_second_key_stays_until_a_rotation_needs_its_slot() {
 #[test]
 fn upstream_defect_19_a_deleted_users_secret_is_cleaned_up() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         stage.cloud.delete_user(MEMBER, "ci-bot");
         let answer = stage.live().await;
@@ -157,7 +157,7 @@ fn upstream_defect_19_a_deleted_users_secret_is_cleaned_up() {
 #[test]
 fn a_deleted_users_secret_waits_one_run_for_its_mail() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         stage.cloud.delete_user(MEMBER, "ci-bot");
         stage.cloud.switch(|aws| aws.mail_down = true);
@@ -175,7 +175,7 @@ fn a_deleted_users_secret_waits_one_run_for_its_mail() {
 #[test]
 fn a_foreign_secret_is_not_deleted_with_its_namesake() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let name = crate::harness::secret_name(MEMBER, "nobody");
         stage.cloud.put_secret(keywheel::rehearsal::PRIMARY_ACCOUNT, &name, "{}", stage.now());
         let answer = stage.sweep().await;
@@ -187,7 +187,7 @@ fn a_foreign_secret_is_not_deleted_with_its_namesake() {
 #[test]
 fn a_user_who_is_created_again_gets_the_secret_back() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         stage.cloud.delete_user(MEMBER, "ci-bot");
         stage.live().await;
@@ -211,7 +211,7 @@ fn a_user_who_is_created_again_gets_the_secret_back() {
 #[test]
 fn upstream_defect_17_a_user_deleted_in_mid_scan_stops_nobody() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         for user in ["aaa", "mmm", "zzz"] {
             stage.add_user(user, &[90]);
         }
@@ -227,7 +227,7 @@ fn upstream_defect_17_a_user_deleted_in_mid_scan_stops_nobody() {
 #[test]
 fn a_value_put_by_a_person_ends_the_old_keys_retirement() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.live_days(5).await;
         let value = json!({"AccessKeyId": old.access_key_id, "SecretAccessKey": old.secret}).to_string();
@@ -243,7 +243,7 @@ fn a_value_put_by_a_person_ends_the_old_keys_retirement() {
 #[test]
 fn a_user_created_again_in_other_case_is_another_user() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         stage.cloud.delete_user(MEMBER, "ci-bot");
         let key = stage.add_user("CI-Bot", &[0]).remove(0);
@@ -264,7 +264,7 @@ fn a_user_created_again_in_other_case_is_another_user() {
 fn a_secret_that_a_person_deletes_is_restored() {
     rehearse(async {
         for forever in [false, true] {
-            let stage = Stage::new();
+            let stage = TestStack::new();
             let (old, new) = stage.add_rotated_user("ci-bot").await;
             let request = stage.operator().delete_secret().secret_id(stage.secret("ci-bot").arn);
             request.force_delete_without_recovery(forever).send().await.expect("deleted");
@@ -279,7 +279,7 @@ fn a_secret_that_a_person_deletes_is_restored() {
 #[test]
 fn a_key_with_an_unknown_status_is_kept_and_reported() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Expired");
         for _ in 0..3 {
@@ -294,7 +294,7 @@ fn a_key_with_an_unknown_status_is_kept_and_reported() {
 #[test]
 fn broken_tags_stop_all_actions_and_are_reported() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.tag_secret("ci-bot", "keywheel:rotated-at", "last week").await;
         stage.pass_days(30).await;
@@ -310,7 +310,7 @@ fn broken_tags_stop_all_actions_and_are_reported() {
 #[test]
 fn the_key_in_the_secret_survives_a_rollback_by_hand() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (_, new) = stage.add_rotated_user("ci-bot").await;
         // A second rotation, so that the previous version holds a complete key.
         stage.live_days(25).await;
@@ -344,7 +344,7 @@ fn after_a_theft_a_key_made_by_hand_leads_to_a_new_one() {
     rehearse(async {
         for both_slots_are_taken in [false, true] {
             let context = format!("both slots are taken: {both_slots_are_taken}");
-            let stage = Stage::new();
+            let stage = TestStack::new();
             let (old, stolen) = stage.add_rotated_user("ci-bot").await;
             if both_slots_are_taken {
                 stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Inactive");
@@ -380,7 +380,7 @@ fn after_a_theft_a_key_made_by_hand_leads_to_a_new_one() {
 #[test]
 fn a_restarted_recovery_period_is_announced_with_its_new_date() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.live_days(12).await;
         assert_eq!(stage.mails_with(&["was disabled", "deleted on 2026-01-21"]).len(), 1);
@@ -403,7 +403,7 @@ fn a_restarted_recovery_period_is_announced_with_its_new_date() {
 #[test]
 fn each_cancellation_of_the_schedule_is_announced() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         for time in 1..=3 {
             stage.cloud.add_to_group(MEMBER, EXEMPT, "ci-bot");
@@ -420,7 +420,7 @@ fn each_cancellation_of_the_schedule_is_announced() {
 #[test]
 fn a_date_that_was_not_recorded_is_announced_again() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.live_days(1).await;
         stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Inactive");
@@ -441,7 +441,7 @@ fn a_date_that_was_not_recorded_is_announced_again() {
 #[test]
 fn a_secret_that_cannot_be_deleted_is_announced_once() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         stage.cloud.delete_user(MEMBER, "ci-bot");
         let told = "its secret is scheduled for deletion";

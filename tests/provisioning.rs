@@ -4,19 +4,19 @@ use keywheel::model::{AccessKeyPair, Fault, FaultKind};
 use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use serde_json::{Value, json};
 
-use crate::harness::{MEMBER, Stage, done, failures, refused, rehearse, secret_name};
+use crate::harness::{MEMBER, TestStack, done, failures, refused, rehearse, secret_name};
 
 const READERS: &str = "keywheel-secret-readers";
 
 /// Reads the user's secret with the user's own key.
-async fn read_own(stage: &Stage, user: &str, key: &AccessKeyPair) -> Result<Value, String> {
+async fn read_own(stage: &TestStack, user: &str, key: &AccessKeyPair) -> Result<Value, String> {
     let client = aws_sdk_secretsmanager::Client::new(&stage.cloud.user_config(key));
     let answer = client.get_secret_value().secret_id(stage.secret(user).arn).send().await;
     let answer = answer.map_err(|error| format!("{:?}", error.into_service_error()))?;
     Ok(serde_json::from_str(answer.secret_string().unwrap_or_default()).expect("JSON"))
 }
 
-fn assert_whole(stage: &Stage, user: &str, context: &str) {
+fn assert_whole(stage: &TestStack, user: &str, context: &str) {
     let secret = stage.find_secret(user).unwrap_or_else(|| panic!("{context}: no secret"));
     let arn = stage.user(user).arn;
     let policy = secret.policy.clone().unwrap_or_default();
@@ -33,7 +33,7 @@ fn assert_whole(stage: &Stage, user: &str, context: &str) {
 #[test]
 fn a_secret_is_made_with_everything_and_a_placeholder_in_it() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let key = stage.add_user("ci-bot", &[10]).remove(0);
         stage.live().await;
         assert_whole(&stage, "ci-bot", "after one sweep");
@@ -50,7 +50,7 @@ fn a_secret_is_made_with_everything_and_a_placeholder_in_it() {
 /// Sweeps with a fault and then without it, and asserts that the user's secret is complete. Returns whether the fault
 /// hit a call.
 async fn interrupted(fault: Fault, key_age: i64) -> bool {
-    let stage = Stage::new();
+    let stage = TestStack::new();
     stage.add_user("ci-bot", &[key_age]);
     let context = format!("{fault:?}, key of {key_age} days");
     let fault = stage.cloud.faults().inject(fault);
@@ -97,7 +97,7 @@ fn upstream_defect_25_failed_provisioning_is_completed() {
 #[test]
 fn upstream_defect_23_a_comma_in_the_name_is_written_reversibly() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.cloud.add_user(MEMBER, "smith,john+ci@example.com", "/");
         let created = stage.now() - chrono::TimeDelta::days(90);
         stage.cloud.add_access_key(MEMBER, "smith,john+ci@example.com", created);
@@ -116,7 +116,7 @@ fn upstream_defect_23_a_comma_in_the_name_is_written_reversibly() {
 #[test]
 fn a_user_with_a_path_reads_its_secret() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.cloud.add_user(MEMBER, "ci-bot", "/build/agents/");
         let key = stage.cloud.add_access_key(MEMBER, "ci-bot", stage.now() - chrono::TimeDelta::days(90));
         stage.live().await;
@@ -129,7 +129,7 @@ fn a_user_with_a_path_reads_its_secret() {
 #[test]
 fn upstream_defect_24_28_29_a_member_reads_its_own_secret_only() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let key = stage.add_user("ci-bot", &[90]).remove(0);
         let mallory = stage.add_user("mallory", &[90]).remove(0);
         stage.live().await;
@@ -147,7 +147,7 @@ fn upstream_defect_24_28_29_a_member_reads_its_own_secret_only() {
 #[test]
 fn upstream_defect_29_without_our_kms_key_no_secret_is_made() {
     rehearse(async {
-        let stage = Stage::with(&[("SECRETS_KMS_KEY_ID", "")]);
+        let stage = TestStack::with(&[("SECRETS_KMS_KEY_ID", "")]);
         stage.add_user("ci-bot", &[90]);
         stage.add_user_in(PRIMARY_ACCOUNT, "own", &[10]);
         let answer = stage.live().await;
@@ -160,7 +160,7 @@ fn upstream_defect_29_without_our_kms_key_no_secret_is_made() {
 #[test]
 fn upstream_defect_29_an_unreadable_secret_is_not_rotated() {
     rehearse(async {
-        let stage = Stage::with(&[("SECRETS_KMS_KEY_ID", "")]);
+        let stage = TestStack::with(&[("SECRETS_KMS_KEY_ID", "")]);
         let key = stage.add_user("ci-bot", &[90]).remove(0);
         let value = json!({"AccessKeyId": key.access_key_id, "SecretAccessKey": key.secret}).to_string();
         stage.cloud.put_secret(PRIMARY_ACCOUNT, &secret_name(MEMBER, "ci-bot"), &value, stage.now());
@@ -170,7 +170,7 @@ fn upstream_defect_29_an_unreadable_secret_is_not_rotated() {
         assert_eq!(stage.status("ci-bot", &key), "Active", "the only key that the user can have");
         assert_eq!(stage.user("ci-bot").keys.len(), 1);
         assert_eq!(stage.cloud.mails(), [], "nothing is announced that does not come");
-        let stage = Stage {
+        let stage = TestStack {
             keywheel: stage.keywheel.redeployed(&[]).expect("settings that are right"),
             cloud: stage.cloud.clone(),
         };
@@ -183,7 +183,7 @@ fn upstream_defect_29_an_unreadable_secret_is_not_rotated() {
 #[test]
 fn upstream_defect_30_a_foreign_not_found_is_no_missing_secret() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, new) = stage.add_rotated_user("ci-bot").await;
         stage.pass_days(1).await;
         stage.cloud.forget_calls();
@@ -200,7 +200,7 @@ fn upstream_defect_30_a_foreign_not_found_is_no_missing_secret() {
 #[test]
 fn upstream_defect_31_32_33_an_idle_sweep_writes_nothing() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         stage.sweep_well().await;
         let before = stage.snapshot();
@@ -220,7 +220,7 @@ fn upstream_defect_31_32_33_an_idle_sweep_writes_nothing() {
 #[test]
 fn upstream_defect_31_33_no_replica_or_inline_policy_is_made() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         stage.live_days(22).await;
         for operation in ["PutUserPolicy", "AttachUserPolicy", "ReplicateSecretToRegions"] {
@@ -234,7 +234,7 @@ fn upstream_defect_31_33_no_replica_or_inline_policy_is_made() {
 #[test]
 fn every_drift_is_put_right_once() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         let operator = stage.operator();
         let arn = stage.secret("ci-bot").arn;
@@ -261,7 +261,7 @@ fn every_drift_is_put_right_once() {
 #[test]
 fn a_user_created_again_reads_the_secret() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         stage.cloud.delete_user(MEMBER, "ci-bot");
         let key = stage.add_user("ci-bot", &[0]).remove(0);
@@ -278,7 +278,7 @@ fn a_user_created_again_reads_the_secret() {
 #[test]
 fn changed_settings_reach_the_secrets_that_are_there() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[10]);
         stage.live().await;
         let sooner = stage.keywheel.redeployed(&[("ROTATION_PERIOD", "30")]).expect("settings");
@@ -291,7 +291,7 @@ fn changed_settings_reach_the_secrets_that_are_there() {
 #[test]
 fn a_missing_reader_group_is_reported_and_stops_nothing() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         stage.cloud.delete_group(MEMBER, READERS);
         let answer = stage.live().await;
@@ -303,7 +303,7 @@ fn a_missing_reader_group_is_reported_and_stops_nothing() {
 #[test]
 fn a_secret_of_the_predecessor_is_adopted_and_rotated_when_due() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let key = stage.add_user("ci-bot", &[80]).remove(0);
         let value = json!({"AccessKeyId": key.access_key_id, "SecretAccessKey": key.secret}).to_string();
         stage.cloud.put_secret(PRIMARY_ACCOUNT, &secret_name(MEMBER, "ci-bot"), &value, stage.now());
@@ -324,7 +324,7 @@ fn a_secret_of_the_predecessor_is_adopted_and_rotated_when_due() {
 #[expect(clippy::print_stdout, reason = "the number is for whoever runs the tests with --nocapture")]
 fn upstream_defect_59_an_idle_sweep_makes_few_calls_per_user() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         for n in 0..25 {
             stage.add_user(&format!("user-{n:02}"), &[10]);
         }

@@ -2,11 +2,11 @@
 
 use keywheel::model::{Fault, FaultKind, KeyView};
 
-use crate::harness::{MEMBER, Stage, rehearse, secret_name, use_key};
+use crate::harness::{MEMBER, TestStack, rehearse, secret_name, use_key};
 
 /// Returns a stage with a user who has a managed secret and two keys of these ages in days, so that no slot is free.
-async fn two_keys(ages: [i64; 2]) -> (Stage, Vec<keywheel::model::AccessKeyPair>) {
-    let stage = Stage::new();
+async fn two_keys(ages: [i64; 2]) -> (TestStack, Vec<keywheel::model::AccessKeyPair>) {
+    let stage = TestStack::new();
     let keys = stage.add_user("ci-bot", &ages);
     stage.sweep().await;
     stage.cloud.run_rotations().await;
@@ -77,7 +77,7 @@ fn upstream_defect_10_a_rotation_by_hand_deletes_no_fresh_key() {
 #[test]
 fn a_key_in_recovery_is_named_with_the_end_of_its_recovery() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.pass_days(10).await;
         stage.live().await;
@@ -91,7 +91,7 @@ fn a_key_in_recovery_is_named_with_the_end_of_its_recovery() {
 #[test]
 fn upstream_defect_20_forcing_an_inactive_key_is_refused() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let key = stage.add_user("ci-bot", &[30]).remove(0);
         stage.sweep_well().await;
         stage.cloud.run_rotations().await;
@@ -123,7 +123,7 @@ fn upstream_defect_26_the_second_key_is_deleted_last() {
 #[test]
 fn a_dry_run_refuses_to_rotate_and_changes_nothing() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[30]);
         stage.sweep_well().await;
         stage.cloud.run_rotations().await;
@@ -138,7 +138,7 @@ fn a_dry_run_refuses_to_rotate_and_changes_nothing() {
 #[test]
 fn a_user_who_became_exempt_after_the_sweep_is_not_rotated() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         stage.sweep_well().await;
         stage.cloud.add_to_group(MEMBER, "ASAIAMExemptionsGroup", "ci-bot");
@@ -152,7 +152,7 @@ fn a_user_who_became_exempt_after_the_sweep_is_not_rotated() {
 #[test]
 fn upstream_defect_41_a_user_with_unreadable_groups_is_kept() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         stage.sweep_well().await;
         stage.cloud.faults().inject(Fault::on("iam", "ListGroupsForUser", FaultKind::AccessDenied).every());
@@ -163,8 +163,8 @@ fn upstream_defect_41_a_user_with_unreadable_groups_is_kept() {
 }
 
 /// Returns a stage whose rotation made its key and then stopped, and the id of that key.
-async fn stuck_in_the_middle() -> (Stage, String) {
-    let stage = Stage::new();
+async fn stuck_in_the_middle() -> (TestStack, String) {
+    let stage = TestStack::new();
     stage.add_user("ci-bot", &[90]);
     stage.sweep_well().await;
     stage.cloud.switch(|aws| aws.rotation_attempts = 1);
@@ -175,7 +175,7 @@ async fn stuck_in_the_middle() -> (Stage, String) {
 }
 
 /// Applies the remedy that the error for an unusable pending key names.
-async fn remove_the_pending_label(stage: &Stage) {
+async fn remove_the_pending_label(stage: &TestStack) {
     let secret = stage.secret("ci-bot");
     let version = &secret.version_with("AWSPENDING").expect("it is there").id;
     let request = stage.operator().update_secret_version_stage().secret_id(&secret.arn);
@@ -212,7 +212,7 @@ fn a_disabled_pending_key_is_named_and_the_remedy_works() {
 #[test]
 fn a_key_that_was_tested_but_never_handed_out_is_deleted() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         stage.sweep_well().await;
         stage.cloud.switch(|aws| aws.rotation_attempts = 1);
@@ -230,7 +230,7 @@ fn a_key_that_was_tested_but_never_handed_out_is_deleted() {
 #[test]
 fn a_persons_used_key_is_never_taken_for_an_orphan() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         stage.sweep_well().await;
         stage.cloud.switch(|aws| aws.rotation_attempts = 1);
@@ -250,7 +250,7 @@ fn a_persons_used_key_is_never_taken_for_an_orphan() {
 #[test]
 fn a_rotation_of_a_deleted_user_fails_with_a_clear_error() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         stage.sweep_well().await;
         stage.cloud.delete_user(MEMBER, "ci-bot");
@@ -263,7 +263,7 @@ fn a_rotation_of_a_deleted_user_fails_with_a_clear_error() {
 #[test]
 fn a_role_that_cannot_be_assumed_is_named() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         stage.sweep_well().await;
         let role = stage.keywheel.settings().rotation_member_role();
@@ -277,7 +277,7 @@ fn a_role_that_cannot_be_assumed_is_named() {
 #[test]
 fn a_value_of_another_user_is_not_replaced() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         stage.add_user("mallory", &[1]);
         stage.sweep_well().await;
@@ -296,7 +296,7 @@ fn a_value_of_another_user_is_not_replaced() {
 #[test]
 fn a_persons_key_made_after_ours_was_refused_is_kept() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         stage.sweep_well().await;
         stage.cloud.switch(|aws| aws.rotation_attempts = 1);
@@ -313,7 +313,7 @@ fn a_persons_key_made_after_ours_was_refused_is_kept() {
 #[test]
 fn force_takes_no_used_key_before_the_first_rotation() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let keys = stage.add_user("ci-bot", &[40, 20]);
         for key in &keys {
             use_key(&stage, key);

@@ -8,7 +8,7 @@ use keywheel::model::{AccessKeyPair, Fault, FaultKind};
 
 use serde_json::json;
 
-use crate::harness::{Stage, refused, rehearse};
+use crate::harness::{TestStack, refused, rehearse};
 
 /// Which process carries out a step. A process that has just started has no session in the member account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ enum Start {
 }
 
 impl Start {
-    fn apply(self, stage: &Stage) {
+    fn apply(self, stage: &TestStack) {
         stage.cloud.switch(|aws| aws.cold_starts = if self == Self::Cold { 100 } else { 0 });
     }
 }
@@ -34,8 +34,8 @@ fn rehearse_warm_and_cold(work: impl AsyncFn(Start)) {
 }
 
 /// Returns a user with one key that is due, whose rotation is about to run.
-async fn rotation_ahead(start: Start) -> (Stage, AccessKeyPair) {
-    let stage = Stage::new();
+async fn rotation_ahead(start: Start) -> (TestStack, AccessKeyPair) {
+    let stage = TestStack::new();
     start.apply(&stage);
     let old = stage.add_user("ci-bot", &[90]).remove(0);
     stage.sweep_well().await;
@@ -43,7 +43,7 @@ async fn rotation_ahead(start: Start) -> (Stage, AccessKeyPair) {
 }
 
 /// Checks that the old key is untouched, and that the new one is in the secret, works, and is the only other key.
-fn assert_rotated(stage: &Stage, old: &AccessKeyPair, context: &str) {
+fn assert_rotated(stage: &TestStack, old: &AccessKeyPair, context: &str) {
     let user = stage.user("ci-bot");
     let secret = stage.secret("ci-bot");
     assert_eq!(secret.last_rotation, Some(Ok(())), "{context}");
@@ -239,7 +239,7 @@ fn upstream_defect_18_the_sweeper_records_an_unfinished_finish() {
 #[test]
 fn a_test_of_the_configuration_makes_no_key() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("young", &[10]);
         stage.sweep_well().await;
         stage.cloud.run_rotations().await;
@@ -256,7 +256,7 @@ fn a_test_of_the_configuration_makes_no_key() {
 
 /// Puts a copy of the current value into the pending version and runs all four steps on it. `RotateImmediately=false`
 /// makes such a version for testSecret alone.
-async fn run_all_steps_on_a_copy(stage: &Stage) -> String {
+async fn run_all_steps_on_a_copy(stage: &TestStack) -> String {
     const TOKEN: &str = "5f0d9a52-0c1d-4e0f-9a57-1c2f3d4e5f60";
     let secret = stage.secret("ci-bot");
     let value = secret.text("AWSCURRENT").expect("a value");
@@ -272,7 +272,7 @@ async fn run_all_steps_on_a_copy(stage: &Stage) -> String {
 }
 
 /// Returns the tags without the version that they describe, which is checked.
-fn facts(stage: &Stage) -> BTreeMap<String, String> {
+fn facts(stage: &TestStack) -> BTreeMap<String, String> {
     let secret = stage.secret("ci-bot");
     let mut tags = secret.tags.clone();
     tags.retain(|_, value| !value.is_empty());
@@ -284,7 +284,7 @@ fn facts(stage: &Stage) -> BTreeMap<String, String> {
 #[test]
 fn a_configuration_test_with_all_steps_changes_nothing() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, new) = stage.add_rotated_user("ci-bot").await;
         stage.live_days(3).await;
         let (before, keys) = (facts(&stage), stage.user("ci-bot").keys);
@@ -301,7 +301,7 @@ fn a_configuration_test_with_all_steps_changes_nothing() {
 #[test]
 fn a_copy_of_a_placeholder_passes_all_steps() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let old = stage.add_user("ci-bot", &[10]).remove(0);
         stage.sweep_well().await;
         stage.cloud.run_rotations().await;
@@ -316,7 +316,7 @@ fn a_copy_of_a_placeholder_passes_all_steps() {
 #[test]
 fn a_placeholder_that_is_no_copy_never_replaces_a_key() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         stage.sweep_well().await;
         let placeholder = stage.secret("ci-bot").text("AWSCURRENT").expect("a value").to_owned();
@@ -337,7 +337,7 @@ fn a_placeholder_that_is_no_copy_never_replaces_a_key() {
 #[test]
 fn the_same_key_with_another_secret_half_is_tested() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (_, new) = stage.add_rotated_user("ci-bot").await;
         let secret = stage.secret("ci-bot");
         let mut value = secret.json("AWSCURRENT").expect("a value");

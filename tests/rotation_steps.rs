@@ -8,7 +8,7 @@ use keywheel::model::{Clock, Cloud, Fault, FaultKind};
 use keywheel::rehearsal::{PRIMARY_ACCOUNT, Transport};
 use serde_json::json;
 
-use crate::harness::{MEMBER, Stage, rehearse, secret_name, start};
+use crate::harness::{MEMBER, TestStack, rehearse, secret_name, start};
 
 const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
 
@@ -17,14 +17,14 @@ const CALLS_OF_A_ROTATION: usize = 25;
 
 /// A rotation that Secrets Manager has begun, and that a test carries out step by step.
 struct Rotation {
-    stage: Stage,
+    stage: TestStack,
     user: &'static str,
     secret: String,
     version: String,
 }
 
 impl Rotation {
-    fn of(stage: Stage, user: &'static str) -> Self {
+    fn of(stage: TestStack, user: &'static str) -> Self {
         let secret = stage.secret(user);
         let version = secret.version_with("AWSPENDING").expect("a rotation has begun").id.clone();
         Self { stage, user, secret: secret.arn, version }
@@ -32,7 +32,7 @@ impl Rotation {
 
     /// The first rotation of a user of the member account, with a key that works at once.
     async fn first(user: &'static str) -> Self {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.cloud.switch(|aws| aws.key_propagation = Duration::ZERO);
         stage.add_user(user, &[90]);
         stage.sweep_well().await;
@@ -90,7 +90,7 @@ fn a_rotation_makes_25_calls_if_each_step_starts_a_process() {
 #[test]
 fn a_rotation_within_one_process_makes_23_calls_each_time() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.cloud.switch(|aws| aws.key_propagation = Duration::ZERO);
         stage.add_user("ci-bot", &[90]);
         stage.live().await;
@@ -164,7 +164,7 @@ fn a_value_of_another_user_is_not_replaced() {
 #[test]
 fn a_value_of_another_user_is_refused_if_adopted_or_put_later() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         let made = stage.now() - TimeDelta::days(90);
         stage.cloud.put_secret(PRIMARY_ACCOUNT, &secret_name(MEMBER, "ci-bot"), &value_of("root"), made);
@@ -173,7 +173,7 @@ fn a_value_of_another_user_is_refused_if_adopted_or_put_later() {
         let why = stage.rotate("ci-bot").await.expect_err("refused");
         assert!(why.contains("it is a key of user `root`"), "{why}");
         assert_eq!(stage.count("CreateAccessKey"), 0);
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         stage.pass_days(1).await;
         let put = stage.operator().put_secret_value().secret_id(secret_name(MEMBER, "ci-bot"));
@@ -264,7 +264,7 @@ fn the_creation_dates_of_both_keys_are_recorded() {
 fn a_user_of_the_same_name_in_other_capitals_gets_no_key() {
     rehearse(async {
         for transport in [Transport::Sdk, Transport::Direct] {
-            let stage = Stage::through(transport, Cloud::new(Clock::starting_at(start()), 1), &[]);
+            let stage = TestStack::through(transport, Cloud::new(Clock::starting_at(start()), 1), &[]);
             stage.add_user("ci-bot", &[90]);
             stage.sweep_well().await;
             stage.cloud.delete_user(MEMBER, "ci-bot");
@@ -283,7 +283,7 @@ fn a_user_of_the_same_name_in_other_capitals_gets_no_key() {
 #[test]
 fn a_forced_rotation_spares_the_key_in_the_value() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, new) = stage.add_rotated_user("ci-bot").await;
         stage.tag_secret("ci-bot", "keywheel:current-key", &old.access_key_id).await;
         stage.tag_secret("ci-bot", "keywheel:previous-key", &new).await;

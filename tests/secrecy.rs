@@ -15,12 +15,12 @@ use lambda_runtime::Diagnostic;
 use serde_json::{Value, json};
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use crate::harness::{MEMBER, Stage, rehearse, secret_name};
+use crate::harness::{MEMBER, TestStack, rehearse, secret_name};
 
 const TOKEN: &str = "7c3e1a52-0c1d-4e0f-9a57-1c2f3d4e5f60";
 
 /// Checks everything that a stage shows at its end.
-fn scan(leaks: &Leaks, stage: &Stage) {
+fn scan(leaks: &Leaks, stage: &TestStack) {
     leaks.scan_cloud(&stage.cloud);
     leaks.scan_debug("deployment", &stage.keywheel);
     leaks.scan_debug("settings", stage.keywheel.settings());
@@ -35,7 +35,7 @@ fn scan_error(leaks: &Leaks, place: &str, error: Error) {
 }
 
 /// Runs one step and checks its error.
-async fn step(leaks: &Leaks, stage: &Stage, event: Value) -> bool {
+async fn step(leaks: &Leaks, stage: &TestStack, event: Value) -> bool {
     let deadline = stage.now() + TimeDelta::minutes(2);
     match stage.keywheel.rotate_step(event, deadline).await {
         Ok(()) => true,
@@ -46,7 +46,7 @@ async fn step(leaks: &Leaks, stage: &Stage, event: Value) -> bool {
     }
 }
 
-async fn sweep(leaks: &Leaks, stage: &Stage) {
+async fn sweep(leaks: &Leaks, stage: &TestStack) {
     match stage.keywheel.sweep(json!({})).await {
         Ok(answer) => leaks.scan("answer", &answer.to_string()),
         Err(error) => scan_error(leaks, "sweep", error),
@@ -63,7 +63,7 @@ async fn sweep(leaks: &Leaks, stage: &Stage) {
 #[test]
 fn a_whole_life_with_forced_and_adopted_keys_shows_no_secret() {
     rehearse(async {
-        let (leaks, stage) = (Leaks::watch(), Stage::new());
+        let (leaks, stage) = (Leaks::watch(), TestStack::new());
         for (name, ages) in [("new", &[3][..]), ("old", &[200]), ("pair", &[95, 40]), ("forced", &[30, 20])] {
             stage.add_user(name, ages);
         }
@@ -119,7 +119,7 @@ fn a_service_that_repeats_requests_and_answers_leaks_nothing() {
             "SendEmail",
         ] {
             for every in [false, true] {
-                let stage = Stage::new();
+                let stage = TestStack::new();
                 stage.add_user("ci-bot", &[200]);
                 let fault = Fault::on("*", operation, FaultKind::Echo);
                 let planted = stage.cloud.faults().inject(if every { fault.every() } else { fault });
@@ -174,7 +174,7 @@ fn damaged(secret: &str) -> Vec<String> {
 #[test]
 fn no_error_repeats_a_value_that_cannot_be_read() {
     rehearse(async {
-        let (leaks, stage) = (Leaks::watch(), Stage::new());
+        let (leaks, stage) = (Leaks::watch(), TestStack::new());
         let key = stage.add_user("ci-bot", &[10]).remove(0);
         sweep(&leaks, &stage).await;
         let arn = stage.secret("ci-bot").arn;
@@ -199,7 +199,7 @@ fn no_error_repeats_a_value_that_cannot_be_read() {
 #[test]
 fn no_error_repeats_a_secret_in_an_event_or_a_setting() {
     let leaks = Leaks::watch();
-    let stage = Stage::new();
+    let stage = TestStack::new();
     let secret = stage.add_user("ci-bot", &[10]).remove(0).secret;
     let arn = "arn:aws:secretsmanager:us-east-1:999988887777:secret:Account_111122223333_User_ci-bot_AccessKey-a1b2c3";
     let whole = json!({"Step": "setSecret", "SecretId": arn, "ClientRequestToken": TOKEN, "RotationToken": secret});
@@ -236,7 +236,7 @@ fn no_error_repeats_a_secret_in_an_event_or_a_setting() {
 #[test]
 fn the_reason_in_an_event_reaches_the_mail_without_a_secret() {
     rehearse(async {
-        let (leaks, stage) = (Leaks::watch(), Stage::new());
+        let (leaks, stage) = (Leaks::watch(), TestStack::new());
         let key = stage.add_user("ci-bot", &[10]).remove(0);
         sweep(&leaks, &stage).await;
         let message = format!("the function said: Value '{}' is not valid", key.secret);
@@ -252,7 +252,7 @@ fn the_reason_in_an_event_reaches_the_mail_without_a_secret() {
 
 #[test]
 fn what_holds_a_secret_does_not_print_it() {
-    let (leaks, stage) = (Leaks::watch(), Stage::new());
+    let (leaks, stage) = (Leaks::watch(), TestStack::new());
     let key = stage.add_user("ci-bot", &[10]).remove(0);
     let session = stage.cloud.role_session(PRIMARY_ACCOUNT, "operator");
     let value = json!({"Version": 1, "AccessKeyId": key.access_key_id, "SecretAccessKey": key.secret,
@@ -278,7 +278,7 @@ fn what_holds_a_secret_does_not_print_it() {
 fn at_lower_levels_the_sdk_would_write_secrets_into_the_log() {
     rehearse(async {
         let production = Leaks::watch();
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[200]);
         {
             let everything = Leaks::watch_all_levels();

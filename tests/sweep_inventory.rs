@@ -4,11 +4,11 @@ use keywheel::model::{AccountStatus, Clock, Cloud, Fault, FaultKind};
 use keywheel::rehearsal::{Deployment, PRIMARY_ACCOUNT};
 use serde_json::{Value, json};
 
-use crate::harness::{MEMBER, OTHER, Stage, done, failures, refused, rehearse, secret_name, start};
+use crate::harness::{MEMBER, OTHER, TestStack, done, failures, refused, rehearse, secret_name, start};
 
 /// A stage with so many member accounts.
-fn organization(members: usize) -> Stage {
-    let stage = Stage::new();
+fn organization(members: usize) -> TestStack {
+    let stage = TestStack::new();
     for n in 1..members {
         stage.add_member(&format!("2000000000{n:02}"), &format!("account-{n:02}"));
     }
@@ -46,7 +46,7 @@ fn upstream_defect_48_a_failed_page_is_an_error() {
 fn upstream_defect_47_accounts_are_read_with_either_state_field() {
     rehearse(async {
         for (state, status) in [(true, false), (false, true)] {
-            let stage = Stage::new();
+            let stage = TestStack::new();
             stage.add_member(OTHER, "closed");
             stage.cloud.set_account_state(OTHER, AccountStatus::Suspended);
             stage.cloud.switch(|aws| (aws.omit_account_state, aws.omit_account_status) = (state, status));
@@ -61,7 +61,7 @@ fn upstream_defect_47_accounts_are_read_with_either_state_field() {
 #[test]
 fn upstream_defect_47_an_account_without_a_state_is_not_active() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         stage.cloud.switch(|aws| (aws.omit_account_state, aws.omit_account_status) = (true, true));
         let answer = stage.sweep().await;
@@ -73,7 +73,7 @@ fn upstream_defect_47_an_account_without_a_state_is_not_active() {
 #[test]
 fn upstream_defect_46_no_active_account_is_a_valid_answer() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.cloud.set_account_state(MEMBER, AccountStatus::Closed);
         stage.cloud.switch(|aws| (aws.omit_account_state, aws.omit_account_status) = (true, true));
         let answer = stage.sweep_well().await;
@@ -125,7 +125,7 @@ fn upstream_defect_38_only_the_own_account_is_swept_if_denied() {
 #[test]
 fn upstream_defect_51_management_users_rotate_without_a_role() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user_in(PRIMARY_ACCOUNT, "root-bot", &[90]);
         let answer = stage.live().await;
         assert_eq!(failures(&answer), "[]");
@@ -139,7 +139,7 @@ fn upstream_defect_51_management_users_rotate_without_a_role() {
 #[test]
 fn upstream_defect_51_an_account_without_the_role_is_reported() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.cloud.add_account(OTHER, "unprepared", Some("unprepared@example.com"));
         stage.add_user_in(OTHER, "unreached", &[90]);
         stage.add_user("ci-bot", &[90]);
@@ -155,7 +155,7 @@ fn upstream_defect_51_an_account_without_the_role_is_reported() {
 #[test]
 fn one_account_is_swept_alone_and_its_contact_is_found() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_member(OTHER, "other");
         stage.add_user("ci-bot", &[85]);
         stage.add_user_in(OTHER, "untouched", &[85]);
@@ -207,7 +207,7 @@ fn upstream_defect_35_another_partition_works_throughout() {
         let cloud = Cloud::new(Clock::starting_at(start()), 1).with_partition("aws-cn").with_region("cn-north-1");
         let function = "arn:aws-cn:lambda:cn-north-1:999988887777:function:keywheel-rotation";
         let key = "arn:aws-cn:kms:cn-north-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000001";
-        let stage = Stage::on(cloud, &[("ROTATION_FUNCTION_ARN", function), ("SECRETS_KMS_KEY_ID", key)]);
+        let stage = TestStack::on(cloud, &[("ROTATION_FUNCTION_ARN", function), ("SECRETS_KMS_KEY_ID", key)]);
         stage.add_user("ci-bot", &[90]);
         let answer = stage.live().await;
         assert_eq!(failures(&answer), "[]");
@@ -243,7 +243,7 @@ fn an_account_that_is_not_swept_for_what_passes_is_marked_so() {
         let failing = Fault::on("iam", "GetAccountAuthorizationDetails", failing).in_account(MEMBER).every();
         let denied = Fault::on("sts", "AssumeRole", FaultKind::AccessDenied).every();
         for (fault, transient) in [(lost, true), (throttled, true), (failing, true), (denied, false)] {
-            let stage = Stage::new();
+            let stage = TestStack::new();
             stage.add_user("ci-bot", &[90]);
             stage.cloud.faults().inject(fault.clone());
             let answer = stage.sweep_and_hold(MEMBER).await;
@@ -259,7 +259,7 @@ fn an_account_that_is_not_swept_for_what_passes_is_marked_so() {
 #[test]
 fn one_session_of_the_organizations_role_serves_all_calls() {
     rehearse(async {
-        let (stage, role) = Stage::with_organization_reader();
+        let (stage, role) = TestStack::with_organization_reader();
         for n in 0..60_u64 {
             stage.cloud.add_account(&format!("{}", 300_000_000_000 + n), "many", None);
         }

@@ -8,7 +8,7 @@ use keywheel::rehearsal::Transport;
 use peak_alloc::PeakAlloc;
 use serde_json::json;
 
-use crate::harness::{MEMBER, Stage, start};
+use crate::harness::{MEMBER, TestStack, start};
 
 /// Counts what this process has allocated, for the test below.
 #[global_allocator]
@@ -36,7 +36,7 @@ fn a_sweep_of_5_000_users_needs_less_than_64_mb() {
 #[ignore = "runs in a process of its own, started by the test above"]
 fn measured_alone() {
     paused_runtime().expect("a runtime").block_on(async {
-        let mut stage = Stage::through(Transport::Direct, Cloud::new(Clock::starting_at(start()), 1), &[]);
+        let mut stage = TestStack::through(Transport::Direct, Cloud::new(Clock::starting_at(start()), 1), &[]);
         stage.cloud.switch(|aws| aws.counts_only = true);
         for n in 0..USERS {
             let name = format!("user-{n:04}");

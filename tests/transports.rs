@@ -3,7 +3,7 @@
 use keywheel::model::{Clock, Cloud, KeyChange};
 use keywheel::rehearsal::Transport;
 
-use crate::harness::{MEMBER, OTHER, Stage, rehearse, start};
+use crate::harness::{MEMBER, OTHER, TestStack, rehearse, start};
 
 /// Everything that keywheel did, without key ids, which are random.
 #[derive(Debug, PartialEq)]
@@ -18,7 +18,7 @@ async fn story(transport: Transport) -> Story {
     let cloud = Cloud::new(Clock::starting_at(start()), 1);
     cloud.switch(|switches| switches.short_iam_pages = true);
     // One user at a time, because concurrent calls interleave in the order of their waits.
-    let stage = Stage::through(transport, cloud, &[("MAX_CONCURRENCY", "1"), ("MAX_CONCURRENT_USERS", "1")]);
+    let stage = TestStack::through(transport, cloud, &[("MAX_CONCURRENCY", "1"), ("MAX_CONCURRENT_USERS", "1")]);
     stage.add_member(OTHER, "test");
     stage.add_user("ci-bot", &[85]);
     stage.add_user("two,keys", &[95, 50]);

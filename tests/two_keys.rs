@@ -4,12 +4,12 @@ use chrono::TimeDelta;
 use keywheel::model::{Fault, FaultKind, KeyView};
 use serde_json::json;
 
-use crate::harness::{MEMBER, Stage, done, failures, rehearse, use_key};
+use crate::harness::{MEMBER, TestStack, done, failures, rehearse, use_key};
 
 #[test]
 fn upstream_defect_01_an_unknown_last_use_destroys_nothing() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         use_key(&stage, &old);
         stage.pass_days(10).await;
@@ -36,7 +36,7 @@ fn upstream_defect_01_an_unknown_last_use_destroys_nothing() {
 #[test]
 fn upstream_defect_02_no_key_is_made_for_a_disabled_user() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let key = stage.add_user("ci-bot", &[200]).remove(0);
         stage.cloud.set_key_status(MEMBER, "ci-bot", &key.access_key_id, "Inactive");
         for _ in 0..3 {
@@ -52,7 +52,7 @@ fn upstream_defect_02_no_key_is_made_for_a_disabled_user() {
 #[test]
 fn upstream_defect_02_a_user_with_only_disabled_keys_is_kept() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, new) = stage.add_rotated_user("ci-bot").await;
         stage.cloud.set_key_status(MEMBER, "ci-bot", &old.access_key_id, "Inactive");
         stage.cloud.set_key_status(MEMBER, "ci-bot", &new, "Inactive");
@@ -72,7 +72,7 @@ fn upstream_defect_02_a_user_with_only_disabled_keys_is_kept() {
 #[test]
 fn upstream_defect_03_two_unused_expired_keys_give_one_new_key() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let keys = stage.add_user("ci-bot", &[120, 100]);
         stage.live().await;
         assert_eq!(stage.count("CreateAccessKey"), 0, "no slot is free");
@@ -91,7 +91,7 @@ fn upstream_defect_03_two_unused_expired_keys_give_one_new_key() {
 #[test]
 fn upstream_defect_04_a_used_and_an_unused_key_abort_nothing() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let keys = stage.add_user("ci-bot", &[100, 95]);
         stage.add_user("other", &[90]);
         use_key(&stage, &keys[0]);
@@ -108,7 +108,7 @@ fn upstream_defect_04_a_used_and_an_unused_key_abort_nothing() {
 #[test]
 fn upstream_defect_05_an_unused_key_is_rotated_no_more_often() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_user("ci-bot", &[90]);
         for _ in 0..13 {
             stage.live().await;
@@ -122,7 +122,7 @@ fn upstream_defect_05_an_unused_key_is_rotated_no_more_often() {
 #[test]
 fn upstream_defect_06_a_key_disabled_today_is_not_deleted_today() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let key = stage.add_user("ci-bot", &[400]).remove(0);
         stage.sweep_well().await;
         stage.cloud.set_key_status(MEMBER, "ci-bot", &key.access_key_id, "Inactive");
@@ -139,7 +139,7 @@ fn upstream_defect_06_a_key_disabled_today_is_not_deleted_today() {
 #[test]
 fn upstream_defect_07_two_inactive_expired_keys_are_both_kept() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let keys = stage.add_user("ci-bot", &[400, 300]);
         for key in &keys {
             stage.cloud.set_key_status(MEMBER, "ci-bot", &key.access_key_id, "Inactive");
@@ -155,7 +155,7 @@ fn upstream_defect_07_two_inactive_expired_keys_are_both_kept() {
 #[test]
 fn upstream_defect_08_an_inactive_key_keeps_its_whole_recovery() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let keys = stage.add_user("ci-bot", &[300, 91]);
         stage.cloud.set_key_status(MEMBER, "ci-bot", &keys[0].access_key_id, "Inactive");
         use_key(&stage, &keys[1]);
@@ -172,7 +172,7 @@ fn upstream_defect_08_an_inactive_key_keeps_its_whole_recovery() {
 #[test]
 fn upstream_defect_09_no_used_due_key_is_deleted_unannounced() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let keys = stage.add_user("ci-bot", &[120, 100]);
         for key in &keys {
             use_key(&stage, key);
@@ -193,7 +193,7 @@ fn upstream_defect_09_no_used_due_key_is_deleted_unannounced() {
 #[test]
 fn upstream_defect_11_a_users_own_pair_is_no_rotation() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let keys = stage.add_user("ci-bot", &[95, 50]);
         for key in &keys {
             use_key(&stage, key);
@@ -207,7 +207,7 @@ fn upstream_defect_11_a_users_own_pair_is_no_rotation() {
 #[test]
 fn upstream_defect_12_what_is_announced_is_what_happens() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         let day = |days: i64| (stage.now() + TimeDelta::days(days)).date_naive().to_string();
         let (disabled, deleted) = (day(10), day(20));
@@ -235,7 +235,7 @@ fn upstream_defect_12_what_is_announced_is_what_happens() {
 #[test]
 fn upstream_defect_13_each_phase_has_a_mail_of_its_own() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         stage.live_days(25).await;
         let subjects: Vec<String> = stage.cloud.mails().into_iter().map(|mail| mail.subject).collect();
@@ -251,7 +251,7 @@ fn upstream_defect_13_each_phase_has_a_mail_of_its_own() {
 #[test]
 fn upstream_defect_14_an_unused_key_is_announced_once() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let key = stage.add_user("ci-bot", &[84]).remove(0);
         stage.live().await;
         stage.live_days(5).await;
@@ -263,7 +263,7 @@ fn upstream_defect_14_an_unused_key_is_announced_once() {
 #[test]
 fn upstream_defect_21_the_grace_is_as_long_as_the_setting_says() {
     rehearse(async {
-        let stage = Stage::with(&[("INSTALLATION_GRACE_PERIOD", "3"), ("RECOVERY_GRACE_PERIOD", "2")]);
+        let stage = TestStack::with(&[("INSTALLATION_GRACE_PERIOD", "3"), ("RECOVERY_GRACE_PERIOD", "2")]);
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.live_days(2).await;
         assert_eq!(stage.status("ci-bot", &old), "Active");
@@ -277,7 +277,7 @@ fn upstream_defect_21_the_grace_is_as_long_as_the_setting_says() {
 #[test]
 fn a_key_that_is_still_used_after_its_rotation_is_reported() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.pass_days(4).await;
         use_key(&stage, &old);
@@ -289,7 +289,7 @@ fn a_key_that_is_still_used_after_its_rotation_is_reported() {
 #[test]
 fn upstream_defect_18_downtime_does_not_shorten_the_recovery() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let (old, _) = stage.add_rotated_user("ci-bot").await;
         stage.pass_days(60).await;
         let answer = stage.sweep_well().await;
@@ -305,7 +305,7 @@ fn upstream_defect_18_downtime_does_not_shorten_the_recovery() {
 #[test]
 fn upstream_defect_36_a_dry_run_plans_all_and_changes_nothing() {
     rehearse(async {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         stage.add_rotated_user("ci-bot").await;
         stage.live_days(10).await;
         stage.pass_days(11).await;

@@ -12,7 +12,7 @@ use keywheel::rehearsal::Transport;
 use serde_json::{Value, json};
 
 use crate::fault_matrix::is_read;
-use crate::harness::{MEMBER, OTHER, Stage, rehearse, secret_name};
+use crate::harness::{MEMBER, OTHER, TestStack, rehearse, secret_name};
 
 /// The user for whom reads fail.
 const VICTIM: &str = "victim";
@@ -22,7 +22,7 @@ const USERS: [(&str, &str); 3] = [(MEMBER, VICTIM), (MEMBER, "neighbour"), (OTHE
 /// A stage on which the same action is due for all users, and the time when it is due.
 struct Due {
     name: &'static str,
-    stage: Stage,
+    stage: TestStack,
     at: DateTime<Utc>,
     /// The action that the sweep takes for each user; none if the native schedule has to act.
     action: Option<&'static str>,
@@ -56,7 +56,7 @@ impl Read {
     }
 
     /// The text in this read's input that names the victim or its account.
-    fn about(&self, stage: &Stage) -> Vec<Fault> {
+    fn about(&self, stage: &TestStack) -> Vec<Fault> {
         let fault = || Fault::on(&self.service, &self.operation, FaultKind::AccessDenied).every();
         match self.operation.as_str() {
             "ListAccounts" => vec![fault()],
@@ -80,21 +80,21 @@ fn kinds() -> [(&'static str, FaultKind); 3] {
     ]
 }
 
-fn add_users(stage: &Stage, key_ages: &[i64]) {
+fn add_users(stage: &TestStack, key_ages: &[i64]) {
     for (account, user) in USERS {
         stage.add_user_in(account, user, key_ages);
     }
 }
 
 /// A stage with two member accounts, and users with keys of these ages.
-fn stage(key_ages: &[i64]) -> Stage {
-    let stage = Stage::new();
+fn stage(key_ages: &[i64]) -> TestStack {
+    let stage = TestStack::new();
     stage.add_member(OTHER, "test");
     add_users(&stage, key_ages);
     stage
 }
 
-async fn rotated_ago(days: &[i64]) -> Stage {
+async fn rotated_ago(days: &[i64]) -> TestStack {
     let stage = stage(&[90]);
     let start = stage.now();
     for day in [&[0], days].concat() {
@@ -104,7 +104,7 @@ async fn rotated_ago(days: &[i64]) -> Stage {
     stage
 }
 
-fn due(name: &'static str, stage: Stage, action: &'static str) -> Due {
+fn due(name: &'static str, stage: TestStack, action: &'static str) -> Due {
     let at = stage.now();
     Due { name, stage, at, action: Some(action) }
 }
@@ -125,7 +125,7 @@ struct SecretStands {
     is_deleted: bool,
 }
 
-fn deeds(stage: &Stage, account: &str, user: &str) -> Deeds {
+fn deeds(stage: &TestStack, account: &str, user: &str) -> Deeds {
     let keys = stage.cloud.key_history(0).into_iter().filter(|event| event.user == user && event.by.is_some());
     let secret = stage.cloud.secret(&secret_name(account, user)).map(|secret| SecretStands {
         current: secret.version_with("AWSCURRENT").map(|version| version.id.clone()),
@@ -168,7 +168,7 @@ fn concerned(reach: Reach) -> Vec<(&'static str, &'static str)> {
     USERS.into_iter().filter(|user| !others.contains(user)).collect()
 }
 
-fn plant(stage: &Stage, read: &Read, kind: &FaultKind) -> Vec<FaultHandle> {
+fn plant(stage: &TestStack, read: &Read, kind: &FaultKind) -> Vec<FaultHandle> {
     let faults = read.about(stage).into_iter();
     faults.map(|fault| stage.cloud.faults().inject(Fault { kind: kind.clone(), ..fault })).collect()
 }
@@ -183,7 +183,7 @@ async fn reads_of(due: &Due) -> BTreeSet<Read> {
     reads(&stage)
 }
 
-fn reads(stage: &Stage) -> BTreeSet<Read> {
+fn reads(stage: &TestStack) -> BTreeSet<Read> {
     // Reads of SES concern mail only: a failed one delays neither work on keys nor mail, as `mail` shows.
     let calls = stage.cloud.calls().into_iter().filter(|call| is_read(&call.operation) && call.service != "ses");
     calls.map(|call| Read { service: call.service, operation: call.operation }).collect()
@@ -328,7 +328,7 @@ fn no_rotation_goes_on() {
     });
 }
 
-async fn rotate_without(due: &Stage, at: DateTime<Utc>, read: &Read, kind: &FaultKind, context: &str) {
+async fn rotate_without(due: &TestStack, at: DateTime<Utc>, read: &Read, kind: &FaultKind, context: &str) {
     let stage = due.fork_at(at, Transport::Direct);
     let reach = read.reach();
     let before: Vec<_> = USERS.iter().map(|(account, user)| current(&stage, account, user)).collect();
@@ -360,7 +360,7 @@ async fn rotate_without(due: &Stage, at: DateTime<Utc>, read: &Read, kind: &Faul
     }
 }
 
-fn current(stage: &Stage, account: &str, user: &str) -> Option<String> {
+fn current(stage: &TestStack, account: &str, user: &str) -> Option<String> {
     let value = stage.cloud.secret(&secret_name(account, user))?.json("AWSCURRENT")?;
     Some(value["AccessKeyId"].as_str()?.to_owned())
 }

@@ -42,7 +42,7 @@ def own_findings(statement):
 
 
 def trust_findings(statement):
-    """Who is trusted: a service, or an account or everybody with a condition that names who exactly."""
+    """Yields the faults of the principals. An account or everybody may be trusted if a condition narrows that."""
     principals = as_list(statement["Principal"].get("AWS") if isinstance(statement["Principal"], dict) else "*")
     keys = {key for condition in statement.get("Condition", {}).values() for key in condition}
     if any("role/" in principal or "user/" in principal for principal in principals):
@@ -55,7 +55,7 @@ def trust_findings(statement):
 
 
 def parliament_findings(document):
-    """What parliament says of the document as an identity policy."""
+    """Yields the findings of parliament, which reads the document as an identity policy."""
     statements = []
     for statement in document["Statement"]:
         statement = {name: value for name, value in statement.items() if name != "Principal"}

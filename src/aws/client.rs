@@ -18,7 +18,7 @@ use super::session::{OrganizationSession, Sessions};
 use super::topic::Topics;
 use crate::keys::{AccessKeyId, AccountId, SecretKey};
 
-/// Who keywheel is, and the roles that lead into other accounts.
+/// The account of the functions, and the roles that they assume to call AWS in other accounts.
 #[derive(Debug, Clone)]
 pub struct Access {
     /// The account of the functions and of the secrets. No role is assumed in it.

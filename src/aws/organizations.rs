@@ -11,7 +11,7 @@ use crate::keys::{AccountId, EmailAddress};
 /// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_Account.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountState {
-    /// `ACTIVE`.
+    /// `ACTIVE`, in the field `State` or, in older responses, in `Status`.
     Active,
     /// Any other state as Organizations spells it, such as `SUSPENDED`; `UNKNOWN` if it returned none.
     Other(String),
@@ -32,7 +32,7 @@ pub struct ListedAccount {
     pub state: AccountState,
 }
 
-/// One page of accounts.
+/// One response of ListAccounts: at most 20 accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountPage {
     /// Accounts of this page; may be empty on any page.

@@ -27,7 +27,7 @@ pub struct CallerIdentity {
 /// A role to assume, and the name of the session.
 #[derive(Debug, Clone, Copy)]
 pub struct RoleSession<'a> {
-    /// ARN of the role.
+    /// ARN of the role, such as `arn:aws:iam::123456789012:role/name`.
     pub role_arn: &'a str,
     /// Session name, which CloudTrail events show; 2 to 64 characters.
     pub session_name: &'a str,

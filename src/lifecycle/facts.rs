@@ -5,9 +5,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, UserArn, UserRef, VersionId};
 use crate::state::{State, WHOLE_SECOND};
 
-/// How long a user's list of keys may miss a key that a rotation has just made. IAM's lists show a change within
-/// minutes; an hour also covers the clocks of two functions that differ. Until then, a plan waits instead of taking the
-/// key for deleted.
+/// Limits the time after a rotation in which **a plan** waits for the new key to be listed. Afterwards, a key that IAM
+/// does not list counts as deleted.
+///
+/// IAM is eventually consistent, and AWS documents no bound for the delay. An hour covers minutes of delay, and clocks
+/// that differ: the rotation function writes the time of the rotation, and the sweeper compares it with its own time.
+/// Waiting costs little, because the next run plans again. A rotation has a limit of its own, in `rotation::room`.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency>
 pub(super) const PLAN_TRUSTS_KEY_LIST_AFTER: TimeDelta = TimeDelta::hours(1);
 

@@ -8,14 +8,16 @@
 //! | `action`, `action_name`, `notice`, `user_plan` | the values that a plan consists of, which print themselves |
 //! | `record` | what the tags say once an action is carried out |
 //! | `planner` | gathers a plan while decisions are made |
-//! | `gone`, `outgoing`, `second_key` | the retirement of keys: gone already, outgoing, and a person's second key |
+//! | `gone_keys`, `outgoing`, `second_key` | the retirement of keys: gone already, outgoing, and a person's second key |
 //! | `plan` | the order of the decisions |
+//! | `deleted_user` | the plan for the secret of a user who was deleted |
 //! | `quiet` | proves from lists alone that a user's plan would be empty |
 
 mod action;
 mod action_name;
+mod deleted_user;
 mod facts;
-mod gone;
+mod gone_keys;
 mod notice;
 mod outgoing;
 mod plan;
@@ -30,9 +32,10 @@ mod user_plan;
 pub use crate::keys::LastUse;
 pub use action::{Action, RestoredFacts};
 pub use action_name::ActionName;
+pub use deleted_user::plan_for_deleted_user;
 pub use facts::{CancelReason, Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
 pub use notice::{Notice, NoticeKind};
-pub use plan::{plan, plan_for_deleted_user};
+pub use plan::plan;
 pub(crate) use quiet::is_reader;
 pub use quiet::{KeySighting, Listed, Sighting, is_quiet, key_dates};
 pub use user_plan::{Problem, UserPlan, Wait, Waiting};

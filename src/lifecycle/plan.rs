@@ -6,13 +6,13 @@ use super::action::{Action, RestoredFacts};
 use super::action_name::ActionName;
 use super::facts::{CancelReason, Drift, Exemption, KeyFacts, PLAN_TRUSTS_KEY_LIST_AFTER};
 use super::facts::{PresentSecret, SecretFacts, UserFacts};
-use super::gone;
-use super::notice::{Notice, NoticeKind};
+use super::gone_keys;
+use super::notice::NoticeKind;
 use super::outgoing::Outgoing;
 use super::planner::Planner;
 use super::second_key;
-use super::user_plan::{Problem, UserPlan, Wait};
-use crate::keys::{AccessKeyId, MAX_KEYS_PER_USER, UserRef, VersionId};
+use super::user_plan::{UserPlan, Wait};
+use crate::keys::{AccessKeyId, MAX_KEYS_PER_USER, VersionId};
 use crate::settings::Periods;
 use crate::state::{Phase, State, format_time, tag};
 
@@ -66,39 +66,6 @@ pub fn plan(facts: &UserFacts, periods: &Periods, now: DateTime<Utc>) -> UserPla
     planner.plan
 }
 
-/// Returns the plan for the secret of a user who was deleted: the schedule is switched off, the account is notified,
-/// and the secret is scheduled for deletion. A secret without the tag `keywheel:managed` is a problem instead.
-pub fn plan_for_deleted_user(user: &UserRef, secret: &PresentSecret) -> UserPlan {
-    let mut plan = UserPlan::nothing(user);
-    if !secret.state.managed {
-        let error = format!(
-            "secret {} has the name of a secret of keywheel's, but {user} does not exist and the secret has no tag \
-             keywheel:managed; delete it, or tag it keywheel:managed = 1 to have it deleted",
-            secret.arn
-        );
-        plan.problems.push(Problem { action: ActionName::DeleteSecret, error });
-        return plan;
-    }
-    if secret.rotation_enabled {
-        plan.actions.push(Action::CancelSchedule(CancelReason::UserGone));
-    }
-    plan.actions.push(Action::DeleteSecret);
-    if let Some(key) = secret.state.current_key.clone().or(secret.state.previous_key.clone())
-        && !secret.state.notified.was_sent(&key, Phase::SecretDeleted)
-    {
-        plan.notices.push(Notice {
-            user: user.clone(),
-            owner: None,
-            secret_arn: Some(secret.arn.clone()),
-            key,
-            created: None,
-            kind: NoticeKind::SecretDeleted,
-            tells_of: Some(ActionName::DeleteSecret),
-        });
-    }
-    plan
-}
-
 fn is_forced_and_unfinished(secret: &PresentSecret) -> bool {
     secret.state.managed && secret.state.force && secret.unfinished_version.is_some()
 }
@@ -132,9 +99,11 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Withdraws everything from the plan of a user who could not read its secret: a rotation would disable the old key
-    /// although nobody could fetch the new one, and no notice may announce a rotation that will not happen. A user for
-    /// whom nothing is due stays quiet.
+    /// Empties the plan of a user who cannot read its secret, and adds a problem. If the plan is empty already, nothing
+    /// is reported.
+    ///
+    /// A rotation would disable the old key although nobody could fetch the new key. A notice would announce a rotation
+    /// that will not happen.
     fn refuse_unreadable_secret(&mut self) {
         if self.facts.secret_readable || (self.plan.actions.is_empty() && self.plan.notices.is_empty()) {
             return;
@@ -278,7 +247,7 @@ impl<'a> Planner<'a> {
 
     /// Decides about the keys that have to go: those that are gone already, and the outgoing key.
     fn retire_keys(&mut self) {
-        gone::finish(self);
+        gone_keys::finish(self);
         if self.facts.key_in_flight().is_some() {
             return;
         }

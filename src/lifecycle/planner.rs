@@ -17,7 +17,7 @@ pub(super) struct Planner<'a> {
     pub(super) periods: &'a Periods,
     pub(super) now: DateTime<Utc>,
     pub(super) plan: UserPlan,
-    /// When the outgoing key leaves its slot at the earliest; `None` if no key is on its way out.
+    /// The earliest time at which the outgoing key leaves its slot; `None` if no key is in retirement.
     pub(super) slot_free_at: Option<DateTime<Utc>>,
 }
 
@@ -59,8 +59,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Plans a notice of an action of this plan, although a notice of the same phase may have been sent: that one was
-    /// about an earlier time.
+    /// Plans a notice of an action of this plan, even if a notice of the same phase was sent. The earlier notice was
+    /// about an earlier grace or announcement.
     pub(super) fn notify_again_of(&mut self, action: ActionName, key: &AccessKeyId, kind: NoticeKind) {
         self.push_notice(key, kind, Some(action));
     }

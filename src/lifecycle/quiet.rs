@@ -177,9 +177,13 @@ pub(crate) fn is_reader(secret: &PresentSecret, id: &str, arn: &UserArn) -> bool
     reader.is_some() && secret.rotation_enabled && secret.state.reader == reader
 }
 
-/// Returns the dates of an observed user's keys, to be recorded in the tags. Returns `None` during a rotation, which
-/// records the dates itself; if the tags do not describe the current version; and if IAM does not list yet a key that
-/// has just become the current one.
+/// Returns the dates of an observed user's keys, which the tags record.
+///
+/// Returns `None` in these cases:
+///
+/// - A rotation is unfinished. It records the dates itself.
+/// - The user has no secret, or the secret's tags are malformed or do not describe the current version.
+/// - The current key is new, and IAM does not list it yet.
 pub fn key_dates(facts: &UserFacts, now: DateTime<Utc>) -> Option<KeyDates> {
     let secret = facts.secret.present()?;
     let state = &secret.state;

@@ -55,8 +55,8 @@ fn enabled_again(facts: &UserFacts) -> Option<&KeyFacts> {
     facts.key(&retiring.key).filter(|key| key.is_active())
 }
 
-/// Ends the retirement of a key that stays after all. Kept, its times would be over when the key has to go another
-/// time.
+/// Ends the retirement of a key that stays after all. If the recorded times were kept, a later retirement of the key
+/// would count from them, and its graces would already be over.
 pub(super) fn drop_announcement(planner: &mut Planner<'_>) {
     let facts = planner.facts;
     let Some(state) = facts.state() else { return };

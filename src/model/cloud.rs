@@ -35,9 +35,9 @@ struct Inner {
 /// An access key with its secret, as its owner has it. `Debug` shows the id only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessKeyPair {
-    /// The access key id.
+    /// `AKIA` and 16 characters, if the model made the key.
     pub access_key_id: String,
-    /// The secret access key.
+    /// The secret half, 40 characters if the model made the key. AWS returns it only when the key is created.
     pub secret: String,
 }
 

@@ -15,13 +15,13 @@ pub(crate) fn rotation_under_way() -> Option<String> {
 /// A kind of change of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyChange {
-    /// It was made.
+    /// It was made, and is `Active`.
     Created,
-    /// It was set to `Active`.
+    /// Its status was set to `Active`, perhaps from `Active`.
     Enabled,
-    /// It was set to `Inactive` or `Expired`.
+    /// Its status was set to `Inactive` or `Expired`.
     Disabled,
-    /// It was deleted.
+    /// It was deleted, alone or with its user.
     Deleted,
 }
 

@@ -38,7 +38,7 @@ impl Caller {
 /// The proof that a caller has the key that it names.
 #[derive(Clone, Copy)]
 pub(crate) enum Proof<'a> {
-    /// A signed request.
+    /// An HTTP request and its parsed `Authorization` header. The model computes the signature again and compares.
     Signed(&'a WireRequest, &'a Authorization),
     /// The credentials themselves, from a caller that calls the model directly.
     Shown(&'a Credentials),

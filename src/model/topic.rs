@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-/// A message as it was published.
+/// A message that SNS accepted in a PublishBatch. Refused messages are not kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublishedMessage {
     /// When SNS accepted it.

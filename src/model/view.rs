@@ -38,7 +38,7 @@ pub struct UserView {
 }
 
 impl UserView {
-    /// The key with this id.
+    /// Returns the key with this id; `None` if the user lacks it, for example because it was deleted.
     pub fn key(&self, id: &str) -> Option<&KeyView> {
         self.keys.iter().find(|key| key.id == id)
     }
@@ -176,7 +176,7 @@ impl Cloud {
         users.into_iter().flatten().map(|user| user_view(&world, account, user)).collect()
     }
 
-    /// One user.
+    /// Returns the user of this name, in any case; `None` if the account or the user does not exist.
     pub fn user(&self, account: &str, name: &str) -> Option<UserView> {
         let world = self.world();
         let user = world.accounts.get(account)?.user(name)?;

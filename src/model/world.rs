@@ -209,7 +209,7 @@ impl Cloud {
         }
     }
 
-    /// Tags a user.
+    /// Sets a tag of an existing user, or replaces its value. Limits of IAM are not checked.
     pub fn tag_user(&self, account: &str, user: &str, key: &str, value: &str) {
         let mut world = self.world();
         let tags = &mut world.expect_user(account, user).tags;
@@ -221,7 +221,7 @@ impl Cloud {
         self.world().expect_user(account, user).tags.remove(key);
     }
 
-    /// Adds a group.
+    /// Adds a group without members to an existing account. The name keeps its case, and is found in any case.
     pub fn add_group(&self, account: &str, name: &str) {
         let now = self.clock().now();
         let mut world = self.world();

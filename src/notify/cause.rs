@@ -48,7 +48,7 @@ const SIGNS: [(Cause, &[&str]); 14] = [
             "rotationdisabled",
             "rotation is not enabled",
             "wrongidentity",
-            " belongs to ",
+            " belongs to arn:",
         ],
     ),
     (
@@ -134,7 +134,12 @@ pub(super) mod tests {
             (Error::ForeignStore { arn: secret.clone(), primary: text("1") }, Cause::Installation),
             (Error::RotationDisabled(secret.clone()), Cause::Installation),
             (
-                Error::WrongIdentity { key: key(1), user: user.clone(), got: text("x"), account: text("1") },
+                Error::WrongIdentity {
+                    key: key(1),
+                    user: user.clone(),
+                    got: text("arn:aws:iam::111122223333:user/x"),
+                    account: text("1"),
+                },
                 Cause::Installation,
             ),
             (Error::AnnouncementTooSlow(secret.clone()), Cause::Passing),

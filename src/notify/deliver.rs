@@ -162,7 +162,7 @@ fn general(error: String) -> MailFailure {
     MailFailure { account: None, user: None, error }
 }
 
-/// The result of one message.
+/// The result of one message. Its notices are recorded after `Sent` only, and stay due after every other result.
 enum MessageResult {
     Sent,
     Failed(MailFailure),

@@ -38,7 +38,7 @@ pub enum Delivered {
     ToAll,
     /// These audiences. At least one other is still due.
     ToSome(Vec<Audience>),
-    /// Nobody.
+    /// No audience: the notice was not sent, in this run or before, so nothing is recorded.
     ToNobody,
 }
 

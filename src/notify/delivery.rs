@@ -34,7 +34,7 @@ pub struct DeliveryOptions<'a> {
 /// The result of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Who got each notice, in the order in which the notices were passed.
+    /// The audiences that got each notice, in the order in which the notices were passed.
     pub delivered: Vec<Delivered>,
     /// The number of messages that SES accepted.
     pub mails: usize,

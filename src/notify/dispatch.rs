@@ -47,7 +47,7 @@ struct EnvelopeItem<'a> {
     addressed: &'a Addressed<'a>,
 }
 
-/// Who has to get one notice, and who got it.
+/// The audiences of one notice, and the audiences that got it.
 #[derive(Debug)]
 struct DeliveryState {
     /// Whether a run of this mode, on this day, sends the notice at all.

@@ -47,7 +47,7 @@ impl fmt::Debug for RotationToken {
 /// One invocation of the rotation function by Secrets Manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RotationEvent {
-    /// `Step`.
+    /// `Step`, as the service spells it, such as `createSecret`. An unknown step is an error.
     pub step: Step,
     /// `SecretId`. The secret's name says whose key it holds.
     pub secret: SecretArn,

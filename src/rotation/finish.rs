@@ -70,6 +70,7 @@ const TIME_FOR_AN_ATTEMPT: TimeDelta = TimeDelta::seconds(40);
 /// A failure is logged and not returned. The rotation is over: if it were reported as failed, the service would start
 /// another one, which would find both slots taken. The next sweep restores the facts.
 async fn record(job: &Job<'_>, new_key: Option<&KeyIdentity>, keys: Option<Vec<ListedKey>>) {
+    // `until` does not fit: it ends at the first failure, and its pauses are equal.
     let mut waits = WAITS.into_iter();
     while let Err(failure) = write_facts(job, new_key, keys.as_deref()).await {
         match waits.next() {

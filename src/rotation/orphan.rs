@@ -1,18 +1,15 @@
 //! Cleans up after a key that did not get into the secret. If that is not possible at once, the intent stays, so that
 //! the next attempt or a person can identify the key.
 
-use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use tracing::{info, warn};
 
 use super::{Job, room};
 use crate::aws::{CallFailure, FailureKind, Iam, ListedKey};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus, MAX_KEYS_PER_USER};
-use crate::state::{Intent, TagChange, tag};
+use crate::state::{Intent, TagChange, WHOLE_SECOND, tag};
 use crate::value::StoredValue;
-
-/// The tolerance of a comparison with IAM's dates. They are whole seconds, and the clocks of its hosts differ by less.
-const IAM_DATE_TOLERANCE: TimeDelta = TimeDelta::seconds(1);
 
 /// Cleans up after CreateAccessKey failed.
 ///
@@ -64,7 +61,7 @@ async fn clean_up(
 ) -> Result<Cleanup, CallFailure> {
     let name = &job.user().name;
     let listed = iam.access_keys(name).await?;
-    let during_the_call = sent.trunc_subsecs(0) - IAM_DATE_TOLERANCE..=iam.now() + IAM_DATE_TOLERANCE;
+    let during_the_call = sent.trunc_subsecs(0) - WHOLE_SECOND..=iam.now() + WHOLE_SECOND;
     let new: Vec<&ListedKey> = listed.iter().filter(|key| !kept.contains(&key.id)).collect();
     let candidates: Vec<&&ListedKey> = new.iter().filter(|key| during_the_call.contains(&key.created)).collect();
     match candidates[..] {

@@ -10,8 +10,13 @@ use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, UserName, VersionId};
 use crate::value::{StoredKey, StoredValue};
 
-/// How long after its creation a current key that IAM does not list stops the rotation. IAM's list shows
-/// a new key within this time. After it, an unlisted key counts as deleted.
+/// Limits the age at which a current key that IAM does not list stops **a rotation**. An older key counts as deleted.
+///
+/// IAM is eventually consistent, and AWS documents no bound for the delay. Ten minutes are enough here for two reasons:
+/// the key worked in testSecret before it became current, and IAM's clock gives both its creation and the present time.
+/// A longer limit would delay the new key of a user whose key was deleted. A plan has a limit of its own, in
+/// `lifecycle::facts`.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency>
 const UNLISTED_KEY_STOPS_FOR: TimeDelta = TimeDelta::minutes(10);
 
 /// Frees a slot where that loses nothing, and returns the keys that the user keeps. The new key will replace the first.

@@ -82,6 +82,7 @@ impl<'a> Trial<'a> {
     }
 
     async fn run(mut self) -> Result<(), Error> {
+        // `until` does not fit: the pauses grow with the failures, and successes in a row are counted.
         while self.in_a_row < SUCCESSES_IN_A_ROW {
             let wait = self.attempt().await?;
             if self.in_a_row == SUCCESSES_IN_A_ROW {

@@ -21,7 +21,7 @@ fn day_of(time: DateTime<Utc>) -> i64 {
     time.timestamp().div_euclid(86_400)
 }
 
-/// Who has one notice, and since when.
+/// The audiences that have one notice, and the day on which it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct SentTo {
     /// Letters of the audiences that have the notice while others lack it; empty if all have it.

@@ -79,8 +79,10 @@ impl<'a> ActionTarget<'a> {
     }
 }
 
-/// Disables a key. If the call got no answer, the key's status decides whether it was disabled: without a record, a
-/// person who enables the key afterwards would not be heeded.
+/// Disables a key. If the call got no answer, the key's status shows whether it was disabled.
+///
+/// A disabled key must be recorded as such. Without the record, a later run would disable it again although a person
+/// has enabled it meanwhile.
 async fn disable(iam: &dyn Iam, user: &UserName, key: &AccessKeyId) -> Result<(), CallFailure> {
     match iam.disable_access_key(user, key).await {
         Err(failure) if failure.kind() == FailureKind::NoAnswer => {

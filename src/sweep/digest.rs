@@ -26,9 +26,11 @@ use crate::lifecycle::{Notice, UserFacts, UserPlan, plan};
 use crate::notify::{AccountContact, Scope};
 use crate::state::{UNTOLD_PREFIX, tag};
 
-/// Most users in one digest: as many as IAM allows in one account and one message describes. Each takes some kilobytes
-/// of memory, may take a mail of its own, of which SES commonly sends 14 in a second, and one of the 50 changes of tags
-/// that Secrets Manager makes in a second.
+/// Limits the users of one digest; its first account is always complete. IAM allows this many users in one account, and
+/// one message describes this many notices.
+///
+/// Each user takes some kilobytes of memory, one change of tags, and in the worst case a mail of its own. Secrets
+/// Manager accepts 50 changes of tags in a second. SES commonly sends 14 mails in a second.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>
 const MAX_USERS: usize = 5_000;

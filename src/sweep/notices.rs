@@ -17,7 +17,7 @@ use crate::notify::{AccountContact, Addressed, Delivered, DeliveryOptions, MailF
 
 /// One account with the unfinished outcomes of its users.
 pub(super) struct SweptAccount {
-    /// Who gets the account's notices; `None` if its address could not be read, which is not the same as having none.
+    /// The account's name and address; `None` if they could not be read. An account without an address has a contact.
     pub(super) contact: Option<AccountContact>,
     pub(super) outcomes: Vec<UserOutcome>,
 }

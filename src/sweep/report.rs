@@ -68,7 +68,7 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// A failure.
+/// A failure of one stage for the organization, an account or a user. The next run tries again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// The account; `None` for a failure of the organization.
@@ -232,7 +232,7 @@ impl Report {
         }
     }
 
-    /// Counts an action.
+    /// Adds one to the number of this action: planned actions in a dry run, otherwise actions that succeeded.
     pub(super) fn count(&mut self, action: ActionName) {
         *self.actions.entry(action).or_default() += 1;
     }

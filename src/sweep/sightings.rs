@@ -23,6 +23,7 @@ pub(super) async fn read_report(
     iam: &dyn Iam,
     requested: Result<bool, CallFailure>,
 ) -> Result<Option<DatedReport>, CallFailure> {
+    // `until` does not fit: between two reads, this loop requests a report again.
     let mut is_made = requested?;
     for _ in 0..=WAITS_FOR_REPORT {
         if run.is_out_of_time() {

@@ -53,7 +53,7 @@ impl SweepTotals {
         self.oldest_key = self.oldest_key.into_iter().chain(key).min();
     }
 
-    /// Adds failures.
+    /// Logs these failures and adds them to the report, which lists a limited number and counts the rest.
     pub(super) fn add_failures(&mut self, failures: impl IntoIterator<Item = Failure>) {
         failures.into_iter().for_each(|failure| self.report.add_failure(failure));
     }

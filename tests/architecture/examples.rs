@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::pages::pages;
 use super::source::text;
-use crate::harness::{OTHER, Stage, refused, rehearse};
+use crate::harness::{OTHER, TestStack, refused, rehearse};
 
 /// Answers of a sweep and of an inventory, and the texts in which other examples find their fields.
 struct Shapes {
@@ -115,7 +115,7 @@ fn read(example: &str, shapes: &Shapes) -> Result<(), String> {
 /// The answer of a dry run over a small organization, and its inventory. One call is refused and one account cannot be
 /// entered. The dry run makes the answer contain a plan.
 async fn shapes() -> Shapes {
-    let stage = Stage::new();
+    let stage = TestStack::new();
     stage.add_user("ci-bot", &[100]);
     stage.cloud.add_account(OTHER, "closed", None);
     stage.cloud.faults().inject(Fault::on("iam", "GetAccessKeyLastUsed", refused("ServiceFailure")).every());

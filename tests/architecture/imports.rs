@@ -1,4 +1,4 @@
-//! Who imports whom: the table in `src/lib.rs`, circles, and pure modules.
+//! Imports between modules: the table in `src/lib.rs`, circles, and pure modules.
 
 use std::collections::{BTreeMap, BTreeSet};
 

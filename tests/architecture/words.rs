@@ -8,9 +8,8 @@ const WIDEST: usize = 120;
 /// The longest name of a test, in characters.
 const LONGEST_NAME: usize = 60;
 
-/// Words with which no sentence begins: a reader has to keep them in mind until the verb comes. The same list is in the
-/// project's rules of style.
-const INVERTED: [&str; 6] = ["What", "Whoever", "So many", "So long", "Of which", "Whose"];
+/// Words with which no sentence begins: a reader has to keep them in mind until the verb comes.
+const INVERTED: [&str; 7] = ["What", "Who", "Whoever", "So many", "So long", "Of which", "Whose"];
 /// "That" is inverted only before one of these: "That the key …", but not "That key …".
 const AFTER_THAT: [&str; 6] = ["the", "a", "an", "it", "is", "no"];
 

@@ -17,7 +17,7 @@ use keywheel::rehearsal::Transport;
 use keywheel::rehearsal::invariants::Watch;
 use serde_json::{Value, json};
 
-use crate::harness::{Stage, rehearse};
+use crate::harness::{TestStack, rehearse};
 pub(crate) use kinds::is_read;
 
 use kinds::Kind;
@@ -46,7 +46,7 @@ pub(crate) enum Act {
 /// One scenario, prepared up to its action.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
-    pub(crate) stage: Stage,
+    pub(crate) stage: TestStack,
     /// The time of the action.
     pub(crate) at: DateTime<Utc>,
     pub(crate) act: Act,
@@ -180,7 +180,7 @@ impl Witness {
     }
 
     /// Returns the sweeper's answers, if there are any.
-    async fn act(&mut self, stage: &Stage, act: Act) -> Vec<Value> {
+    async fn act(&mut self, stage: &TestStack, act: Act) -> Vec<Value> {
         let mut answers = Vec::new();
         if act == Act::Day {
             answers.extend(sweep(stage, json!({})).await);
@@ -202,7 +202,7 @@ impl Witness {
         answers
     }
 
-    fn end(&mut self, stage: &Stage, last: &[Value]) {
+    fn end(&mut self, stage: &TestStack, last: &[Value]) {
         self.watch.judge_end(&stage.cloud);
         self.complaints.extend(self.watch.violations.iter().map(|it| format!("({}) {}", it.invariant, it.what)));
         let failures = last.iter().filter(|answer| answer["failures"] != json!([]));
@@ -211,12 +211,12 @@ impl Witness {
 }
 
 /// Invokes the sweeper, which a fault may stop. An error of the whole invocation is reported like a failure.
-async fn sweep(stage: &Stage, event: Value) -> Option<Value> {
+async fn sweep(stage: &TestStack, event: Value) -> Option<Value> {
     let answer = Box::pin(stage.cloud.until_stopped(stage.keywheel.sweep(event))).await.ok()?;
     Some(answer.unwrap_or_else(|error| json!({"failures": [error.to_string()]})))
 }
 
 /// Returns the next time at which the native schedule rotates.
-pub(crate) fn next_rotation(stage: &Stage) -> DateTime<Utc> {
+pub(crate) fn next_rotation(stage: &TestStack) -> DateTime<Utc> {
     stage.cloud.next_rotation_due().expect("there is a schedule")
 }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{Act, Scenario, next_rotation, survive};
-use crate::harness::{MEMBER, Stage, secret_name};
+use crate::harness::{MEMBER, TestStack, secret_name};
 
 /// The days of sweeps after a rotation, until the old key is deleted.
 const WHOLE_WAY_OUT: &[i64] = &[1, 2, 3, 5, 12, 16, 23, 24];
@@ -13,20 +13,20 @@ const RECOVERY: &[i64] = &[1, 2, 3, 5, 12, 13];
 const QUIET: &[i64] = &[1, 2, 3, 4];
 
 /// Adds a user of the member account with an owner, and keys of these ages in days.
-fn add_bot(stage: &Stage, key_ages: &[i64]) {
+fn add_bot(stage: &TestStack, key_ages: &[i64]) {
     stage.add_user("ci-bot", key_ages);
     stage.cloud.tag_user(MEMBER, "ci-bot", "owner", "owner@example.com");
 }
 
 /// A stage with one user.
-fn stage(key_ages: &[i64]) -> Stage {
-    let stage = Stage::new();
+fn stage(key_ages: &[i64]) -> TestStack {
+    let stage = TestStack::new();
     add_bot(&stage, key_ages);
     stage
 }
 
 /// A user whose key was rotated by the sweep of this day.
-async fn rotated() -> Stage {
+async fn rotated() -> TestStack {
     let stage = stage(&[90]);
     stage.live().await;
     assert_eq!(stage.user("ci-bot").active_keys(), 2, "rotated");
@@ -34,14 +34,14 @@ async fn rotated() -> Stage {
 }
 
 /// A user whose key was rotated, on a later day, after sweeps on these days.
-async fn rotated_ago(days: &[i64]) -> Stage {
+async fn rotated_ago(days: &[i64]) -> TestStack {
     let stage = rotated().await;
     live_on(&stage, days).await;
     stage
 }
 
 /// Sweeps on these days, counted from now.
-async fn live_on(stage: &Stage, days: &[i64]) {
+async fn live_on(stage: &TestStack, days: &[i64]) {
     let start = stage.now();
     for day in days {
         stage.cloud.clock().advance_to(start + TimeDelta::days(*day)).await;
@@ -49,11 +49,11 @@ async fn live_on(stage: &Stage, days: &[i64]) {
     }
 }
 
-async fn pass(stage: &Stage, days: u64) {
+async fn pass(stage: &TestStack, days: u64) {
     stage.pass_days(days).await;
 }
 
-fn scenario(name: &'static str, stage: Stage, act: Act, days: &'static [i64]) -> Scenario {
+fn scenario(name: &'static str, stage: TestStack, act: Act, days: &'static [i64]) -> Scenario {
     // A short history makes the model cheaper to fork.
     stage.cloud.forget_calls();
     let at = stage.now();
@@ -117,7 +117,7 @@ fn forced_rotation_with_a_key_in_the_secret() {
 }
 
 /// A person starts a rotation, which runs later.
-async fn order_rotation(stage: &Stage) {
+async fn order_rotation(stage: &TestStack) {
     let request = stage.operator().rotate_secret().secret_id(secret_name(MEMBER, "ci-bot"));
     request.send().await.expect("ordered");
 }
@@ -139,7 +139,7 @@ fn test_of_the_configuration() {
 #[test]
 fn adoption_of_a_predecessors_secret() {
     survive(async || {
-        let stage = Stage::new();
+        let stage = TestStack::new();
         let key = stage.add_user("ci-bot", &[90]).remove(0);
         stage.cloud.tag_user(MEMBER, "ci-bot", "owner", "owner@example.com");
         let value = format!(r#"{{"AccessKeyId":"{}","SecretAccessKey":"{}"}}"#, key.access_key_id, key.secret);
@@ -188,7 +188,7 @@ fn cancelling_for_an_exempt_user() {
     });
 }
 
-fn exempt(stage: &Stage) {
+fn exempt(stage: &TestStack) {
     let group = &stage.keywheel.settings().exemption_group;
     stage.cloud.add_to_group(MEMBER, group, "ci-bot");
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keywheel::model::{KeyChange, KeyEvent, SecretView, UserView};
 use serde_json::Value;
 
-use crate::harness::Stage;
+use crate::harness::TestStack;
 
 /// The phases of notices about the fault itself, which a clean run does not send.
 const OF_THE_FAULT: [&str; 2] = ["failed", "unfinished"];
@@ -17,7 +17,7 @@ const SAVES_A_LOOK: [&str; 2] = ["keywheel:key-dates", "keywheel:placeholder"];
 const FALLBACK: &str = "platform@example.com";
 
 /// Returns the lines, sorted.
-pub(crate) fn standing(stage: &Stage) -> BTreeSet<String> {
+pub(crate) fn standing(stage: &TestStack) -> BTreeSet<String> {
     let told = told(stage);
     let accounts = stage.cloud.account_ids();
     let users: Vec<UserView> = accounts.iter().flat_map(|account| stage.cloud.users(account)).collect();
@@ -125,7 +125,11 @@ fn named(key: &str, names: &BTreeMap<String, String>) -> String {
 
 /// Names keys by the order in which they were made, such as `ci-bot's key 2`. Keys that a rotation made and deleted
 /// again leave no trace and are not counted.
-fn names_of_keys(stage: &Stage, secrets: &[SecretView], told: &BTreeSet<(String, String)>) -> BTreeMap<String, String> {
+fn names_of_keys(
+    stage: &TestStack,
+    secrets: &[SecretView],
+    told: &BTreeSet<(String, String)>,
+) -> BTreeMap<String, String> {
     let history = stage.cloud.key_history(0);
     let gone: BTreeSet<&str> =
         history.iter().filter(|event| event.change == KeyChange::Deleted).map(|event| event.key.as_str()).collect();
@@ -151,7 +155,7 @@ fn names_of_keys(stage: &Stage, secrets: &[SecretView], told: &BTreeSet<(String,
 }
 
 /// Returns the notices that were sent about each key and their audiences, without dates and without the fault's own.
-fn told(stage: &Stage) -> BTreeSet<(String, String)> {
+fn told(stage: &TestStack) -> BTreeSet<(String, String)> {
     let mut told = BTreeSet::new();
     for mail in stage.cloud.mails() {
         let text = mail.text.unwrap_or_default();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::estate::{Estate, FUNCTION, KMS_KEY, ORGANIZATION, REGION};
 use super::judge::{Asker, Question};
 use super::proof::through_secrets_manager;
-use crate::harness::{MEMBER, OTHER, Stage, done, rehearse, secret_name};
+use crate::harness::{MEMBER, OTHER, TestStack, done, rehearse, secret_name};
 
 const FOREIGN: &str = "o-foreign00001";
 const MEMBER_ROLE: &str = "aws-iam-access-key-auto-rotation-lambda-assumed-role";
@@ -124,7 +124,7 @@ fn the_sweeper_alone_asks_for_the_credential_report() {
 fn without_the_right_to_the_report_every_user_is_observed() {
     rehearse(async {
         for operation in ["GenerateCredentialReport", "GetCredentialReport"] {
-            let stage = Stage::new();
+            let stage = TestStack::new();
             for user in ["backup", "ci-bot", "deploy", "siem"] {
                 stage.add_user(user, &[10]);
             }

@@ -14,12 +14,12 @@ const TOPIC_KEY: &str = "arn:aws:kms:us-east-1:999988887777:key/7f1c2d3e-0000-40
 const OTHER_KEY: &str = "arn:aws:kms:us-east-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000003";
 
 /// An estate and the role of a function in it.
-struct Stage {
+struct FunctionEstate {
     estate: Estate,
     role: String,
 }
 
-impl Stage {
+impl FunctionEstate {
     fn of(role: &str, parameters: &[(&str, &str)]) -> Self {
         let estate = Estate::with(parameters);
         let role = estate.execution_role(role).to_owned();
@@ -54,7 +54,7 @@ fn mail_is_sent_only_with_its_sender_and_configuration_set() {
     let from = |address: &'static str| [("ses:FromAddress", address)];
     let (domain, other_domain) = (ses("identity/example.com"), ses("identity/other.example"));
     let (set, other_set) = (ses("configuration-set/mails"), ses("configuration-set/other"));
-    let plain = Stage::sweeper(&[]);
+    let plain = FunctionEstate::sweeper(&[]);
     for action in ["ses:SendEmail", "ses:SendRawEmail"] {
         assert!(plain.may(action, &domain, &from(SENDER)), "{action}");
         assert!(!plain.may(action, &domain, &from("ceo@example.com")), "{action}");
@@ -62,15 +62,15 @@ fn mail_is_sent_only_with_its_sender_and_configuration_set() {
         assert!(!plain.may(action, &other_domain, &from(SENDER)), "{action}");
         assert!(!plain.may(action, &set, &from(SENDER)), "{action}");
     }
-    let with_set = Stage::sweeper(&[("SesConfigurationSet", "mails")]);
+    let with_set = FunctionEstate::sweeper(&[("SesConfigurationSet", "mails")]);
     assert!(with_set.may("ses:SendEmail", &set, &from(SENDER)));
     assert!(!with_set.may("ses:SendEmail", &other_set, &from(SENDER)));
-    assert!(!Stage::of("RotationExecutionRole", &[]).may("ses:SendEmail", &domain, &from(SENDER)));
+    assert!(!FunctionEstate::of("RotationExecutionRole", &[]).may("ses:SendEmail", &domain, &from(SENDER)));
 }
 
 #[test]
 fn the_sweeper_reads_only_the_sandbox_and_its_sender_of_ses() {
-    let sweeper = Stage::sweeper(&[]);
+    let sweeper = FunctionEstate::sweeper(&[]);
     assert!(sweeper.may("ses:GetAccount", "*", &[]));
     for identity in ["identity/example.com", &format!("identity/{SENDER}")] {
         assert!(sweeper.may("ses:GetEmailIdentity", &ses(identity), &[]), "{identity}");
@@ -78,18 +78,18 @@ fn the_sweeper_reads_only_the_sandbox_and_its_sender_of_ses() {
     }
     assert!(!sweeper.may("ses:GetEmailIdentity", &ses("identity/other.example"), &[]));
     // If the address itself should be verified, the sweeper reads the state of its domain, too.
-    let without_domain = Stage::sweeper(&[("SesDomain", "")]);
+    let without_domain = FunctionEstate::sweeper(&[("SesDomain", "")]);
     assert!(without_domain.may("ses:GetEmailIdentity", &ses("identity/example.com"), &[]));
     assert!(!without_domain.may("ses:SendEmail", &ses("identity/example.com"), &[("ses:FromAddress", SENDER)]));
-    let in_domain_above = Stage::sweeper(&[("SenderEmail", "keys@mail.example.com")]);
+    let in_domain_above = FunctionEstate::sweeper(&[("SenderEmail", "keys@mail.example.com")]);
     for identity in ["identity/keys@mail.example.com", "identity/mail.example.com", "identity/example.com"] {
         assert!(in_domain_above.may("ses:GetEmailIdentity", &ses(identity), &[]), "{identity}");
     }
     assert!(!sweeper.may("ses:ListEmailIdentities", "*", &[]));
     assert!(!sweeper.may("ses:PutAccountDetails", "*", &[]));
     // Without mail, there is no identity to read.
-    let silent = Stage::sweeper(&[("SenderEmail", ""), ("SesDomain", "")]);
-    let rotation = Stage::of("RotationExecutionRole", &[]);
+    let silent = FunctionEstate::sweeper(&[("SenderEmail", ""), ("SesDomain", "")]);
+    let rotation = FunctionEstate::of("RotationExecutionRole", &[]);
     for other in [silent, rotation] {
         assert!(!other.may("ses:GetAccount", "*", &[]));
         assert!(!other.may("ses:GetEmailIdentity", &ses("identity/example.com"), &[]));
@@ -98,19 +98,19 @@ fn the_sweeper_reads_only_the_sandbox_and_its_sender_of_ses() {
 
 #[test]
 fn notices_are_published_only_to_the_named_topic() {
-    assert!(!Stage::sweeper(&[]).may("sns:Publish", TOPIC, &[]));
-    let sweeper = Stage::sweeper(&[("NoticeTopicArn", TOPIC)]);
+    assert!(!FunctionEstate::sweeper(&[]).may("sns:Publish", TOPIC, &[]));
+    let sweeper = FunctionEstate::sweeper(&[("NoticeTopicArn", TOPIC)]);
     assert!(sweeper.may("sns:Publish", TOPIC, &[]));
     assert!(!sweeper.may("sns:Publish", OTHER_TOPIC, &[]));
     assert!(!sweeper.may("sns:Subscribe", TOPIC, &[]));
     assert!(!sweeper.may("kms:GenerateDataKey", TOPIC_KEY, &through_sns(TOPIC)), "no key was named");
-    assert!(!Stage::of("RotationExecutionRole", &[("NoticeTopicArn", TOPIC)]).may("sns:Publish", TOPIC, &[]));
+    assert!(!FunctionEstate::of("RotationExecutionRole", &[("NoticeTopicArn", TOPIC)]).may("sns:Publish", TOPIC, &[]));
 }
 
 #[test]
 fn the_topic_s_key_is_used_through_sns_for_that_topic_only() {
     let parameters = [("NoticeTopicArn", TOPIC), ("NoticeTopicKmsKeyArn", TOPIC_KEY)];
-    let sweeper = Stage::sweeper(&parameters);
+    let sweeper = FunctionEstate::sweeper(&parameters);
     let by_secrets_manager = through_secrets_manager(TOPIC);
     let by_secrets_manager: Vec<_> = by_secrets_manager.iter().map(|(key, value)| (*key, value.as_str())).collect();
     for action in ["kms:Decrypt", "kms:GenerateDataKey"] {
@@ -119,7 +119,7 @@ fn the_topic_s_key_is_used_through_sns_for_that_topic_only() {
         assert!(!sweeper.may(action, OTHER_KEY, &through_sns(TOPIC)), "{action}");
         assert!(!sweeper.may(action, TOPIC_KEY, &by_secrets_manager), "{action}");
         assert!(!sweeper.may(action, TOPIC_KEY, &[]), "{action}");
-        let rotation = Stage::of("RotationExecutionRole", &parameters);
+        let rotation = FunctionEstate::of("RotationExecutionRole", &parameters);
         assert!(!rotation.may(action, TOPIC_KEY, &through_sns(TOPIC)), "{action}");
     }
     assert!(!sweeper.may("kms:Encrypt", TOPIC_KEY, &through_sns(TOPIC)));
@@ -132,7 +132,7 @@ fn through_sns(topic: &str) -> [(&'static str, &str); 2] {
 #[test]
 fn the_stack_s_own_topic_takes_notices_of_its_account_over_tls() {
     let made = format!("arn:aws:sns:{REGION}:{PRIMARY_ACCOUNT}:keywheel-notices");
-    let sweeper = Stage::sweeper(&[("CreateNoticeTopic", "true")]);
+    let sweeper = FunctionEstate::sweeper(&[("CreateNoticeTopic", "true")]);
     assert!(sweeper.may("sns:Publish", &made, &[]));
     assert!(!sweeper.may("sns:Publish", &made, &[("aws:SecureTransport", "false")]));
     assert!(!sweeper.may("sns:Publish", OTHER_TOPIC, &[]));

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::estate::{Estate, FUNCTION, KMS_KEY, ORGANIZATION, REGION, SENDER};
 use super::judge::{Asker, Grant, Question};
-use crate::harness::{MEMBER, Stage, rehearse};
+use crate::harness::{MEMBER, TestStack, rehearse};
 
 /// The decisions on all calls, made once for all tests that use them.
 pub(super) static PROOF: LazyLock<Proof> = LazyLock::new(Proof::make);
@@ -171,8 +171,8 @@ fn in_this_organization(resource: &str) -> String {
 }
 
 /// In each account, a rotation stops after it made a key, and the next attempt deletes the orphan.
-async fn orphans() -> Stage {
-    let stage = Stage::new();
+async fn orphans() -> TestStack {
+    let stage = TestStack::new();
     for account in [MEMBER, PRIMARY_ACCOUNT] {
         stage.add_user_in(account, "ci-bot", &[90]);
         let stop = Fault::on("iam", "CreateAccessKey", FaultKind::StopAfter).in_account(account);
@@ -187,8 +187,8 @@ async fn orphans() -> Stage {
 }
 
 /// An exemption interrupts a rotation, and later ends.
-async fn interrupted() -> Stage {
-    let stage = Stage::new();
+async fn interrupted() -> TestStack {
+    let stage = TestStack::new();
     let group = "ASAIAMExemptionsGroup";
     stage.add_user("ci-bot", &[90]);
     stage.sweep_well().await;
@@ -204,8 +204,8 @@ async fn interrupted() -> Stage {
 }
 
 /// Each account gets so many users that the sweep reads the credential report.
-async fn reported() -> Stage {
-    let stage = Stage::new();
+async fn reported() -> TestStack {
+    let stage = TestStack::new();
     for account in [MEMBER, PRIMARY_ACCOUNT] {
         for user in ["backup", "ci-bot", "deploy", "siem"] {
             stage.add_user_in(account, user, &[10]);
@@ -217,8 +217,8 @@ async fn reported() -> Stage {
 }
 
 /// In each account, a notice is deferred to a digest, which reads a user by name if no list has the user.
-async fn held() -> Stage {
-    let stage = Stage::new();
+async fn held() -> TestStack {
+    let stage = TestStack::new();
     for account in [MEMBER, PRIMARY_ACCOUNT] {
         stage.add_user_in(account, "ci-bot", &[81]);
     }
@@ -238,8 +238,8 @@ async fn held() -> Stage {
 }
 
 /// IAM refuses once to make a key, and the rotation withdraws the intent.
-async fn withdrawn() -> Stage {
-    let stage = Stage::new();
+async fn withdrawn() -> TestStack {
+    let stage = TestStack::new();
     stage.add_user("ci-bot", &[90]);
     stage.sweep_well().await;
     stage.cloud.faults().inject(Fault::on("iam", "CreateAccessKey", FaultKind::AccessDenied));
@@ -249,8 +249,8 @@ async fn withdrawn() -> Stage {
 }
 
 /// Events that the rehearsal's months lack: drift, and a secret that a person deleted.
-async fn repairs() -> Stage {
-    let stage = Stage::new();
+async fn repairs() -> TestStack {
+    let stage = TestStack::new();
     stage.add_user("ci-bot", &[10]);
     stage.add_user_in(PRIMARY_ACCOUNT, "backup", &[10]);
     stage.live().await;

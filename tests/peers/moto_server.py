@@ -177,7 +177,7 @@ def date_credential_reports() -> None:
 
 
 def inside() -> dict[str, Any]:
-    """What no API tells: the mails that went out, and the secret half of every key there has been.
+    """Returns the facts that no API shows: the mails that were sent, and the secret half of every key ever made.
 
     moto's own view of its inside, /moto-api/data.json, fails on some of its models.
     """

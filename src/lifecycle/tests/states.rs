@@ -306,7 +306,7 @@ fn after_a_withdrawal_a_key_is_announced_anew() {
     assert!(decided.contains("notify 1: has to give way"), "{decided}");
     let retire = Action::Retire { key: id(1), inactive: false };
     let change = retire.tag_change(now(), &placeholder(2).sent(1, &[Phase::Retiring]).state.notified);
-    assert!(change.remove.contains(&tag::NOTIFIED), "sent before its way out began: void");
+    assert!(change.remove.contains(&tag::NOTIFIED), "sent before its retirement began: void");
 }
 
 #[test]

@@ -86,13 +86,13 @@ async fn finish(client: &aws_sdk_secretsmanager::Client, arn: &str, token: &str)
         .map_err(|error| format!("{error:?}"))
 }
 
-struct Stage {
+struct RotationFixture {
     cloud: Cloud,
     client: aws_sdk_secretsmanager::Client,
     fake: Arc<Fake>,
 }
 
-async fn stage(failures: u32) -> Stage {
+async fn stage(failures: u32) -> RotationFixture {
     let cloud = cloud();
     let client = secrets_client(&cloud);
     let fake = Arc::new(Fake {
@@ -103,10 +103,10 @@ async fn stage(failures: u32) -> Stage {
     });
     cloud.set_rotation_function(FUNCTION, Arc::clone(&fake) as Arc<dyn RotationFunction>);
     client.create_secret().name("s").secret_string("first").send().await.expect("created");
-    Stage { cloud, client, fake }
+    RotationFixture { cloud, client, fake }
 }
 
-impl Stage {
+impl RotationFixture {
     fn rotate(&self) -> aws_sdk_secretsmanager::operation::rotate_secret::builders::RotateSecretFluentBuilder {
         let rules = RotationRulesType::builder().automatically_after_days(90).build();
         self.client.rotate_secret().secret_id("s").rotation_lambda_arn(FUNCTION).rotation_rules(rules)

@@ -1,4 +1,4 @@
-//! Who gets which messages, and who counts as having got a notice once they are sent.
+//! The recipients of each message, and the audiences that count as having got a notice once the messages are sent.
 
 use super::*;
 use crate::lifecycle::{Notice, NoticeKind};

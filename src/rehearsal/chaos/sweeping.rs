@@ -8,8 +8,10 @@ use serde_json::Value;
 
 use super::cast::ShardAccount;
 use super::judge::Who;
+use crate::lifecycle::ActionName;
 use crate::model::{AccountStatus, Cloud, SecretView, UserView};
 use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
+use crate::sweep::Stage;
 
 /// The template gives the sweeper Lambda's longest time.
 const LIMIT: Duration = Duration::from_mins(15);
@@ -63,7 +65,8 @@ fn whose(entry: &Value) -> Who {
 /// The first entry in which two plans differ.
 pub(super) fn first_difference(planned: &Value, done: &Value) -> Option<(Who, String)> {
     // Only a dry run lists what waits.
-    let planned: Vec<&Value> = planned.as_array()?.iter().filter(|entry| entry["action"] != "wait").collect();
+    let planned: Vec<&Value> =
+        planned.as_array()?.iter().filter(|entry| entry["action"] != ActionName::Wait.as_str()).collect();
     let done: Vec<&Value> = done.as_array()?.iter().collect();
     let longest = planned.len().max(done.len());
     let place = (0..longest).find(|n| planned.get(*n) != done.get(*n))?;
@@ -85,7 +88,7 @@ pub(super) fn failed_users(answer: &Value) -> BTreeSet<Who> {
 pub(super) fn not_written_down(answer: &Value) -> BTreeSet<Who> {
     let failures = answer["failures"].as_array().into_iter().flatten();
     let is_of_tag = |failure: &&Value| failure["error"].as_str().is_some_and(|error| error.contains("TagResource"));
-    failures.filter(|failure| failure["action"] == "disable").filter(is_of_tag).map(whose).collect()
+    failures.filter(|failure| failure["action"] == ActionName::Disable.as_str()).filter(is_of_tag).map(whose).collect()
 }
 
 /// The users whose owners get no notices: users who are exempt or have no active key.
@@ -105,7 +108,8 @@ pub(super) fn is_untold(answer: &Value, account: &str) -> bool {
     let is_its =
         |failure: &&Value| failure["user"].is_null() && (failure["account"] == account || failure["account"].is_null());
     let mut failures = answer["failures"].as_array().into_iter().flatten().filter(is_its);
-    failures.any(|failure| matches!(failure["action"].as_str(), Some("mail" | "sweep" | "inventory")))
+    let stages = [Stage::Mail, Stage::Sweep, Stage::Inventory];
+    failures.any(|failure| stages.iter().any(|stage| failure["action"] == stage.as_str()))
 }
 
 /// The accounts that a sweep can reach.

@@ -18,6 +18,7 @@ use super::deployment::Deployment;
 use super::invariants::{Violation, Watch};
 use crate::error::Error;
 use crate::keys::SecretName;
+use crate::lifecycle::ActionName;
 use crate::model::{Clock, Cloud, Fault, FaultKind, KeyChange, KeyEvent, SecretView};
 use organization::{CastMember, Unit};
 use people::People;
@@ -144,7 +145,7 @@ pub fn stage(script: &ScenarioOptions) -> Result<(Cloud, Credentials), Error> {
 
 /// The entries of a plan but those of actions that wait, which only a dry run lists.
 fn without_waits(plan: &Value) -> Vec<&Value> {
-    plan.as_array().into_iter().flatten().filter(|entry| entry["action"] != "wait").collect()
+    plan.as_array().into_iter().flatten().filter(|entry| entry["action"] != ActionName::Wait.as_str()).collect()
 }
 
 /// The morning of day 0.
@@ -311,7 +312,7 @@ impl Rehearsal {
         let at = self.cloud().clock().now();
         for planned in answer["plan"].as_array().into_iter().flatten() {
             // Notices appear as mails.
-            if planned["action"] != "notify" {
+            if planned["action"] != ActionName::Notify.as_str() {
                 let who = self.name_of_value(planned);
                 let what = text(&planned["detail"]);
                 tell(TimelineEntry { day, at, source: TimelineSource::Keywheel, who, what });

@@ -82,7 +82,7 @@ impl Simulation {
             self.secret.as_ref().is_some_and(|secret| state.version.is_some() && state.version == secret.current);
         let since = match &state.retiring {
             Some(retiring) if retiring.key == key.id => Some(retiring.since),
-            // A time that is there while another key is on its way out is that one's.
+            // During the retirement of another key, the recorded time belongs to that key.
             None if state.previous_key.as_ref() == Some(&key.id) => state.rotated_at,
             _ => None,
         };
