@@ -339,3 +339,21 @@ fn upstream_defect_59_an_idle_sweep_makes_few_calls_per_user() {
         assert!(calls <= 2 * 25 + 3 * 3, "{calls}");
     });
 }
+
+#[test]
+fn on_aws_b9_a_fixed_bootstrap_profile_ends_on_day_100() {
+    rehearse(async {
+        let stage = TestStack::new();
+        // A profile that reads the secret and never changes holds the key that is rotated away.
+        let bootstrap = stage.add_user("ci-bot", &[90]).remove(0);
+        stage.live().await;
+        let value = read_own(&stage, "ci-bot", &bootstrap).await.expect("the old key reads the new one");
+        assert_eq!(value["AccessKeyId"], stage.current_key("ci-bot"));
+        assert_eq!(value.get("Expiration"), None, "so a running program never asks again");
+        let renewed = stage.cloud.user_key(MEMBER, "ci-bot", &stage.current_key("ci-bot")).expect("the new key");
+        // A day more than the grace, whatever the hour of the run.
+        stage.live_days(11).await;
+        read_own(&stage, "ci-bot", &bootstrap).await.expect_err("the profile is disabled with its key");
+        read_own(&stage, "ci-bot", &renewed).await.expect("a profile that was renewed by hand");
+    });
+}

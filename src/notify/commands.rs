@@ -10,6 +10,12 @@ use crate::keys::{AccessKeyId, KeyUse, SecretArn, is_arn_word};
 use crate::lifecycle::Notice;
 use crate::settings::Periods;
 
+/// The part that owners forget. The profile that fetches the new key holds the old key, and is refused once that key is
+/// disabled. And an SDK reads a key once: only a restart gives a running program the new one.
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>
+const REPLACE_EVERYWHERE: &str = "Replace the key also in the profile that fetches it, and restart the programs: a running one keeps the key that \
+     it has.";
+
 /// Builds the commands for one notice.
 pub(super) struct Commands<'a> {
     pub(super) notice: &'a Notice,
@@ -39,11 +45,8 @@ impl Commands<'_> {
 
     pub(super) fn fetch(&self, text: &str) -> Instruction {
         let command = self.secret_command("get-secret-value", " --query SecretString --output text");
-        let text = if command.is_empty() {
-            format!("{text} The key is in the user's secret in Secrets Manager.")
-        } else {
-            format!("{text} The command's output is also valid for credential_process in ~/.aws/config.")
-        };
+        let place = if command.is_empty() { " The key is in the user's secret in Secrets Manager." } else { "" };
+        let text = format!("{text}{place} {REPLACE_EVERYWHERE}");
         Instruction {
             snippet: self.secret().map(|(arn, region)| snippet(arn, region)).unwrap_or_default(),
             ..Instruction::run(text, command)

@@ -91,8 +91,8 @@ impl Commands<'_> {
         ))];
         if self.secret().is_some() {
             instructions.push(self.fetch(
-                "To make rotations need no work, let your programs read the key from the secret each time, with the \
-                 user's own credentials. Before the first rotation, the secret holds a placeholder.",
+                "After the rotation, the user fetches the new key with its own credentials. Before the first rotation, \
+                 the secret holds a placeholder.",
             ));
         }
         instructions.push(self.exempt("To keep the key as it is, exempt the user from rotation."));
@@ -274,6 +274,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn on_aws_b9_mails_say_to_restart_and_name_no_process() {
+        let mut fetching = 0;
+        for (name, kind) in kinds() {
+            for mode in [Mode::Enforced, Mode::DryRun] {
+                for step in instructions_for(&notice(kind.clone()), mode) {
+                    let all = format!("{} {} {}", step.text, step.command, step.snippet);
+                    assert!(!all.contains("credential_process") && !all.contains("each time"), "{name}: {all}");
+                    if step.command.contains("get-secret-value") {
+                        fetching += 1;
+                        assert!(step.text.contains("in the profile that fetches it"), "{name}: {}", step.text);
+                        assert!(step.text.contains("restart the programs"), "{name}: {}", step.text);
+                    }
+                }
+            }
+        }
+        assert!(fetching > 10, "{fetching} instructions fetch a key");
     }
 
     #[test]

@@ -170,6 +170,14 @@ fn unset_variables(template: &str, variables: &[&str]) -> Vec<String> {
     variables.iter().filter(|it| !is_set(it)).map(|it| (*it).to_owned()).collect()
 }
 
+/// The places that recommend a `credential_process`: a line of configuration, or a paragraph that does not warn. A
+/// heading without a paragraph says nothing yet.
+fn recommendations(name: &str, text: &str) -> Vec<String> {
+    let mentions = |part: &&str| part.contains("credential_process") && !part.starts_with('#');
+    let warns = |part: &str| part.contains("Do not") && !part.contains("credential_process =");
+    text.split("\n\n").filter(mentions).filter(|it| !warns(it)).map(|it| format!("{name}: {it}")).collect()
+}
+
 fn none(what: &str, found: &[String]) {
     assert!(found.is_empty(), "{} {what}:\n{}", found.len(), found.join("\n"));
 }
@@ -235,6 +243,25 @@ fn every_parameter_of_a_template_is_used() {
         assert!(names_in(&template, "Parameters").len() > 5, "{path}");
         none(path, &unused_parameters(&template));
     }
+}
+
+#[test]
+fn on_aws_b9_no_page_recommends_a_credential_process() {
+    let templates = files("templates", &["html", "txt"]).into_iter().map(|path| (path.clone(), text(&path)));
+    let all: Vec<(String, String)> =
+        pages().into_iter().filter(|(name, _)| name != "CHANGELOG.md").chain(templates).collect();
+    assert!(all.iter().any(|(_, text)| text.contains("credential_process")), "no page warns");
+    let found: Vec<String> = all.iter().flat_map(|(name, text)| recommendations(name, text)).collect();
+    none("paragraphs recommend it", &found);
+}
+
+#[test]
+fn a_recommendation_is_found() {
+    let page =
+        "## Not as a credential_process\n\nDo not name it as a credential_process.\n\nValid for credential_process.\n";
+    assert_eq!(recommendations("a.md", page), ["a.md: Valid for credential_process.\n"]);
+    let lines = "Do not:\n[profile x]\ncredential_process = aws\n";
+    assert_eq!(recommendations("a.md", lines).len(), 1);
 }
 
 fn small(pages: &[(&str, &str)]) -> BTreeMap<String, String> {
