@@ -4,6 +4,7 @@
 //! `_.:/=+-@`, at most 256 characters, so every format here uses only those.
 //! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/managing-secrets_tagging.html>
 
+mod failed;
 mod intent;
 mod notified;
 mod phase;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::keys::{AccessKeyId, KeyUse, VersionId};
+pub use failed::{FailedStep, FailureCause, Step};
 pub use intent::{CREATE_KEY_WITHIN, Intent};
 pub use notified::Notified;
 pub use phase::{Phase, UnknownPhase};
@@ -38,6 +40,9 @@ pub mod tag {
     /// The intent of a rotation that is about to make a key: `<version> <time>`, or `<version> <time> <key>` if the key
     /// was made and could not be put into the secret.
     pub const INTENT: &str = "keywheel:intent";
+    /// The cause of the last failed step of a rotation: `<cause> <step> <version> <time>`. Removed by a rotation that
+    /// succeeds.
+    pub const FAILED: &str = "keywheel:failed";
     /// The notices that were sent: `<key>=<phase>.<phase> <key>=<phase>`.
     pub const NOTIFIED: &str = "keywheel:notified";
     /// The mark: a sweep deferred a notice to the digest, `untold:<time>`. A digest lists the secrets with this prefix.
@@ -114,6 +119,8 @@ pub struct State {
     pub retiring: Option<Retiring>,
     /// The rotation that is about to make a key.
     pub intent: Option<Intent>,
+    /// The last failed step, until a rotation succeeds. Information for people: no action depends on it.
+    pub failed: Option<FailedStep>,
     /// The notices that were sent.
     pub notified: Notified,
     /// When a sweep first deferred a notice to the digest; 1970 if the mark cannot be read, `None` without a mark.
@@ -145,6 +152,8 @@ impl State {
                 Some(Retiring { key: key.parse().ok()?, since: parse_time(since)? })
             }),
             intent: read.parse(tag::INTENT, "a version id, a time and, perhaps, an access key id", Intent::read),
+            // It is information only: if it cannot be read, no cause is known.
+            failed: read.text(tag::FAILED).and_then(FailedStep::read),
             // Any mark leads to an observation of the user. Its time only decides how long a deletion waits.
             mark: read
                 .text(tag::UNTOLD)
@@ -290,6 +299,12 @@ impl TagChange {
         self.set(tag::UNTOLD, format!("{UNTOLD_PREFIX}{}", format_time(since)))
     }
 
+    /// Sets the cause of a failed step.
+    #[must_use]
+    pub fn failed(self, failed: &FailedStep) -> Self {
+        self.set(tag::FAILED, failed.to_string())
+    }
+
     /// Sets the intent to make a key.
     #[must_use]
     pub fn intent(self, intent: &Intent) -> Self {
@@ -304,7 +319,7 @@ fn parse_time(text: &str) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{key, time};
+    use crate::testing::{key, now, time, version};
     use proptest::prelude::*;
 
     #[test]
@@ -350,6 +365,15 @@ mod tests {
             let state = State::read(&BTreeMap::from([(tag::UNTOLD.to_owned(), value.to_owned())]));
             assert_eq!((state.mark, state.malformed), (marked_at, Vec::new()), "{value}");
         }
+    }
+
+    #[test]
+    fn on_aws_b1_an_unreadable_failure_stops_nothing() {
+        let failed = FailedStep::new(FailureCause::KmsKeyUnusable, Step::SetSecret, &version(1), now());
+        let tags = TagChange::default().failed(&failed).set;
+        assert_eq!(State::read(&tags).failed, Some(failed));
+        let unreadable = BTreeMap::from([(tag::FAILED.to_owned(), "it just fails".to_owned())]);
+        assert_eq!(State::read(&unreadable), State::default());
     }
 
     #[test]
@@ -405,6 +429,7 @@ mod tests {
                 disabled_at: Some(disabled),
                 retiring: Some(Retiring { key: retiring, since }),
                 intent: Some(intent),
+                failed: None,
                 notified: Notified::default(),
                 mark: None,
                 force: flags.1,

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use keywheel::rotation::event::{RotationEvent, Step};
+use keywheel::rotation::event::RotationEvent;
+use keywheel::state::Step;
 use keywheel::sweep;
 use serde_json::Value;
 

@@ -9,64 +9,10 @@ use keywheel::rehearsal::{PRIMARY_ACCOUNT, Transport};
 use serde_json::json;
 
 use crate::harness::{MEMBER, TestStack, rehearse, secret_name, start};
-
-const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
+use crate::one_rotation::{Rotation, STEPS};
 
 /// The most calls of a rotation whose key works at once, each step in its own process and the user in a member account.
 const CALLS_OF_A_ROTATION: usize = 25;
-
-/// A rotation that Secrets Manager has begun, and that a test carries out step by step.
-struct Rotation {
-    stage: TestStack,
-    user: &'static str,
-    secret: String,
-    version: String,
-}
-
-impl Rotation {
-    fn of(stage: TestStack, user: &'static str) -> Self {
-        let secret = stage.secret(user);
-        let version = secret.version_with("AWSPENDING").expect("a rotation has begun").id.clone();
-        Self { stage, user, secret: secret.arn, version }
-    }
-
-    /// The first rotation of a user of the member account, with a key that works at once.
-    async fn first(user: &'static str) -> Self {
-        let stage = TestStack::new();
-        stage.cloud.switch(|aws| aws.key_propagation = Duration::ZERO);
-        stage.add_user(user, &[90]);
-        stage.sweep_well().await;
-        Self::of(stage, user)
-    }
-
-    /// Carries out one step and returns its result.
-    async fn step(&self, step: &str) -> Result<(), String> {
-        let event = json!({"Step": step, "SecretId": self.secret, "ClientRequestToken": self.version});
-        let deadline = self.stage.now() + TimeDelta::minutes(2);
-        self.stage.keywheel.rotate_step(event, deadline).await.map_err(|error| error.to_string())
-    }
-
-    /// Carries out steps that all succeed, and returns the calls of the last one.
-    async fn steps(&self, steps: &[&str]) -> Vec<String> {
-        let mut calls = Vec::new();
-        for step in steps {
-            let before = self.stage.cloud.calls().len();
-            assert_eq!(self.step(step).await, Ok(()), "{step}");
-            calls = self.stage.cloud.calls().split_off(before).into_iter().map(|call| call.operation).collect();
-        }
-        calls
-    }
-
-    async fn expect_refusal(&self, step: &str, cause: &str) {
-        let refused = self.step(step).await;
-        assert!(refused.as_ref().is_err_and(|why| why.contains(cause)), "{step}: {refused:?}, not {cause}");
-    }
-
-    /// The user's newest key.
-    fn new_key(&self) -> String {
-        self.stage.user(self.user).keys.pop().expect("a key was made").id
-    }
-}
 
 #[test]
 fn a_rotation_makes_25_calls_if_each_step_starts_a_process() {

@@ -37,6 +37,11 @@ pub struct CallFailure {
 }
 
 impl CallFailure {
+    /// The operation, such as `iam:CreateAccessKey`.
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
     /// Returns the meaning of the failure for the caller.
     pub fn kind(&self) -> FailureKind {
         self.kind

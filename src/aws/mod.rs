@@ -31,7 +31,7 @@ pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount};
 pub(crate) use organizations::cannot_list_accounts;
 pub use organizations::{AccountPage, AccountState, ListedAccount, Organizations};
 pub use sdk::{ATTEMPTS, Lookup, production_config};
-pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_rotation_unfinished};
+pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_kms_refusal, is_rotation_unfinished};
 pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretPage, SecretStore};
 pub use services::{CallerIdentity, RoleSession, Services, SweeperServices};
 pub use topic::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, TopicMessage, Topics};

@@ -255,3 +255,17 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
 pub(crate) fn is_rotation_unfinished(failure: &CallFailure) -> bool {
     failure.code() == "InvalidRequestException" && failure.message().contains("previous rotation")
 }
+
+/// Whether Secrets Manager could not use the KMS key of the secret: the key is disabled, pending deletion, deleted, or
+/// its policy does not allow the caller.
+///
+/// The API reference names DecryptionFailure and EncryptionFailure. AWS also returns errors of other codes, whose text
+/// names KMS or the key, such as `Access to KMS is not allowed`.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>
+pub(crate) fn is_kms_refusal(failure: &CallFailure) -> bool {
+    let (code, message) = (failure.code(), failure.message());
+    let is_named =
+        code.starts_with("DecryptionFailure") || code.starts_with("EncryptionFailure") || code.starts_with("KMS");
+    let is_described = message.contains("KMS") || message.contains("kms:");
+    failure.operation().starts_with("secretsmanager:") && (is_named || is_described)
+}

@@ -93,8 +93,8 @@ impl Action {
             }
             Self::RestoreFacts(RestoredFacts { version, current_key, created, previous_key }) => {
                 let change = match current_key {
-                    // The `force` order was for the rotation that made this key.
-                    Some(_) => change.remove(tag::FORCE),
+                    // The `force` order and an earlier failure were of the rotation that made this key.
+                    Some(_) => change.remove(tag::FORCE).remove(tag::FAILED),
                     None => change,
                 };
                 change

@@ -8,20 +8,7 @@ use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 use crate::error::Error;
 use crate::keys::{InvalidName, SecretArn, VersionId};
 use crate::redact;
-
-/// The four steps. Any other step is an error.
-/// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html>
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Create the new key and put it into the pending version.
-    CreateSecret,
-    /// Check that the pending key is on the user and active.
-    SetSecret,
-    /// Check that the pending key works.
-    TestSecret,
-    /// Make the pending version current.
-    FinishSecret,
-}
+use crate::state::Step;
 
 /// The token that lets the function put a value through an assumed role. As sensitive as a key: never printed, wiped on
 /// drop.
@@ -87,16 +74,11 @@ impl RotationEvent {
             Value::String(text) => text,
             _ => String::new(),
         };
-        let step = match text("Step").as_str() {
-            "createSecret" => Step::CreateSecret,
-            "setSecret" => Step::SetSecret,
-            "testSecret" => Step::TestSecret,
-            "finishSecret" => Step::FinishSecret,
-            other => {
-                let steps = "createSecret, setSecret, testSecret and finishSecret";
-                let other: String = other.chars().take(200).collect();
-                return Err(format!("Step is `{other}`; the steps are {steps}"));
-            }
+        let name = text("Step");
+        let Some(step) = Step::read(&name) else {
+            let steps = "createSecret, setSecret, testSecret and finishSecret";
+            let name: String = name.chars().take(200).collect();
+            return Err(format!("Step is `{name}`; the steps are {steps}"));
         };
         let invalid = |field: &str, why: InvalidName| format!("{field}: {why}");
         Ok(Self {

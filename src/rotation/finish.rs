@@ -12,8 +12,9 @@ use crate::keys::AccessKeyId;
 use crate::state::{KeyDates, TagChange, format_time, tag};
 use crate::value::{KeyIdentity, StoredValue};
 
-/// Tags about the previous key or value, and the `force` order that this rotation has carried out.
-const OUTDATED: [&str; 4] = [tag::DISABLED_AT, tag::RETIRING, tag::FORCE, tag::PLACEHOLDER];
+/// Tags about the previous key or value, the `force` order that this rotation has carried out, and the cause of an
+/// earlier failure.
+const OUTDATED: [&str; 5] = [tag::DISABLED_AT, tag::RETIRING, tag::FORCE, tag::PLACEHOLDER, tag::FAILED];
 
 /// Makes the pending version current, or completes an earlier attempt that moved the label and stopped.
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
@@ -134,10 +135,11 @@ async fn finish_copy(job: &Job<'_>) -> Result<(), Error> {
         store.move_current(job.secret(), current.as_ref(), version).await?;
     }
     info!(%version, "the version is a copy of the previous value: no key was rotated");
+    let mut change = TagChange::default().remove(tag::FAILED);
     if job.state.version.is_some() && job.state.version == facts_are_of {
-        store.tag(job.secret(), &TagChange::default().set(tag::VERSION, version.as_str()).set).await?;
+        change = change.set(tag::VERSION, version.as_str());
     }
-    Ok(())
+    Ok(job.change_tags(change).await?)
 }
 
 /// Returns the recorded notices of deleted keys whose owners have not been sent the notice of the deletion.

@@ -2,13 +2,14 @@
 //!
 //! [`event`] reads the event. This file makes the checks before every step. `create`, `set`, `test` and `finish` are
 //! the steps. `room` frees a slot for the new key; `slots` decides which key may give way (pure). `orphan` cleans up
-//! after a key that did not get into the secret.
+//! after a key that did not get into the secret. `failure` leaves the cause of a failed step on the secret.
 //!
 //! A step reads what it needs and keeps nothing, because the next step may run in another process. Every step can be
 //! repeated safely, fails with an error that names the remedy, and logs no secret.
 
 mod create;
 pub mod event;
+mod failure;
 mod finish;
 mod orphan;
 mod room;
@@ -29,9 +30,9 @@ use crate::keys::UserRef;
 use crate::metrics;
 use crate::redact;
 use crate::settings::Settings;
-use crate::state::{State, TagChange};
+use crate::state::{State, Step, TagChange};
 use crate::value::StoredValue;
-use event::{RotationEvent, Step};
+use event::RotationEvent;
 
 /// Carries out the step of one invocation by Secrets Manager.
 ///
@@ -53,11 +54,9 @@ async fn step(aws: &Aws, settings: &Settings, event: Value, deadline: DateTime<U
         info!(step = ?event.step, %user, "the version is current already: nothing to do");
         return Ok(());
     };
-    match event.step {
-        Step::CreateSecret => create::run(&job).await?,
-        Step::SetSecret => set::run(&job).await?,
-        Step::TestSecret => test::run(&job).await?,
-        Step::FinishSecret => finish::run(&job).await?,
+    if let Err(error) = job.run().await {
+        failure::leave_cause(&job, &error).await;
+        return Err(error);
     }
     info!(step = ?event.step, %user, "rotation step is done");
     Ok(())
@@ -114,6 +113,15 @@ impl<'a> Job<'a> {
         let described =
             until(aws, DESCRIPTIONS, || aws.secrets().describe(secret), |found| found.as_ref().is_some_and(is_settled));
         described.await?.ok_or_else(|| Error::SecretGone(secret.to_owned()))
+    }
+
+    async fn run(&self) -> Result<(), Error> {
+        match self.event.step {
+            Step::CreateSecret => create::run(self).await,
+            Step::SetSecret => set::run(self).await,
+            Step::TestSecret => test::run(self).await,
+            Step::FinishSecret => finish::run(self).await,
+        }
     }
 
     fn user(&self) -> &'a UserRef {
