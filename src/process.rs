@@ -119,6 +119,7 @@ pub fn access(function: Function, settings: &Settings) -> Access {
         },
         session_name: settings.session_name.clone(),
         org_list_role_arn: settings.org_list_role_arn.clone(),
+        mail_region: settings.notices.ses_region.clone(),
     }
 }
 

@@ -6,7 +6,9 @@
 mod format;
 mod notices;
 mod reader;
+mod tags;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use chrono::TimeDelta;
@@ -16,6 +18,7 @@ use format::{is_domain, is_function_arn, is_kms_key, is_organization_id, is_role
 pub use notices::NoticeSettings;
 pub use reader::InvalidSettings;
 use reader::SettingsReader;
+pub use tags::MAX_SECRET_TAGS;
 
 /// The longest name of a role: IAM allows 64 characters, and the rotation function's roles add `-rotation`.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
@@ -33,7 +36,7 @@ const ACCOUNTS_AT_ONCE: RangeInclusive<i64> = 1..=256;
 const USERS_AT_ONCE: RangeInclusive<i64> = 1..=64;
 
 /// The names of all variables that [`Settings::read`] reads. A test holds the list to the code.
-pub const VARIABLES: [&str; 30] = [
+pub const VARIABLES: [&str; 32] = [
     "DRY_RUN_FLAG",
     "PRIMARY_ACCOUNT_ID",
     "AWS_ORG_ID",
@@ -52,6 +55,7 @@ pub const VARIABLES: [&str; 30] = [
     "EMAIL_TEMPLATE_AUDIT",
     "ROTATION_FUNCTION_ARN",
     "SECRETS_KMS_KEY_ID",
+    "SECRET_TAGS",
     "RESOURCE_OWNER_TAG",
     "READER_GROUP",
     "MAX_CONCURRENCY",
@@ -61,6 +65,7 @@ pub const VARIABLES: [&str; 30] = [
     "NOTICE_CONTACT",
     "RECIPIENT_EMAIL_IN_COPY",
     "SES_CONFIGURATION_SET",
+    "SES_REGION",
     "NOTICE_TOPIC_ARN",
     "NOTICE_REPEAT_PERIOD",
     "AUDIT_NOTICE_PERIOD",
@@ -126,6 +131,8 @@ pub struct Settings {
     /// `SECRETS_KMS_KEY_ID`: the customer managed key that encrypts the secrets. Users of
     /// member accounts cannot read a secret without it.
     pub kms_key: Option<String>,
+    /// `SECRET_TAGS`: tags that every secret gets, values by names, for policies that demand them.
+    pub secret_tags: BTreeMap<String, String>,
     /// `RESOURCE_OWNER_TAG`: name of the tag on a user that holds the address of its owner.
     pub owner_tag: Option<String>,
     /// `READER_GROUP`: the group through which users of member accounts may read their own secrets.
@@ -194,6 +201,7 @@ impl Settings {
             template_audit: read.file_name("EMAIL_TEMPLATE_AUDIT"),
             rotation_function_arn,
             kms_key: read.text("SECRETS_KMS_KEY_ID", is_kms_key, "a KMS key id, key ARN, alias/… or alias ARN"),
+            secret_tags: read.secret_tags(),
             owner_tag: read.text(
                 "RESOURCE_OWNER_TAG",
                 is_tag_key,
@@ -209,6 +217,13 @@ impl Settings {
             ),
         };
         read.finish().map(|()| settings)
+    }
+
+    /// Returns the Region that mail is sent from: `SES_REGION`, or the functions' own. `None` without a rotation
+    /// function, whose ARN names that Region; the sweeper always has one.
+    pub fn mail_region(&self) -> Option<&str> {
+        let own = self.rotation_function_arn.as_deref().and_then(|arn| arn.split(':').nth(3));
+        self.notices.ses_region.as_deref().or(own)
     }
 
     /// Returns the name of the role that the rotation function runs as: the sweeper's with `-rotation`.

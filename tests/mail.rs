@@ -333,13 +333,36 @@ fn in_the_sandbox_only_verified_addresses_get_mail() {
         let answer = stage.sweep().await;
         assert_eq!(answer["mails"], 2, "{answer}");
         let said = failures(&answer);
-        assert!(said.contains("SES is in its sandbox in this account and Region: only verified addresses"), "{said}");
+        assert!(
+            said.contains("SES is in its sandbox in this account in Region us-east-1: only verified addresses"),
+            "{said}"
+        );
         assert!(said.contains("at most 200 messages in 24 hours"), "{said}");
         assert!(
             said.contains("or verify the recipient's address: ses:SendEmail for a message to s…@else.org"),
             "{said}"
         );
         assert!(!said.contains("someone@else.org"), "{said}");
+    });
+}
+
+#[test]
+fn on_aws_b8_mail_is_sent_from_the_region_of_the_identity() {
+    rehearse(async {
+        let elsewhere = |aws: &mut Switches| aws.mail_region = Some("eu-west-1".to_owned());
+        let stage = stage_with(&[], elsewhere);
+        let answer = stage.sweep().await;
+        let said = failures(&answer);
+        assert!(said.contains("not verified in SES in this account in Region us-east-1"), "{said}");
+        for transport in [Transport::Sdk, Transport::Direct] {
+            let cloud = Cloud::new(Clock::starting_at(start()), 1);
+            cloud.switch(elsewhere);
+            let stage = TestStack::through(transport, cloud, &[("SES_REGION", "eu-west-1")]);
+            stage.add_user("ci-bot", &[85]);
+            stage.sweep_well().await;
+            assert_eq!(stage.mails_with(&["ci-bot"]).len(), 1, "{transport:?}");
+            assert!(stage.cloud.mails().iter().all(|mail| mail.region == "eu-west-1"), "{transport:?}");
+        }
     });
 }
 

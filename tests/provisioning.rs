@@ -288,6 +288,80 @@ fn changed_settings_reach_the_secrets_that_are_there() {
     });
 }
 
+/// A tag of a secret.
+fn tag(stage: &TestStack, user: &str, name: &str) -> Option<String> {
+    stage.secret(user).tags.get(name).cloned()
+}
+
+#[test]
+fn on_aws_b8_a_policy_that_demands_tags_lets_secrets_pass() {
+    rehearse(async {
+        let stage = TestStack::new();
+        stage.cloud.switch(|aws| aws.demanded_secret_tags = ["CostCenter".to_owned()].into());
+        stage.add_user("ci-bot", &[10]);
+        let answer = stage.live().await;
+        assert!(failures(&answer).contains("not authorized to perform: secretsmanager:CreateSecret"), "{answer}");
+        assert!(stage.find_secret("ci-bot").is_none());
+        let tagged =
+            stage.keywheel.redeployed(&[("SECRET_TAGS", "CostCenter=4711,Team=key people")]).expect("settings");
+        let answer = tagged.sweep(json!({})).await.expect("an answer");
+        assert_eq!((done(&answer, "provision"), &answer["failures"]), (1, &json!([])), "{answer}");
+        assert_eq!(tag(&stage, "ci-bot", "CostCenter").as_deref(), Some("4711"));
+        assert_eq!(tag(&stage, "ci-bot", "Team").as_deref(), Some("key people"));
+    });
+}
+
+#[test]
+fn on_aws_b8_secrets_that_are_there_get_the_tags_too() {
+    rehearse(async {
+        let stage = TestStack::new();
+        stage.add_rotated_user("ci-bot").await;
+        let operator = stage.operator();
+        let own = aws_sdk_secretsmanager::types::Tag::builder().key("owner").value("kept").build();
+        operator.tag_resource().secret_id(secret_name(MEMBER, "ci-bot")).tags(own).send().await.expect("tagged");
+        let before = stage.secret("ci-bot").tags;
+        let tagged = stage.keywheel.redeployed(&[("SECRET_TAGS", "CostCenter=4711")]).expect("settings");
+        let plan = tagged.sweep(json!({"dry_run": true})).await.expect("an answer");
+        assert!(plan["plan"].to_string().contains("set the tags of SECRET_TAGS"), "{plan}");
+        assert_eq!(stage.secret("ci-bot").tags, before, "a dry run");
+        for value in ["4711", "4712"] {
+            let tagged =
+                stage.keywheel.redeployed(&[("SECRET_TAGS", &format!("CostCenter={value}"))]).expect("settings");
+            let answer = tagged.sweep(json!({})).await.expect("an answer");
+            assert_eq!((done(&answer, "repair"), &answer["failures"]), (1, &json!([])), "{answer}");
+            let mut tags = stage.secret("ci-bot").tags;
+            assert_eq!(tags.remove("CostCenter").as_deref(), Some(value));
+            assert_eq!(tags, before, "all other tags stay");
+            let answer = tagged.sweep(json!({})).await.expect("an answer");
+            assert_eq!(answer["actions"], json!({}), "once");
+        }
+    });
+}
+
+#[test]
+fn on_aws_b8_a_full_secret_is_reported_and_still_rotated() {
+    rehearse(async {
+        let stage = TestStack::new();
+        stage.add_user("ci-bot", &[80]);
+        stage.live().await;
+        let own = stage.secret("ci-bot").tags.len();
+        for n in 0..50 - own {
+            stage.tag_secret("ci-bot", &format!("t{n}"), "x").await;
+        }
+        let tagged = stage.keywheel.redeployed(&[("SECRET_TAGS", "CostCenter=4711")]).expect("settings");
+        let answer = tagged.sweep(json!({})).await.expect("an answer");
+        assert!(failures(&answer).contains("50 tags at most"), "{answer}");
+        let names = (0..10).map(|n| format!("t{n}"));
+        let room = stage.operator().untag_resource().secret_id(secret_name(MEMBER, "ci-bot"));
+        room.set_tag_keys(Some(names.collect())).send().await.expect("untagged");
+        let refuse = Fault::on("secretsmanager", "TagResource", refused("LimitExceededException"));
+        stage.cloud.faults().inject(refuse.about("CostCenter").every());
+        stage.pass_days(10).await;
+        let answer = tagged.sweep(json!({})).await.expect("an answer");
+        assert_eq!(done(&answer, "rotate"), 1, "a tag that is not keywheel's stops nothing: {answer}");
+    });
+}
+
 #[test]
 fn a_missing_reader_group_is_reported_and_stops_nothing() {
     rehearse(async {

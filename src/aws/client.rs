@@ -29,6 +29,8 @@ pub struct Access {
     pub session_name: String,
     /// Role to assume before calling Organizations; `None` to call it as the function's own role.
     pub org_list_role_arn: Option<String>,
+    /// Region of SES; `None` for the functions' own.
+    pub mail_region: Option<String>,
 }
 
 /// The calls that both functions make; the rotation function makes no others. Cheap to clone; one per process.
@@ -43,7 +45,7 @@ impl Aws {
     /// Calls AWS through the SDK. The clock, the sleep and the HTTP client of `config` are used if it has them, and the
     /// system's otherwise.
     pub fn new(config: SdkConfig, access: Access) -> Self {
-        Self::through(Arc::new(SdkServices::new(config)), access)
+        Self::through(Arc::new(SdkServices::new(config, None)), access)
     }
 
     /// Calls AWS, or a model of it, through the given services.
@@ -118,7 +120,7 @@ impl Deref for SweeperAws {
 impl SweeperAws {
     /// Calls AWS through the SDK, as [`Aws::new`].
     pub fn new(config: SdkConfig, access: Access) -> Self {
-        Self::through(Arc::new(SdkServices::new(config)), access)
+        Self::through(Arc::new(SdkServices::new(config, access.mail_region.clone())), access)
     }
 
     /// Calls AWS, or a model of it, through the given services.

@@ -56,6 +56,7 @@ mod tests {
             member_role: "member".to_owned(),
             session_name: "test".to_owned(),
             org_list_role_arn: None,
+            mail_region: None,
         };
         Aws::new(aws_config::SdkConfig::builder().build(), access)
     }

@@ -148,6 +148,7 @@ impl fmt::Display for Action {
             Self::Repair(Drift::KmsKey) => f.write_str("repair the KMS key"),
             Self::Repair(Drift::Policy) => f.write_str("repair the resource policy"),
             Self::Repair(Drift::Schedule) => f.write_str("repair the rotation schedule"),
+            Self::Repair(Drift::Tags) => f.write_str("set the tags of SECRET_TAGS"),
             Self::Repair(Drift::ReaderGroup) => f.write_str("add the user to the reader group"),
             Self::AbandonRotation { version } => write!(f, "abandon the unfinished rotation of version {version}"),
             Self::Rotate { key, created, .. } => write!(f, "rotate {key}, made {}", created.date_naive()),

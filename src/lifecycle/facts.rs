@@ -220,6 +220,8 @@ pub enum Drift {
     Policy,
     /// The rotation schedule is off, or has another period or another function.
     Schedule,
+    /// A tag of `SECRET_TAGS` is missing or has another value.
+    Tags,
     /// The user is not in the group that lets it read its secret from another account.
     ReaderGroup,
 }

@@ -48,10 +48,12 @@ impl Cloud {
         Ok(answer::write(operation, &outcome, &request_id))
     }
 
-    /// Handles a call by these credentials without a wire. `operation` reads `service:Operation`.
+    /// Handles a call by these credentials without a wire, in that Region or the model's own. `operation` reads
+    /// `service:Operation`.
     pub(crate) async fn call(
         &self,
         credentials: &Credentials,
+        region: Option<&str>,
         operation: &str,
         input: Value,
     ) -> Result<ServiceResult, Lost> {
@@ -60,7 +62,7 @@ impl Cloud {
             return Ok(Err(ServiceError::new(400, "InvalidRequest", format!("no service {service}"))));
         };
         let operation = Operation { service, name: name.to_owned() };
-        self.answer(Proof::Shown(credentials), &operation, &Input::of_value(input)).await
+        self.answer(Proof::Shown(credentials, region), &operation, &Input::of_value(input)).await
     }
 
     /// Handles a call from either entrance.
@@ -134,7 +136,10 @@ impl Cloud {
             Ok(_) if effects.silence.is_some() => {
                 (Err(ServiceError::new(500, "NoAnswer", "no answer")), "*".to_owned(), Vec::new())
             }
-            Ok(caller) => answered(&mut world, caller, now, operation, input, effects),
+            Ok(caller) => {
+                let region = proof.region(&world).to_owned();
+                answered(&mut world, caller, (now, region), operation, input, effects)
+            }
         };
         world.log_call(|| {
             let error_code = effects.code().or_else(|| outcome.as_ref().err().map(|refusal| refusal.code.clone()));
@@ -205,12 +210,12 @@ impl FaultEffects {
 fn answered(
     world: &mut World,
     caller: &Caller,
-    now: DateTime<Utc>,
+    (now, region): (DateTime<Utc>, String),
     operation: &Operation,
     input: &Input,
     effects: &FaultEffects,
 ) -> (ServiceResult, String, Vec<String>) {
-    let mut exchange = Exchange { world, caller, now, resource: "*".to_owned(), beside: Vec::new() };
+    let mut exchange = Exchange { world, caller, now, region, resource: "*".to_owned(), beside: Vec::new() };
     if let Some(refusal) = &effects.refuse {
         return (Err(refusal.clone()), exchange.resource, exchange.beside);
     }

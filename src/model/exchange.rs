@@ -10,6 +10,8 @@ pub(crate) struct Exchange<'w> {
     pub(crate) world: &'w mut World,
     pub(crate) caller: &'w Caller,
     pub(crate) now: DateTime<Utc>,
+    /// The Region whose endpoint the call reached.
+    pub(crate) region: String,
     /// The ARN of the call's resource, for the record.
     pub(crate) resource: String,
     /// The ARNs of further resources for which the caller needs a permission.

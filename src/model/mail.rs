@@ -12,6 +12,8 @@ const MOST_MAILS: usize = 100_000;
 pub struct Mail {
     /// The account that sent it.
     pub account: String,
+    /// The Region of SES that sent it.
+    pub region: String,
     /// When SES accepted it.
     pub at: DateTime<Utc>,
     /// The `From` address, perhaps with a name.

@@ -24,9 +24,9 @@ impl Cloud {
             user_id: format!("AROAOPERATOROPERATOR:{ROLE}"),
             kind: CallerKind::Role { name: ROLE.to_owned() },
         };
-        let now = self.clock().now();
-        let mut exchange =
-            Exchange { world: &mut world, caller: &caller, now, resource: "*".to_owned(), beside: Vec::new() };
+        let (now, region) = (self.clock().now(), world.region.clone());
+        let resource = "*".to_owned();
+        let mut exchange = Exchange { world: &mut world, caller: &caller, now, region, resource, beside: Vec::new() };
         match secretsmanager::handle(&mut exchange, operation, &Input::of_value(input)) {
             Ok(Reply::Json(answer)) => Ok(answer),
             Ok(_) => Ok(Value::Null),

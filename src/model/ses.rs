@@ -41,7 +41,7 @@ pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Input
 fn get_account(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&[])?;
     let switches = &exchange.world.switches;
-    let sandbox = switches.mail_sandbox;
+    let sandbox = switches.mail_sandbox || !is_set_up(exchange);
     let daily = f64::from(daily_quota(switches));
     let rate = switches.mails_per_second.map_or(if sandbox { 1.0 } else { 14.0 }, f64::from);
     let sent = exchange.world.outbox.sent_since(exchange.now - TimeDelta::hours(24));
@@ -58,7 +58,7 @@ fn get_identity(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     let identity = input.needed("EmailIdentity")?;
     exchange.resource = identity_arn(exchange, identity);
     let verified = &exchange.world.switches.verified_identities;
-    if !verified.is_empty() && !verified.contains(identity) {
+    if !is_set_up(exchange) || !verified.is_empty() && !verified.contains(identity) {
         return Err(ServiceError::new(404, "NotFoundException", format!("Email identity {identity} does not exist.")));
     }
     let kind = if identity.contains('@') { "EMAIL_ADDRESS" } else { "DOMAIN" };
@@ -69,13 +69,19 @@ fn get_identity(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     })))
 }
 
+/// Whether the call reached the Region in which the account has identities and may send.
+fn is_set_up(exchange: &Exchange<'_>) -> bool {
+    let world = &exchange.world;
+    *world.switches.mail_region.as_ref().unwrap_or(&world.region) == exchange.region
+}
+
 fn daily_quota(switches: &Switches) -> u32 {
     switches.mails_per_day.unwrap_or(if switches.mail_sandbox { 200 } else { 50_000 })
 }
 
 fn identity_arn(exchange: &Exchange<'_>, identity: &str) -> String {
-    let (world, account) = (&exchange.world, &exchange.caller.account);
-    format!("arn:{}:ses:{}:{account}:identity/{identity}", world.partition, world.region)
+    let (partition, account) = (&exchange.world.partition, &exchange.caller.account);
+    format!("arn:{partition}:ses:{}:{account}:identity/{identity}", exchange.region)
 }
 
 fn send(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
@@ -85,6 +91,9 @@ fn send(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     exchange.resource = identity_arn(exchange, &domain);
     check_configuration_set(exchange, &mail)?;
     check_state(exchange)?;
+    if !is_set_up(exchange) {
+        return Err(not_verified(&exchange.region, &mail.from));
+    }
     check_addresses(&exchange.world.switches, &mail)?;
     let message_id = mail.message_id.clone();
     if exchange.world.switches.mail_headers_only {
@@ -100,6 +109,7 @@ fn compose(exchange: &mut Exchange<'_>, input: &Input) -> Result<Mail, ServiceEr
     let recipients = |name: &str| Ok::<_, ServiceError>(destination.texts(name)?.unwrap_or_default());
     let mut mail = Mail {
         account: exchange.caller.account.clone(),
+        region: exchange.region.clone(),
         at: exchange.now,
         from: input.text("FromEmailAddress")?.unwrap_or_default().to_owned(),
         to: recipients("ToAddresses")?,
@@ -205,10 +215,10 @@ fn read_raw(mail: &mut Mail, raw: &Input) -> Result<(), ServiceError> {
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsimpleemailservicev2.html>
 fn check_configuration_set(exchange: &mut Exchange<'_>, mail: &Mail) -> Result<(), ServiceError> {
     let Some(name) = &mail.configuration_set else { return Ok(()) };
-    let (world, account) = (&exchange.world, &exchange.caller.account);
-    let arn = format!("arn:{}:ses:{}:{account}:configuration-set/{name}", world.partition, world.region);
+    let (partition, account) = (&exchange.world.partition, &exchange.caller.account);
+    let arn = format!("arn:{partition}:ses:{}:{account}:configuration-set/{name}", exchange.region);
     exchange.beside.push(arn);
-    if exchange.world.switches.configuration_sets.contains(name) {
+    if is_set_up(exchange) && exchange.world.switches.configuration_sets.contains(name) {
         return Ok(());
     }
     Err(ServiceError::new(404, "NotFoundException", format!("Configuration set <{name}> does not exist.")))
@@ -257,6 +267,15 @@ fn check_addresses(switches: &Switches, mail: &Mail) -> Result<(), ServiceError>
             Err(ServiceError::new(400, "MessageRejected", message))
         }
     }
+}
+
+/// <https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html>
+fn not_verified(region: &str, address: &str) -> ServiceError {
+    let region = region.to_ascii_uppercase();
+    let message = format!(
+        "Email address is not verified. The following identities failed the check in region {region}: {address}"
+    );
+    ServiceError::new(400, "MessageRejected", message)
 }
 
 /// The bare address of `Name <address>`.

@@ -40,37 +40,38 @@ impl Caller {
 pub(crate) enum Proof<'a> {
     /// An HTTP request and its parsed `Authorization` header. The model computes the signature again and compares.
     Signed(&'a WireRequest, &'a Authorization),
-    /// The credentials themselves, from a caller that calls the model directly.
-    Shown(&'a Credentials),
+    /// The credentials themselves, from a caller that calls the model directly, and the Region if it is not the model's
+    /// own.
+    Shown(&'a Credentials, Option<&'a str>),
 }
 
 impl Proof<'_> {
     pub(crate) fn access_key_id(&self) -> &str {
         match self {
             Self::Signed(_, authorization) => &authorization.access_key_id,
-            Self::Shown(credentials) => credentials.access_key_id(),
+            Self::Shown(credentials, _) => credentials.access_key_id(),
         }
     }
 
     pub(crate) fn session_token(&self) -> Option<&str> {
         match self {
             Self::Signed(wire, _) => wire.header("x-amz-security-token"),
-            Self::Shown(credentials) => credentials.session_token(),
+            Self::Shown(credentials, _) => credentials.session_token(),
         }
     }
 
-    fn region<'r>(&'r self, world: &'r World) -> &'r str {
+    pub(crate) fn region<'r>(&'r self, world: &'r World) -> &'r str {
         match self {
             Self::Signed(_, authorization) => &authorization.region,
-            Self::Shown(_) => &world.region,
+            Self::Shown(_, region) => region.unwrap_or(&world.region),
         }
     }
 
     fn check(&self, secret: &str, service: Service) -> Result<(), ServiceError> {
         match self {
             Self::Signed(wire, authorization) => check_signature(wire, authorization, secret, service),
-            Self::Shown(credentials) if credentials.secret_access_key() == secret => Ok(()),
-            Self::Shown(_) => Err(mismatch(service)),
+            Self::Shown(credentials, _) if credentials.secret_access_key() == secret => Ok(()),
+            Self::Shown(..) => Err(mismatch(service)),
         }
     }
 }
@@ -92,14 +93,14 @@ pub(crate) fn authenticate(
     }
 }
 
-/// The services are only where they are: IAM and Organizations in the partition's own region, the others in the
-/// model's.
+/// The services are only where they are: IAM and Organizations in the partition's own region, STS and SES in every
+/// region, the others in the model's.
 fn check_region(world: &World, authorization: &Authorization, service: Service) -> Result<(), ServiceError> {
     let expected = match service {
         Service::Organizations if world.partition == "aws-cn" => "cn-northwest-1",
         Service::Iam | Service::Organizations => world.global_region(),
-        Service::Sts => return Ok(()),
-        Service::SecretsManager | Service::Ses | Service::Sns => world.region.as_str(),
+        Service::Sts | Service::Ses => return Ok(()),
+        Service::SecretsManager | Service::Sns => world.region.as_str(),
     };
     if authorization.region == expected {
         return Ok(());

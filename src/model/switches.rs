@@ -50,6 +50,10 @@ pub struct Switches {
     pub mail_sandbox: bool,
     /// The account's sending is paused.
     pub mail_paused: bool,
+    /// The Region in which the account has set SES up; `None`: the model's own. In any other Region SES has no verified
+    /// identity and is in its sandbox, because SES keeps both by Region.
+    /// <https://docs.aws.amazon.com/ses/latest/dg/regions.html>
+    pub mail_region: Option<String>,
     /// SES answers every call with status 500.
     pub mail_down: bool,
     /// Messages per second that SES accepts; `None`: no limit.
@@ -60,6 +64,9 @@ pub struct Switches {
     pub mails_per_day: Option<u32>,
     /// SNS refuses each message that contains this text, with an error of the service.
     pub topic_refuses: Option<String>,
+    /// Tags that a policy of the organization demands: `CreateSecret` without one of them is denied.
+    /// <https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps_examples_tagging.html>
+    pub demanded_secret_tags: BTreeSet<String>,
     /// Configuration sets that mail can be sent with.
     pub configuration_sets: BTreeSet<String>,
     /// Verified addresses and domains. Mail must come from one of them, unless the set is empty.
@@ -89,11 +96,13 @@ impl Default for Switches {
             cold_starts: 0,
             mail_sandbox: false,
             mail_paused: false,
+            mail_region: None,
             mail_down: false,
             mails_per_second: None,
             mail_enforcement: "HEALTHY",
             mails_per_day: None,
             topic_refuses: None,
+            demanded_secret_tags: BTreeSet::new(),
             configuration_sets: BTreeSet::new(),
             verified_identities: BTreeSet::new(),
         }

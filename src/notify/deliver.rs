@@ -117,7 +117,7 @@ async fn send_due(
     };
     let messages = dispatch.envelopes.len();
     let readiness = match scope {
-        Scope::Run if messages > 0 => Readiness::ask(aws, sender).await,
+        Scope::Run if messages > 0 => Readiness::ask(aws, sender, settings.mail_region().unwrap_or_default()).await,
         Scope::Run | Scope::Event => Readiness::unasked(),
     };
     let mut failures: Vec<MailFailure> = readiness.reports.iter().cloned().map(general).collect();

@@ -152,6 +152,7 @@ mod tests {
                 member_role: "member".to_owned(),
                 session_name: "session".to_owned(),
                 org_list_role_arn: None,
+                mail_region: None,
             };
             let aws = SweeperAws::new(cloud.sdk_config(ACCOUNT, "sweeper"), access);
             Self { cloud, aws, topic, time: TimeDelta::minutes(10) }

@@ -20,6 +20,7 @@ pub fn drift(secret: &SecretDescription, policy_fits: bool, wanted: &Wanted, rea
         (Drift::KmsKey, kms_key_differs(secret.kms_key.as_deref(), wanted.kms_key.as_deref())),
         (Drift::Policy, !policy_fits),
         (Drift::Schedule, schedule_differs(secret, wanted)),
+        (Drift::Tags, tags_differ(secret, wanted)),
         (Drift::ReaderGroup, *reach == Reach::JoinGroup),
     ];
     checks.into_iter().filter_map(|(drift, found)| found.then_some(drift)).collect()
@@ -32,6 +33,11 @@ pub(super) fn schedule_differs(secret: &SecretDescription, wanted: &Wanted) -> b
         || schedule.function.as_deref() != Some(wanted.function_arn.as_str())
         || schedule.days != Some(wanted.days)
         || schedule.expression.is_some()
+}
+
+/// Whether a wanted tag is missing or has another value. Tags of others do not matter.
+fn tags_differ(secret: &SecretDescription, wanted: &Wanted) -> bool {
+    wanted.tags.iter().any(|(name, value)| secret.tags.get(name) != Some(value))
 }
 
 /// Whether the key is another one. The service may return another form of the same key, and two forms that cannot be
@@ -59,6 +65,7 @@ mod tests {
 
     use super::*;
     use crate::aws::RotationSchedule;
+    use crate::settings::MAX_SECRET_TAGS;
 
     const FUNCTION: &str = "arn:aws:lambda:us-east-1:999988887777:function:rotation";
     const KEY_ARN: &str = "arn:aws:kms:us-east-1:999988887777:key/0a1b2c3d-0000-4000-8000-000000000000";
@@ -69,6 +76,7 @@ mod tests {
             function_arn: FUNCTION.to_owned(),
             days: 90,
             reader_group: Some("readers".to_owned()),
+            tags: BTreeMap::from([("team".to_owned(), "keys".to_owned())]),
         }
     }
 
@@ -82,7 +90,7 @@ mod tests {
             schedule: RotationSchedule { function: Some(FUNCTION.to_owned()), days: Some(90), expression: None },
             next_rotation: None,
             deleted: None,
-            tags: BTreeMap::new(),
+            tags: BTreeMap::from([("team".to_owned(), "keys".to_owned()), ("other".to_owned(), "kept".to_owned())]),
             stages: BTreeMap::new(),
         }
     }
@@ -101,6 +109,14 @@ mod tests {
     }
 
     #[test]
+    fn on_aws_b8_tags_of_both_fit_into_a_secret() {
+        let names = include_str!("../state.rs").lines().filter(|line| line.contains(": &str = \"keywheel:"));
+        let own = names.count();
+        assert!(own >= 14, "{own} tags of keywheel's were found");
+        assert!(own + MAX_SECRET_TAGS <= 50, "and some room is left to others");
+    }
+
+    #[test]
     fn each_part_that_differs_is_named() {
         let schedule = |change: fn(&mut RotationSchedule)| {
             let mut changed = secret();
@@ -113,6 +129,9 @@ mod tests {
         assert_eq!(found(&schedule(|s| s.days = Some(30))), [Drift::Schedule]);
         assert_eq!(found(&schedule(|s| s.function = Some("other".to_owned()))), [Drift::Schedule]);
         assert_eq!(found(&schedule(|s| s.expression = Some("rate(4 hours)".to_owned()))), [Drift::Schedule]);
+        for tags in [BTreeMap::new(), BTreeMap::from([("team".to_owned(), "other".to_owned())])] {
+            assert_eq!(found(&SecretDescription { tags, ..secret() }), [Drift::Tags]);
+        }
         assert_eq!(drift(&secret(), false, &wanted(), &Reach::JoinGroup), [Drift::Policy, Drift::ReaderGroup]);
     }
 }

@@ -6,6 +6,7 @@
 mod drift;
 pub mod policy;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
@@ -30,6 +31,8 @@ pub struct Wanted {
     pub days: i64,
     /// The group through which users of member accounts read their secrets. `None`: they join no group.
     pub reader_group: Option<String>,
+    /// The tags of `SECRET_TAGS`, values by names. Other tags of a secret are left as they are.
+    pub tags: BTreeMap<String, String>,
 }
 
 impl Wanted {
@@ -40,6 +43,7 @@ impl Wanted {
             function_arn: settings.rotation_function_arn.clone()?,
             days: settings.periods.rotation.num_days(),
             reader_group: settings.reader_group.clone(),
+            tags: settings.secret_tags.clone(),
         })
     }
 }
@@ -119,7 +123,8 @@ async fn create(aws: &Aws, wanted: &Wanted, user: &NewUser<'_>, name: &SecretNam
         description: format!("Access key of IAM {}, rotated by keywheel", arn.user()),
         kms_key: wanted.kms_key.as_deref(),
         placeholder: identity.placeholder_json(),
-        tags: tags.set,
+        // A policy may deny a secret that is created without them.
+        tags: tags.set.into_iter().chain(wanted.tags.clone()).collect(),
     };
     aws.secrets().create(secret).await
 }
@@ -144,6 +149,7 @@ pub async fn repair(
         },
         Drift::Policy => secrets.put_policy(secret_id, &policy::for_user(arn).to_string()).await,
         Drift::Schedule => configure(aws, wanted, secret_id, false).await,
+        Drift::Tags => secrets.tag(secret_id, &wanted.tags).await,
         Drift::ReaderGroup => match &wanted.reader_group {
             Some(group) => iam.add_to_group(group, &arn.user().name).await,
             None => Ok(()),

@@ -229,7 +229,8 @@ fn aws(transport: Transport, cloud: &Cloud, function: Function, settings: &Setti
             SweeperAws::new(config, access)
         }
         Transport::Direct => {
-            let services = DirectServices::new(cloud, cloud.role_session(account, &role), clock);
+            let mail_region = access.mail_region.clone();
+            let services = DirectServices::new(cloud, cloud.role_session(account, &role), clock, mail_region);
             SweeperAws::through(Arc::new(services), access)
         }
     }

@@ -52,6 +52,17 @@ pub(super) fn is_contact(text: &str) -> bool {
     text.chars().count() <= MAX_CONTACT_LENGTH && !text.chars().any(char::is_control)
 }
 
+/// Whether the text has the form of a Region's name: words and a number, such as `us-gov-west-1`. SES may not exist in
+/// that Region, which the first call to it shows.
+/// <https://docs.aws.amazon.com/ses/latest/dg/regions.html>
+pub(super) fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_word = |part: &&str| part.len() >= 2 && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let [words @ .., number] = &parts[..] else { return false };
+    let is_number = (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    words.len() >= 2 && words.iter().all(is_word) && is_number
+}
+
 /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_CreateConfigurationSet.html>
 pub(super) fn is_configuration_set(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))

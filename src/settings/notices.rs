@@ -1,6 +1,6 @@
 //! The settings of mail and of the topic: further recipients, the sender's details, and how often notices are sent.
 
-use super::format::{is_configuration_set, is_contact, is_topic_arn};
+use super::format::{is_configuration_set, is_contact, is_region, is_topic_arn};
 use super::reader::SettingsReader;
 use crate::keys::EmailAddress;
 
@@ -19,6 +19,8 @@ pub struct NoticeSettings {
     pub recipient_in_copy: bool,
     /// `SES_CONFIGURATION_SET`: the SES configuration set that mail is sent with.
     pub configuration_set: Option<String>,
+    /// `SES_REGION`: the Region of SES that mail is sent from. Without it, the functions' own.
+    pub ses_region: Option<String>,
     /// `NOTICE_TOPIC_ARN`: the SNS topic that gets every notice as JSON.
     pub topic_arn: Option<String>,
     /// `AUDIT_NOTICE_PERIOD`: the interval of mails from dry runs, in days of the UTC calendar.
@@ -42,6 +44,7 @@ impl NoticeSettings {
                 is_configuration_set,
                 "1 to 64 letters, digits, _ and -",
             ),
+            ses_region: read.text("SES_REGION", is_region, "the name of a Region, such as eu-west-1"),
             topic_arn: read.text(
                 "NOTICE_TOPIC_ARN",
                 is_topic_arn,

@@ -78,6 +78,16 @@ fn each_setting_out_of_range_is_refused_by_name() {
         ("RECIPIENT_EMAIL_IN_COPY", "often"),
         ("NOTICE_CONTACT", "two\nlines"),
         ("SES_CONFIGURATION_SET", "a set"),
+        ("SES_REGION", "Ireland"),
+        ("SES_REGION", "eu-west-1a"),
+        ("SES_REGION", "eu-west-1.evil.example"),
+        ("SECRET_TAGS", "CostCenter"),
+        ("SECRET_TAGS", "CostCenter="),
+        ("SECRET_TAGS", "=4711"),
+        ("SECRET_TAGS", "AWS:cost=1"),
+        ("SECRET_TAGS", "Keywheel:managed=1"),
+        ("SECRET_TAGS", "team=a,team=b"),
+        ("SECRET_TAGS", "team=a;b"),
         ("NOTICE_TOPIC_ARN", "arn:aws:sns:us-east-1:999988887777:notices.fifo"),
         ("NOTICE_TOPIC_ARN", "notices"),
         ("NOTICE_REPEAT_PERIOD", "-1"),
@@ -125,13 +135,36 @@ fn the_sender_must_be_in_the_verified_domain() {
     assert_eq!(error.variables().collect::<Vec<_>>(), ["SENDER_EMAIL"]);
 }
 
+#[test]
+fn on_aws_b8_secret_tags_are_pairs_within_aws_limits() {
+    let read = |value: &str| sweeper(&[("SECRET_TAGS", value)]).map(|settings| settings.secret_tags);
+    assert_eq!(read("").unwrap(), BTreeMap::new());
+    let tags = read(" CostCenter = 4711 , Data Owner=key people,mail=a=b@x.org, ").unwrap();
+    let expected = [("CostCenter", "4711"), ("Data Owner", "key people"), ("mail", "a=b@x.org")];
+    assert_eq!(tags, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    let many = |count: usize| (0..count).map(|n| format!("t{n}=x")).collect::<Vec<_>>().join(",");
+    let long = |name: usize, value: usize| format!("{}={}", "n".repeat(name), "v".repeat(value));
+    assert_eq!(read(&many(MAX_SECRET_TAGS)).unwrap().len(), MAX_SECRET_TAGS);
+    assert!(read(&long(128, 256)).is_ok());
+    for refused in [many(MAX_SECRET_TAGS + 1), long(129, 1), long(1, 257)] {
+        assert!(read(&refused).is_err(), "{refused}");
+    }
+}
+
+#[test]
+fn on_aws_b8_mail_is_sent_from_the_region_that_is_named() {
+    assert_eq!(sweeper(&[]).unwrap().mail_region(), Some("us-east-1"), "the functions' own");
+    let named = sweeper(&[("SES_REGION", "us-gov-west-1")]).unwrap();
+    assert_eq!(named.mail_region(), Some("us-gov-west-1"));
+}
+
 /// A value as somebody may write it: right, almost right, or anything.
 fn any_value() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => prop::sample::select(vec!["true", "FALSE", "1", "90", " 30 ", "+7", "007", "0", "-1", "1e3", "1001", "٣", "999988887777",
             "111122223333", "o-abcdefghij", "a@b.co", "keys@mail.example.com", "example.com", FUNCTION_ARN, "group",
             "arn:aws:iam::999988887777:role/org-reader", "alias/keywheel", "own.html", ".html", "../x.html", "owner", "Äußerer:owner",
-            "arn:aws:kms:us-east-1:999988887777:key/0a1b", "x", ""]).prop_map(str::to_owned),
+            "arn:aws:kms:us-east-1:999988887777:key/0a1b", "eu-west-1", "CostCenter=4711,team=key people", "x", ""]).prop_map(str::to_owned),
         2 => any::<String>(),
         1 => "[ -~]{0,12}",
         1 => Just("x".repeat(10_000)),
@@ -174,6 +207,7 @@ fn held(settings: &Settings, variable: &str) -> Option<String> {
         "SES_CONFIGURATION_SET" => settings.notices.configuration_set.clone(),
         "NOTICE_TOPIC_ARN" => settings.notices.topic_arn.clone(),
         "NOTICE_REPEAT_PERIOD" => days(settings.periods.repeat.unwrap_or_default()),
+        "SES_REGION" => settings.notices.ses_region.clone(),
         "AUDIT_NOTICE_PERIOD" => Some(settings.notices.audit_every_days.to_string()),
         other => panic!("{other} is held nowhere"),
     }
@@ -197,7 +231,7 @@ proptest! {
         let all = [&base[..], &own].concat();
         let function = if sweeper { Function::Sweeper } else { Function::Rotation };
         match read(function, &all) {
-            Ok(settings) => for (name, value) in own.iter().filter(|(name, value)| *name != "SES_DOMAIN" && !value.trim().is_empty()) {
+            Ok(settings) => for (name, value) in own.iter().filter(|(name, value)| !["SES_DOMAIN", "SECRET_TAGS"].contains(name) && !value.trim().is_empty()) {
                 let held = held(&settings, name);
                 prop_assert!(held.as_ref().is_some_and(|held| says_the_same(value.trim(), held)), "{}={:?} became {:?}", name, value, held);
             },

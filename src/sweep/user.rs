@@ -197,12 +197,12 @@ pub(super) async fn carry_out_one(
 }
 
 /// Whether the actions after a failed action may still be carried out. No decision about keys depends on the user's
-/// membership in the reader group. A schedule that cannot be repaired before an unfinished rotation ends must not stop
-/// the retirement of the key whose slot that rotation waits for. But a secret with a wrong policy or KMS key must not
-/// get a new key.
+/// membership in the reader group, or on tags that are not keywheel's. A schedule that cannot be repaired before an
+/// unfinished rotation ends must not stop the retirement of the key whose slot that rotation waits for. But a secret
+/// with a wrong policy or KMS key must not get a new key.
 fn is_beside_the_keys(action: &Action, failure: &CallFailure) -> bool {
     match action {
-        Action::Repair(Drift::ReaderGroup) => true,
+        Action::Repair(Drift::ReaderGroup | Drift::Tags) => true,
         Action::Repair(Drift::Schedule) => is_rotation_unfinished(failure),
         _ => false,
     }

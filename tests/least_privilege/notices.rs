@@ -69,6 +69,20 @@ fn mail_is_sent_only_with_its_sender_and_configuration_set() {
 }
 
 #[test]
+fn on_aws_b8_mail_may_come_from_the_named_region_only() {
+    let elsewhere = |resource: &str| format!("arn:aws:ses:eu-west-1:{PRIMARY_ACCOUNT}:{resource}");
+    let sweeper = FunctionEstate::sweeper(&[("SesRegion", "eu-west-1"), ("SesConfigurationSet", "mails")]);
+    for resource in ["identity/example.com", "configuration-set/mails"] {
+        assert!(sweeper.may("ses:SendEmail", &elsewhere(resource), &[("ses:FromAddress", SENDER)]), "{resource}");
+        assert!(!sweeper.may("ses:SendEmail", &ses(resource), &[("ses:FromAddress", SENDER)]), "{resource}");
+    }
+    assert!(sweeper.may("ses:GetEmailIdentity", &elsewhere("identity/example.com"), &[]));
+    assert!(!sweeper.may("ses:GetEmailIdentity", &ses("identity/example.com"), &[]));
+    let here = FunctionEstate::sweeper(&[]);
+    assert!(!here.may("ses:SendEmail", &elsewhere("identity/example.com"), &[("ses:FromAddress", SENDER)]));
+}
+
+#[test]
 fn the_sweeper_reads_only_the_sandbox_and_its_sender_of_ses() {
     let sweeper = FunctionEstate::sweeper(&[]);
     assert!(sweeper.may("ses:GetAccount", "*", &[]));

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::SdkConfig;
+use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::rt::sleep::{AsyncSleep as _, SharedAsyncSleep, TokioSleep};
@@ -37,6 +37,8 @@ const SESSION_SECONDS: i32 = 3600;
 #[derive(Debug)]
 pub(in crate::aws) struct SdkServices {
     config: SdkConfig,
+    /// Region of SES; `None` for that of `config`.
+    mail_region: Option<String>,
     secrets: OnceLock<secrets::SdkSecretStore>,
     mailer: OnceLock<mail::SdkMailer>,
     topics: OnceLock<topic::SdkTopics>,
@@ -47,8 +49,9 @@ pub(in crate::aws) struct SdkServices {
 }
 
 impl SdkServices {
-    pub(in crate::aws) fn new(config: SdkConfig) -> Self {
+    pub(in crate::aws) fn new(config: SdkConfig, mail_region: Option<String>) -> Self {
         Self {
+            mail_region,
             secrets: OnceLock::new(),
             mailer: OnceLock::new(),
             topics: OnceLock::new(),
@@ -144,7 +147,10 @@ impl Services for SdkServices {
 #[async_trait]
 impl SweeperServices for SdkServices {
     fn mailer(&self) -> &dyn Mailer {
-        self.mailer.get_or_init(|| mail::SdkMailer::new(&self.config))
+        self.mailer.get_or_init(|| {
+            let region = self.mail_region.clone().map(Region::new).or_else(|| self.config.region().cloned());
+            mail::SdkMailer::new(&self.config.clone().into_builder().region(region).build())
+        })
     }
 
     fn topics(&self) -> &dyn Topics {

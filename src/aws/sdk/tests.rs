@@ -64,6 +64,7 @@ fn through(proxy: &CountingProxy, cloud: &Cloud) -> SweeperAws {
         member_role: "member".to_owned(),
         session_name: "session".to_owned(),
         org_list_role_arn: None,
+        mail_region: None,
     };
     SweeperAws::new(config.endpoint_url(format!("http://{}", proxy.address)).build(), access)
 }

@@ -18,6 +18,7 @@ fn actions() -> Vec<Action> {
         Action::Repair(Drift::KmsKey),
         Action::Repair(Drift::Policy),
         Action::Repair(Drift::Schedule),
+        Action::Repair(Drift::Tags),
         Action::Repair(Drift::ReaderGroup),
         Action::AbandonRotation { version: version(2) },
         Action::Rotate { key: key.clone(), created, configure: true },
@@ -104,6 +105,7 @@ fn a_plan_prints_all_of_its_parts() {
       repair the KMS key
       repair the resource policy
       repair the rotation schedule
+      set the tags of SECRET_TAGS
       add the user to the reader group
       abandon the unfinished rotation of version 00000000000000000000000000000002
       rotate AKIA0000000000000001, made 2026-08-19

@@ -32,6 +32,10 @@ pub(super) fn create(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResul
     }
     let mut secret = exchange.world.blank_secret(&account, name, exchange.now);
     secret.tags = tags::read(input)?;
+    if exchange.world.switches.demanded_secret_tags.iter().any(|demanded| !secret.tags.contains_key(demanded)) {
+        let why = " with an explicit deny in a service control policy";
+        return Err(ServiceError::denied(&exchange.caller.arn, "secretsmanager:CreateSecret", &exchange.resource, why));
+    }
     secret.description = input.text("Description")?.map(ToOwned::to_owned);
     secret.kms_key_id = kms_key(exchange.world, input)?;
     let version = value.map(|value| {

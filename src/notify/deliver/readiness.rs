@@ -64,21 +64,26 @@ impl Readiness {
     }
 
     /// Reads SES's limits. Limits that cannot be read are unknown and do not stop mail.
-    pub(super) async fn ask(aws: &SweeperAws, sender: &EmailAddress) -> Self {
+    pub(super) async fn ask(aws: &SweeperAws, sender: &EmailAddress, region: &str) -> Self {
         let account = aws.mailer().account().await;
-        if let Some(obstacle) = account.as_ref().ok().and_then(obstacle) {
+        if let Some(obstacle) = account.as_ref().ok().and_then(|account| obstacle(account, region)) {
             return Self { obstacle: Some(obstacle), ..Self::unasked() };
         }
         let status = sender_status(aws, sender).await;
-        Self::of(account, status, sender)
+        Self::of(account, status, sender, region)
     }
 
-    fn of(account: Result<SendingAccount, CallFailure>, status: SenderStatus, sender: &EmailAddress) -> Self {
+    fn of(
+        account: Result<SendingAccount, CallFailure>,
+        status: SenderStatus,
+        sender: &EmailAddress,
+        region: &str,
+    ) -> Self {
         let mut readiness = Self::unasked();
         let mut unknown = Vec::new();
         match account {
             Ok(account) => {
-                readiness.reports = warnings(&account);
+                readiness.reports = warnings(&account, region);
                 readiness.spacing = spacing(account.quota.per_second);
                 readiness.quota = RemainingQuota(Some(account.quota));
             }
@@ -87,10 +92,10 @@ impl Readiness {
         match status {
             SenderStatus::Verified => {}
             SenderStatus::NotVerified => {
-                readiness.obstacle = Some(
-                    "SENDER_EMAIL is not verified in SES in this account and Region, and neither is its domain; verify one of them"
-                        .to_owned(),
-                );
+                readiness.obstacle = Some(format!(
+                    "SENDER_EMAIL is not verified in SES in this account in Region {region}, and neither is its domain; \
+                     verify one of them, or set SES_REGION to the Region where one is verified"
+                ));
             }
             SenderStatus::Unknown(failure) => unknown.push(failure),
         }
@@ -125,27 +130,27 @@ fn identities(address: &str) -> Vec<&str> {
 }
 
 /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html>
-fn obstacle(account: &SendingAccount) -> Option<String> {
+fn obstacle(account: &SendingAccount, region: &str) -> Option<String> {
     if account.enforcement.as_deref() == Some("SHUTDOWN") {
-        return Some(
-            "AWS has stopped sending from this account in this Region (SHUTDOWN); see SES's account dashboard for the \
+        return Some(format!(
+            "AWS has stopped sending from this account in Region {region} (SHUTDOWN); see SES's account dashboard for the \
              reason, and reply to AWS's support case"
-                .to_owned(),
-        );
+        ));
     }
     (!account.is_sending_enabled).then(|| {
-        "sending is paused for this account in this Region; see SES's account dashboard, or resume it with \
-         `aws sesv2 put-account-sending-attributes --sending-enabled`"
-            .to_owned()
+        format!(
+            "sending is paused for this account in Region {region}; see SES's account dashboard, or resume it with \
+             `aws sesv2 put-account-sending-attributes --sending-enabled --region {region}`"
+        )
     })
 }
 
-fn warnings(account: &SendingAccount) -> Vec<String> {
+fn warnings(account: &SendingAccount, region: &str) -> Vec<String> {
     let mut warnings = Vec::new();
     if !account.has_production_access {
         let quota = account.quota.per_24_hours;
         warnings.push(format!(
-            "SES is in its sandbox in this account and Region: only verified addresses get mail, at most {quota} messages \
+            "SES is in its sandbox in this account in Region {region}: only verified addresses get mail, at most {quota} messages \
              in 24 hours; request production access on SES's account dashboard"
         ));
     }

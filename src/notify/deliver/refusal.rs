@@ -49,7 +49,9 @@ impl MailRefusal {
             }
             (_, "MessageRejected") if message.contains("address is not verified") => {
                 if addresses(&message).any(|address| address.eq_ignore_ascii_case(sender.as_str())) {
-                    all("SENDER_EMAIL is not verified in SES; verify it, or its domain, in this Region")
+                    all(
+                        "SENDER_EMAIL is not verified in SES; verify it, or its domain, in the Region that mail is sent from",
+                    )
                 } else {
                     one(IN_SANDBOX)
                 }
@@ -82,7 +84,8 @@ fn names_another_identity(message: &str, sender: &EmailAddress) -> bool {
 
 const IN_SANDBOX: &str = "SES is in its sandbox, where only verified addresses get mail; request production access, or verify \
                           the recipient's address";
-const UNKNOWN_SET: &str = "SES_CONFIGURATION_SET is not a configuration set of this account and Region; correct it";
+const UNKNOWN_SET: &str =
+    "SES_CONFIGURATION_SET is not a configuration set of this account in the Region that mail is sent from; correct it";
 
 /// Returns the text with the address replaced. SES repeats the address in some of its errors, and every
 /// [`CallFailure`] of the mailer already contains it masked.

@@ -79,6 +79,7 @@ impl MailFixture {
             member_role: "member".to_owned(),
             session_name: "session".to_owned(),
             org_list_role_arn: None,
+            mail_region: None,
         };
         Self { scope: Scope::Run, time: TimeDelta::minutes(10), ses, naps, aws: SweeperAws::new(config, access) }
     }

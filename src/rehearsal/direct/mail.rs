@@ -116,11 +116,12 @@ mod tests {
             member_role: "member".to_owned(),
             session_name: "session".to_owned(),
             org_list_role_arn: None,
+            mail_region: None,
         };
         let (by_sdk, directly) = (cloud(), cloud());
         let sdk = SweeperAws::new(by_sdk.sdk_config(ACCOUNT, "sweeper"), access);
         let direct =
-            DirectServices::new(&directly, directly.role_session(ACCOUNT, "sweeper"), directly.clock().clone());
+            DirectServices::new(&directly, directly.role_session(ACCOUNT, "sweeper"), directly.clock().clone(), None);
         for mailer in [sdk.mailer(), direct.mailer()] {
             mailer.send(&mail).await.expect("sent");
         }

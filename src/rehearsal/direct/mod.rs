@@ -34,6 +34,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 struct Actor {
     cloud: Cloud,
     credentials: Credentials,
+    /// The Region of its calls; `None`: the model's own.
+    region: Option<String>,
 }
 
 impl fmt::Debug for Actor {
@@ -44,7 +46,7 @@ impl fmt::Debug for Actor {
 
 impl Actor {
     fn with(&self, credentials: Credentials) -> Self {
-        Self { cloud: self.cloud.clone(), credentials }
+        Self { credentials, ..self.clone() }
     }
 
     /// The same as that role, and when its session ends.
@@ -85,7 +87,7 @@ impl Actor {
         input: Value,
     ) -> Result<DirectAnswer, CallFailure> {
         let no_answer = |why: &str| (FailureKind::NoAnswer, (why.to_owned(), String::new()));
-        let answer = self.cloud.call(&self.credentials, operation, input);
+        let answer = self.cloud.call(&self.credentials, self.region.as_deref(), operation, input);
         let (kind, error) = match tokio::time::timeout(limit, answer).await {
             Ok(Ok(Ok(reply))) => return Ok(DirectAnswer { operation, about: about.to_string(), reply }),
             Ok(Ok(Err(refusal))) => {
@@ -133,12 +135,12 @@ pub(super) struct DirectServices {
 }
 
 impl DirectServices {
-    /// `clock` is the clock that the function reads; the model keeps its own.
-    pub(super) fn new(cloud: &Cloud, credentials: Credentials, clock: Clock) -> Self {
-        let actor = Actor { cloud: cloud.clone(), credentials };
+    /// `clock` is the clock that the function reads; the model keeps its own. `mail_region` is the Region of SES.
+    pub(super) fn new(cloud: &Cloud, credentials: Credentials, clock: Clock, mail_region: Option<String>) -> Self {
+        let actor = Actor { cloud: cloud.clone(), credentials, region: None };
         Self {
             secrets: secrets::DirectSecrets::new(&actor),
-            mailer: mail::DirectMailer::new(&actor),
+            mailer: mail::DirectMailer::new(&Actor { region: mail_region, ..actor.clone() }),
             topics: topic::DirectTopics::new(&actor),
             actor,
             clock,
