@@ -21,7 +21,9 @@ pub enum FailureKind {
     Throttled,
     /// The service rejected the call with any other error; see [`CallFailure::code`].
     Refused,
-    /// No readable response arrived, or the service failed (5xx). It is unknown whether the call took effect.
+    /// No readable response of the service arrived, or the service failed (5xx). It is unknown whether the call took
+    /// effect. A proxy's page, half a response, and a success without the members that the service always sends count
+    /// as no answer, whatever their HTTP status.
     NoAnswer,
 }
 
@@ -63,7 +65,8 @@ impl CallFailure {
         &self.code
     }
 
-    /// The service's error message, with anything that looks like a secret withheld; may be empty.
+    /// The service's error message; may be empty. Anything that looks like a secret is withheld, unless it stands in
+    /// the description of the call, such as the name of a role.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -79,8 +82,10 @@ impl CallFailure {
     ) -> Self {
         // Services quote the request in their errors. The error for a wrong signature holds everything that was signed,
         // including the session token.
-        let (code, message) = (redact::secret_like(&code), redact::secret_like(&message));
-        Self { operation, about: about.to_string(), kind, code, message, request_id }
+        let about = about.to_string();
+        let shown = |text: &str| redact::secret_like_except(text, &about);
+        let (code, message) = (shown(&code), shown(&message));
+        Self { operation, about, kind, code, message, request_id }
     }
 
     /// Returns the failure without its message if the message repeats a part of one of these secrets.
