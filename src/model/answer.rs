@@ -1,7 +1,9 @@
 //! The answer of a service, and its form in each protocol: JSON 1.1, Query with XML, REST JSON.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::faults::Unreadable;
 use super::service::{Operation, Service};
 use super::xml::Xml;
 
@@ -20,6 +22,20 @@ pub(crate) struct ServiceError {
     pub(crate) status: u16,
     pub(crate) code: String,
     pub(crate) message: String,
+}
+
+impl Reply {
+    /// Names a token as that of the next page, in the members of each protocol.
+    pub(crate) fn name_next_page(&mut self, token: &str) {
+        match self {
+            Self::Json(answer) => answer["NextToken"] = json!(token),
+            Self::Xml(answer) => {
+                answer.replace_text("IsTruncated", "true");
+                answer.replace_text("Marker", token);
+            }
+            Self::Empty => {}
+        }
+    }
 }
 
 pub(crate) type ServiceResult = Result<Reply, ServiceError>;
@@ -91,6 +107,41 @@ pub(crate) struct WireResponse {
     /// The error code, for the header of REST JSON.
     pub(crate) error: Option<String>,
     pub(crate) body: String,
+}
+
+impl WireResponse {
+    /// The answer that arrives instead.
+    pub(crate) fn replaced(self, instead: &Unreadable) -> Self {
+        let answer = Self { status: 200, error: None, ..self };
+        match instead {
+            Unreadable::Body { status, content_type, text } => {
+                Self { status: *status, content_type, body: (*text).to_owned(), ..answer }
+            }
+            Unreadable::OtherTimes => Self { body: with_other_times(&answer.body), ..answer },
+            Unreadable::Half => {
+                let half = answer.body.len() / 2;
+                let body = answer.body.char_indices().take_while(|(at, _)| *at < half).map(|(_, c)| c).collect();
+                Self { body, ..answer }
+            }
+        }
+    }
+}
+
+/// The text with the times of RFC 3339 in the form of RFC 2822.
+fn with_other_times(text: &str) -> String {
+    const LENGTH: usize = "2026-11-30T06:00:00Z".len();
+    let mut written = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let time = rest.get(..LENGTH).and_then(|text| text.parse::<DateTime<Utc>>().ok());
+        let (shown, length) = match time {
+            Some(time) => (time.to_rfc2822(), LENGTH),
+            None => (next.to_string(), next.len_utf8()),
+        };
+        written.push_str(&shown);
+        rest = &rest[length..];
+    }
+    written
 }
 
 /// Writes a result in the service's protocol.

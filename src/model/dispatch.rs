@@ -8,7 +8,7 @@ use super::answer::{self, Reply, ServiceError, ServiceResult, WireResponse};
 use super::calls::Call;
 use super::cloud::Cloud;
 use super::exchange::Exchange;
-use super::faults::{FaultKind, IncomingCall};
+use super::faults::{FaultKind, IncomingCall, Unreadable};
 use super::ids;
 use super::request::{self, Input, ServiceRequest, WireRequest};
 use super::service::{Operation, Service};
@@ -32,6 +32,8 @@ struct FaultEffects {
     silence: Option<&'static str>,
     after: Option<ServiceError>,
     lost: bool,
+    unreadable: Option<Unreadable>,
+    next_page: Option<String>,
     stop_after: bool,
 }
 
@@ -43,9 +45,13 @@ impl Cloud {
             Err((operation, refusal)) => return Ok(self.refuse_unread(&operation, refusal)),
         };
         let ServiceRequest { operation, authorization, input } = &request;
-        let outcome = self.answer(Proof::Signed(&wire, authorization), operation, input).await?;
+        let (outcome, unreadable) = self.answer(Proof::Signed(&wire, authorization), operation, input).await?;
         let request_id = ids::uuid(&mut self.world().rng);
-        Ok(answer::write(operation, &outcome, &request_id))
+        let written = answer::write(operation, &outcome, &request_id);
+        Ok(match unreadable {
+            Some(instead) => written.replaced(&instead),
+            None => written,
+        })
     }
 
     /// Handles a call by these credentials without a wire, in that Region or the model's own. `operation` reads
@@ -62,11 +68,19 @@ impl Cloud {
             return Ok(Err(ServiceError::new(400, "InvalidRequest", format!("no service {service}"))));
         };
         let operation = Operation { service, name: name.to_owned() };
-        self.answer(Proof::Shown(credentials, region), &operation, &Input::of_value(input)).await
+        match self.answer(Proof::Shown(credentials, region), &operation, &Input::of_value(input)).await? {
+            (_, Some(_)) => Err(Lost),
+            (outcome, None) => Ok(outcome),
+        }
     }
 
-    /// Handles a call from either entrance.
-    async fn answer(&self, proof: Proof<'_>, operation: &Operation, input: &Input) -> Result<ServiceResult, Lost> {
+    /// Handles a call from either entrance. Returns the outcome, and what arrives instead if it cannot be read.
+    async fn answer(
+        &self,
+        proof: Proof<'_>,
+        operation: &Operation,
+        input: &Input,
+    ) -> Result<(ServiceResult, Option<Unreadable>), Lost> {
         let effects = self.judge(proof, operation, input).await;
         let outcome = self.perform(proof, operation, input, &effects);
         if effects.silence == Some("Stop") || effects.stop_after {
@@ -75,7 +89,7 @@ impl Cloud {
         if effects.silence.is_some() || effects.stop_after {
             std::future::pending::<()>().await;
         }
-        if effects.lost { Err(Lost) } else { Ok(outcome) }
+        if effects.lost { Err(Lost) } else { Ok((outcome, effects.unreadable)) }
     }
 
     /// Looks the faults up, and waits for their latency.
@@ -99,6 +113,13 @@ impl Cloud {
                 FaultKind::Hang => effects.silence = Some("Hang"),
                 FaultKind::Stop => effects.silence = Some("Stop"),
                 FaultKind::LostAnswer => effects.lost = true,
+                FaultKind::Unreadable { takes_effect, answer } => {
+                    effects.unreadable = Some(answer);
+                    if !takes_effect {
+                        effects.refuse = Some(ServiceError::new(500, "NotReached", "the call did not arrive"));
+                    }
+                }
+                FaultKind::NextPage(token) => effects.next_page = Some(token),
                 FaultKind::StopAfter => effects.stop_after = true,
             }
         }
@@ -131,7 +152,7 @@ impl Cloud {
         let now = self.clock().now();
         let mut world = self.world();
         let caller = signature::authenticate(&mut world, proof, operation.service, now);
-        let (outcome, resource, beside) = match &caller {
+        let (mut outcome, resource, beside) = match &caller {
             Err(refusal) => (Err(refusal.clone()), "*".to_owned(), Vec::new()),
             Ok(_) if effects.silence.is_some() => {
                 (Err(ServiceError::new(500, "NoAnswer", "no answer")), "*".to_owned(), Vec::new())
@@ -155,6 +176,9 @@ impl Cloud {
                 error_code,
             }
         });
+        if let (Some(token), Ok(reply)) = (&effects.next_page, &mut outcome) {
+            reply.name_next_page(token);
+        }
         if effects.echo { Err(echo(proof, input, &outcome)) } else { outcome }
     }
 
@@ -196,7 +220,8 @@ fn echo(proof: Proof<'_>, input: &Input, outcome: &ServiceResult) -> ServiceErro
 impl FaultEffects {
     /// The code that is recorded if a fault suppresses the answer.
     fn code(&self) -> Option<String> {
-        let taken = match (self.silence, self.lost, self.stop_after) {
+        let lost = self.lost || self.unreadable.is_some();
+        let taken = match (self.silence, lost, self.stop_after) {
             (Some(code), _, _) => Some(code),
             (None, true, _) => Some("LostAnswer"),
             (None, false, true) => Some("StopAfter"),

@@ -43,10 +43,45 @@ pub enum FaultKind {
     Hang,
     /// The call takes effect, and the connection breaks before the answer.
     LostAnswer,
+    /// An answer that is not the service's arrives, as from a proxy. Without the SDK and the wire the answer is lost.
+    Unreadable {
+        /// Whether the call reached the service and took effect.
+        takes_effect: bool,
+        /// The content that arrives instead of the answer.
+        answer: Unreadable,
+    },
+    /// The call takes effect, and the answer names this token as that of the next page.
+    NextPage(String),
     /// The calling function is stopped before the call takes effect.
     Stop,
     /// The calling function is stopped after the call took effect.
     StopAfter,
+}
+
+/// An answer that the service did not send, or not so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Another body of another type, such as a page in HTML, or nothing.
+    Body {
+        /// The HTTP status.
+        status: u16,
+        /// The header `content-type`.
+        content_type: &'static str,
+        /// The body; may be empty.
+        text: &'static str,
+    },
+    /// Times in the form of RFC 2822, such as `Mon, 30 Nov 2026 06:00:00 +0000`. An answer without times stays as it
+    /// is.
+    OtherTimes,
+    /// The first half of the body.
+    Half,
+}
+
+impl Unreadable {
+    /// The page that a network without a login shows.
+    pub fn page() -> Self {
+        Self::Body { status: 200, content_type: "text/html", text: "<html><body>Sign in to the network</body></html>" }
+    }
 }
 
 impl FaultKind {
@@ -62,6 +97,8 @@ impl FaultKind {
             Self::Jitter(_) => "jitter",
             Self::Hang => "hang",
             Self::LostAnswer => "lost answer",
+            Self::Unreadable { .. } => "unreadable answer",
+            Self::NextPage(_) => "another next page",
             Self::Stop => "stop before the effect",
             Self::StopAfter => "stop after the effect",
         }

@@ -55,7 +55,7 @@ mod tests;
 pub use calls::Call;
 pub use clock::{Clock, paused_runtime};
 pub use cloud::{AccessKeyPair, Cloud, Stopped};
-pub use faults::{Fault, FaultHandle, FaultKind, Faults, Occurrence};
+pub use faults::{Fault, FaultHandle, FaultKind, Faults, Occurrence, Unreadable};
 pub use function::RotationFunction;
 pub use history::{KeyChange, KeyEvent};
 pub use mail::{Mail, MailAttachment};

@@ -56,13 +56,18 @@ fn list_accounts(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
         let ids = world.accounts.keys().map(String::as_str);
         ids.skip_while(move |id| after.is_some_and(|after| *id <= after))
     };
+    if world.switches.no_accounts {
+        return Ok(Reply::Json(json!({ "Accounts": [] })));
+    }
     // If the switch is on, an empty page precedes every full page, even the first.
     if world.switches.empty_account_pages && empty_next && rest().next().is_some() {
         let token = format!("rest/{}", after.unwrap_or_default());
         return Ok(Reply::Json(json!({ "Accounts": [], "NextToken": token })));
     }
     let page: Vec<&str> = rest().take(size).collect();
-    let accounts: Vec<Value> = page.iter().map(|id| shown(world, &world.accounts[*id])).collect();
+    let again = after.filter(|_| world.switches.repeated_accounts).filter(|id| world.accounts.contains_key(*id));
+    let listed = again.iter().chain(&page);
+    let accounts: Vec<Value> = listed.map(|id| shown(world, &world.accounts[*id])).collect();
     let mut answer = json!({ "Accounts": accounts });
     if let Some(last) = page.last().filter(|_| rest().nth(size).is_some()) {
         answer["NextToken"] = json!(format!("full/{last}"));

@@ -18,10 +18,19 @@ pub struct Switches {
     /// `GetAccountAuthorizationDetails`, `ListUsers` and `GetGroup` return pages of a third of the size, and every
     /// second page empty.
     pub short_iam_pages: bool,
+    /// `GetAccountAuthorizationDetails` fails with status 504 for a page with more users than this: their inline
+    /// policies take too long. `None`: no page is too large.
+    pub details_of_at_most: Option<usize>,
+    /// The credential report writes every second user's row with `TRUE` and `FALSE`, and the last row twice.
+    pub odd_report_rows: bool,
     /// How long `ListAccessKeys` shows the state before a change.
     pub list_access_keys_lag: Duration,
     /// Every second page of `ListAccounts` is empty and has a `NextToken`.
     pub empty_account_pages: bool,
+    /// Every page of `ListAccounts` but the first begins with the last account of the page before.
+    pub repeated_accounts: bool,
+    /// `ListAccounts` lists no account at all.
+    pub no_accounts: bool,
     /// Lists of accounts leave out the retired member `Status`.
     pub omit_account_status: bool,
     /// Lists of accounts leave out the new member `State`.
@@ -81,8 +90,12 @@ impl Default for Switches {
             mail_headers_only: false,
             key_propagation: Duration::from_secs(12),
             short_iam_pages: false,
+            details_of_at_most: None,
+            odd_report_rows: false,
             list_access_keys_lag: Duration::ZERO,
             empty_account_pages: false,
+            repeated_accounts: false,
+            no_accounts: false,
             omit_account_status: false,
             omit_account_state: false,
             list_secrets_lag: Duration::ZERO,

@@ -77,6 +77,12 @@ impl Xml {
         self
     }
 
+    /// Sets the text of a member, which may be there already.
+    pub(crate) fn replace_text(&mut self, name: &'static str, text: &str) {
+        self.0.retain(|(it, _)| *it != name);
+        self.0.push((name, Node::Text(text.to_owned())));
+    }
+
     fn get(&self, name: &str) -> Option<&Node> {
         self.0.iter().find(|(it, _)| *it == name).map(|(_, node)| node)
     }

@@ -81,11 +81,17 @@ fn content(world: &World, account: &AwsAccount) -> String {
          false,N/A,N/A,N/A,N/A,false,N/A,N/A,N/A,N/A,false,N/A,false,N/A",
         time(account.joined)
     );
-    for user in account.users.values() {
+    let is_odd = world.switches.odd_report_rows;
+    for (n, user) in account.users.values().enumerate() {
         let arn = world.user_arn(&account.id, user);
-        let _ = write!(csv, "\n{}", line(user, &arn));
+        let line = line(user, &arn);
+        let line = if is_odd && n % 2 == 1 { line.replace("true", "TRUE").replace("false", "FALSE") } else { line };
+        let _ = write!(csv, "\n{line}");
     }
-    csv
+    match csv.rsplit_once('\n').filter(|_| is_odd) {
+        Some((_, last)) => format!("{csv}\n{last}"),
+        None => csv,
+    }
 }
 
 fn line(user: &IamUser, arn: &str) -> String {

@@ -1,7 +1,7 @@
 //! Users: lists with and without details, one user, tags.
 
 use super::{ListPage, invalid_input, page, user};
-use crate::model::answer::{Reply, ServiceResult};
+use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::exchange::Exchange;
 use crate::model::request::Input;
 use crate::model::state::{AwsAccount, Group, IamUser, World};
@@ -63,6 +63,10 @@ pub(super) fn authorization_details(exchange: &mut Exchange<'_>, input: &Input) 
     let users = account.users.values().filter(|_| wants("User")).map(Detail::User);
     let groups = account.groups.values().filter(|_| wants("Group")).map(Detail::Group);
     let page = page(users.chain(groups), input, world.switches.short_iam_pages)?;
+    let users = page.items.iter().filter(|item| matches!(item, Detail::User(_))).count();
+    if world.switches.details_of_at_most.is_some_and(|most| users > most) {
+        return Err(ServiceError::new(504, "GatewayTimeout", "The request took too long."));
+    }
     let (mut user_details, mut group_details) = (Vec::new(), Vec::new());
     for item in page.items {
         match item {

@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use super::acts::{Act, up_to};
 use super::cast::ShardAccount;
-use crate::model::{Fault, FaultKind, Switches};
+use crate::model::{Fault, FaultKind, Switches, Unreadable};
 
 /// Every operation that keywheel calls.
 const OPERATIONS: [(&str, &str); 28] = [
@@ -68,7 +68,7 @@ fn kind(rng: &mut Rng) -> FaultKind {
         ])
         .unwrap_or(&(500, "InternalServiceError"));
     let (code, message) = (code.to_owned(), "planted".to_owned());
-    match rng.u32(..10) {
+    match rng.u32(..12) {
         0 => FaultKind::ErrorBefore { status, code, message },
         1 => FaultKind::ErrorAfter { status: 500, code, message },
         2 => FaultKind::Throttle { times: rng.u64(1..30) },
@@ -77,6 +77,8 @@ fn kind(rng: &mut Rng) -> FaultKind {
         5 => FaultKind::Hang,
         6 | 7 => FaultKind::LostAnswer,
         8 => FaultKind::Stop,
+        9 => FaultKind::Unreadable { takes_effect: rng.bool(), answer: Unreadable::page() },
+        10 => FaultKind::Unreadable { takes_effect: true, answer: Unreadable::Half },
         _ => FaultKind::StopAfter,
     }
 }
@@ -114,7 +116,10 @@ pub(super) fn behaviour(rng: &mut Rng) -> Switches {
         pending_read_lag,
         pending_label_lingers: rng.bool(),
         short_iam_pages: rng.u32(..4) == 0,
+        details_of_at_most: (rng.u32(..6) == 0).then_some(60),
+        odd_report_rows: rng.u32(..4) == 0,
         empty_account_pages: rng.u32(..4) == 0,
+        repeated_accounts: rng.u32(..4) == 0,
         omit_account_status: rng.bool(),
         mails_per_second: (rng.u32(..6) == 0).then_some(2),
         rotation_attempts: rng.u32(1..4),
