@@ -76,3 +76,13 @@ fn what_is_due_is_done_without_a_report() {
         assert_eq!(done(&answer, "rotate"), 1, "{answer}");
     });
 }
+
+#[test]
+fn reported_c5_only_users_of_odd_rows_are_observed() {
+    rehearse(async {
+        let stage = quiet_account().await;
+        stage.cloud.switch(|aws| aws.odd_report_rows = true);
+        let (looks, _) = looks(&stage).await;
+        assert_eq!(looks, USERS / 2, "the others are quiet by their rows");
+    });
+}

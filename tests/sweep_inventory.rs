@@ -233,6 +233,55 @@ fn a_denied_page_of_accounts_is_an_error_in_an_organization() {
     });
 }
 
+/// The organization is there, and the list is not whole.
+#[test]
+fn reported_c1_a_later_page_that_is_denied_is_an_error() {
+    rehearse(async {
+        for organization in ["", "o-keywheel0001"] {
+            for event in [json!({}), json!({"inventory": {}})] {
+                let stage = TestStack::with(&[("AWS_ORG_ID", organization)]);
+                for n in 1..25 {
+                    stage.add_member(&format!("2000000000{n:02}"), "many");
+                }
+                stage.add_user("ci-bot", &[90]);
+                stage.cloud.faults().inject(Fault::on("organizations", "ListAccounts", FaultKind::AccessDenied).nth(2));
+                let error = stage.keywheel.sweep(event.clone()).await.expect_err("no part of a list");
+                assert!(error.to_string().contains("organizations:ListAccounts"), "{error}");
+                let rest = json!({"inventory": {"next_token": "full/111122223333"}});
+                stage.cloud.faults().inject(Fault::on("organizations", "ListAccounts", FaultKind::AccessDenied));
+                stage.keywheel.sweep(rest).await.expect_err("the first page was listed by an earlier run");
+            }
+        }
+    });
+}
+
+#[test]
+fn reported_c7_an_account_that_is_listed_twice_is_swept_once() {
+    rehearse(async {
+        let stage = organization(45);
+        stage.add_user_in("200000000001", "ci-bot", &[90]);
+        stage.cloud.switch(|aws| aws.repeated_accounts = true);
+        let answer = stage.sweep_well().await;
+        assert_eq!((answer["accounts"].clone(), done(&answer, "rotate")), (json!(46), 1), "{answer}");
+        let page = stage.keywheel.sweep(json!({"inventory": {"limit": 1000}})).await.expect("a page");
+        assert_eq!(page["accounts"].as_array().map(Vec::len), Some(46));
+    });
+}
+
+/// The management account is always listed.
+#[test]
+fn reported_c7_no_account_at_all_is_a_failure() {
+    rehearse(async {
+        for event in [json!({}), json!({"inventory": {}})] {
+            let stage = TestStack::with(&[("AWS_ORG_ID", "o-keywheel0001")]);
+            stage.add_user("ci-bot", &[90]);
+            stage.cloud.switch(|aws| aws.no_accounts = true);
+            let error = stage.keywheel.sweep(event).await.expect_err("an empty organization");
+            assert!(error.to_string().contains("not even the management account"), "{error}");
+        }
+    });
+}
+
 /// A state machine tries an account again if a service throttles or does not answer, but not if the role is missing.
 #[test]
 fn an_account_that_is_not_swept_for_what_passes_is_marked_so() {

@@ -19,13 +19,14 @@
 //!
 //! # How it is read
 //!
-//! Columns are found by their names, because IAM has added columns and may add more. One row or value that is not
-//! understood refuses the whole report, because some of the users would look like all of them.
+//! Columns are found by their names, because IAM has added columns and may add more. A row that is not understood is
+//! odd: the report then says nothing about the users that the row names, and everything about the others. A user
+//! without a row is asked for alone, so a row that is lost proves nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use csv::{ErrorKind, ReaderBuilder, StringRecord};
+use csv::{ByteRecord, ReaderBuilder, StringRecord};
 
 use crate::keys::{KeyUse, MAX_KEYS_PER_USER, UserArn, UserName};
 use crate::redact;
@@ -51,20 +52,14 @@ impl MalformedReport {
     fn new(line: u64, what: impl Into<String>) -> Self {
         Self { line, what: what.into() }
     }
-
-    fn of_csv(error: &csv::Error) -> Self {
-        let line = error.position().map_or(1, csv::Position::line);
-        match error.kind() {
-            ErrorKind::Utf8 { .. } => Self::new(line, "it is not UTF-8"),
-            _ => Self::new(line, error.to_string()),
-        }
-    }
 }
 
 /// The users of a report and their keys, without the root user.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CredentialReport {
     users: BTreeMap<UserName, ReportedKeys>,
+    odd_rows: usize,
+    first_odd_row: Option<MalformedReport>,
 }
 
 /// Key 1 and key 2 of one user.
@@ -83,30 +78,51 @@ pub struct ReportedKey {
 impl CredentialReport {
     /// Reads the content of `GetCredentialReport`, decoded from base64.
     ///
+    /// A row is odd, and its users are left out, if IAM's documentation does not describe it: more or fewer fields than
+    /// the header, a field with a line break, a value of another form, a user that is listed twice, a user name that
+    /// its ARN contradicts. Bytes that are not UTF-8 count as characters that no value has.
+    ///
     /// # Errors
-    /// [`MalformedReport`] with line and column for anything that IAM's documentation does not describe: text that is
-    /// not UTF-8, a column that is missing or repeated, a row with more or fewer fields than the header, a field with a
-    /// line break, a value of another form, a user that is listed twice, a user name that its ARN contradicts.
+    /// [`MalformedReport`] if the first line is not the header: a column is missing or repeated.
     pub fn read(content: &[u8]) -> Result<Self, MalformedReport> {
-        let malformed = |error: csv::Error| MalformedReport::of_csv(&error);
+        let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
+        let malformed = |error: csv::Error| MalformedReport::new(1, error.to_string());
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(content);
-        let columns = Columns::find(reader.headers().map_err(malformed)?)?;
-        let mut users = BTreeMap::new();
-        for record in reader.records() {
-            let record = record.map_err(malformed)?;
-            let row = Row::of(&record, &columns)?;
-            if row.text("user") == ROOT {
-                continue;
-            }
-            let (name, keys) = row.user()?;
-            if users.insert(name, keys).is_some() {
-                return Err(row.malformed("user", "a user for the first time"));
-            }
+        let columns = Columns::find(&lossy(reader.byte_headers().map_err(malformed)?))?;
+        let (mut report, mut odd) = (Self::default(), BTreeSet::new());
+        for record in reader.byte_records() {
+            report.add(&lossy(&record.map_err(malformed)?), &columns, &mut odd);
         }
-        Ok(Self { users })
+        report.users.retain(|name, _| !odd.contains(name.as_str()));
+        Ok(report)
     }
 
-    /// The keys of that user; `None` if the report has no row for the user.
+    /// Adds a row, or the users that an odd row names.
+    fn add(&mut self, fields: &StringRecord, columns: &Columns, odd: &mut BTreeSet<String>) {
+        let row = Row { fields, columns };
+        if row.text("user") == ROOT {
+            return;
+        }
+        let read = row.check().and_then(|()| row.user());
+        let read = read.and_then(|(name, keys)| match self.users.insert(name, keys) {
+            None => Ok(()),
+            Some(_) => Err(row.malformed("user", "a user for the first time")),
+        });
+        if let Err(why) = read {
+            // An odd name of one user may be the right name of another.
+            let in_arn = row.text("arn").rsplit('/').next().unwrap_or_default();
+            odd.extend([row.text("user").to_owned(), in_arn.to_owned()]);
+            self.odd_rows += 1;
+            self.first_odd_row.get_or_insert(why);
+        }
+    }
+
+    /// How many rows could not be read, and the reason for the first of them; `None` if all could.
+    pub fn odd_rows(&self) -> Option<(usize, &MalformedReport)> {
+        self.first_odd_row.as_ref().map(|first| (self.odd_rows, first))
+    }
+
+    /// The keys of that user; `None` if the report has no row for the user, or an odd one.
     pub fn keys_of(&self, user: &UserName) -> Option<&ReportedKeys> {
         self.users.get(user)
     }
@@ -141,6 +157,16 @@ const KEY_COLUMNS: [[&str; 5]; MAX_KEYS_PER_USER] = [
 
 const TIME: &str = "a time in ISO 8601, such as 2026-11-22T09:00:00+00:00";
 
+/// Some programs write it before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Returns the fields as text, with a replacement character for what is not UTF-8.
+fn lossy(record: &ByteRecord) -> StringRecord {
+    let mut fields: StringRecord = record.iter().map(String::from_utf8_lossy).collect();
+    fields.set_position(record.position().cloned());
+    fields
+}
+
 /// The position of each of [`COLUMNS`] in a row.
 #[derive(Debug)]
 struct Columns {
@@ -153,7 +179,6 @@ impl Columns {
         if header.is_empty() {
             return Err(MalformedReport::new(1, "it is empty"));
         }
-        refuse_line_breaks(1, header)?;
         let mut positions = [0; COLUMNS.len()];
         for (position, name) in positions.iter_mut().zip(COLUMNS) {
             let mut found = header.iter().enumerate().filter(|(_, field)| *field == name);
@@ -166,28 +191,28 @@ impl Columns {
     }
 }
 
-/// No value of IAM has a line break: a quote without its end has made one field of several rows, and users are lost.
-fn refuse_line_breaks(line: u64, record: &StringRecord) -> Result<(), MalformedReport> {
-    let is_broken = record.iter().any(|field| field.contains(['\r', '\n']));
-    if is_broken { Err(MalformedReport::new(line, "a field has more than one line")) } else { Ok(()) }
-}
-
-/// The fields of one user, as many as the header has.
+/// The fields of one user.
 struct Row<'a> {
-    line: u64,
     fields: &'a StringRecord,
     columns: &'a Columns,
 }
 
-impl<'a> Row<'a> {
-    fn of(fields: &'a StringRecord, columns: &'a Columns) -> Result<Self, MalformedReport> {
-        let line = fields.position().map_or(1, csv::Position::line);
-        refuse_line_breaks(line, fields)?;
-        if fields.len() != columns.width {
-            let what = format!("it has {} fields, and the first line has {}", fields.len(), columns.width);
-            return Err(MalformedReport::new(line, what));
+impl Row<'_> {
+    fn line(&self) -> u64 {
+        self.fields.position().map_or(1, csv::Position::line)
+    }
+
+    /// Checks that there are as many fields as in the header, each of one line. No value of IAM has a line break: a
+    /// quote without its end has made one field of several rows.
+    fn check(&self) -> Result<(), MalformedReport> {
+        if self.fields.iter().any(|field| field.contains(['\r', '\n'])) {
+            return Err(MalformedReport::new(self.line(), "a field has more than one line"));
         }
-        Ok(Self { line, fields, columns })
+        if self.fields.len() != self.columns.width {
+            let what = format!("it has {} fields, and the first line has {}", self.fields.len(), self.columns.width);
+            return Err(MalformedReport::new(self.line(), what));
+        }
+        Ok(())
     }
 
     /// The field of one of [`COLUMNS`].
@@ -199,7 +224,7 @@ impl<'a> Row<'a> {
     fn malformed(&self, column: &str, expected: &str) -> MalformedReport {
         let value: String = self.text(column).chars().take(200).collect();
         let value = redact::secret_like(&value);
-        MalformedReport::new(self.line, format!("column {column} is `{value}`, which is not {expected}"))
+        MalformedReport::new(self.line(), format!("column {column} is `{value}`, which is not {expected}"))
     }
 
     fn user(&self) -> Result<(UserName, ReportedKeys), MalformedReport> {

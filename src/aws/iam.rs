@@ -25,11 +25,22 @@ pub struct ListedUser {
     pub groups: BTreeSet<String>,
 }
 
+/// A user in a list whose entry cannot be read, for example because its ARN holds a control character.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableUser {
+    /// The user's name; `None` if it cannot be read either.
+    pub name: Option<UserName>,
+    /// The reason, for the report.
+    pub why: CallFailure,
+}
+
 /// One page of an account's users and groups.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AccountDetails {
     /// Users of this page; may be empty on any page.
     pub users: Vec<ListedUser>,
+    /// Users of this page whose entry cannot be read. They exist, and nothing else is known of them.
+    pub unreadable: Vec<UnreadableUser>,
     /// Names of the account's groups on this page.
     pub groups: BTreeSet<String>,
     /// Marker of the next page; `None` on the last page only.
@@ -103,13 +114,15 @@ pub trait Iam: fmt::Debug + Send + Sync {
     /// second behind it.
     fn now(&self) -> DateTime<Utc>;
 
-    /// Returns a page of up to 1,000 users and groups, users with their tags and group names. `from` is the marker of
-    /// the page before; `None` starts the list. Only a caller that reads the last page knows all users. Safe to repeat.
+    /// Returns a page of at most `at_most` users and groups, 1 to 1,000, users with their tags and group names. `from`
+    /// is the marker of the page before; `None` starts the list. Only a caller that reads the last page knows all
+    /// users. Safe to repeat.
     /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html>
     ///
     /// # Errors
-    /// Any failure; also a response about another account, which means that `PRIMARY_ACCOUNT_ID` is wrong.
-    async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, CallFailure>;
+    /// Any failure; also a response about another account, which means that `PRIMARY_ACCOUNT_ID` is wrong. An entry of
+    /// one user that cannot be read is no failure of the page.
+    async fn account_details(&self, from: Option<String>, at_most: usize) -> Result<AccountDetails, CallFailure>;
 
     /// Starts the generation of a credential report and returns whether a report can be read now. Generation takes
     /// seconds, so the caller repeats this call. IAM keeps a report for four hours before it generates another. Returns

@@ -3,8 +3,8 @@
 //! The traits in `iam`, `secrets`, `mail`, `topic` and `organizations` are the calls that keywheel makes. `services`
 //! says how a function gets hold of them, and `sdk` implements them through the AWS SDK. `client` is what the rest of
 //! the package holds: one [`Aws`] or [`SweeperAws`] per process. `session` caches the sessions in other accounts,
-//! `credential_report` reads IAM's report, `until` repeats a read until it shows a write, and `failure` says what a
-//! failed call means.
+//! `credential_report` reads IAM's report, `pages` ends lists that would never end, `until` repeats a read until it
+//! shows a write, and `failure` says what a failed call means.
 //!
 //! This file only declares and re-exports: the files below it import each other by their own names, so that there is no
 //! circle among them.
@@ -15,6 +15,7 @@ mod failure;
 mod iam;
 mod mail;
 mod organizations;
+mod pages;
 mod sdk;
 mod secrets;
 mod services;
@@ -26,10 +27,11 @@ pub use client::{Access, Aws, SweeperAws};
 pub use credential_report::{CredentialReport, MalformedReport, ReportedKey, ReportedKeys};
 pub use failure::{CallFailure, FailureKind};
 pub(crate) use iam::has_group;
-pub use iam::{AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey};
+pub use iam::{AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey, UnreadableUser};
 pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount};
 pub(crate) use organizations::cannot_list_accounts;
 pub use organizations::{AccountPage, AccountState, ListedAccount, Organizations};
+pub(crate) use pages::PageTokens;
 pub use sdk::{ATTEMPTS, Lookup, production_config};
 pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_kms_refusal, is_rotation_unfinished};
 pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretPage, SecretStore};

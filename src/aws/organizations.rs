@@ -37,6 +37,8 @@ pub struct ListedAccount {
 pub struct AccountPage {
     /// Accounts of this page; may be empty on any page.
     pub accounts: Vec<ListedAccount>,
+    /// How many accounts of this page have no readable id.
+    pub unreadable: usize,
     /// Token of the next page; `None` on the last page only.
     pub next_token: Option<String>,
 }
@@ -68,8 +70,8 @@ pub trait Organizations: fmt::Debug + Send + Sync {
     async fn account(&self, id: &AccountId) -> Result<ListedAccount, CallFailure>;
 }
 
-/// Whether a failure means that this account cannot list accounts at all: it is in no organization, or lacks the
-/// permission.
+/// Whether a failure means that this account cannot read the organization at all: it is in none, or lacks the
+/// permission. On a later page of a list it means neither: the list is not whole.
 pub(crate) fn cannot_list_accounts(failure: &CallFailure) -> bool {
     failure.kind() == FailureKind::Denied || failure.code() == "AWSOrganizationsNotInUseException"
 }

@@ -68,6 +68,8 @@ impl SecretDescription {
 pub struct SecretPage {
     /// Secrets of this page; may be empty on any page.
     pub secrets: Vec<SecretDescription>,
+    /// Names of secrets whose entry cannot be read. They exist, and nothing else is known of them.
+    pub unreadable: Vec<SecretName>,
     /// Token of the next page; `None` on the last page only.
     pub next: Option<String>,
 }

@@ -21,8 +21,9 @@ use super::sightings::{self, sighting};
 use super::stage::Stage;
 use super::totals::SweepTotals;
 use super::user_list::UserList;
+use super::user_pages::UserPages;
 use super::{gone, user};
-use crate::aws::{CallFailure, DatedReport, Iam, SecretDescription, has_group};
+use crate::aws::{CallFailure, DatedReport, Iam, PageTokens, SecretDescription, UnreadableUser, has_group};
 use crate::keys::{AccountId, UserName};
 use crate::lifecycle::{self, Listed, SecretFacts, Sighting};
 
@@ -40,6 +41,8 @@ struct AccountLists {
     groups: BTreeSet<String>,
     /// The users that the sweep has not reached yet.
     users: BTreeMap<UserName, AccountUser>,
+    /// Users whose entry in the list cannot be read. Nothing is done for them, and their secrets stay.
+    unreadable: BTreeSet<UserName>,
     /// `None` if the account has few users or IAM made no report in time.
     report: Option<DatedReport>,
     listed_at: DateTime<Utc>,
@@ -71,13 +74,19 @@ pub(super) async fn sweep(
     let users = UserList::first(lists.listed_at, lists.pages);
     let context = AccountContext { run, iam: &*iam, has_readers, users: &users };
     let mut sample = PolicySample::new(run.now);
-    let mut from = None;
+    let (mut tokens, mut from) = (PageTokens::default(), None);
     loop {
         let page = run.aws.secrets().of_account(id, from).await?;
+        for name in page.unreadable {
+            lists.users.remove(&name.user().name);
+            let error =
+                "the entry of its secret in secretsmanager:ListSecrets cannot be read, so nothing is done for it";
+            totals.add_failures([Failure::of_user(name.user(), Stage::Observe, error)]);
+        }
         let secrets = page.secrets.into_iter();
         let candidates = secrets.filter_map(|secret| lists.candidate(&context, secret, &mut sample, totals)).collect();
         unfinished.extend(sweep_candidates(&context, candidates, Some(&mut sample), totals).await);
-        from = page.next;
+        from = tokens.next("secretsmanager:ListSecrets", format_args!("account {id}"), page.next)?;
         if from.is_none() {
             break;
         }
@@ -146,26 +155,25 @@ impl AccountLists {
     /// Lists the users and groups, and reads the credential report.
     async fn read(run: &Run<'_>, id: &AccountId, totals: &mut SweepTotals) -> Result<Self, CallFailure> {
         let iam = run.aws.iam(id, run.partition()).await?;
-        let (mut users, mut groups, mut from) = (BTreeMap::new(), BTreeSet::new(), None);
+        let (mut users, mut groups, mut unreadable) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         let mut requested = None;
-        let (listed_at, mut pages) = (run.aws.now(), 0);
-        loop {
-            let page = iam.account_details(from).await?;
-            pages += 1;
+        let (listed_at, mut pages) = (run.aws.now(), UserPages::of(&*iam));
+        while let Some(page) = pages.next().await? {
             for listed in page.users {
                 let user = AccountUser::of(run, listed);
                 users.insert(user.name().clone(), user);
             }
             groups.extend(page.groups);
-            from = page.next;
+            for UnreadableUser { name, why } in page.unreadable {
+                totals.add_failures([Failure { user: name.clone(), ..Failure::of_account(id, Stage::Observe, &why) }]);
+                unreadable.extend(name);
+            }
             if users.len() > USERS_WORTH_A_REPORT && requested.is_none() {
                 // IAM makes the report while the other users are listed.
                 requested = Some(iam.request_report().await);
             }
-            if from.is_none() {
-                break;
-            }
         }
+        let pages = pages.count;
         let report = match requested {
             Some(requested) => match sightings::read_report(run, &*iam, requested).await {
                 Ok(report) => report,
@@ -180,7 +188,7 @@ impl AccountLists {
             },
             None => None,
         };
-        Ok(Self { iam, groups, users, report, listed_at, pages })
+        Ok(Self { iam, groups, users, unreadable, report, listed_at, pages })
     }
 
     /// The user of that secret if it has to be observed.
@@ -191,7 +199,11 @@ impl AccountLists {
         sample: &mut PolicySample,
         totals: &mut SweepTotals,
     ) -> Option<Candidate> {
-        let Some(user) = self.users.remove(&secret.name.user().name) else {
+        let name = &secret.name.user().name;
+        if self.unreadable.contains(name) {
+            return None;
+        }
+        let Some(user) = self.users.remove(name) else {
             return secret.deleted.is_none().then_some(Candidate::Gone(secret));
         };
         let facts = context.listed_secret(&user, Some(&secret));

@@ -18,8 +18,9 @@ use super::report::{Failure, Report};
 use super::run::{OUT_OF_TIME, Run};
 use super::stage::Stage;
 use super::totals::SweepTotals;
+use super::user_pages::UserPages;
 use super::{gone, observe};
-use crate::aws::{AccountDetails, CallFailure, Iam};
+use crate::aws::{CallFailure, Iam};
 use crate::error::Error;
 use crate::keys::{AccountId, SecretName, UserName};
 use crate::lifecycle::{Notice, UserFacts, UserPlan, plan};
@@ -82,7 +83,7 @@ pub(super) async fn send(run: &Run<'_>, after: Option<&AccountId>) -> Result<Rep
 /// # Errors
 /// [`Error::Aws`] if the accounts could not be listed.
 pub(super) async fn plan_again(run: &Run<'_>, after: Option<&AccountId>) -> Result<Report, Error> {
-    let Inventory { mut accounts, mut skipped, mut failures } = inventory::all(run.aws, run.settings).await?;
+    let Inventory { mut accounts, mut skipped, mut failures, .. } = inventory::all(run.aws, run.settings).await?;
     accounts.retain(|account| is_after(&account.id, after));
     accounts.sort_by(|a, b| a.id.cmp(&b.id));
     if after.is_some() {
@@ -92,7 +93,7 @@ pub(super) async fn plan_again(run: &Run<'_>, after: Option<&AccountId>) -> Resu
     }
     let rest = accounts.split_off(accounts.len().min(run.accounts_that_fit().clamp(1, MAX_ACCOUNTS)));
     let last = accounts.last().map(|account| account.id.clone());
-    let report = accounts::sweep_inventory(run, Inventory { accounts, skipped, failures }).await;
+    let report = accounts::sweep_inventory(run, Inventory::of(accounts, skipped, failures)).await;
     Ok(Report { digest_after: last.filter(|_| !rest.is_empty()), ..report })
 }
 
@@ -141,18 +142,18 @@ async fn observe_account(
 /// missing here are read one by one, as are all users if there is no list.
 async fn listed_users(run: &Run<'_>, iam: &dyn Iam, marked: &[SecretName]) -> BTreeMap<UserName, AccountUser> {
     let wanted: BTreeSet<&UserName> = marked.iter().map(|secret| &secret.user().name).collect();
-    let (mut found, mut from) = (BTreeMap::new(), None);
+    let (mut found, mut pages) = (BTreeMap::new(), UserPages::of(iam));
     loop {
-        let page = iam.account_details(from).await.unwrap_or_else(|failure| {
+        let page = pages.next().await.unwrap_or_else(|failure| {
             warn!(account = %iam.account(), error = %failure, "users are read one by one");
-            AccountDetails::default()
+            None
         });
+        let Some(page) = page else { return found };
         let users = page.users.into_iter().map(|listed| AccountUser::of(run, listed));
         let users = users.filter(|user| wanted.contains(user.name()));
         found.extend(users.map(|user| (user.name().clone(), user)));
-        from = page.next;
         let is_last_missing_cheaper = found.len() + 1 >= wanted.len();
-        if from.is_none() || is_last_missing_cheaper {
+        if is_last_missing_cheaper {
             return found;
         }
     }

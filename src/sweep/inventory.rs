@@ -8,7 +8,7 @@ use tracing::warn;
 use super::report::{Failure, Skipped};
 use super::run::Run;
 use super::stage::Stage;
-use crate::aws::{AccountPage, AccountState, CallFailure, ListedAccount, SweeperAws, cannot_list_accounts};
+use crate::aws::{AccountPage, AccountState, CallFailure, ListedAccount, PageTokens, SweeperAws, cannot_list_accounts};
 use crate::error::Error;
 use crate::keys::AccountId;
 use crate::notify::AccountContact;
@@ -20,10 +20,28 @@ pub(super) struct Inventory {
     pub(super) accounts: Vec<AccountContact>,
     pub(super) skipped: Vec<Skipped>,
     pub(super) failures: Vec<Failure>,
+    /// Every account so far. A list that changes while it is read may show an account twice.
+    listed: BTreeSet<AccountId>,
 }
 
 impl Inventory {
+    /// An inventory of these accounts, from another source than the list of the organization.
+    pub(super) fn of(accounts: Vec<AccountContact>, skipped: Vec<Skipped>, failures: Vec<Failure>) -> Self {
+        Self { accounts, skipped, failures, ..Self::default() }
+    }
+
+    fn add_page(&mut self, page: AccountPage) {
+        page.accounts.into_iter().for_each(|account| self.add(account));
+        if page.unreadable > 0 {
+            let error = format!("{} account(s) in {LIST} have no readable id and are not swept", page.unreadable);
+            self.failures.push(Failure { account: None, user: None, action: Stage::Inventory, error });
+        }
+    }
+
     fn add(&mut self, account: ListedAccount) {
+        if !self.listed.insert(account.id.clone()) {
+            return;
+        }
         match &account.state {
             AccountState::Active => self.accounts.push(contact_of(account)),
             AccountState::Other(state) => {
@@ -33,24 +51,36 @@ impl Inventory {
     }
 }
 
+const LIST: &str = "organizations:ListAccounts";
+const ORGANIZATION: &str = "the organization";
+
 /// All accounts, over all pages; only this account if it may not list them.
 ///
 /// # Errors
-/// Any other failure, on any page: some of the accounts would look like all of them.
+/// Any other failure, and any failure on a later page: some of the accounts would look like all of them.
 pub(super) async fn all(aws: &SweeperAws, settings: &Settings) -> Result<Inventory, Error> {
-    let mut inventory = Inventory::default();
-    let mut next_token = None;
+    let (mut inventory, mut tokens, mut next_token) = (Inventory::default(), PageTokens::default(), None);
     loop {
         let page = match page(aws, next_token, usize::MAX).await? {
             PageAnswer::Listed(page) => page,
             PageAnswer::NotPermitted(why) => return Ok(own_account_alone(aws, settings, &why)),
         };
-        page.accounts.into_iter().for_each(|account| inventory.add(account));
-        next_token = page.next_token;
+        next_token = tokens.next(LIST, ORGANIZATION, page.next_token.clone())?;
+        inventory.add_page(page);
         if next_token.is_none() {
+            refuse_nobody(&inventory)?;
             return Ok(inventory);
         }
     }
+}
+
+/// Fails if a whole list has no account at all: the management account is always in it.
+/// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html>
+fn refuse_nobody(inventory: &Inventory) -> Result<(), CallFailure> {
+    if inventory.listed.is_empty() && inventory.failures.is_empty() {
+        return Err(CallFailure::incomplete(LIST, ORGANIZATION, "list: not even the management account is in it"));
+    }
+    Ok(())
 }
 
 /// One page for a state machine: up to `limit` accounts, and where the next page starts.
@@ -60,10 +90,12 @@ pub(super) async fn all(aws: &SweeperAws, settings: &Settings) -> Result<Invento
 pub(super) async fn one_page(
     aws: &SweeperAws,
     settings: &Settings,
-    mut next_token: Option<String>,
+    from: Option<String>,
     limit: usize,
 ) -> Result<Value, Error> {
-    let mut inventory = Inventory::default();
+    let is_first = from.is_none();
+    let (mut inventory, mut tokens) = (Inventory::default(), PageTokens::default());
+    let mut next_token = tokens.next(LIST, ORGANIZATION, from)?;
     loop {
         match page(aws, next_token, limit - inventory.accounts.len()).await? {
             // A state machine sees accounts and nothing else: one account must not look like all of them.
@@ -73,13 +105,16 @@ pub(super) async fn one_page(
                 next_token = None;
             }
             PageAnswer::Listed(page) => {
-                page.accounts.into_iter().for_each(|account| inventory.add(account));
-                next_token = page.next_token;
+                next_token = tokens.next(LIST, ORGANIZATION, page.next_token.clone())?;
+                inventory.add_page(page);
             }
         }
         if next_token.is_none() || inventory.accounts.len() >= limit {
             break;
         }
+    }
+    if is_first && next_token.is_none() {
+        refuse_nobody(&inventory)?;
     }
     let accounts: Vec<Value> = inventory
         .accounts
@@ -114,6 +149,7 @@ pub(super) async fn listed_contacts(
     wanted: &BTreeSet<AccountId>,
 ) -> BTreeMap<AccountId, AccountContact> {
     let (mut found, mut next_token) = (BTreeMap::new(), None);
+    // The number of pages is limited, so their tokens need no check.
     for _ in 0..wanted.len() / 4 {
         if run.is_out_of_time() {
             break;
@@ -144,13 +180,15 @@ fn contact_of(account: ListedAccount) -> AccountContact {
 /// The answer to a request for a page.
 enum PageAnswer {
     Listed(AccountPage),
-    /// This account may not list accounts, with the failure.
+    /// This account may not list accounts, with the failure of the first page. A later page that is denied is an error:
+    /// the organization is there, and the list is not whole.
     NotPermitted(CallFailure),
 }
 
 async fn page(aws: &SweeperAws, next_token: Option<String>, at_most: usize) -> Result<PageAnswer, Error> {
+    let is_first = next_token.is_none();
     match aws.organizations().await?.accounts(next_token, at_most).await {
-        Err(failure) if cannot_list_accounts(&failure) => Ok(PageAnswer::NotPermitted(failure)),
+        Err(failure) if is_first && cannot_list_accounts(&failure) => Ok(PageAnswer::NotPermitted(failure)),
         page => Ok(PageAnswer::Listed(page?)),
     }
 }
@@ -159,9 +197,10 @@ async fn page(aws: &SweeperAws, next_token: Option<String>, at_most: usize) -> R
 /// one account must not look like all of them.
 fn own_account_alone(aws: &SweeperAws, settings: &Settings, why: &CallFailure) -> Inventory {
     let own = AccountContact::without_address(aws.primary_account());
+    let listed = BTreeSet::from([own.id.clone()]);
     let failures = settings.organization_id.iter().map(|organization| {
         let error = format!("only this account is swept, not organization {organization} (AWS_ORG_ID): {why}");
         Failure { account: None, user: None, action: Stage::Inventory, error }
     });
-    Inventory { failures: failures.collect(), accounts: vec![own], ..Inventory::default() }
+    Inventory { failures: failures.collect(), accounts: vec![own], listed, ..Inventory::default() }
 }

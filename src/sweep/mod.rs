@@ -6,7 +6,7 @@
 //! | `run` | what all parts of one run share |
 //! | `inventory`, `accounts` | lists the accounts; sweeps many of them |
 //! | `account`, `sightings`, `sample` | lists one account and finds the users that have to be observed |
-//! | `account_user`, `user_list` | a user as the account's lists have it; listing users again |
+//! | `account_user`, `user_list`, `user_pages` | a user as the lists have it; listing users again; pages |
 //! | `observe` | reads → facts about one user |
 //! | `user` | one user: observe → plan → confirm → carry out |
 //! | `gone` | the secret of a deleted user |
@@ -40,6 +40,7 @@ mod stage;
 mod totals;
 mod user;
 mod user_list;
+mod user_pages;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};

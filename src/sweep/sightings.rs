@@ -33,6 +33,9 @@ pub(super) async fn read_report(
             run.aws.sleep(WAIT_FOR_REPORT).await;
         }
         if let Some(report) = iam.credential_report().await? {
+            if let Some((rows, first)) = report.content.odd_rows() {
+                warn!(account = %iam.account(), rows, %first, "users in odd rows of the credential report are observed");
+            }
             return Ok(Some(report));
         }
         // An older report may have expired since the request: IAM then makes another.

@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::account_user::AccountUser;
 use super::run::Run;
+use super::user_pages::UserPages;
 use crate::aws::{CallFailure, Iam};
 use crate::keys::UserName;
 
@@ -95,17 +96,12 @@ impl LatestList {
 }
 
 async fn list(run: &Run<'_>, iam: &dyn Iam) -> Result<(BTreeMap<UserName, AccountUser>, usize), CallFailure> {
-    let (mut users, mut pages, mut from) = (BTreeMap::new(), 0, None);
-    loop {
-        let page = iam.account_details(from).await?;
-        pages += 1;
+    let (mut users, mut pages) = (BTreeMap::new(), UserPages::of(iam));
+    while let Some(page) = pages.next().await? {
         for listed in page.users {
             let user = AccountUser::of(run, listed);
             users.insert(user.name().clone(), user);
         }
-        from = page.next;
-        if from.is_none() {
-            return Ok((users, pages));
-        }
     }
+    Ok((users, pages.count))
 }

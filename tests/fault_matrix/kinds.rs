@@ -1,6 +1,6 @@
 //! The kinds of fault that every call of every scenario gets.
 
-use keywheel::model::{Fault, FaultKind};
+use keywheel::model::{Fault, FaultKind, Unreadable};
 
 /// Attempts that the SDK makes at a call on the stage before it gives up.
 const SDK_ATTEMPTS: u64 = 3;
@@ -67,7 +67,21 @@ pub(crate) fn with_retries() -> Vec<Kind> {
         ("no answer, retried", FaultKind::Hang, 1),
         ("answer lost, retried", FaultKind::LostAnswer, 1),
         ("answer lost, beyond the retries", FaultKind::LostAnswer, SDK_ATTEMPTS),
+        ("a page instead of the answer", page(true), 1),
+        ("a page instead of the effect", page(false), 1),
     ])
+}
+
+/// A read whose answer is not the service's: only the SDK can take it for an answer.
+pub(crate) fn of_reads() -> Vec<Kind> {
+    kinds([
+        ("a page instead of the answer", page(true), 1),
+        ("half of the answer", FaultKind::Unreadable { takes_effect: true, answer: Unreadable::Half }, 1),
+    ])
+}
+
+fn page(takes_effect: bool) -> FaultKind {
+    FaultKind::Unreadable { takes_effect, answer: Unreadable::page() }
 }
 
 /// Returns whether an operation changes nothing.

@@ -70,7 +70,7 @@ pub(crate) fn survive(prepare: impl AsyncFnOnce() -> Scenario) {
         let scenario = prepare().await;
         let direct = every_call_gets(&scenario, Transport::Direct, |_| kinds::without_retries()).await;
         let retried = every_call_gets(&scenario, Transport::Sdk, |call| {
-            if kinds::is_read(&call.operation) { Vec::new() } else { kinds::with_retries() }
+            if kinds::is_read(&call.operation) { kinds::of_reads() } else { kinds::with_retries() }
         })
         .await;
         assert_eq!(difference(&direct.standing, &retried.standing), Vec::<String>::new(), "one story on both ways");

@@ -29,15 +29,27 @@ fn describe<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> (Fail
     let transport = |text: &str| (FailureKind::NoAnswer, text.to_owned(), String::new());
     match error {
         SdkError::ServiceError(answer) => {
-            let code = answer.err().code().unwrap_or("UnknownError").to_owned();
-            let message = answer.err().message().unwrap_or_default().to_owned();
-            (FailureKind::of_answer(answer.raw().status().as_u16(), &code), code, message)
+            let status = answer.raw().status();
+            match answer.err().code() {
+                Some(code) if !status.is_success() => {
+                    let message = answer.err().message().unwrap_or_default().to_owned();
+                    (FailureKind::of_answer(status.as_u16(), code), code.to_owned(), message)
+                }
+                // A success that cannot be parsed, or an error without the code that every service sends.
+                _ => unreadable(status.as_u16()),
+            }
         }
         SdkError::TimeoutError(_) => transport("Timeout"),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => transport("Timeout"),
         SdkError::DispatchFailure(_) => transport("ConnectionFailure"),
-        SdkError::ResponseError(_) => transport("UnreadableAnswer"),
+        SdkError::ResponseError(answer) => unreadable(answer.raw().status().as_u16()),
         // The request could not be built, so nothing was sent.
         other => (FailureKind::Refused, "InvalidRequest".to_owned(), other.to_string()),
     }
+}
+
+/// A response that is not the service's, such as a proxy's page. The call may have reached the service and taken
+/// effect.
+fn unreadable(status: u16) -> (FailureKind, String, String) {
+    (FailureKind::NoAnswer, "UnreadableAnswer".to_owned(), format!("the response has HTTP status {status}"))
 }

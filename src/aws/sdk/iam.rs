@@ -1,28 +1,31 @@
 //! The calls to IAM in one account, through the SDK.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_sdk_iam::types::{EntityType, ReportStateType, StatusType, Tag};
+use aws_sdk_iam::types::{AccessKeyMetadata, EntityType, ReportStateType, StatusType, Tag, UserDetail};
 use chrono::{DateTime, Utc};
 
 use super::failure::OrFailure;
 use super::retry::own_quota;
 use super::time::{ServerClock, utc};
+use super::whole::WholeAnswer;
 use crate::aws::credential_report::CredentialReport;
 use crate::aws::failure::CallFailure;
 use crate::aws::iam::{
-    AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey, is_report_capacity_exhausted,
+    AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey, UnreadableUser, is_report_capacity_exhausted,
     is_report_unavailable,
 };
+use crate::aws::pages::PageTokens;
 use crate::keys::{AccessKeyId, AccountId, InvalidName, KeyStatus, KeyUse, SecretKey, UserArn, UserName, UserRef};
 
 /// Items of one page: the maximum that IAM accepts, to make few calls.
-/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html>
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListGroupsForUser.html>
 const PAGE_SIZE: i32 = 1000;
 
 #[derive(Debug, Clone)]
@@ -37,7 +40,7 @@ impl SdkIam {
         let clock = ServerClock::new(config.time_source().unwrap_or_default());
         let quota = own_quota(format!("iam-{account}"));
         let config = aws_sdk_iam::config::Builder::from(config).retry_partition(quota);
-        let config = config.interceptor(clock.clone()).build();
+        let config = config.interceptor(clock.clone()).interceptor(WholeAnswer::Xml).build();
         Self { client: aws_sdk_iam::Client::from_conf(config), account, clock }
     }
 
@@ -54,6 +57,23 @@ impl SdkIam {
         let missing = format!("user: {arn} is in another account; check PRIMARY_ACCOUNT_ID");
         Err(CallFailure::incomplete(operation, format!("account {}", self.account), &missing))
     }
+
+    /// A key in the list of the user with exactly this name.
+    fn listed_key(&self, name: &UserName, key: AccessKeyMetadata) -> Result<ListedKey, CallFailure> {
+        const OPERATION: &str = "iam:ListAccessKeys";
+        let incomplete = |missing| CallFailure::incomplete(OPERATION, self.user(name), missing);
+        let owner = key.user_name.as_deref().ok_or_else(|| incomplete("user name"))?;
+        if owner != name.as_str() {
+            return Err(CallFailure::other_user(OPERATION, self.user(name), owner));
+        }
+        let id = key.access_key_id.as_deref().and_then(|id| id.parse().ok());
+        let created = key.create_date.as_ref().and_then(utc);
+        Ok(ListedKey {
+            id: id.ok_or_else(|| incomplete("access key id"))?,
+            status: key.status.map(status).ok_or_else(|| incomplete("key status"))?,
+            created: created.ok_or_else(|| incomplete("creation date"))?,
+        })
+    }
 }
 
 #[async_trait]
@@ -66,7 +86,7 @@ impl Iam for SdkIam {
         self.clock.now()
     }
 
-    async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, CallFailure> {
+    async fn account_details(&self, from: Option<String>, at_most: usize) -> Result<AccountDetails, CallFailure> {
         const OPERATION: &str = "iam:GetAccountAuthorizationDetails";
         let about = format!("account {}", self.account);
         let page = self
@@ -74,25 +94,26 @@ impl Iam for SdkIam {
             .get_account_authorization_details()
             .filter(EntityType::User)
             .filter(EntityType::Group)
-            .max_items(PAGE_SIZE)
+            .max_items(i32::try_from(at_most).unwrap_or(PAGE_SIZE).clamp(1, PAGE_SIZE))
             .set_marker(from)
             .send()
             .await
             .or_failure(OPERATION, &about)?;
         let mut details = AccountDetails::default();
         for user in page.user_detail_list() {
-            let groups = user.group_list().iter().cloned().collect();
-            let arn = parse(OPERATION, user.user_name(), user.arn())?;
-            self.check_account(OPERATION, &arn)?;
-            let id = user.user_id().unwrap_or_default().to_owned();
-            details.users.push(ListedUser { arn, id, tags: tags(user.tags()), groups });
+            match listed(OPERATION, user) {
+                Ok(user) => {
+                    self.check_account(OPERATION, &user.arn)?;
+                    details.users.push(user);
+                }
+                Err(why) => {
+                    let name = user.user_name().and_then(|name| name.parse().ok());
+                    details.unreadable.push(UnreadableUser { name, why });
+                }
+            }
         }
         details.groups.extend(page.group_detail_list().iter().filter_map(|group| group.group_name.clone()));
-        details.next = match (page.is_truncated, page.marker) {
-            (true, None) => return Err(CallFailure::incomplete(OPERATION, about, "marker of the next page")),
-            (true, marker) => marker,
-            (false, _) => None,
-        };
+        details.next = next(OPERATION, about, page.is_truncated, page.marker)?;
         Ok(details)
     }
 
@@ -132,6 +153,9 @@ impl Iam for SdkIam {
         if arn.user().name != *name {
             return Ok(None);
         }
+        if user.user_id.is_empty() {
+            return Err(CallFailure::incomplete(OPERATION, self.user(name), "user id"));
+        }
         let found = ListedUser {
             arn,
             id: user.user_id,
@@ -142,39 +166,34 @@ impl Iam for SdkIam {
     }
 
     async fn groups_of(&self, name: &UserName) -> Result<BTreeSet<String>, CallFailure> {
-        let mut pages = self
-            .client
-            .list_groups_for_user()
-            .user_name(name.as_str())
-            .max_items(PAGE_SIZE)
-            .into_paginator()
-            .items()
-            .send();
-        let mut groups = BTreeSet::new();
-        while let Some(group) = pages.next().await {
-            groups.insert(group.or_failure("iam:ListGroupsForUser", self.user(name))?.group_name);
+        const OPERATION: &str = "iam:ListGroupsForUser";
+        let (mut groups, mut pages, mut from) = (BTreeSet::new(), PageTokens::default(), None);
+        loop {
+            let request = self.client.list_groups_for_user().user_name(name.as_str()).max_items(PAGE_SIZE);
+            let page = request.set_marker(from).send().await.or_failure(OPERATION, self.user(name))?;
+            groups.extend(page.groups.into_iter().map(|group| group.group_name));
+            let next = next(OPERATION, self.user(name), page.is_truncated, page.marker)?;
+            from = pages.next(OPERATION, self.user(name), next)?;
+            if from.is_none() {
+                return Ok(groups);
+            }
         }
-        Ok(groups)
     }
 
     async fn access_keys(&self, name: &UserName) -> Result<Vec<ListedKey>, CallFailure> {
         const OPERATION: &str = "iam:ListAccessKeys";
-        let mut pages = self.client.list_access_keys().user_name(name.as_str()).into_paginator().items().send();
-        let mut keys = Vec::new();
-        while let Some(key) = pages.next().await {
-            let key = key.or_failure(OPERATION, self.user(name))?;
-            let incomplete = |missing| CallFailure::incomplete(OPERATION, self.user(name), missing);
-            let owner = key.user_name.as_deref().ok_or_else(|| incomplete("user name"))?;
-            if owner != name.as_str() {
-                return Err(CallFailure::other_user(OPERATION, self.user(name), owner));
+        let (mut keys, mut pages, mut from) = (Vec::new(), PageTokens::default(), None);
+        loop {
+            let request = self.client.list_access_keys().user_name(name.as_str()).set_marker(from);
+            let page = request.send().await.or_failure(OPERATION, self.user(name))?;
+            for key in page.access_key_metadata {
+                keys.push(self.listed_key(name, key)?);
             }
-            let id = key.access_key_id.as_deref().and_then(|id| id.parse().ok());
-            let created = key.create_date.as_ref().and_then(utc);
-            keys.push(ListedKey {
-                id: id.ok_or_else(|| incomplete("access key id"))?,
-                status: key.status.map(status).ok_or_else(|| incomplete("key status"))?,
-                created: created.ok_or_else(|| incomplete("creation date"))?,
-            });
+            let next = next(OPERATION, self.user(name), page.is_truncated, page.marker)?;
+            from = pages.next(OPERATION, self.user(name), next)?;
+            if from.is_none() {
+                break;
+            }
         }
         keys.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         Ok(keys)
@@ -190,7 +209,9 @@ impl Iam for SdkIam {
             .send()
             .await
             .or_failure(OPERATION, &about)?;
-        let used = answer.access_key_last_used.ok_or_else(|| CallFailure::incomplete(OPERATION, &about, "last use"))?;
+        // IAM sends `N/A` as the service of a key that was never used.
+        let used = answer.access_key_last_used.filter(|used| !used.service_name.is_empty());
+        let used = used.ok_or_else(|| CallFailure::incomplete(OPERATION, &about, "last use"))?;
         let Some(date) = used.last_used_date else { return Ok(None) };
         let time = utc(&date).ok_or_else(|| CallFailure::incomplete(OPERATION, &about, "date of last use"))?;
         Ok(Some(KeyUse { time, service: used.service_name, region: used.region }))
@@ -213,9 +234,9 @@ impl Iam for SdkIam {
         let key = answer.access_key.ok_or_else(|| CallFailure::incomplete(OPERATION, self.user(name), "access key"))?;
         // Before the checks, so that it is wiped even if the rest of the response is unusable.
         let secret = SecretKey::new(key.secret_access_key);
-        let id = key.access_key_id.parse();
+        let id = key.access_key_id.parse().ok().filter(|_| !secret.expose().is_empty());
         Ok(NewKey {
-            id: id.map_err(|_| CallFailure::incomplete(OPERATION, self.user(name), "access key id"))?,
+            id: id.ok_or_else(|| CallFailure::incomplete(OPERATION, self.user(name), "access key"))?,
             secret,
             created: key.create_date.as_ref().and_then(utc),
         })
@@ -258,6 +279,27 @@ impl Iam for SdkIam {
             .or_failure("iam:AddUserToGroup", format_args!("group `{group}` and {}", self.user(name)))?;
         Ok(())
     }
+}
+
+/// Returns the marker of the next page; `None` on the last page.
+fn next(
+    operation: &'static str,
+    about: impl fmt::Display,
+    is_truncated: bool,
+    marker: Option<String>,
+) -> Result<Option<String>, CallFailure> {
+    match marker.filter(|_| is_truncated) {
+        None if is_truncated => Err(CallFailure::incomplete(operation, about, "marker of the next page")),
+        marker => Ok(marker),
+    }
+}
+
+fn listed(operation: &'static str, user: &UserDetail) -> Result<ListedUser, CallFailure> {
+    let arn = parse(operation, user.user_name(), user.arn())?;
+    let id = user.user_id().filter(|id| !id.is_empty());
+    let id = id.ok_or_else(|| CallFailure::incomplete(operation, arn.user(), "user id"))?.to_owned();
+    let groups = user.group_list().iter().cloned().collect();
+    Ok(ListedUser { arn, id, tags: tags(user.tags()), groups })
 }
 
 fn parse(operation: &'static str, user: Option<&str>, arn: Option<&str>) -> Result<UserArn, CallFailure> {

@@ -10,6 +10,7 @@ use aws_smithy_types::Blob;
 use aws_smithy_types::error::operation::BuildError;
 
 use super::failure::OrFailure;
+use super::whole::WholeAnswer;
 use crate::aws::failure::CallFailure;
 use crate::aws::mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount, masked, masked_identity};
 
@@ -20,7 +21,8 @@ pub(super) struct SdkMailer {
 
 impl SdkMailer {
     pub(super) fn new(config: &SdkConfig) -> Self {
-        Self { client: aws_sdk_sesv2::Client::new(config) }
+        let config = aws_sdk_sesv2::config::Builder::from(config).interceptor(WholeAnswer::Json);
+        Self { client: aws_sdk_sesv2::Client::from_conf(config.build()) }
     }
 
     fn request(&self, mail: &OutgoingMail) -> Result<SendEmailFluentBuilder, BuildError> {
@@ -59,14 +61,16 @@ impl Mailer for SdkMailer {
     async fn send(&self, mail: &OutgoingMail) -> Result<(), CallFailure> {
         const OPERATION: &str = "ses:SendEmail";
         let about = format!("a message to {}", masked(&mail.to));
-        self.request(mail)
+        let answer = self
+            .request(mail)
             .map_err(|_| CallFailure::incomplete(OPERATION, &about, "content"))?
             .customize()
             .config_override(aws_sdk_sesv2::config::Config::builder().retry_config(RetryConfig::disabled()))
             .send()
             .await
-            .or_failure(OPERATION, about)?;
-        Ok(())
+            .or_failure(OPERATION, &about)?;
+        let id = answer.message_id.filter(|id| !id.is_empty());
+        id.map(drop).ok_or_else(|| CallFailure::incomplete(OPERATION, about, "message id"))
     }
 
     async fn account(&self) -> Result<SendingAccount, CallFailure> {

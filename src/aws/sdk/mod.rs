@@ -29,6 +29,7 @@ mod services;
 mod tests;
 mod time;
 mod topic;
+mod whole;
 
 pub use production::{Lookup, production_config};
 pub use retry::ATTEMPTS;

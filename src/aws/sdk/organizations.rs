@@ -6,6 +6,7 @@ use aws_sdk_organizations::types::{self, Account, AccountStatus};
 
 use super::failure::OrFailure;
 use super::retry::own_quota;
+use super::whole::WholeAnswer;
 use crate::aws::failure::CallFailure;
 use crate::aws::organizations::{AccountPage, AccountState, ListedAccount, Organizations, read_email};
 use crate::keys::AccountId;
@@ -23,7 +24,7 @@ impl SdkOrganizations {
     pub(super) fn new(config: &SdkConfig) -> Self {
         let quota = own_quota("organizations".to_owned());
         let config = aws_sdk_organizations::config::Builder::from(config).retry_partition(quota);
-        Self { client: aws_sdk_organizations::Client::from_conf(config.build()) }
+        Self { client: aws_sdk_organizations::Client::from_conf(config.interceptor(WholeAnswer::Json).build()) }
     }
 }
 
@@ -39,9 +40,12 @@ impl Organizations for SdkOrganizations {
             .send()
             .await
             .or_failure(OPERATION, "the organization")?;
-        let accounts = answer.accounts.unwrap_or_default().into_iter().map(|account| listed(OPERATION, account));
+        let listed = answer.accounts.ok_or_else(|| CallFailure::incomplete(OPERATION, "the organization", "list"))?;
+        let count = listed.len();
+        let accounts: Vec<_> = listed.into_iter().filter_map(read).collect();
         Ok(AccountPage {
-            accounts: accounts.collect::<Result<_, _>>()?,
+            unreadable: count - accounts.len(),
+            accounts,
             next_token: answer.next_token.filter(|token| !token.is_empty()),
         })
     }
@@ -51,21 +55,16 @@ impl Organizations for SdkOrganizations {
         let about = format!("account {id}");
         let answer =
             self.client.describe_account().account_id(id.as_str()).send().await.or_failure(OPERATION, &about)?;
-        listed(OPERATION, answer.account.ok_or_else(|| CallFailure::incomplete(OPERATION, about, "account"))?)
+        answer.account.and_then(read).ok_or_else(|| CallFailure::incomplete(OPERATION, about, "account"))
     }
 }
 
-fn listed(operation: &'static str, account: Account) -> Result<ListedAccount, CallFailure> {
+/// Returns the account; `None` if its id cannot be read.
+fn read(account: Account) -> Option<ListedAccount> {
     let state = state(&account);
     let (email, malformed_email) = read_email(account.email);
     let id = account.id.as_deref().and_then(|id| id.parse().ok());
-    Ok(ListedAccount {
-        id: id.ok_or_else(|| CallFailure::incomplete(operation, "the organization", "account id"))?,
-        name: account.name.unwrap_or_default(),
-        email,
-        malformed_email,
-        state,
-    })
+    Some(ListedAccount { id: id?, name: account.name.unwrap_or_default(), email, malformed_email, state })
 }
 
 /// Returns the account's `State`, or its `Status` if the response has no `State`. AWS replaced `Status` by `State` and

@@ -1,22 +1,28 @@
 //! The calls to Secrets Manager, through the SDK.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType, RotationRulesType, SecretListEntry, Tag};
+use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
 use super::failure::OrFailure;
 use super::retry::own_quota;
 use super::time::utc;
-use crate::aws::failure::CallFailure;
+use super::whole::WholeAnswer;
+use crate::aws::failure::{CallFailure, FailureKind};
+use crate::aws::pages::PageTokens;
 use crate::aws::secrets::{CURRENT, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretPage, SecretStore};
 use crate::keys::{AccountId, SecretName, VersionId};
 
 /// Items of one page: the maximum that ListSecrets accepts.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
 const PAGE_SIZE: i32 = 100;
+const LIST: &str = "secretsmanager:ListSecrets";
+const ROTATE: &str = "secretsmanager:RotateSecret";
 
 #[derive(Debug, Clone)]
 pub(super) struct SdkSecretStore {
@@ -27,7 +33,7 @@ impl SdkSecretStore {
     pub(super) fn new(config: &SdkConfig) -> Self {
         let quota = own_quota("secrets".to_owned());
         let config = aws_sdk_secretsmanager::config::Builder::from(config).retry_partition(quota);
-        Self { client: aws_sdk_secretsmanager::Client::from_conf(config.build()) }
+        Self { client: aws_sdk_secretsmanager::Client::from_conf(config.interceptor(WholeAnswer::Json).build()) }
     }
 
     /// Returns a page of the secrets whose `field` starts with `prefix`, without those whose name is not one of
@@ -49,9 +55,19 @@ impl SdkSecretStore {
             .set_next_token(from)
             .send()
             .await
-            .or_failure("secretsmanager:ListSecrets", &about)?;
-        let secrets = page.secret_list.unwrap_or_default().into_iter().filter_map(listed).collect();
-        Ok(SecretPage { secrets, next: page.next_token })
+            .or_failure(LIST, &about)?;
+        let entries = page.secret_list.ok_or_else(|| CallFailure::incomplete(LIST, about, "list"))?;
+        let mut secrets =
+            SecretPage { next: page.next_token.filter(|token| !token.is_empty()), ..SecretPage::default() };
+        for entry in entries {
+            // Names that are not keywheel's belong to somebody else.
+            let Some(name) = entry.name.as_deref().and_then(|name| name.parse().ok()) else { continue };
+            match listed(&name, entry) {
+                Some(secret) => secrets.secrets.push(secret),
+                None => secrets.unreadable.push(name),
+            }
+        }
+        Ok(secrets)
     }
 }
 
@@ -65,14 +81,15 @@ impl SecretStore for SdkSecretStore {
         };
         let incomplete = |missing| CallFailure::incomplete(OPERATION, id, missing);
         let name = answer.name.as_deref().and_then(|name| name.parse().ok());
+        let deleted = readable(answer.deleted_date.as_ref()).ok_or_else(|| incomplete("date of deletion"))?;
         Ok(Some(SecretDescription {
-            arn: answer.arn.ok_or_else(|| incomplete("ARN"))?,
+            arn: answer.arn.filter(|arn| !arn.is_empty()).ok_or_else(|| incomplete("ARN"))?,
             name: name.ok_or_else(|| incomplete("name"))?,
             kms_key: answer.kms_key_id,
             rotation_enabled: answer.rotation_enabled.unwrap_or_default(),
             schedule: schedule(answer.rotation_lambda_arn, answer.rotation_rules),
             next_rotation: answer.next_rotation_date.as_ref().and_then(utc),
-            deleted: answer.deleted_date.as_ref().and_then(utc),
+            deleted,
             tags: tags(answer.tags),
             stages: answer.version_ids_to_stages.unwrap_or_default().into_iter().collect(),
         }))
@@ -83,18 +100,18 @@ impl SecretStore for SdkSecretStore {
         let mut page = self.page((FilterNameStringType::Name, &prefix), true, from).await?;
         // The prefix may also match names that belong to somebody else.
         page.secrets.retain(|secret| secret.name.user().account == *account);
+        page.unreadable.retain(|name| name.user().account == *account);
         Ok(page)
     }
 
     async fn names_with_tag(&self, tag: &str, prefix: &str) -> Result<Vec<SecretName>, CallFailure> {
-        let mut names = Vec::new();
-        let mut from = None;
+        let (mut names, mut pages, mut from) = (Vec::new(), PageTokens::default(), None);
         loop {
             let page = self.page((FilterNameStringType::TagValue, prefix), false, from).await?;
             // The filter matches the values of all tags, whatever their names.
             let tagged = page.secrets.into_iter().filter(|secret| secret.has_tag(tag, prefix));
             names.extend(tagged.map(|secret| secret.name));
-            from = page.next;
+            from = pages.next(LIST, tag, page.next)?;
             if from.is_none() {
                 return Ok(names);
             }
@@ -120,10 +137,13 @@ impl SecretStore for SdkSecretStore {
             Err(failure) if failure.is_not_found() => Ok(None),
             Err(failure) => Err(failure),
             Ok(answer) if answer.secret_string.is_some() => Ok(answer.secret_string.map(Zeroizing::new)),
-            Ok(answer) => {
-                drop(answer.secret_binary.map(|blob| Zeroizing::new(blob.into_inner())));
-                Err(CallFailure::incomplete(OPERATION, id, "text: the value is binary"))
-            }
+            Ok(answer) => match answer.secret_binary.map(|blob| Zeroizing::new(blob.into_inner())) {
+                Some(_binary) => {
+                    let error = ("BinaryValue".to_owned(), "the value is binary, and a key is text".to_owned());
+                    Err(CallFailure::new(OPERATION, id, FailureKind::Refused, error, None))
+                }
+                None => Err(CallFailure::incomplete(OPERATION, id, "value")),
+            },
         }
     }
 
@@ -134,7 +154,9 @@ impl SecretStore for SdkSecretStore {
         value: &Zeroizing<String>,
         rotation_token: Option<&str>,
     ) -> Result<(), CallFailure> {
-        self.client
+        const OPERATION: &str = "secretsmanager:PutSecretValue";
+        let answer = self
+            .client
             .put_secret_value()
             .secret_id(id)
             .client_request_token(version.as_str())
@@ -143,12 +165,14 @@ impl SecretStore for SdkSecretStore {
             .set_rotation_token(rotation_token.map(str::to_owned))
             .send()
             .await
-            .or_failure("secretsmanager:PutSecretValue", id)?;
-        Ok(())
+            .or_failure(OPERATION, id)?;
+        confirmed(OPERATION, id, answer.arn)
     }
 
     async fn move_current(&self, id: &str, from: Option<&VersionId>, to: &VersionId) -> Result<(), CallFailure> {
-        self.client
+        const OPERATION: &str = "secretsmanager:UpdateSecretVersionStage";
+        let answer = self
+            .client
             .update_secret_version_stage()
             .secret_id(id)
             .version_stage(CURRENT)
@@ -156,25 +180,29 @@ impl SecretStore for SdkSecretStore {
             .set_remove_from_version_id(from.map(ToString::to_string))
             .send()
             .await
-            .or_failure("secretsmanager:UpdateSecretVersionStage", id)?;
-        Ok(())
+            .or_failure(OPERATION, id)?;
+        confirmed(OPERATION, id, answer.arn)
     }
 
     async fn remove_pending(&self, id: &str, version: &VersionId) -> Result<(), CallFailure> {
-        self.client
+        const OPERATION: &str = "secretsmanager:UpdateSecretVersionStage";
+        let answer = self
+            .client
             .update_secret_version_stage()
             .secret_id(id)
             .version_stage(PENDING)
             .remove_from_version_id(version.as_str())
             .send()
             .await
-            .or_failure("secretsmanager:UpdateSecretVersionStage", id)?;
-        Ok(())
+            .or_failure(OPERATION, id)?;
+        confirmed(OPERATION, id, answer.arn)
     }
 
     async fn create(&self, secret: NewSecret<'_>) -> Result<(), CallFailure> {
         let NewSecret { name, version, description, kms_key, placeholder, tags } = secret;
-        self.client
+        const OPERATION: &str = "secretsmanager:CreateSecret";
+        let answer = self
+            .client
             .create_secret()
             .name(name.to_string())
             .client_request_token(version.as_str())
@@ -184,8 +212,8 @@ impl SecretStore for SdkSecretStore {
             .set_tags(Some(as_tags(&tags)))
             .send()
             .await
-            .or_failure("secretsmanager:CreateSecret", name)?;
-        Ok(())
+            .or_failure(OPERATION, name)?;
+        confirmed(OPERATION, name, answer.arn)
     }
 
     async fn tag(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), CallFailure> {
@@ -208,14 +236,15 @@ impl SecretStore for SdkSecretStore {
     }
 
     async fn policy(&self, id: &str) -> Result<Option<String>, CallFailure> {
-        let answer = self.client.get_resource_policy().secret_id(id).send().await;
-        Ok(answer.or_failure("secretsmanager:GetResourcePolicy", id)?.resource_policy)
+        const OPERATION: &str = "secretsmanager:GetResourcePolicy";
+        let answer = self.client.get_resource_policy().secret_id(id).send().await.or_failure(OPERATION, id)?;
+        confirmed(OPERATION, id, answer.arn).map(|()| answer.resource_policy)
     }
 
     async fn put_policy(&self, id: &str, policy: &str) -> Result<(), CallFailure> {
         let request = self.client.put_resource_policy().secret_id(id).resource_policy(policy).block_public_policy(true);
-        request.send().await.or_failure("secretsmanager:PutResourcePolicy", id)?;
-        Ok(())
+        let answer = request.send().await.or_failure("secretsmanager:PutResourcePolicy", id)?;
+        confirmed("secretsmanager:PutResourcePolicy", id, answer.arn)
     }
 
     async fn configure_rotation(
@@ -225,7 +254,8 @@ impl SecretStore for SdkSecretStore {
         days: i64,
         rotate_now: bool,
     ) -> Result<(), CallFailure> {
-        self.client
+        let answer = self
+            .client
             .rotate_secret()
             .secret_id(id)
             .rotation_lambda_arn(function)
@@ -233,52 +263,67 @@ impl SecretStore for SdkSecretStore {
             .rotate_immediately(rotate_now)
             .send()
             .await
-            .or_failure("secretsmanager:RotateSecret", id)?;
-        Ok(())
+            .or_failure(ROTATE, id)?;
+        confirmed(ROTATE, id, answer.arn)
     }
 
     async fn rotate(&self, id: &str) -> Result<(), CallFailure> {
-        self.client.rotate_secret().secret_id(id).send().await.or_failure("secretsmanager:RotateSecret", id)?;
-        Ok(())
+        let answer = self.client.rotate_secret().secret_id(id).send().await.or_failure(ROTATE, id)?;
+        confirmed(ROTATE, id, answer.arn)
     }
 
     async fn cancel_rotation(&self, id: &str) -> Result<(), CallFailure> {
         let request = self.client.cancel_rotate_secret().secret_id(id);
-        request.send().await.or_failure("secretsmanager:CancelRotateSecret", id)?;
-        Ok(())
+        let answer = request.send().await.or_failure("secretsmanager:CancelRotateSecret", id)?;
+        confirmed("secretsmanager:CancelRotateSecret", id, answer.arn)
     }
 
     async fn set_kms_key(&self, id: &str, kms_key: &str) -> Result<(), CallFailure> {
         let request = self.client.update_secret().secret_id(id).kms_key_id(kms_key);
-        request.send().await.or_failure("secretsmanager:UpdateSecret", id)?;
-        Ok(())
+        let answer = request.send().await.or_failure("secretsmanager:UpdateSecret", id)?;
+        confirmed("secretsmanager:UpdateSecret", id, answer.arn)
     }
 
     async fn schedule_deletion(&self, id: &str, recovery_window_days: i64) -> Result<(), CallFailure> {
         let request = self.client.delete_secret().secret_id(id).recovery_window_in_days(recovery_window_days);
-        request.send().await.or_failure("secretsmanager:DeleteSecret", id)?;
-        Ok(())
+        let answer = request.send().await.or_failure("secretsmanager:DeleteSecret", id)?;
+        confirmed("secretsmanager:DeleteSecret", id, answer.arn)
     }
 
     async fn restore(&self, id: &str) -> Result<(), CallFailure> {
-        self.client.restore_secret().secret_id(id).send().await.or_failure("secretsmanager:RestoreSecret", id)?;
-        Ok(())
+        let answer = self.client.restore_secret().secret_id(id).send().await;
+        confirmed("secretsmanager:RestoreSecret", id, answer.or_failure("secretsmanager:RestoreSecret", id)?.arn)
     }
 }
 
-/// Returns a listed secret; `None` if its name is not one of keywheel's.
-fn listed(entry: SecretListEntry) -> Option<SecretDescription> {
+/// Returns a listed secret; `None` if its entry cannot be read.
+fn listed(name: &SecretName, entry: SecretListEntry) -> Option<SecretDescription> {
     Some(SecretDescription {
-        arn: entry.arn?,
-        name: entry.name?.parse().ok()?,
+        arn: entry.arn.filter(|arn| !arn.is_empty())?,
+        name: name.clone(),
         kms_key: entry.kms_key_id,
         rotation_enabled: entry.rotation_enabled.unwrap_or_default(),
         schedule: schedule(entry.rotation_lambda_arn, entry.rotation_rules),
         next_rotation: entry.next_rotation_date.as_ref().and_then(utc),
-        deleted: entry.deleted_date.as_ref().and_then(utc),
+        deleted: readable(entry.deleted_date.as_ref())?,
         tags: tags(entry.tags),
         stages: entry.secret_versions_to_stages.unwrap_or_default().into_iter().collect(),
     })
+}
+
+/// Returns a date, or `Some(None)` without one; `None` if it cannot be read, which is not the same as none.
+#[expect(clippy::option_option, reason = "an unreadable date is not a missing date")]
+fn readable(date: Option<&aws_smithy_types::DateTime>) -> Option<Option<DateTime<Utc>>> {
+    match date {
+        None => Some(None),
+        Some(date) => utc(date).map(Some),
+    }
+}
+
+/// Fails unless the response to a change names the secret, as every genuine response does.
+fn confirmed(operation: &'static str, id: impl fmt::Display, arn: Option<String>) -> Result<(), CallFailure> {
+    let arn = arn.filter(|arn| !arn.is_empty());
+    arn.map(drop).ok_or_else(|| CallFailure::incomplete(operation, id, "ARN"))
 }
 
 fn schedule(function: Option<String>, rules: Option<RotationRulesType>) -> RotationSchedule {

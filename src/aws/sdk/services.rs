@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 use super::failure::OrFailure as _;
 use super::retry::own_quota;
 use super::time::utc;
+use super::whole::WholeAnswer;
 use super::{iam, mail, organizations, secrets, topic};
 use crate::aws::failure::CallFailure;
 use crate::aws::iam::Iam;
@@ -77,7 +78,7 @@ impl SdkServices {
         const OPERATION: &str = "sts:AssumeRole";
         let sts = self.sts.get_or_init(|| {
             let config = aws_sdk_sts::config::Builder::from(&self.config).retry_partition(own_quota("sts".to_owned()));
-            aws_sdk_sts::Client::from_conf(config.build())
+            aws_sdk_sts::Client::from_conf(config.interceptor(WholeAnswer::Xml).build())
         });
         let answer = sts
             .assume_role()
@@ -90,6 +91,10 @@ impl SdkServices {
         let session =
             answer.credentials.ok_or_else(|| CallFailure::incomplete(OPERATION, role.role_arn, "credentials"))?;
         let expires = utc(&session.expiration);
+        // The SDK puts an empty text or 1970 in place of a missing member.
+        let is_complete = [&session.access_key_id, &session.secret_access_key, &session.session_token]
+            .into_iter()
+            .all(|part| !part.is_empty());
         // Before the checks, so that the secrets are wiped even if the rest of the response is unusable.
         let credentials = Credentials::new(
             session.access_key_id,
@@ -98,7 +103,8 @@ impl SdkServices {
             expires.map(Into::into),
             "AssumeRole",
         );
-        let expires = expires.ok_or_else(|| CallFailure::incomplete(OPERATION, role.role_arn, "expiration"))?;
+        let expires = expires.filter(|expires| is_complete && *expires > DateTime::UNIX_EPOCH);
+        let expires = expires.ok_or_else(|| CallFailure::incomplete(OPERATION, role.role_arn, "session"))?;
         Ok((self.acting_as(credentials), expires))
     }
 }
@@ -133,12 +139,13 @@ impl Services for SdkServices {
     async fn caller_identity(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<CallerIdentity, CallFailure> {
         const OPERATION: &str = "sts:GetCallerIdentity";
         let credentials = Credentials::new(id.as_str(), secret.expose(), None, None, "KeyUnderTest");
-        let sts = aws_sdk_sts::Client::new(&self.acting_as(credentials));
+        let config = aws_sdk_sts::config::Builder::from(&self.acting_as(credentials));
+        let sts = aws_sdk_sts::Client::from_conf(config.interceptor(WholeAnswer::Xml).build());
         let about = format_args!("access key {id}").to_string();
         let request = sts.get_caller_identity().customize().interceptor(CloseConnection);
         let answer = request.send().await.or_failure(OPERATION, &about)?;
         match (answer.arn, answer.account) {
-            (Some(arn), Some(account)) => Ok(CallerIdentity { arn, account }),
+            (Some(arn), Some(account)) if !arn.is_empty() && !account.is_empty() => Ok(CallerIdentity { arn, account }),
             _ => Err(CallFailure::incomplete(OPERATION, about, "ARN and account")),
         }
     }

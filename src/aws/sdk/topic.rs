@@ -10,6 +10,7 @@ use aws_sdk_sns::types::{BatchResultErrorEntry, MessageAttributeValue, PublishBa
 use aws_smithy_types::error::operation::BuildError;
 
 use super::failure::OrFailure;
+use super::whole::WholeAnswer;
 use crate::aws::failure::CallFailure;
 use crate::aws::topic::{BatchEntryError, PUBLISH_BATCH, PUBLISH_TIMEOUT, TopicMessage, Topics, publish_result};
 
@@ -20,7 +21,8 @@ pub(super) struct SdkTopics {
 
 impl SdkTopics {
     pub(super) fn new(config: &SdkConfig) -> Self {
-        Self { client: aws_sdk_sns::Client::new(config) }
+        let config = aws_sdk_sns::config::Builder::from(config).interceptor(WholeAnswer::Xml);
+        Self { client: aws_sdk_sns::Client::from_conf(config.build()) }
     }
 }
 

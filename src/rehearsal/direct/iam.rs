@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::Actor;
 use crate::aws::{
-    AccountDetails, CallFailure, CredentialReport, DatedReport, Iam, ListedKey, ListedUser, NewKey,
-    is_report_capacity_exhausted, is_report_unavailable,
+    AccountDetails, CallFailure, CredentialReport, DatedReport, Iam, ListedKey, ListedUser, NewKey, PageTokens,
+    UnreadableUser, is_report_capacity_exhausted, is_report_unavailable,
 };
 use crate::keys::{AccessKeyId, AccountId, KeyStatus, KeyUse, SecretKey, UserName, UserRef};
 use crate::model::Xml;
@@ -32,10 +32,10 @@ impl DirectIam {
 
     /// All pages of a list.
     async fn pages(&self, operation: &'static str, about: &str, mut input: Value) -> Result<Vec<Xml>, CallFailure> {
-        let mut pages = Vec::new();
+        let (mut pages, mut tokens) = (Vec::new(), PageTokens::default());
         loop {
             let page = self.actor.ask(operation, about, input.clone()).await?.xml()?;
-            let marker = page.text_of("Marker").map(str::to_owned);
+            let marker = tokens.next(operation, about, page.text_of("Marker").map(str::to_owned))?;
             pages.push(page);
             let Some(marker) = marker else { return Ok(pages) };
             input["Marker"] = json!(marker);
@@ -54,10 +54,10 @@ impl Iam for DirectIam {
         self.actor.cloud.clock().now().trunc_subsecs(0)
     }
 
-    async fn account_details(&self, from: Option<String>) -> Result<AccountDetails, CallFailure> {
+    async fn account_details(&self, from: Option<String>, at_most: usize) -> Result<AccountDetails, CallFailure> {
         const OPERATION: &str = "iam:GetAccountAuthorizationDetails";
         let about = format!("account {}", self.account);
-        let mut input = json!({"Filter": ["User", "Group"], "MaxItems": 1000});
+        let mut input = json!({"Filter": ["User", "Group"], "MaxItems": at_most});
         if let Some(from) = from {
             input["Marker"] = json!(from);
         }
@@ -65,7 +65,13 @@ impl Iam for DirectIam {
         let mut details = AccountDetails::default();
         for user in page.items("UserDetailList") {
             let groups = user.texts_of("GroupList").iter().cloned().collect();
-            let user = listed(user, groups).ok_or_else(|| CallFailure::incomplete(OPERATION, &about, "user"))?;
+            let Some(user) = listed(user, groups) else {
+                let name = user.text_of("UserName").and_then(|name| name.parse().ok());
+                details
+                    .unreadable
+                    .push(UnreadableUser { name, why: CallFailure::incomplete(OPERATION, &about, "user") });
+                continue;
+            };
             if user.arn.user().account != self.account {
                 return Err(CallFailure::incomplete(OPERATION, about, "user of that account"));
             }

@@ -23,11 +23,11 @@ impl Organizations for DirectOrganizations {
         const ABOUT: &str = "the organization";
         let input = json!({"NextToken": next_token, "MaxResults": at_most.clamp(1, 20)});
         let answer = self.0.ask(OPERATION, ABOUT, input).await?.json();
-        let accounts = answer["Accounts"].as_array().into_iter().flatten().map(listed);
+        let accounts = answer["Accounts"].as_array().into_iter().flatten();
+        let (count, accounts) = (accounts.clone().count(), accounts.filter_map(listed).collect::<Vec<_>>());
         Ok(AccountPage {
-            accounts: accounts
-                .collect::<Option<Vec<_>>>()
-                .ok_or_else(|| CallFailure::incomplete(OPERATION, ABOUT, "account id"))?,
+            unreadable: count - accounts.len(),
+            accounts,
             next_token: answer["NextToken"].as_str().map(str::to_owned),
         })
     }

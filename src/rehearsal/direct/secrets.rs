@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::Actor;
 use crate::aws::{
-    CURRENT, CallFailure, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretPage, SecretStore,
+    CURRENT, CallFailure, NewSecret, PENDING, PageTokens, RotationSchedule, SecretDescription, SecretPage, SecretStore,
 };
 use crate::keys::{AccountId, SecretName, VersionId};
 
@@ -34,7 +34,7 @@ impl DirectSecrets {
         let page = self.0.ask("secretsmanager:ListSecrets", &about, input).await?.json();
         let entries = page["SecretList"].as_array().into_iter().flatten();
         let secrets = entries.filter_map(|entry| description(entry, &entry["SecretVersionsToStages"])).collect();
-        Ok(SecretPage { secrets, next: page["NextToken"].as_str().map(str::to_owned) })
+        Ok(SecretPage { secrets, unreadable: Vec::new(), next: page["NextToken"].as_str().map(str::to_owned) })
     }
 
     pub(super) fn new(actor: &Actor) -> Self {
@@ -67,13 +67,12 @@ impl SecretStore for DirectSecrets {
     }
 
     async fn names_with_tag(&self, tag: &str, prefix: &str) -> Result<Vec<SecretName>, CallFailure> {
-        let mut names = Vec::new();
-        let mut from = None;
+        let (mut names, mut pages, mut from) = (Vec::new(), PageTokens::default(), None);
         loop {
             let page = self.page(("tag-value", prefix), false, from).await?;
             let tagged = page.secrets.into_iter().filter(|secret| secret.has_tag(tag, prefix));
             names.extend(tagged.map(|secret| secret.name));
-            from = page.next;
+            from = pages.next("secretsmanager:ListSecrets", tag, page.next)?;
             if from.is_none() {
                 return Ok(names);
             }

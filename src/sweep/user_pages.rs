@@ -1,0 +1,57 @@
+//! Reads the list of an account's users and groups page by page, in smaller pages if IAM does not manage large ones.
+
+use tracing::warn;
+
+use crate::aws::{AccountDetails, CallFailure, FailureKind, Iam, PageTokens};
+
+/// Users of one page at most: the maximum that IAM accepts, to make few calls.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html>
+const LARGEST_PAGE: usize = 1000;
+/// Users of the smallest page. Inline policies of users and groups make pages large, and `MaxItems` does not count
+/// them. A page of so few users that is not answered either has another cause.
+const SMALLEST_PAGE: usize = 50;
+
+/// The pages of an account's list of users and groups.
+pub(super) struct UserPages<'a> {
+    iam: &'a dyn Iam,
+    /// Users of the next page at most.
+    at_most: usize,
+    tokens: PageTokens,
+    from: Option<String>,
+    /// How many pages were read, each a call.
+    pub(super) count: usize,
+}
+
+impl<'a> UserPages<'a> {
+    pub(super) fn of(iam: &'a dyn Iam) -> Self {
+        Self { iam, at_most: LARGEST_PAGE, tokens: PageTokens::default(), from: None, count: 0 }
+    }
+
+    /// Returns the next page; `None` after the last page.
+    ///
+    /// # Errors
+    /// The failure of the call, and a list that would never end.
+    pub(super) async fn next(&mut self) -> Result<Option<AccountDetails>, CallFailure> {
+        if self.count > 0 && self.from.is_none() {
+            return Ok(None);
+        }
+        let mut page = self.read().await?;
+        self.count += 1;
+        let about = format_args!("account {}", self.iam.account()).to_string();
+        self.from = self.tokens.next("iam:GetAccountAuthorizationDetails", about, page.next.take())?;
+        Ok(Some(page))
+    }
+
+    /// Reads the page at `from`, with half as many users as long as IAM does not answer.
+    async fn read(&mut self) -> Result<AccountDetails, CallFailure> {
+        loop {
+            let failure = match self.iam.account_details(self.from.clone(), self.at_most).await {
+                Err(failure) if failure.kind() == FailureKind::NoAnswer && self.at_most / 2 >= SMALLEST_PAGE => failure,
+                page => return page,
+            };
+            self.at_most /= 2;
+            let (account, at_most) = (self.iam.account(), self.at_most);
+            warn!(%account, at_most, error = %failure, "IAM is asked for half as many users");
+        }
+    }
+}
