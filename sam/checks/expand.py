@@ -30,6 +30,7 @@ PARAMETERS = {
     "OrganizationId": "o-keywheel0001",
     "SenderEmail": "keys@example.com",
     "SesDomain": "example.com",
+    "SesRegion": "eu-central-1",
     "SesConfigurationSet": "keywheel",
     "NoticeTopicArn": f"arn:aws:sns:{REGION}:999988887777:notices",
     "NoticeTopicKmsKeyArn": f"arn:aws:kms:{REGION}:999988887777:key/0a1b2c3d-0000-4000-8000-000000000001",
