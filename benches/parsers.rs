@@ -10,7 +10,7 @@ use criterion::{Criterion, Throughput};
 
 use keywheel::aws::CredentialReport;
 use keywheel::keys::{AccessKeyId, EmailAddress, SecretArn, SecretName, UserArn, UserRef};
-use keywheel::lifecycle::{Notice, NoticeKind};
+use keywheel::lifecycle::{Notice, NoticeDate, NoticeKind};
 use keywheel::notify::{AccountContact, Addressed, Mode, Templates, compose};
 use keywheel::provision::policy;
 use keywheel::rotation::event::RotationEvent;
@@ -165,7 +165,7 @@ fn mails(criterion: &mut Criterion) {
 
 fn notice(n: usize) -> Notice {
     let user = arn(n).user().clone();
-    let at = now() + TimeDelta::days(5);
+    let at = NoticeDate::On(now() + TimeDelta::days(5));
     let kind = match n % 4 {
         0 => NoticeKind::RotationAhead { at },
         1 => NoticeKind::DisableAhead { at, last_use: None },

@@ -26,24 +26,26 @@
 //! | module | what it is | pure | imports |
 //! |---|---|---|---|
 //! | `redact` | withholds from text by others whatever looks like a secret | yes | |
+//! | [`calendar`] | days of the calendar, in UTC | yes | |
 //! | [`keys`] | names and ids: accounts, users, keys, secrets, versions | yes | `redact` |
 //! | [`settings`] | environment variables → settings | yes | `keys`, `redact` |
 //! | [`state`] | facts about a key ↔ tags on its secret | yes | `keys` |
 //! | [`value`] | an access key ↔ the value of its secret | yes | `keys` |
-//! | [`lifecycle`] | facts about a user and a time → a plan | yes | `keys`, `settings`, `state` |
+//! | [`lifecycle`] | facts about a user and a time → a plan | yes | `calendar`, `keys`, `settings`, `state` |
 //! | [`aws`] | clients, sessions and typed calls; knows no policy | no | `keys`, `redact` |
 //! | [`error`] | the errors that end an invocation | no | `aws`, `keys`, `settings` |
 //! | [`metrics`] | counts of both functions → lines of their logs | yes | |
-//! | [`rotation`] | the rotation function | its events and slots | `aws`, `error`, `keys`, `metrics`, `redact`, `settings`, `state`, `value` |
+//! | [`rotation`] | the rotation function | its events and slots | `aws`, `calendar`, `error`, `keys`, `metrics`, `redact`, `settings`, `state`, `value` |
 //! | [`provision`] | one user's secret, its policy and its schedule | policy and drift | `aws`, `keys`, `lifecycle`, `settings`, `state`, `value` |
 //! | [`notify`] | notices → messages, and their sending | all but sending | `aws`, `keys`, `lifecycle`, `settings`, `state` |
-//! | [`sweep`] | the sweeper | its events and report | `aws`, `error`, `keys`, `lifecycle`, `metrics`, `notify`, `provision`, `redact`, `settings`, `state` |
+//! | [`sweep`] | the sweeper | its events and report | `aws`, `calendar`, `error`, `keys`, `lifecycle`, `metrics`, `notify`, `provision`, `redact`, `settings`, `state` |
 //! | [`process`] | environment, files, log and deadline of a process | no | `aws`, `error`, `metrics`, `settings` |
 //! | `model` | a model of AWS in memory, on a clock that can be moved | no | |
-//! | `rehearsal` | keywheel deployed on the model, and its judges | no | `aws`, `error`, `keys`, `lifecycle`, `model`, `notify`, `process`, `rotation`, `settings`, `state`, `sweep` |
+//! | `rehearsal` | keywheel deployed on the model, and its judges | no | `aws`, `calendar`, `error`, `keys`, `lifecycle`, `model`, `notify`, `process`, `rotation`, `settings`, `state`, `sweep` |
 //! | `cli` | the command line | no | `keys`, `lifecycle`, `model`, `notify`, `process`, `rehearsal`, `settings`, `state` |
 
 pub mod aws;
+pub mod calendar;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod error;

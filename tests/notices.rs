@@ -45,7 +45,7 @@ fn an_owner_gets_seven_mails_over_the_usual_life_of_a_key() {
             (93, "will be disabled on 2026-04-11"),
             (100, "was disabled and will be deleted on 2026-04-21"),
             (103, "will be deleted on 2026-04-21"),
-            (109, "will be deleted within a day, on 2026-04-21"),
+            (109, "will be deleted tomorrow, on 2026-04-21"),
             (110, "was deleted"),
         ]);
         assert_eq!(subjects_to(&stage, OWNER), mails);

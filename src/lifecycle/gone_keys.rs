@@ -3,7 +3,18 @@
 use super::action::Action;
 use super::notice::NoticeKind;
 use super::planner::Planner;
+use crate::calendar::due;
 use crate::keys::AccessKeyId;
+use crate::state::Phase;
+
+/// Sends the notice about each key that a forced rotation disabled and deleted. It is not sent with the rotation alone,
+/// because the rotation may have failed after the deletion.
+pub(super) fn notify_of_forced(planner: &mut Planner<'_>) {
+    let Some(state) = planner.facts.state() else { return };
+    for key in state.notified.owed_forced().filter(|id| planner.facts.key(id).is_none()) {
+        planner.notify(key, NoticeKind::Forced);
+    }
+}
 
 /// Ends the retirement of each key that the tags name and that is gone.
 pub(super) fn finish(planner: &mut Planner<'_>) {
@@ -32,14 +43,15 @@ fn finish_key(planner: &mut Planner<'_>, key: &AccessKeyId) {
         Some(retiring) => retiring.key == *key,
         None => state.previous_key.as_ref() == Some(key),
     };
-    let in_recovery = state.disabled_at.is_some_and(|at| planner.now < at + planner.periods.recovery_grace);
+    let in_recovery = state.disabled_at.is_some_and(|at| planner.now < due(at, planner.periods.recovery_grace));
     if times_are_its && in_recovery {
         return planner.act(Action::StopRetiring { key: key.clone() });
     }
     if times_are_its && (state.disabled_at.is_some() || state.retiring.is_some()) {
         planner.act(Action::RecordDeleted { key: key.clone() });
     }
-    if state.notified.announces_end(key) {
+    let was_forced = state.notified.owes_forced(key) || state.notified.was_sent(key, Phase::Forced);
+    if state.notified.announces_end(key) && !was_forced {
         planner.notify(key, NoticeKind::Deleted);
     }
 }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `facts` | what was observed of a user, and the questions that decisions ask about it |
 //! | `action`, `action_name`, `notice`, `user_plan` | the values that a plan consists of, which print themselves |
+//! | `notice_date` | the date that a notice names: the day itself, or the first possible day |
 //! | `record` | what the tags say once an action is carried out |
 //! | `planner` | gathers a plan while decisions are made |
 //! | `gone_keys`, `outgoing`, `second_key` | the retirement of keys: gone already, outgoing, and a person's second key |
@@ -19,6 +20,7 @@ mod deleted_user;
 mod facts;
 mod gone_keys;
 mod notice;
+mod notice_date;
 mod outgoing;
 mod plan;
 mod planner;
@@ -35,6 +37,7 @@ pub use action_name::ActionName;
 pub use deleted_user::plan_for_deleted_user;
 pub use facts::{CancelReason, Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
 pub use notice::{Notice, NoticeKind};
+pub use notice_date::NoticeDate;
 pub use plan::plan;
 pub(crate) use quiet::is_reader;
 pub use quiet::{KeySighting, Listed, Sighting, is_quiet, key_dates};

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action_name::ActionName;
 use super::facts::CancelReason;
+use super::notice_date::NoticeDate;
 use crate::keys::{AccessKeyId, KeyUse, UserRef};
 use crate::state::{Notified, Phase, format_time};
 
@@ -40,8 +41,8 @@ impl fmt::Display for Notice {
 pub enum NoticeKind {
     /// The key will be rotated.
     RotationAhead {
-        /// The first time at which that is possible.
-        at: DateTime<Utc>,
+        /// When it is rotated.
+        at: NoticeDate,
     },
     /// The key is due and this run would start its rotation. Sent in dry runs only: a rotation sends its own notice.
     RotationDue {
@@ -63,52 +64,56 @@ pub enum NoticeKind {
         /// The key that it replaced; `None` if that key is gone or unknown.
         old_key: Option<AccessKeyId>,
         /// When the old key is disabled; `None` if it is disabled already or its date is unknown.
-        disable_at: Option<DateTime<Utc>>,
+        disable_at: Option<NoticeDate>,
+        /// The key that the rotation disabled and deleted at once, because a person had ordered that.
+        forced: Option<AccessKeyId>,
     },
+    /// A forced rotation disabled and deleted the key, whatever was announced before.
+    Forced,
     /// The old key was used after the rotation.
     StillInUse {
         /// The last use on record.
         last_use: KeyUse,
         /// When the old key is disabled.
-        disable_at: DateTime<Utc>,
+        disable_at: NoticeDate,
     },
     /// The old key will be disabled.
     DisableAhead {
         /// When it is disabled.
-        at: DateTime<Utc>,
+        at: NoticeDate,
         /// The last use on record, if it was after the rotation.
         last_use: Option<KeyUse>,
     },
     /// The old key was disabled.
     Disabled {
         /// When it is deleted.
-        delete_at: DateTime<Utc>,
+        delete_at: NoticeDate,
         /// The last use on record, if it was after the rotation.
         last_use: Option<KeyUse>,
     },
     /// The old key will be deleted.
     DeleteAhead {
         /// When it is deleted.
-        at: DateTime<Utc>,
+        at: NoticeDate,
     },
     /// The old key will be deleted within a day: the last moment to enable it again.
     LastCall {
         /// When it is deleted.
-        at: DateTime<Utc>,
+        at: NoticeDate,
     },
     /// The old key was deleted.
     Deleted,
     /// A second key has to give way to a rotation that comes due.
     Retiring {
         /// When it is disabled; `None` if it is inactive already.
-        disable_at: Option<DateTime<Utc>>,
-        /// When it is deleted at the earliest.
-        delete_at: DateTime<Utc>,
+        disable_at: Option<NoticeDate>,
+        /// When it is deleted.
+        delete_at: NoticeDate,
     },
     /// A person enabled a disabled key, and its grace starts again.
     Reactivated {
         /// When it is disabled again.
-        disable_at: DateTime<Utc>,
+        disable_at: NoticeDate,
     },
     /// The key is not rotated any more.
     ScheduleCancelled(CancelReason),
@@ -125,6 +130,7 @@ impl NoticeKind {
             Self::RotationUnfinished { .. } => Phase::Unfinished,
             Self::RotationFailed { .. } => Phase::Failed,
             Self::Rotated { .. } => Phase::Rotated,
+            Self::Forced => Phase::Forced,
             Self::StillInUse { .. } => Phase::InUse,
             Self::DisableAhead { .. } => Phase::DisableAhead,
             Self::Disabled { .. } => Phase::Disabled,
@@ -138,6 +144,68 @@ impl NoticeKind {
         }
     }
 
+    /// The next date in the key's life, if the notice names one.
+    pub fn date(&self) -> Option<NoticeDate> {
+        match self {
+            Self::RotationAhead { at }
+            | Self::DisableAhead { at, .. }
+            | Self::DeleteAhead { at }
+            | Self::LastCall { at } => Some(*at),
+            Self::StillInUse { disable_at, .. } | Self::Reactivated { disable_at } => Some(*disable_at),
+            Self::Disabled { delete_at, .. } => Some(*delete_at),
+            Self::Rotated { disable_at, .. } => *disable_at,
+            Self::Retiring { disable_at, delete_at } => Some(disable_at.unwrap_or(*delete_at)),
+            Self::RotationDue { .. }
+            | Self::RotationUnfinished { .. }
+            | Self::RotationFailed { .. }
+            | Self::Forced
+            | Self::Deleted
+            | Self::ScheduleCancelled(_)
+            | Self::SecretDeleted => None,
+        }
+    }
+
+    /// Makes every date of the notice the first possible one: something else than this user's facts, such as a limit
+    /// for a whole account, may put the action off.
+    pub fn put_off(&mut self) {
+        self.change_dates(NoticeDate::at_the_earliest);
+    }
+
+    /// Moves every date of the notice by whole days: the action from which the dates count was carried out that much
+    /// later than planned.
+    pub fn delay(&mut self, days: TimeDelta) {
+        self.change_dates(|date| match date {
+            NoticeDate::On(at) => NoticeDate::On(at + days),
+            NoticeDate::From(at) => NoticeDate::From(at + days),
+        });
+    }
+
+    fn change_dates(&mut self, change: impl Fn(NoticeDate) -> NoticeDate) {
+        match self {
+            Self::RotationAhead { at }
+            | Self::DisableAhead { at, .. }
+            | Self::DeleteAhead { at }
+            | Self::LastCall { at }
+            | Self::StillInUse { disable_at: at, .. }
+            | Self::Reactivated { disable_at: at }
+            | Self::Disabled { delete_at: at, .. }
+            | Self::Rotated { disable_at: Some(at), .. }
+            | Self::Retiring { disable_at: None, delete_at: at } => *at = change(*at),
+            Self::Retiring { disable_at: Some(at), delete_at } => {
+                *at = change(*at);
+                *delete_at = change(*delete_at);
+            }
+            Self::Rotated { disable_at: None, .. }
+            | Self::RotationDue { .. }
+            | Self::RotationUnfinished { .. }
+            | Self::RotationFailed { .. }
+            | Self::Forced
+            | Self::Deleted
+            | Self::ScheduleCancelled(_)
+            | Self::SecretDeleted => {}
+        }
+    }
+
     /// Whether the notice is repeated, because its trouble lasts until somebody acts.
     pub fn lasts(&self) -> bool {
         matches!(self, Self::RotationUnfinished { .. } | Self::RotationFailed { .. } | Self::StillInUse { .. })
@@ -146,7 +214,13 @@ impl NoticeKind {
     /// Whether the notice is sent at once and in a message of its own. Its reader may have to act today, because a key
     /// changed or a rotation failed.
     pub fn is_urgent(&self) -> bool {
-        matches!(self, Self::Rotated { .. } | Self::RotationFailed { .. } | Self::Disabled { last_use: Some(_), .. })
+        matches!(
+            self,
+            Self::Rotated { .. }
+                | Self::Forced
+                | Self::RotationFailed { .. }
+                | Self::Disabled { last_use: Some(_), .. }
+        )
     }
 
     /// Whether the notice about that key was sent and is not due again.
@@ -189,14 +263,23 @@ impl NoticeKind {
 impl fmt::Display for NoticeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RotationAhead { at } => write!(f, "will be rotated on {}", at.date_naive()),
+            Self::RotationAhead { at } => write!(f, "will be rotated {at}"),
             Self::RotationDue { since } => write!(f, "is due for rotation since {}", since.date_naive()),
             Self::RotationUnfinished { since } => {
                 write!(f, "is due since {} and its rotation is not finished", since.date_naive())
             }
             Self::RotationFailed { reason } => write!(f, "its rotation failed: {reason}"),
-            Self::Rotated { old_key: Some(old), .. } => write!(f, "is the new key and replaces {old}"),
-            Self::Rotated { old_key: None, .. } => f.write_str("is the new key"),
+            Self::Rotated { old_key, disable_at: _, forced } => {
+                f.write_str("is the new key")?;
+                if let Some(old) = old_key {
+                    write!(f, " and replaces {old}")?;
+                }
+                if let Some(removed) = forced {
+                    write!(f, "; {removed} was deleted by force")?;
+                }
+                Ok(())
+            }
+            Self::Forced => f.write_str("is deleted by a forced rotation"),
             Self::StillInUse { last_use, .. } => {
                 write!(
                     f,
@@ -206,21 +289,22 @@ impl fmt::Display for NoticeKind {
                     format_time(last_use.time)
                 )
             }
-            Self::DisableAhead { at, .. } => write!(f, "will be disabled on {}", at.date_naive()),
+            Self::DisableAhead { at, .. } => write!(f, "will be disabled {at}"),
             Self::Disabled { delete_at, .. } => {
-                write!(f, "is disabled and will be deleted on {}", delete_at.date_naive())
+                write!(f, "is disabled and will be deleted {delete_at}")
             }
-            Self::DeleteAhead { at } => write!(f, "will be deleted on {}", at.date_naive()),
-            Self::LastCall { at } => write!(f, "will be deleted within a day, on {}", at.date_naive()),
+            Self::DeleteAhead { at } => write!(f, "will be deleted {at}"),
+            Self::LastCall { at } if at.is_exact() => write!(f, "will be deleted tomorrow, {at}"),
+            Self::LastCall { at } => write!(f, "will be deleted tomorrow or later, {at}"),
             Self::Deleted => f.write_str("is deleted"),
             Self::Retiring { disable_at: Some(at), .. } => {
-                write!(f, "has to give way and will be disabled on {}", at.date_naive())
+                write!(f, "has to give way and will be disabled {at}")
             }
             Self::Retiring { disable_at: None, delete_at } => {
-                write!(f, "has to give way and will be deleted on {}", delete_at.date_naive())
+                write!(f, "has to give way and will be deleted {delete_at}")
             }
             Self::Reactivated { disable_at } => {
-                write!(f, "was enabled again and will be disabled on {}", disable_at.date_naive())
+                write!(f, "was enabled again and will be disabled {disable_at}")
             }
             Self::ScheduleCancelled(reason) => write!(f, "is not rotated any more: {reason}"),
             Self::SecretDeleted => f.write_str("belonged to a deleted user, and its secret is scheduled for deletion"),

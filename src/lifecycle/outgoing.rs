@@ -10,8 +10,10 @@ use super::action::Action;
 use super::action_name::ActionName;
 use super::facts::KeyFacts;
 use super::notice::NoticeKind;
+use super::notice_date::NoticeDate;
 use super::planner::Planner;
 use super::user_plan::Wait;
+use crate::calendar::due;
 use crate::keys::{AccessKeyId, KeyStatus, KeyUse, LastUse};
 use crate::state::{Phase, State, was_enabled_since};
 
@@ -19,16 +21,15 @@ use crate::state::{Phase, State, was_enabled_since};
 /// the new key.
 const USE_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(3);
 
-/// How long before a deletion the last call is sent. A daily schedule has a run in this time, even if no run comes at
-/// the exact hour, and the owner still has time to act.
-const LAST_CALL_BEFORE: TimeDelta = TimeDelta::hours(25);
+/// How many days before a deletion the last call is sent. Every daily schedule has a run on the day before.
+const LAST_CALL_BEFORE: TimeDelta = TimeDelta::days(1);
 
 /// A key that has to go.
 pub(super) struct Outgoing<'a> {
     pub(super) key: &'a KeyFacts,
     /// When the key was disabled; `None` if it was not, or if the time is not known.
     pub(super) disabled_at: Option<DateTime<Utc>>,
-    /// The time from the beginning of the retirement to the disabling.
+    /// The days from the beginning of the retirement to the disabling.
     pub(super) grace: TimeDelta,
     /// When the retirement began.
     pub(super) since: DateTime<Utc>,
@@ -75,7 +76,18 @@ impl<'a> Outgoing<'a> {
     }
 
     pub(super) fn disable_at(&self) -> DateTime<Utc> {
-        self.since + self.grace
+        due(self.since, self.grace)
+    }
+
+    /// The day on which the key is disabled, as a notice names it.
+    pub(super) fn disable_date(&self, planner: &Planner<'_>) -> NoticeDate {
+        self.date(planner, self.disable_at())
+    }
+
+    /// The day of an action as a notice names it. While something about the user's keys forbids the action, the day is
+    /// only the first possible one.
+    fn date(&self, planner: &Planner<'_>, at: DateTime<Utc>) -> NoticeDate {
+        if self.obstacle(planner).is_some() { NoticeDate::From(at) } else { NoticeDate::On(at) }
     }
 
     /// Plans the next step of the retirement, or the wait for it.
@@ -100,22 +112,23 @@ impl<'a> Outgoing<'a> {
     /// The successor was out of service and this key was needed, so its owner gets the whole grace again.
     fn restart_after_return(&self, planner: &mut Planner<'_>) {
         let at = self.restart_grace(planner);
+        let at = self.date(planner, at);
         let kind = NoticeKind::DisableAhead { at, last_use: self.use_since_rotation() };
         planner.notify_again_of(ActionName::RestartGrace, &self.key.id, kind);
     }
 
     /// Keywheel disabled the key and now it is active: a person needs it. Earlier notices about it are void.
     fn restart_after_enabling(&self, planner: &mut Planner<'_>) {
-        let disable_at = self.restart_grace(planner);
-        let kind = NoticeKind::Reactivated { disable_at };
+        let at = self.restart_grace(planner);
+        let kind = NoticeKind::Reactivated { disable_at: self.date(planner, at) };
         planner.notify_again_of(ActionName::RestartGrace, &self.key.id, kind);
     }
 
     /// Returns when the key is disabled after its new grace.
     fn restart_grace(&self, planner: &mut Planner<'_>) -> DateTime<Utc> {
         planner.act(Action::RestartGrace { key: self.key.id.clone() });
-        let disable_at = planner.now + self.grace;
-        planner.slot_free_at = Some(disable_at + planner.periods.recovery_grace);
+        let disable_at = due(planner.now, self.grace);
+        planner.slot_free_at = Some(due(disable_at, planner.periods.recovery_grace));
         disable_at
     }
 
@@ -123,7 +136,7 @@ impl<'a> Outgoing<'a> {
         let disable_at = self.disable_at();
         let id = &self.key.id;
         if planner.now < disable_at {
-            planner.slot_free_at = Some(disable_at + planner.periods.recovery_grace);
+            planner.slot_free_at = Some(due(disable_at, planner.periods.recovery_grace));
             planner.wait(ActionName::Disable, Some(id), Wait::InstallationGrace, Some(disable_at));
             self.notify_of_past(planner);
             return self.announce_disabling(planner);
@@ -132,8 +145,9 @@ impl<'a> Outgoing<'a> {
             return planner.problem(ActionName::Disable, obstacle);
         }
         planner.act(Action::Disable { key: id.clone() });
-        let delete_at = planner.now + planner.periods.recovery_grace;
+        let delete_at = due(planner.now, planner.periods.recovery_grace);
         planner.slot_free_at = Some(delete_at);
+        let delete_at = self.date(planner, delete_at);
         let kind = NoticeKind::Disabled { delete_at, last_use: self.use_since_rotation() };
         planner.notify_of(ActionName::Disable, id, kind);
     }
@@ -145,14 +159,15 @@ impl<'a> Outgoing<'a> {
             planner.act(Action::StopRetiring { key: returned.clone() });
         }
         planner.act(Action::RecordDisabled { key: self.key.id.clone() });
-        let delete_at = planner.now + planner.periods.recovery_grace;
+        let delete_at = due(planner.now, planner.periods.recovery_grace);
         planner.slot_free_at = Some(delete_at);
+        let delete_at = self.date(planner, delete_at);
         let kind = NoticeKind::Disabled { delete_at, last_use: self.use_since_rotation() };
         planner.notify_again_of(ActionName::RecordDisabled, &self.key.id, kind);
     }
 
     fn delete_in_time(&self, planner: &mut Planner<'_>, disabled_at: DateTime<Utc>) {
-        let delete_at = disabled_at + planner.periods.recovery_grace;
+        let delete_at = due(disabled_at, planner.periods.recovery_grace);
         let id = &self.key.id;
         if planner.now < delete_at {
             planner.slot_free_at = Some(delete_at);
@@ -171,7 +186,7 @@ impl<'a> Outgoing<'a> {
         let Origin::Replaced { restarted, .. } = self.origin else {
             return self.repeat_announcement(planner, Some(self.disable_at()), self.disable_at());
         };
-        let disable_at = self.disable_at();
+        let disable_at = self.disable_date(planner);
         if restarted && !planner.is_recorded(&self.key.id, Phase::DisableAhead) {
             // The time of the disabling is kept only if a person's enabling began this grace.
             let was_disabled = planner.facts.state().is_some_and(|state| state.disabled_at.is_some());
@@ -194,27 +209,28 @@ impl<'a> Outgoing<'a> {
 
     /// Announces the disabling of a replaced key. The owner of a second key learned the date when its retirement began.
     fn announce_disabling(&self, planner: &mut Planner<'_>) {
-        let at = self.disable_at();
-        if planner.now >= at - planner.periods.warn && matches!(self.origin, Origin::Replaced { .. }) {
+        let at = self.disable_date(planner);
+        if planner.now >= at.at() - planner.periods.warn && matches!(self.origin, Origin::Replaced { .. }) {
             planner.notify(&self.key.id, NoticeKind::DisableAhead { at, last_use: self.use_since_rotation() });
         }
     }
 
     fn announce_deletion(&self, planner: &mut Planner<'_>, delete_at: DateTime<Utc>) {
         let last_use = self.use_since_rotation();
+        let date = self.date(planner, delete_at);
         // A second key that was inactive all along was never disabled: its first notice had the date of the deletion.
         if matches!(self.origin, Origin::SecondKey) && self.disabled_at == Some(self.since) {
             self.repeat_announcement(planner, None, self.since);
         } else {
-            planner.notify(&self.key.id, NoticeKind::Disabled { delete_at, last_use });
+            planner.notify(&self.key.id, NoticeKind::Disabled { delete_at: date, last_use });
         }
         if planner.now < delete_at - planner.periods.warn {
             return;
         }
         let kind = if planner.now >= delete_at - LAST_CALL_BEFORE {
-            NoticeKind::LastCall { at: delete_at }
+            NoticeKind::LastCall { at: date }
         } else {
-            NoticeKind::DeleteAhead { at: delete_at }
+            NoticeKind::DeleteAhead { at: date }
         };
         planner.notify(&self.key.id, kind);
     }
@@ -275,9 +291,15 @@ pub(super) fn retiring_notice(
     disable_at: Option<DateTime<Utc>>,
     recovery_from: DateTime<Utc>,
 ) -> NoticeKind {
-    let delete_at = recovery_from + planner.periods.recovery_grace;
+    let delete_at = due(recovery_from, planner.periods.recovery_grace);
     planner.slot_free_at = Some(delete_at);
-    NoticeKind::Retiring { disable_at, delete_at }
+    match disable_at {
+        // The recovery grace counts from the disabling itself, which a missed run may put off.
+        Some(at) => {
+            NoticeKind::Retiring { disable_at: Some(NoticeDate::On(at)), delete_at: NoticeDate::From(delete_at) }
+        }
+        None => NoticeKind::Retiring { disable_at: None, delete_at: NoticeDate::On(delete_at) },
+    }
 }
 
 /// Returns when a person's enabling restarted the grace of a replaced key. A time before the rotation is left over from

@@ -8,10 +8,12 @@ use super::facts::{CancelReason, Drift, Exemption, KeyFacts, PLAN_TRUSTS_KEY_LIS
 use super::facts::{PresentSecret, SecretFacts, UserFacts};
 use super::gone_keys;
 use super::notice::NoticeKind;
+use super::notice_date::NoticeDate;
 use super::outgoing::Outgoing;
 use super::planner::Planner;
 use super::second_key;
 use super::user_plan::{UserPlan, Wait};
+use crate::calendar::due;
 use crate::keys::{AccessKeyId, MAX_KEYS_PER_USER, VersionId};
 use crate::settings::Periods;
 use crate::state::{Phase, State, format_time, tag};
@@ -146,6 +148,7 @@ impl<'a> Planner<'a> {
         } else {
             return self.restore_facts(secret);
         }
+        gone_keys::notify_of_forced(self);
         let forced = is_forced_and_unfinished(secret);
         // The forced rotation itself retires the other key. It may refuse that if the secret holds no tested key,
         // because then nothing shows which of the two keys is needed.
@@ -173,7 +176,7 @@ impl<'a> Planner<'a> {
         let outgoing = state.previous_key.as_ref().and_then(|id| self.facts.key(id)).filter(|key| key.is_active());
         let Some(key) = outgoing.map(|key| key.id.clone()) else { return false };
         self.act(Action::RestartGrace { key: key.clone() });
-        let at = self.now + self.periods.installation_grace;
+        let at = NoticeDate::On(due(self.now, self.periods.installation_grace));
         self.notify_again_of(ActionName::RestartGrace, &key, NoticeKind::DisableAhead { at, last_use: None });
         true
     }
@@ -191,8 +194,9 @@ impl<'a> Planner<'a> {
         let old_key = secret.state.previous_key.clone().filter(|old| self.facts.key(old).is_some());
         // In a late notice, the old key may be disabled already, or have another grace.
         let outgoing = Outgoing::replaced(self).filter(|outgoing| outgoing.key.is_active());
-        let disable_at = outgoing.map(|outgoing| outgoing.disable_at()).filter(|at| self.now < *at);
-        self.notify(&current.id, NoticeKind::Rotated { old_key, disable_at });
+        let disable_at = outgoing.map(|outgoing| outgoing.disable_date(self)).filter(|date| self.now < date.at());
+        let forced = secret.state.notified.owed_forced().find(|id| self.facts.key(id).is_none()).cloned();
+        self.notify(&current.id, NoticeKind::Rotated { old_key, disable_at, forced });
     }
 
     /// Adopts a secret that the predecessor made. It proves only whose secret it is; its value was never tested. The
@@ -266,7 +270,7 @@ impl<'a> Planner<'a> {
             return self.wait(ActionName::Rotate, current, Wait::KeyList, Some(listed_by));
         }
         let Some(key) = self.facts.reference_key() else { return self.report_orphan() };
-        let due = key.created + self.periods.rotation;
+        let due = due(key.created, self.periods.rotation);
         if self.now < due || !self.has_free_slot() {
             return self.announce_rotation(key, due);
         }
@@ -300,6 +304,8 @@ impl<'a> Planner<'a> {
             self.wait(ActionName::Rotate, Some(&key.id), wait, self.slot_free_at);
         }
         if self.now < at && self.now >= at - self.periods.warn {
+            // The key in the slot may stay longer, for example because a person enables it.
+            let at = if at > due { NoticeDate::From(at) } else { NoticeDate::On(at) };
             self.notify(&key.id, NoticeKind::RotationAhead { at });
         }
     }

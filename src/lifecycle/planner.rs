@@ -7,6 +7,7 @@ use super::action_name::ActionName;
 use super::facts::UserFacts;
 use super::notice::{Notice, NoticeKind};
 use super::user_plan::{Problem, UserPlan, Wait, Waiting};
+use crate::calendar::due;
 use crate::keys::{AccessKeyId, MAX_KEYS_PER_USER};
 use crate::settings::Periods;
 use crate::state::Phase;
@@ -17,7 +18,7 @@ pub(super) struct Planner<'a> {
     pub(super) periods: &'a Periods,
     pub(super) now: DateTime<Utc>,
     pub(super) plan: UserPlan,
-    /// The earliest time at which the outgoing key leaves its slot; `None` if no key is in retirement.
+    /// The earliest day on which the outgoing key leaves its slot; `None` if no key is in retirement.
     pub(super) slot_free_at: Option<DateTime<Utc>>,
 }
 
@@ -88,7 +89,7 @@ impl<'a> Planner<'a> {
     }
 
     pub(super) fn is_due(&self) -> bool {
-        self.facts.reference_key().is_some_and(|key| self.now >= key.created + self.periods.rotation)
+        self.facts.reference_key().is_some_and(|key| self.now >= due(key.created, self.periods.rotation))
     }
 
     /// Whether a rotation that starts now finds a slot for its key, or frees one by itself.

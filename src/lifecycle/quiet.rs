@@ -16,6 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::facts::{Exemption, KeyFacts, PLAN_TRUSTS_KEY_LIST_AFTER, PresentSecret, SecretFacts, UserFacts};
 use super::plan::plan;
 use super::second_key;
+use crate::calendar::due;
 use crate::keys::{AccessKeyId, KeyStatus, KeyUse, LastUse, UserArn};
 use crate::settings::Periods;
 use crate::state::{KeyDates, Phase, Reader};
@@ -155,7 +156,7 @@ const NAMELESS: &str = "AKIANAMELESS0000";
 
 fn may_have_second_key_in_the_way(keys: &[KeyFacts], periods: &Periods, now: DateTime<Utc>) -> bool {
     let [only] = keys else { return false };
-    let needed_from = second_key::slot_needed_from(only.created + periods.rotation, periods);
+    let needed_from = second_key::slot_needed_from(due(only.created, periods.rotation), periods);
     only.is_active() && now >= needed_from && now < needed_from + LOOKS_FOR_SECOND_KEY
 }
 

@@ -10,12 +10,13 @@ use super::action_name::ActionName;
 use super::facts::{KeyFacts, UserFacts};
 use super::outgoing::{Origin, Outgoing, retiring_notice};
 use super::planner::Planner;
+use crate::calendar::due;
 use crate::keys::{KeyStatus, LastUse};
 use crate::settings::Periods;
 
-/// How much earlier the retirement of a second key begins than its graces need. A disabling and a deletion each happen
-/// in the first run after their time, so each may come a day late; without this reserve, the native schedule would find
-/// the slot still taken.
+/// How much earlier the retirement of a second key begins than its graces need. The native schedule may start the
+/// rotation at the first minute of its day, before the run that would delete the key on that day; and a run may be
+/// missed. Without this reserve, the rotation would find the slot still taken.
 const LATENESS: TimeDelta = TimeDelta::days(2);
 
 /// How long before its disabling the owner of a second key is notified.
@@ -23,17 +24,17 @@ fn lead_time(periods: &Periods) -> TimeDelta {
     periods.installation_grace.max(periods.warn)
 }
 
-/// When a second key has to begin to give way to a rotation that is due at `due`.
-pub(super) fn slot_needed_from(due: DateTime<Utc>, periods: &Periods) -> DateTime<Utc> {
-    due - periods.recovery_grace - lead_time(periods) - LATENESS
+/// When a second key has to begin to give way to a rotation that is due on the day of `rotation`.
+pub(super) fn slot_needed_from(rotation: DateTime<Utc>, periods: &Periods) -> DateTime<Utc> {
+    rotation - periods.recovery_grace - lead_time(periods) - LATENESS
 }
 
 /// Announces a second key whose slot is needed, or continues the retirement of the announced key.
 pub(super) fn retire(planner: &mut Planner<'_>) {
     let reference = planner.facts.reference_key();
-    let Some(due) = reference.map(|key| key.created + planner.periods.rotation) else { return };
+    let Some(rotation) = reference.map(|key| due(key.created, planner.periods.rotation)) else { return };
     let grace = lead_time(planner.periods);
-    let needed = planner.now >= slot_needed_from(due, planner.periods);
+    let needed = planner.now >= slot_needed_from(rotation, planner.periods);
     let chosen = choose(planner, needed);
     let retiring = planner.facts.state().and_then(|state| state.retiring.as_ref());
     // Even if no key can be chosen, a key that was enabled again gets a new grace: its old time must not run on.
@@ -86,7 +87,7 @@ fn announce(planner: &mut Planner<'_>, key: &KeyFacts, grace: TimeDelta) {
     }
     let inactive = !key.is_active();
     planner.act(Action::Retire { key: key.id.clone(), inactive });
-    let disable_at = (!inactive).then_some(planner.now + grace);
+    let disable_at = (!inactive).then_some(due(planner.now, grace));
     let kind = retiring_notice(planner, disable_at, disable_at.unwrap_or(planner.now));
     // An earlier announcement was taken back, so this one is news.
     planner.notify_again_of(ActionName::Retire, &key.id, kind);

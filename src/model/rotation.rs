@@ -167,7 +167,7 @@ impl Cloud {
     pub fn next_rotation_due(&self) -> Option<DateTime<Utc>> {
         let world = self.world();
         let secrets = world.accounts.values().flat_map(|it| it.secrets.values());
-        secrets.filter_map(Secret::next_attempt).min()
+        secrets.filter_map(|secret| secret.next_attempt(world.switches.schedule_hour)).min()
     }
 
     async fn run(&self, job: RotationJob) {
@@ -303,6 +303,6 @@ fn end_rotation(secret: &mut Secret, result: Result<(), String>, lingers: bool, 
 
 fn due(world: &World, now: DateTime<Utc>) -> Vec<SecretLocation> {
     let secrets = world.accounts.values().flat_map(|it| it.secrets.values());
-    let due = secrets.filter(|it| it.next_attempt().is_some_and(|next| next <= now));
+    let due = secrets.filter(|it| it.next_attempt(world.switches.schedule_hour).is_some_and(|next| next <= now));
     due.map(|it| SecretLocation { account: it.account.clone(), name: it.name.clone() }).collect()
 }

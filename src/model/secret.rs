@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::rules::Rules;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde_json::Value;
 
 pub(crate) const CURRENT: &str = "AWSCURRENT";
@@ -108,9 +108,12 @@ impl Secret {
         rotation.enabled.then(|| from + interval)
     }
 
-    /// The time of the schedule's next attempt, including the pause after a failure.
-    pub(crate) fn next_attempt(&self) -> Option<DateTime<Utc>> {
+    /// The time of the schedule's next attempt, including the pause after a failure. With `hour`, it is at that hour of
+    /// its day.
+    pub(crate) fn next_attempt(&self, hour: Option<u8>) -> Option<DateTime<Utc>> {
         let next = self.next_rotation().filter(|_| self.deletion_date.is_none())?;
+        let day = next.date_naive().and_time(NaiveTime::MIN).and_utc();
+        let next = hour.map_or(next, |hour| day + TimeDelta::hours(i64::from(hour)));
         Some(self.rotation.not_before.map_or(next, |earliest| earliest.max(next)))
     }
 }

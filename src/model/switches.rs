@@ -44,6 +44,10 @@ pub struct Switches {
     pub pending_read_lag: Duration,
     /// AWSPENDING stays on the current version after a rotation that succeeded.
     pub pending_label_lingers: bool,
+    /// The hour of the UTC day at which the native schedule starts a rotation that is due on that day. The window opens
+    /// at midnight and closes at the end of the day. `None`: the time of day of the last rotation.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_schedule.html>
+    pub schedule_hour: Option<u8>,
     /// How often a rotation is tried before it counts as failed.
     pub rotation_attempts: u32,
     /// The wait before the second attempt; it doubles before each further one.
@@ -102,6 +106,7 @@ impl Default for Switches {
             secrets_looked_at: None,
             pending_read_lag: Duration::ZERO,
             pending_label_lingers: false,
+            schedule_hour: None,
             rotation_attempts: 5,
             rotation_retry_wait: Duration::from_mins(2),
             rotation_step_limit: Duration::from_mins(2),

@@ -55,7 +55,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::lifecycle::{Notice, NoticeKind};
+    use crate::lifecycle::{Notice, NoticeDate, NoticeKind};
     use crate::notify::AccountContact;
     use crate::notify::Mode;
     use crate::notify::fixtures::{contact, email, kinds, notice, now, settings, user, with_items};
@@ -106,7 +106,7 @@ mod tests {
             assert!(!rows[1][1].starts_with(['=', '+', '-', '@', '\t', '\r']), "{:?}", rows[1]);
             assert_eq!(rows[1][2], "'=cmd");
         }
-        let past = NoticeKind::DeleteAhead { at: now() - chrono::TimeDelta::days(3) };
+        let past = NoticeKind::DeleteAhead { at: NoticeDate::On(now() - chrono::TimeDelta::days(3)) };
         assert_eq!(parsed(&csv_of(&contact("", None), &[notice(past)]))[1][7], "-3");
     }
 

@@ -10,7 +10,7 @@ use super::instruction::Instruction;
 use super::mode::Mode;
 use super::phrases::{account_label, day, days_from, one_line};
 use super::tone::Tone;
-use super::words::{briefly, coming, headline, last_use, used, why};
+use super::words::{briefly, coming, headline, last_use, used, when, why};
 use crate::lifecycle::{Notice, NoticeKind};
 
 /// One notice as a line of the table of keys.
@@ -58,7 +58,7 @@ impl NoticeSummary {
             user: user.name.to_string(),
             account: account_label(item.account),
             what: capitalized(briefly(kind, mode)),
-            when: coming.map(day).unwrap_or_default(),
+            when: when(kind).unwrap_or_default(),
             left: coming.map(|at| days_from(now, at)).unwrap_or_default(),
             label: tone.label(mode),
             tone: tone.name(),
@@ -84,7 +84,7 @@ impl NoticeDetails {
                 .map(|created| format!("{} ({})", day(created), days_from(now, created)))
                 .unwrap_or_default(),
             what: capitalized(&headline(kind, mode)),
-            when: coming.map(day).unwrap_or_default(),
+            when: when(kind).unwrap_or_default(),
             left: coming.map(|at| days_from(now, at)).unwrap_or_default(),
             why: why(item.notice, mode, &terms.periods),
             last_use: last_use(kind).map(used).unwrap_or_default(),

@@ -4,7 +4,7 @@ use super::addressed::{AccountContact, Addressed};
 pub(super) use super::samples::{kinds, notice};
 use super::template::Templates;
 use crate::keys::EmailAddress;
-use crate::lifecycle::{Notice, NoticeKind};
+use crate::lifecycle::{Notice, NoticeDate, NoticeKind};
 use crate::state::Notified;
 pub(super) use crate::testing::{account, key, now, settings, time, user};
 
@@ -17,7 +17,7 @@ pub(super) fn contact(name: &str, address: Option<&str>) -> AccountContact {
 }
 
 pub(super) fn rotation_ahead() -> NoticeKind {
-    NoticeKind::RotationAhead { at: time("2026-11-29T07:30:00Z") }
+    NoticeKind::RotationAhead { at: NoticeDate::On(time("2026-11-29T00:00:00Z")) }
 }
 
 /// Calls `then` with notices about users of that account of which none was sent before.

@@ -1,14 +1,12 @@
 //! The remedy that each notice offers its reader, and how to undo it. Pure.
 
-use chrono::{DateTime, Utc};
-
 use super::commands::{Commands, last_used};
 use super::instruction::Instruction;
 use super::mode::Mode;
 use super::phrases::{counted, day};
 use super::remedies::remedies;
 use crate::keys::{AccessKeyId, KeyUse};
-use crate::lifecycle::{CancelReason, Notice, NoticeKind};
+use crate::lifecycle::{CancelReason, Notice, NoticeDate, NoticeKind};
 use crate::settings::Periods;
 
 /// Returns the instructions for one notice, then those that stop or undo it. There is at least one of each.
@@ -30,7 +28,16 @@ impl Commands<'_> {
             NoticeKind::RotationAhead { .. } | NoticeKind::RotationDue { .. } => self.before_rotation(),
             NoticeKind::RotationUnfinished { .. } => remedies(self, ""),
             NoticeKind::RotationFailed { reason } => remedies(self, reason),
-            NoticeKind::Rotated { old_key, disable_at } => self.after_rotation(old_key.as_ref(), *disable_at),
+            NoticeKind::Rotated { old_key, disable_at, forced: _ } => {
+                self.after_rotation(old_key.as_ref(), *disable_at)
+            }
+            NoticeKind::Forced => vec![
+                self.fetch(
+                    "Find out at once whether a program still needs this key, and give it the user's current key.",
+                ),
+                last_used(&self.notice.key),
+                Instruction::say("This cannot be undone: IAM cannot restore a deleted key.").undoing(),
+            ],
             NoticeKind::StillInUse { last_use, .. } => self.before_disabling(Some(last_use)),
             NoticeKind::DisableAhead { last_use, .. } => self.before_disabling(last_use.as_ref()),
             NoticeKind::Retiring { disable_at: Some(_), .. } => vec![
@@ -55,7 +62,7 @@ impl Commands<'_> {
                 self.enable(&format!(
                     "A deleted key cannot be restored. If something still needs this key, enable it before {}. Its grace \
                      period then starts again.",
-                    day(*at)
+                    day(at.at())
                 )),
             ],
             NoticeKind::Deleted if planned => vec![
@@ -67,7 +74,7 @@ impl Commands<'_> {
                 Instruction::say("This cannot be undone: IAM cannot restore a deleted key.").undoing(),
             ],
             NoticeKind::Reactivated { disable_at } => vec![
-                self.fetch(&format!("Replace this key with the user's current key before {}.", day(*disable_at))),
+                self.fetch(&format!("Replace this key with the user's current key before {}.", day(disable_at.at()))),
                 self.set_status("Inactive", "If it was enabled by mistake, disable it.").undoing(),
             ],
             NoticeKind::ScheduleCancelled(reason) => self.after_cancelling(*reason),
@@ -99,7 +106,7 @@ impl Commands<'_> {
         instructions
     }
 
-    fn after_rotation(&self, old_key: Option<&AccessKeyId>, disable_at: Option<DateTime<Utc>>) -> Vec<Instruction> {
+    fn after_rotation(&self, old_key: Option<&AccessKeyId>, disable_at: Option<NoticeDate>) -> Vec<Instruction> {
         let fetch = "Fetch the new key with the user's own credentials, and install it wherever the old key is used.";
         let mut instructions = vec![self.fetch(fetch)];
         let Some(old) = old_key else {
@@ -113,7 +120,7 @@ impl Commands<'_> {
                 format!(
                     "There is nothing to undo: the old key {old} works until {}. If the new key causes problems, use the \
                      old key until then.",
-                    day(at)
+                    day(at.at())
                 )
             }
             _ => format!("There is nothing to undo: the old key {old} still works."),
@@ -144,12 +151,12 @@ impl Commands<'_> {
         instructions
     }
 
-    fn after_disabling(&self, delete_at: DateTime<Utc>, last_use: Option<&KeyUse>) -> Vec<Instruction> {
+    fn after_disabling(&self, delete_at: NoticeDate, last_use: Option<&KeyUse>) -> Vec<Instruction> {
         let mut instructions: Vec<Instruction> = last_use.map(|last_use| self.trail(last_use)).into_iter().collect();
         instructions.push(self.fetch("Install the user's current key in every program that stopped working."));
         instructions.push(self.enable(&format!(
             "If you need more time, enable the key again before {}. It works as before, and its grace period starts again.",
-            day(delete_at)
+            day(delete_at.at())
         )));
         instructions
     }
@@ -201,7 +208,7 @@ mod tests {
     }
 
     fn fetching(secret_arn: Option<&str>) -> Instruction {
-        let kind = NoticeKind::Rotated { old_key: None, disable_at: None };
+        let kind = NoticeKind::Rotated { old_key: None, disable_at: None, forced: None };
         let notice = Notice { secret_arn: secret_arn.map(str::to_owned), ..notice(kind) };
         instructions_for(&notice, Mode::Enforced).remove(0)
     }
@@ -264,7 +271,7 @@ mod tests {
         let regions = ["us-east-1", "us-east-1; rm -rf /", "$(id)", "Global", "N/A", ""];
         for region in regions {
             let last_use = KeyUse { time: samples::now(), service: "`id`".to_owned(), region: region.to_owned() };
-            let in_use = NoticeKind::StillInUse { last_use, disable_at: samples::now() };
+            let in_use = NoticeKind::StillInUse { last_use, disable_at: NoticeDate::On(samples::now()) };
             let reason = "NoFreeSlot: `id` $(id) ; rm -rf /".to_owned();
             let kinds = kinds().into_iter().map(|(_, kind)| kind);
             for kind in kinds.chain([in_use, NoticeKind::RotationFailed { reason }]) {
@@ -297,7 +304,7 @@ mod tests {
 
     #[test]
     fn the_last_use_of_the_old_key_is_read_by_its_own_id() {
-        let kind = NoticeKind::Rotated { old_key: Some(key(2)), disable_at: None };
+        let kind = NoticeKind::Rotated { old_key: Some(key(2)), disable_at: None, forced: None };
         let commands: Vec<String> =
             instructions_for(&notice(kind), Mode::Enforced).into_iter().map(|step| step.command).collect();
         assert!(commands.contains(&format!("aws iam get-access-key-last-used --access-key-id {}", key(2))));

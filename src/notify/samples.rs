@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::addressed::AccountContact;
 use crate::keys::{AccessKeyId, EmailAddress, KeyUse, UserRef};
-use crate::lifecycle::{CancelReason, Notice, NoticeKind};
+use crate::lifecycle::{CancelReason, Notice, NoticeDate, NoticeKind};
 
 /// The time at which all samples are sent.
 pub(crate) fn now() -> DateTime<Utc> {
@@ -54,26 +54,32 @@ pub(crate) fn notice(kind: NoticeKind) -> Notice {
 
 /// Every kind of notice in every shape that changes its wording, each with a name for files.
 pub(crate) fn kinds() -> Vec<(&'static str, NoticeKind)> {
-    let at = time("2026-12-02T09:00:00Z");
+    let at = NoticeDate::On(time("2026-12-02T00:00:00Z"));
     let since = time("2026-11-20T09:00:00Z");
     let last_use =
         KeyUse { time: time("2026-11-21T10:15:00Z"), service: "s3".to_owned(), region: "eu-west-1".to_owned() };
     vec![
-        ("rotation_ahead", NoticeKind::RotationAhead { at: time("2026-11-29T07:30:00Z") }),
+        ("rotation_ahead", NoticeKind::RotationAhead { at: NoticeDate::On(time("2026-11-29T00:00:00Z")) }),
+        ("rotation_ahead_put_off", NoticeKind::RotationAhead { at: at.at_the_earliest() }),
         ("rotation_due", NoticeKind::RotationDue { since }),
         ("rotation_unfinished", NoticeKind::RotationUnfinished { since }),
         ("rotation_failed", NoticeKind::RotationFailed { reason: REASON.to_owned() }),
-        ("rotated", NoticeKind::Rotated { old_key: Some(key(2)), disable_at: Some(at) }),
-        ("rotated_first_key", NoticeKind::Rotated { old_key: None, disable_at: None }),
+        ("rotated", NoticeKind::Rotated { old_key: Some(key(2)), disable_at: Some(at), forced: None }),
+        ("rotated_by_force", NoticeKind::Rotated { old_key: Some(key(2)), disable_at: Some(at), forced: Some(key(3)) }),
+        ("rotated_first_key", NoticeKind::Rotated { old_key: None, disable_at: None, forced: None }),
+        ("forced", NoticeKind::Forced),
         ("still_in_use", NoticeKind::StillInUse { last_use: last_use.clone(), disable_at: at }),
         ("disable_ahead", NoticeKind::DisableAhead { at, last_use: None }),
         ("disable_ahead_in_use", NoticeKind::DisableAhead { at, last_use: Some(last_use.clone()) }),
         ("disabled", NoticeKind::Disabled { delete_at: at, last_use: None }),
         ("disabled_in_use", NoticeKind::Disabled { delete_at: at, last_use: Some(last_use) }),
         ("delete_ahead", NoticeKind::DeleteAhead { at }),
-        ("last_call", NoticeKind::LastCall { at: time("2026-11-23T08:00:00Z") }),
+        ("last_call", NoticeKind::LastCall { at: NoticeDate::On(time("2026-11-23T00:00:00Z")) }),
         ("deleted", NoticeKind::Deleted),
-        ("retiring", NoticeKind::Retiring { disable_at: Some(at), delete_at: time("2026-12-12T09:00:00Z") }),
+        (
+            "retiring",
+            NoticeKind::Retiring { disable_at: Some(at), delete_at: NoticeDate::From(time("2026-12-12T00:00:00Z")) },
+        ),
         ("retiring_inactive", NoticeKind::Retiring { disable_at: None, delete_at: at }),
         ("reactivated", NoticeKind::Reactivated { disable_at: at }),
         ("cancelled_exempt", NoticeKind::ScheduleCancelled(CancelReason::Exempt)),

@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
-
 use super::addressed::{AccountContact, Addressed};
 use super::mode::Mode;
 use super::phrases::{counted, cut, day, grouped, one_line};
-use super::words::{coming, headline};
-use crate::lifecycle::NoticeKind;
+use super::words::headline;
+use crate::lifecycle::{NoticeDate, NoticeKind};
 
 /// The longest subject, in characters. Mail programs show less than half of it, and a header's line holds 998
 /// characters.
@@ -52,6 +50,7 @@ enum Happening {
     Failed,
     InUse,
     Rotated,
+    Forced,
     DueNow,
     DisabledNow,
     DeletedNow,
@@ -69,6 +68,7 @@ impl Happening {
             NoticeKind::RotationUnfinished { .. } | NoticeKind::RotationFailed { .. } => Self::Failed,
             NoticeKind::StillInUse { .. } => Self::InUse,
             NoticeKind::Rotated { .. } => Self::Rotated,
+            NoticeKind::Forced => Self::Forced,
             NoticeKind::RotationDue { .. } => Self::DueNow,
             NoticeKind::Disabled { .. } => Self::DisabledNow,
             NoticeKind::Deleted => Self::DeletedNow,
@@ -90,6 +90,7 @@ impl Happening {
             Self::Failed => "due but not rotated",
             Self::InUse => "used after rotation",
             Self::Rotated => "rotated",
+            Self::Forced => "deleted by force",
             Self::DueNow => either("due for rotation", "would be rotated now"),
             Self::DisabledNow => either("disabled", "would be disabled now"),
             Self::DeletedNow => either("deleted", "would be deleted now"),
@@ -111,7 +112,7 @@ impl Happening {
 #[derive(Default)]
 struct GroupCount {
     count: usize,
-    dates: BTreeSet<DateTime<Utc>>,
+    dates: BTreeSet<NoticeDate>,
 }
 
 fn of_several(mode: Mode, items: &[&Addressed<'_>], longest: usize) -> String {
@@ -119,7 +120,7 @@ fn of_several(mode: Mode, items: &[&Addressed<'_>], longest: usize) -> String {
     for item in items {
         let group = groups.entry(Happening::of(&item.notice.kind)).or_default();
         group.count += 1;
-        group.dates.extend(coming(&item.notice.kind));
+        group.dates.extend(item.notice.kind.date());
     }
     let scope = format!(" ({})", users_or_accounts(items));
     let room = longest.saturating_sub("keywheel: ".len() + scope.chars().count());
@@ -141,11 +142,15 @@ fn of_several(mode: Mode, items: &[&Addressed<'_>], longest: usize) -> String {
     format!("keywheel: {text}{rest}{scope}")
 }
 
-fn deadline(happening: Happening, dates: &BTreeSet<DateTime<Utc>>) -> String {
-    match (dates.first(), dates.last()) {
+fn deadline(happening: Happening, dates: &BTreeSet<NoticeDate>) -> String {
+    let days = || dates.iter().map(|date| date.at());
+    match (days().min(), days().max()) {
+        (Some(first), Some(_)) if happening.is_in_future() && !dates.iter().all(|date| date.is_exact()) => {
+            format!(" {}", NoticeDate::From(first))
+        }
         (Some(first), Some(last)) if happening.is_in_future() => {
-            let preposition = if day(*first) == day(*last) { "on" } else { "by" };
-            format!(" {preposition} {}", day(*last))
+            let preposition = if day(first) == day(last) { "on" } else { "by" };
+            format!(" {preposition} {}", day(last))
         }
         _ => String::new(),
     }
@@ -195,8 +200,8 @@ mod tests {
 
     #[test]
     fn several_notices_are_counted_by_event() {
-        let disable = |text| NoticeKind::DisableAhead { at: time(text), last_use: None };
-        let rotated = || NoticeKind::Rotated { old_key: None, disable_at: None };
+        let disable = |text| NoticeKind::DisableAhead { at: NoticeDate::On(time(text)), last_use: None };
+        let rotated = || NoticeKind::Rotated { old_key: None, disable_at: None, forced: None };
         let of = |name: &str, kind| Notice { user: user(name), ..notice(kind) };
         let notices = [
             of("a", rotated()),
@@ -251,10 +256,13 @@ mod tests {
         let account = contact(&"n".repeat(50), None);
         for mode in [Mode::Enforced, Mode::DryRun] {
             for (name, kind) in kinds() {
-                let date = coming(&kind).map(day).unwrap_or_default();
+                let date = kind.date().map(|date| day(date.at())).unwrap_or_default();
                 let text = of(mode, &account, &[Notice { user: user(&"u".repeat(128)), ..notice(kind) }]);
                 assert!(text.chars().count() <= MAX_SUBJECT_LENGTH, "{name}: {text}");
-                assert!(text.ends_with(&date) && text.contains("uuuu") && text.contains("nnnn"), "{name}: {text}");
+                assert!(
+                    text.trim_end_matches(" on").ends_with(&date) && text.contains("uuuu") && text.contains("nnnn"),
+                    "{name}: {text}"
+                );
             }
             let all: Vec<Notice> = kinds().into_iter().map(|(_, kind)| notice(kind)).collect();
             let text = of(mode, &account, &all);

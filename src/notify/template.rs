@@ -86,7 +86,7 @@ impl Templates {
     fn try_on_samples(&self) -> Result<(), InvalidTemplate> {
         let (account, notified, recipient) = (samples::account(), Notified::default(), samples::recipient());
         // One sample has none of the optional fields.
-        let bare = NoticeKind::Rotated { old_key: None, disable_at: None };
+        let bare = NoticeKind::Rotated { old_key: None, disable_at: None, forced: None };
         let bare = Notice { secret_arn: None, created: None, ..samples::notice(bare) };
         let notices: Vec<Notice> =
             samples::kinds().into_iter().map(|(_, kind)| samples::notice(kind)).chain([bare]).collect();

@@ -4,15 +4,15 @@ use chrono::{DateTime, Utc};
 
 use super::addressed::Addressed;
 use super::mode::Mode;
-use super::phrases::{cut, day, days_left};
-use super::words::{briefly, coming};
+use super::phrases::{cut, days_left};
+use super::words::{briefly, coming, when};
 
-/// The widths of the table's columns, in characters: 99 with the spaces between. Longer cells are cut, but never a key
+/// The widths of the table's columns, in characters: 104 with the spaces between. Longer cells are cut, but never a key
 /// id.
-const WIDTHS: [usize; 6] = [20, 16, 12, 27, 10, 4];
+const WIDTHS: [usize; 6] = [20, 16, 12, 27, 15, 4];
 const HEADINGS: [&str; 6] = ["Access key", "IAM user", "Account", "What happens", "Date (UTC)", "Days"];
 
-/// Returns a table of at most 99 characters a line, or an empty text without notices. It is ASCII except for the
+/// Returns a table of at most 104 characters a line, or an empty text without notices. It is ASCII except for the
 /// ellipsis of a cut cell, so any fixed-width font aligns it.
 pub(super) fn aligned(mode: Mode, now: DateTime<Utc>, items: &[&Addressed<'_>]) -> String {
     let cells: Vec<[String; 6]> = items.iter().map(|item| cells(mode, now, item)).collect();
@@ -50,7 +50,7 @@ fn cells(mode: Mode, now: DateTime<Utc>, item: &Addressed<'_>) -> [String; 6] {
         item.notice.user.name.to_string(),
         item.account.id.to_string(),
         briefly(&item.notice.kind, mode).to_owned(),
-        coming.map_or_else(|| "-".to_owned(), day),
+        when(&item.notice.kind).unwrap_or_else(|| "-".to_owned()),
         coming.map_or_else(|| "-".to_owned(), |at| days_left(now, at).to_string()),
     ]
 }
@@ -62,7 +62,7 @@ mod tests {
     use crate::notify::fixtures::{contact, kinds, notice, now, user, with_items};
 
     #[test]
-    fn the_table_is_aligned_and_no_wider_than_99_columns() {
+    fn the_table_is_aligned_and_no_wider_than_104_columns() {
         let notices: Vec<Notice> = kinds()
             .into_iter()
             .map(|(name, kind)| Notice { user: user(&format!("{name}-{}", "u".repeat(60))), ..notice(kind) })
@@ -70,7 +70,7 @@ mod tests {
         for mode in [Mode::Enforced, Mode::DryRun] {
             let table = with_items(&contact("prod", None), &notices, |items| aligned(mode, now(), items));
             for line in table.lines() {
-                assert!(line.chars().count() <= 99, "{line}");
+                assert!(line.chars().count() <= 104, "{line}");
             }
             assert!(notices.iter().all(|notice| table.contains(notice.key.as_str())));
             assert!(kinds().iter().all(|(_, kind)| table.contains(briefly(kind, mode))), "{table}");

@@ -21,6 +21,7 @@ impl Tone {
         match kind {
             NoticeKind::RotationUnfinished { .. }
             | NoticeKind::RotationFailed { .. }
+            | NoticeKind::Forced
             | NoticeKind::StillInUse { .. }
             | NoticeKind::LastCall { .. } => Self::Alert,
             NoticeKind::DisableAhead { last_use: Some(_), .. } | NoticeKind::Disabled { last_use: Some(_), .. } => {

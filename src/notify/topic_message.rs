@@ -15,7 +15,7 @@ use super::tone::Tone;
 use super::words::{coming, headline, last_use, why};
 use crate::aws::TopicMessage;
 use crate::keys::{AccessKeyId, AccountId, KeyUse, UserName};
-use crate::lifecycle::{Notice, NoticeKind};
+use crate::lifecycle::{Notice, NoticeDate, NoticeKind};
 use crate::state::{Phase, format_time};
 
 /// The version of the messages. New members can be added without a new version; any other change needs one.
@@ -37,6 +37,7 @@ struct TopicNotice<'a> {
     key: &'a AccessKeyId,
     created: Option<String>,
     at: Option<String>,
+    at_is_exact: Option<bool>,
     last_use: Option<TopicLastUse>,
     reason: String,
     replaces: Option<&'a AccessKeyId>,
@@ -102,6 +103,7 @@ impl<'a> TopicNotice<'a> {
             key,
             created: created.map(format_time),
             at: coming(kind).map(format_time),
+            at_is_exact: kind.date().map(NoticeDate::is_exact),
             last_use: last_use(kind).map(TopicLastUse::of),
             reason: why(item.notice, mode, &terms.periods),
             replaces: match kind {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::mode::Mode;
 use super::phrases::{counted, day, one_line};
 use crate::keys::KeyUse;
-use crate::lifecycle::{CancelReason, Notice, NoticeKind};
+use crate::lifecycle::{CancelReason, Notice, NoticeDate, NoticeKind};
 use crate::settings::Periods;
 use crate::state::format_time;
 
@@ -23,10 +23,11 @@ pub(super) fn briefly(kind: &NoticeKind, mode: Mode) -> &'static str {
         NoticeKind::RotationDue { .. } => either("is due for rotation", "would be rotated now"),
         NoticeKind::RotationUnfinished { .. } => "is due and not rotated yet",
         NoticeKind::RotationFailed { .. } => "could not be rotated",
-        NoticeKind::Rotated { old_key: Some(_), disable_at: Some(_) } => {
+        NoticeKind::Rotated { old_key: Some(_), disable_at: Some(_), .. } => {
             either("new; old key to be disabled", "new; old key would end")
         }
         NoticeKind::Rotated { .. } => "is new and tested",
+        NoticeKind::Forced => either("was deleted, by force", "would be deleted, by force"),
         NoticeKind::StillInUse { .. } => either("in use, will be disabled", "in use, would be disabled"),
         NoticeKind::DisableAhead { last_use: Some(_), .. } => {
             either("in use, will be disabled", "in use, would be disabled")
@@ -55,22 +56,15 @@ pub(super) fn last_use(kind: &NoticeKind) -> Option<&KeyUse> {
 
 /// Returns the next date in the key's life, if the notice names one.
 pub(super) fn coming(kind: &NoticeKind) -> Option<DateTime<Utc>> {
-    match kind {
-        NoticeKind::RotationAhead { at }
-        | NoticeKind::DisableAhead { at, .. }
-        | NoticeKind::DeleteAhead { at }
-        | NoticeKind::LastCall { at } => Some(*at),
-        NoticeKind::StillInUse { disable_at, .. } | NoticeKind::Reactivated { disable_at } => Some(*disable_at),
-        NoticeKind::Disabled { delete_at, .. } => Some(*delete_at),
-        NoticeKind::Rotated { disable_at, .. } => *disable_at,
-        NoticeKind::Retiring { disable_at, delete_at } => Some(disable_at.unwrap_or(*delete_at)),
-        NoticeKind::RotationDue { .. }
-        | NoticeKind::RotationUnfinished { .. }
-        | NoticeKind::RotationFailed { .. }
-        | NoticeKind::Deleted
-        | NoticeKind::ScheduleCancelled(_)
-        | NoticeKind::SecretDeleted => None,
-    }
+    kind.date().map(NoticeDate::at)
+}
+
+/// Returns the next date in the key's life as a table shows it: `2026-12-02`, or `from 2026-12-02` if it may be later.
+pub(super) fn when(kind: &NoticeKind) -> Option<String> {
+    kind.date().map(|date| match date {
+        NoticeDate::On(at) => day(at),
+        NoticeDate::From(at) => format!("from {}", day(at)),
+    })
 }
 
 /// Returns the rest of the sentence that begins with the key: `Access key of ci-bot …`.
@@ -78,35 +72,41 @@ pub(super) fn headline(kind: &NoticeKind, mode: Mode) -> String {
     let will = mode.will();
     let either = |done: &str, planned: &str| if mode == Mode::Enforced { done.to_owned() } else { planned.to_owned() };
     match kind {
-        NoticeKind::RotationAhead { at } => format!("{will} be rotated on {}", day(*at)),
+        NoticeKind::RotationAhead { at } => format!("{will} be rotated {at}"),
         NoticeKind::RotationDue { .. } => either("is due for rotation", "would be rotated now"),
         NoticeKind::RotationUnfinished { since } => {
             format!("has been due since {} and is not rotated yet", day(*since))
         }
         NoticeKind::RotationFailed { .. } => "could not be rotated".to_owned(),
         NoticeKind::Rotated { disable_at: Some(at), .. } => {
-            format!("was rotated; the old key {will} be disabled on {}", day(*at))
+            format!("was rotated; the old key {will} be disabled {at}")
         }
         NoticeKind::Rotated { disable_at: None, .. } => "was rotated".to_owned(),
+        NoticeKind::Forced => either(
+            "was disabled and deleted by a forced rotation",
+            "would be disabled and deleted by a forced rotation",
+        ),
         NoticeKind::StillInUse { disable_at, .. } => {
-            format!("was used after its rotation and {will} be disabled on {}", day(*disable_at))
+            format!("was used after its rotation and {will} be disabled {disable_at}")
         }
-        NoticeKind::DisableAhead { at, .. } => format!("{will} be disabled on {}", day(*at)),
+        NoticeKind::DisableAhead { at, .. } => format!("{will} be disabled {at}"),
         NoticeKind::Disabled { delete_at, .. } => {
             let done = either("was disabled and will be deleted", "would be disabled now and deleted");
-            format!("{done} on {}", day(*delete_at))
+            format!("{done} {delete_at}")
         }
-        NoticeKind::DeleteAhead { at } => format!("{will} be deleted on {}", day(*at)),
-        NoticeKind::LastCall { at } => format!("{will} be deleted within a day, on {}", day(*at)),
+        NoticeKind::DeleteAhead { at } => format!("{will} be deleted {at}"),
+        NoticeKind::LastCall { at } => {
+            format!("{will} be deleted tomorrow{}, {at}", if at.is_exact() { "" } else { " or later" })
+        }
         NoticeKind::Deleted => either("was deleted", "would be deleted now"),
         NoticeKind::Retiring { disable_at: Some(at), .. } => {
-            format!("blocks the next rotation and {will} be disabled on {}", day(*at))
+            format!("blocks the next rotation and {will} be disabled {at}")
         }
         NoticeKind::Retiring { disable_at: None, delete_at } => {
-            format!("blocks the next rotation and {will} be deleted on {}", day(*delete_at))
+            format!("blocks the next rotation and {will} be deleted {delete_at}")
         }
         NoticeKind::Reactivated { disable_at } => {
-            format!("was enabled again and {will} be disabled on {}", day(*disable_at))
+            format!("was enabled again and {will} be disabled {disable_at}")
         }
         NoticeKind::ScheduleCancelled(_) => either("is no longer rotated", "would no longer be rotated"),
         NoticeKind::SecretDeleted => {
@@ -116,8 +116,16 @@ pub(super) fn headline(kind: &NoticeKind, mode: Mode) -> String {
     }
 }
 
-/// Returns the reason in whole sentences.
+/// Returns the reason in whole sentences, and whether the date may move.
 pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
+    let reason = reason(notice, mode, periods);
+    if notice.kind.date().is_none_or(NoticeDate::is_exact) {
+        return reason;
+    }
+    format!("{reason} This is the first possible date: it may be later, for example while another key is in the way.")
+}
+
+fn reason(notice: &Notice, mode: Mode, periods: &Periods) -> String {
     let Notice { key, kind, .. } = notice;
     let will = mode.will();
     let days = |period: chrono::TimeDelta| counted(usize::try_from(period.num_days()).unwrap_or_default(), "day");
@@ -142,10 +150,25 @@ pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
             }
             reason => format!("Secrets Manager reports that the rotation failed: {reason}"),
         },
-        NoticeKind::Rotated { old_key: Some(old), .. } => {
-            format!("{key} is the new key. It was tested and replaces {old}.")
+        NoticeKind::Rotated { old_key, disable_at: _, forced } => {
+            let replaces = old_key.as_ref().map(|old| format!(" and replaces {old}")).unwrap_or_default();
+            let by_force = |removed| {
+                format!(
+                    " The rotation was forced: it disabled and deleted {removed} at once. An earlier notice that named a \
+                     later date for {removed} is void."
+                )
+            };
+            let forced = forced.as_ref().map(by_force).unwrap_or_default();
+            format!("{key} is the new key. It was tested{replaces}.{forced}")
         }
-        NoticeKind::Rotated { old_key: None, .. } => format!("{key} is the new key. It was tested."),
+        NoticeKind::Forced => {
+            let done = if mode == Mode::Enforced { "was" } else { "would be" };
+            format!(
+                "A person tagged the secret keywheel:force, an order for incidents: the key gave way to a new key and \
+                 {done} disabled and deleted at once, without a grace. An earlier notice that named a later date for \
+                 this key is void."
+            )
+        }
         NoticeKind::StillInUse { last_use, .. } => {
             format!("A newer key has replaced it, but something still uses it: {}.", used(last_use))
         }
@@ -170,7 +193,7 @@ pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
             let place = "A user can have only two access keys. The user's other key is due for rotation soon, and the new \
                          key needs this key's place.";
             match disable_at {
-                Some(_) => format!("{place} This key {will} be deleted on {} at the earliest.", day(*delete_at)),
+                Some(_) => format!("{place} This key {will} be deleted {delete_at}."),
                 None => place.to_owned(),
             }
         }

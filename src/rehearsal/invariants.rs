@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::calendar::due;
 use crate::keys::SecretName;
 use crate::model::{Cloud, KeyChange, KeyEvent, KeyView, SecretView};
 use crate::settings::Settings;
@@ -13,7 +14,7 @@ use crate::settings::Settings;
 /// Each invariant's letter and its text, as the command line prints them.
 pub const INVARIANTS: [(char, &str); 9] = [
     ('a', "no active key is deleted; it is disabled first"),
-    ('b', "no key is deleted before its whole recovery grace has passed"),
+    ('b', "no key is deleted before its recovery grace or the announced date"),
     ('c', "no key is disabled or deleted while a fact about it is unknown"),
     ('d', "an old key is disabled only when a newer, tested key works"),
     ('e', "every key that a rotation made is in its secret or deleted"),
@@ -152,7 +153,7 @@ impl Watch {
     fn recovery_is_over(&self, settings: &Settings, event: &KeyEvent) -> bool {
         let disabled_at = self.disabled_at.get(&event.key);
         self.may_go_at_once(event)
-            || disabled_at.is_some_and(|disabled_at| event.at - *disabled_at >= settings.periods.recovery_grace)
+            || disabled_at.is_some_and(|disabled_at| event.at >= due(*disabled_at, settings.periods.recovery_grace))
     }
 
     /// Whether another key works: it is active, and it is in the secret and tested. Before a user's first rotation no

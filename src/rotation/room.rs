@@ -8,6 +8,7 @@ use super::{Job, user_gone};
 use crate::aws::{CURRENT, CallFailure, Iam, ListedKey};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, UserName, VersionId};
+use crate::state::{TagChange, tag};
 use crate::value::{StoredKey, StoredValue};
 
 /// Limits the age at which a current key that IAM does not list stops **a rotation**. An older key counts as deleted.
@@ -55,11 +56,22 @@ pub(super) async fn make(job: &Job<'_>, iam: &dyn Iam) -> Result<Vec<AccessKeyId
             return Err(Error::NoFreeSlot { user: user.clone(), keys: slots::describe(&keys, in_value), why });
         }
     };
+    if let Some(key) = facts.removed_by_force(&removed) {
+        owe_notice(job, key).await?;
+    }
     for key in keys.iter().filter(|key| removed.contains(&key.listed.id)) {
         warn!(key = %key.listed.id, force = job.state.force, "removing an access key to free its slot");
         remove(iam, &user.name, &key.listed).await?;
     }
     Ok(keys.into_iter().map(|key| key.listed.id).filter(|id| !removed.contains(id)).collect())
+}
+
+/// Records that a person's order removes the key, before it is removed: if the function stops in between, only the
+/// record tells the sweeper whom it has to notify.
+async fn owe_notice(job: &Job<'_>, key: &AccessKeyId) -> Result<(), Error> {
+    let mut notified = job.state.notified.clone();
+    notified.owe_forced(key);
+    Ok(job.change_tags(TagChange::default().set(tag::NOTIFIED, notified.to_tag())).await?)
 }
 
 /// Fails if the list lacks the current key although it is new: such a list is from before the last rotation.

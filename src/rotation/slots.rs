@@ -12,8 +12,9 @@ mod tests;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::aws::ListedKey;
+use crate::calendar::due;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, VersionId};
-use crate::state::{State, format_time, was_enabled_since};
+use crate::state::{State, was_enabled_since};
 
 /// The step that has to happen before a key can be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,14 +56,14 @@ pub(super) struct Slots<'a> {
     pub(super) in_versions: &'a [AccessKeyId],
     /// The key in the value of the version that the intent announces.
     pub(super) announced: Option<&'a AccessKeyId>,
-    /// The time from the observed disable to the deletion.
+    /// The days from the observed disable to the deletion.
     pub(super) recovery_grace: TimeDelta,
     /// The time of the decision.
     pub(super) now: DateTime<Utc>,
 }
 
 impl<'a> Slots<'a> {
-    /// Returns the decision. One second before the recovery grace ends, the key is still kept.
+    /// Returns the decision. On the day before the recovery grace ends, the key is still kept.
     pub(super) fn decide(&self) -> Decision {
         let orphan = self.orphan().map(|key| &key.listed.id);
         let kept: Vec<&SlotKey> = self.keys.iter().filter(|key| Some(&key.listed.id) != orphan).collect();
@@ -118,9 +119,9 @@ impl<'a> Slots<'a> {
         }
         let disabled = kept.iter().find_map(|key| Some((*key, self.disabled_at(key)?)));
         let Some((key, disabled_at)) = disabled else { return Err(self.why_none(kept)) };
-        let (id, until) = (&key.listed.id, disabled_at + self.recovery_grace);
+        let (id, until) = (&key.listed.id, due(disabled_at, self.recovery_grace));
         if self.now < until {
-            return Err(format!("{id} was disabled and can be recovered until {}", format_time(until)));
+            return Err(format!("{id} was disabled and can be recovered until {}", until.date_naive()));
         }
         match &key.last_use {
             LastUse::At(last_use) if was_enabled_since(disabled_at, last_use) => {
@@ -129,6 +130,13 @@ impl<'a> Slots<'a> {
             LastUse::At(_) | LastUse::Never => Ok(key),
             LastUse::Unknown(_) | LastUse::NotAsked => Err(unknown_use(key)),
         }
+    }
+
+    /// Returns the key among these that only the order for an incident removes; an orphan is removed without an order.
+    pub(super) fn removed_by_force(&self, removed: &[AccessKeyId]) -> Option<&'a AccessKeyId> {
+        let orphan = self.orphan().map(|key| &key.listed.id);
+        let mut keys = self.keys.iter().map(|key| &key.listed.id).filter(|_| self.is_forced());
+        keys.find(|id| removed.contains(id) && Some(*id) != orphan)
     }
 
     /// Whether the order for an incident is still to be carried out.

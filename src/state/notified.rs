@@ -15,6 +15,8 @@ const BEFORE_AUDIENCES: char = '@';
 const BEFORE_DAY: char = ':';
 /// Limits the letters after one phase: account, owner, copy and topic. More letters are not keywheel's writing.
 const MAX_AUDIENCES: usize = 4;
+/// Stands in the place of the audiences while nobody has the notice and the rotation function alone knows of it.
+const ROTATION: char = 'r';
 
 /// Days since 1970, in UTC.
 fn day_of(time: DateTime<Utc>) -> i64 {
@@ -104,17 +106,36 @@ impl Notified {
         self.0.get(key).is_some_and(|phases| phases.keys().any(announces))
     }
 
+    /// Records that a forced rotation removes the key. Its notice is owed to everybody until it is recorded as sent.
+    /// Safe to repeat.
+    pub fn owe_forced(&mut self, key: &AccessKeyId) {
+        self.put(key, Phase::Forced, SentTo { audiences: BTreeSet::from([ROTATION]), day: None });
+    }
+
+    /// Whether a forced rotation removed the key and somebody still lacks the notice of that.
+    pub fn owes_forced(&self, key: &AccessKeyId) -> bool {
+        self.sent(key, Phase::Forced).is_some_and(|sent| !sent.audiences.is_empty())
+    }
+
+    /// The keys that a forced rotation removed, as far as somebody still lacks the notice of that.
+    pub fn owed_forced(&self) -> impl Iterator<Item = &AccessKeyId> {
+        self.0.keys().filter(|key| self.owes_forced(key))
+    }
+
     /// The keys about which any notice was sent.
     pub fn keys(&self) -> impl Iterator<Item = &AccessKeyId> {
         self.0.keys()
     }
 
-    /// Returns the records of keys that are gone and whose deletion was announced, if somebody still lacks the notice
-    /// that the key is deleted.
+    /// Returns the records of keys that are gone and whose deletion was announced or forced, if somebody still lacks
+    /// the notice that the key is deleted.
     #[must_use]
     pub fn owed(&self, is_there: impl Fn(&AccessKeyId) -> bool) -> Self {
-        let is_owed =
-            |key: &AccessKeyId| !is_there(key) && self.announces_end(key) && !self.was_sent(key, Phase::Deleted);
+        let lacks_deletion = |key: &AccessKeyId| {
+            let was_told = self.was_sent(key, Phase::Deleted) || self.was_sent(key, Phase::Forced);
+            self.announces_end(key) && !was_told
+        };
+        let is_owed = |key: &AccessKeyId| !is_there(key) && (lacks_deletion(key) || self.owes_forced(key));
         Self(self.0.iter().filter(|(key, _)| is_owed(key)).map(|(key, sent)| (key.clone(), sent.clone())).collect())
     }
 

@@ -22,6 +22,8 @@ pub enum Phase {
     Cancelled,
     /// The key is new and can be fetched.
     Rotated,
+    /// A forced rotation disabled and deleted the key.
+    Forced,
     /// The outgoing key was used after the rotation.
     InUse,
     /// A person enabled the outgoing key again.
@@ -44,13 +46,14 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in the order of a key's life.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::RotateDue,
         Self::RotateAhead,
         Self::Unfinished,
         Self::Failed,
         Self::Cancelled,
         Self::Rotated,
+        Self::Forced,
         Self::InUse,
         Self::Reactivated,
         Self::Retiring,
@@ -71,6 +74,7 @@ impl Phase {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Rotated => "rotated",
+            Self::Forced => "forced",
             Self::InUse => "in-use",
             Self::Reactivated => "reactivated",
             Self::Retiring => "retiring",
@@ -148,6 +152,7 @@ mod tests {
             "failed",
             "cancelled",
             "rotated",
+            "forced",
             "in-use",
             "reactivated",
             "retiring",

@@ -16,8 +16,9 @@ use super::report::{Failure, Report};
 use super::run::Run;
 use super::stage::Stage;
 use crate::aws::{CallFailure, SecretDescription, Tries, until};
+use crate::calendar::due;
 use crate::keys::{AccessKeyId, SecretName};
-use crate::lifecycle::{Notice, NoticeKind, PresentSecret, UserPlan};
+use crate::lifecycle::{Notice, NoticeDate, NoticeKind, PresentSecret, UserPlan};
 use crate::notify::Scope;
 
 /// How often the secret is read until its tags describe the current version: the rotation function writes them a moment
@@ -44,16 +45,23 @@ async fn observe(run: &Run<'_>, name: &SecretName, news: &News) -> Result<Option
     let Some(described) = described(run, name).await? else { return Ok(None) };
     let fresh_until = run.aws.now() + FRESH_IN_AN_EVENT;
     let secret = present_secret(&described, Vec::new());
-    let Some((key, kind)) = notice(run, &secret, news) else { return Ok(None) };
+    let told = notices_of(run, &secret, news);
+    if told.is_empty() {
+        return Ok(None);
+    }
     let iam = run.aws.iam(&user.account, run.partition()).await?;
     let Some(found) = iam.find_user(&user.name).await? else { return Ok(None) };
     let contact = inventory::contact(run.aws, &user.account).await?;
     let owner = owner(run, &found);
     let secret_arn = Some(secret.arn.clone());
-    let notice = Notice { user: user.clone(), owner, secret_arn, key, created: None, kind, tells_of: None };
+    let notices = told.into_iter().map(|(key, kind)| {
+        let (user, owner, secret_arn) = (user.clone(), owner.clone(), secret_arn.clone());
+        Notice { user, owner, secret_arn, key, created: None, kind, tells_of: None }
+    });
+    let notices = notices.collect();
     let mut ledger = Ledger::read(user, described.tags, Some(&secret.state), fresh_until);
     ledger.leave_mark_to_digest();
-    let outcome = UserOutcome { notices: vec![notice], ..UserOutcome::planned(UserPlan::nothing(user), ledger) };
+    let outcome = UserOutcome { notices, ..UserOutcome::planned(UserPlan::nothing(user), ledger) };
     Ok(Some(SweptAccount { contact: Some(contact), outcomes: vec![outcome] }))
 }
 
@@ -69,6 +77,17 @@ async fn described(run: &Run<'_>, name: &SecretName) -> Result<Option<SecretDesc
         secret.as_ref().is_none_or(|secret| present_secret(secret, Vec::new()).facts_are_fresh())
     };
     until(run.aws, UNTIL_TAGS_DESCRIBE_VERSION, describe, is_settled).await
+}
+
+/// The notices of the event that were not sent before: the notice about its rotation, and about a key that this
+/// rotation deleted by force.
+fn notices_of(run: &Run<'_>, secret: &PresentSecret, news: &News) -> Vec<(AccessKeyId, NoticeKind)> {
+    let first = notice(run, secret, news);
+    let is_of_rotation = first.as_ref().is_some_and(|(_, kind)| matches!(kind, NoticeKind::Rotated { .. }));
+    // A rotation that succeeded kept the records of keys that it found deleted, and of no other keys.
+    let forced = secret.state.notified.owed_forced().filter(|_| is_of_rotation);
+    let forced: Vec<_> = forced.map(|key| (key.clone(), NoticeKind::Forced)).collect();
+    first.into_iter().chain(forced).collect()
 }
 
 /// The notice of the event, unless it was sent before. An event that the tags do not explain is left to the next sweep,
@@ -92,9 +111,10 @@ fn notice(run: &Run<'_>, secret: &PresentSecret, news: &News) -> Option<(AccessK
                 return None;
             }
             let old_key = state.previous_key.clone();
-            let disable_at = old_key.as_ref().map(|_| rotated_at + run.settings.periods.installation_grace);
-            let disable_at = disable_at.filter(|at| run.now < *at);
-            NoticeKind::Rotated { old_key, disable_at }
+            let disable_at = old_key.as_ref().map(|_| due(rotated_at, run.settings.periods.installation_grace));
+            let disable_at = disable_at.filter(|at| run.now < *at).map(NoticeDate::On);
+            let forced = state.notified.owed_forced().next().cloned();
+            NoticeKind::Rotated { old_key, disable_at, forced }
         }
     };
     let is_sent = kind.was_sent(&key, &state.notified, run.settings.periods.repeat, run.now);

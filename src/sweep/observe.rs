@@ -8,6 +8,7 @@ use super::account_user::AccountUser;
 use super::run::Run;
 use super::user_list::UserList;
 use crate::aws::{CURRENT, CallFailure, Iam, SecretDescription};
+use crate::calendar::due;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, SecretName, UserArn, UserName};
 use crate::lifecycle::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts, is_reader};
 use crate::provision::{Reach, drift, policy};
@@ -165,7 +166,7 @@ impl AccountContext<'_> {
         let is_reference = |key: &&KeyFacts| secret.is_tested(&key.id, key.created);
         let tested = keys.iter().find(is_reference).filter(|key| key.is_active());
         let reference = tested.or_else(|| keys.iter().find(|key| key.is_active()));
-        let is_near = reference.is_none_or(|key| self.run.now >= key.created + periods.rotation - periods.warn);
+        let is_near = reference.is_none_or(|key| self.run.now >= due(key.created, periods.rotation) - periods.warn);
         if !is_near && secret.drift.is_empty() && is_reader(secret, &user.id, &user.arn) {
             return Ok(true);
         }

@@ -14,6 +14,7 @@ use super::outcome::UserOutcome;
 use super::run::{OUT_OF_TIME, Run};
 use super::stage::Stage;
 use crate::aws::{CallFailure, SecretDescription, is_rotation_unfinished};
+use crate::calendar::midnight;
 use crate::keys::UserRef;
 use crate::lifecycle::{
     Action, ActionName, Drift, Exemption, KeyFacts, UserFacts, UserPlan, is_reader, key_dates, plan,
@@ -161,6 +162,7 @@ pub(super) async fn carry_out_all(target: &ActionTarget<'_>, outcome: &mut UserO
                     outcome.add_failure(Stage::ReaderGroup, &failure);
                 }
                 outcome.done.push(action.name());
+                delay_notices(target.run, outcome, action.name());
             }
             Err(failure) if matches!(action, Action::Provision { .. }) && provision::exists(&failure) => {
                 info!(user = %outcome.plan.user, "the secret exists already: the next sweep finds it in the list");
@@ -179,6 +181,15 @@ pub(super) async fn carry_out_all(target: &ActionTarget<'_>, outcome: &mut UserO
     let (done, deletes) = (&outcome.done, outcome.secret_to_delete.is_some());
     let is_done = |action| done.contains(&action) || (action == ActionName::DeleteSecret && deletes);
     outcome.notices.retain(|notice| notice.tells_of.is_none_or(is_done));
+}
+
+/// Moves the dates in the notices of an action that was planned on one day and carried out on a later one: the graces
+/// that begin with it count from the fact.
+fn delay_notices(run: &Run<'_>, outcome: &mut UserOutcome, action: ActionName) {
+    let late = midnight(run.aws.now()) - midnight(run.now);
+    for notice in outcome.notices.iter_mut().filter(|notice| notice.tells_of == Some(action)) {
+        notice.kind.delay(late);
+    }
 }
 
 /// Carries one action out, with its records before and after it. Returns a failure that does not stop later actions.

@@ -1,6 +1,13 @@
 //! Decisions one second before a limit, at the limit, and after it.
 
 use super::*;
+use crate::calendar::midnight;
+
+/// The time since the last second of the day that is so many days of the calendar ago. A fact of one second later is of
+/// the next day.
+fn day_ago(days_ago: i64) -> TimeDelta {
+    now() - midnight(now()) + days(days_ago - 1) + SECOND
+}
 
 /// Asserts that a decision begins at the limit; `facts` gets the time that has passed.
 fn around(limit: TimeDelta, facts: impl Fn(TimeDelta) -> UserFacts) -> [String; 3] {
@@ -21,25 +28,22 @@ fn replaced(passed: TimeDelta) -> UserFacts {
 
 #[test]
 fn a_rotation_starts_when_the_key_is_ninety_days_old() {
-    assert_begins_at(days(90), "rotate 1", |age| user([key(1, age)]).with(placeholder(1)));
-    assert_begins_at(days(90), "rotate 1", |age| user([key(1, age)]));
-    assert_begins_at(days(90), "rotate 2", |age| user([key(2, age)]).with(rotated(2, Some(1), age)));
+    assert_begins_at(day_ago(90), "rotate 1", |age| user([key(1, age)]).with(placeholder(1)));
+    assert_begins_at(day_ago(90), "rotate 1", |age| user([key(1, age)]));
+    assert_begins_at(day_ago(90), "rotate 2", |age| user([key(2, age)]).with(rotated(2, Some(1), age)));
 }
 
 #[test]
 fn a_rotation_is_announced_from_seven_days_ahead_until_due() {
     let facts = |age| user([key(1, age)]).with(placeholder(1));
-    assert_begins_at(days(83), "notify 1: will be rotated on", facts);
-    assert!(!decide(&facts(days(90))).contains("will be rotated"));
+    assert_begins_at(day_ago(83), "notify 1: will be rotated on", facts);
+    assert!(!decide(&facts(day_ago(90))).contains("will be rotated"));
 }
 
 #[test]
 fn a_replaced_key_is_disabled_after_its_installation_grace() {
-    assert_begins_at(days(10), "disable 1", replaced);
-    assert_begins_at(days(3), "notify 1: will be disabled on 2026-11-29", |passed| {
-        // The grace ends exactly seven days from now, so the date in the text is fixed.
-        replaced(passed.max(days(3) - SECOND))
-    });
+    assert_begins_at(day_ago(10), "disable 1", replaced);
+    assert_begins_at(day_ago(3), "notify 1: will be disabled on 2026-11-29", replaced);
 }
 
 #[test]
@@ -48,8 +52,8 @@ fn a_disabled_key_is_deleted_after_its_recovery_grace() {
         let keys = [key(1, days(130)).inactive(), key(2, days(40)).used(days(1))];
         user(keys).with(rotated(2, Some(1), days(40)).disabled(passed))
     };
-    assert_begins_at(days(10), "delete 1 |", disabled);
-    assert_begins_at(days(3), "notify 1: will be deleted on", disabled);
+    assert_begins_at(day_ago(10), "delete 1 |", disabled);
+    assert_begins_at(day_ago(3), "notify 1: will be deleted on", disabled);
 }
 
 #[test]
@@ -89,14 +93,14 @@ fn with_second_key(age: TimeDelta) -> UserFacts {
 
 #[test]
 fn a_second_key_is_left_alone_until_the_rotation_needs_its_slot() {
-    // Before the rotation: ten days of announcement, ten of recovery, and two for late runs.
-    assert_begins_at(days(68), "announce that 2 has to give way", with_second_key);
-    assert_eq!(decide(&with_second_key(days(68) - SECOND)), "notify 1: is the new key");
+    // Before the rotation: ten days of announcement, ten of recovery, and two in reserve.
+    assert_begins_at(day_ago(68), "announce that 2 has to give way", with_second_key);
+    assert_eq!(decide(&with_second_key(day_ago(68) - SECOND)), "notify 1: is the new key");
 }
 
 #[test]
 fn a_second_key_is_disabled_when_the_announced_time_is_over() {
-    assert_begins_at(days(10), "disable 2", |passed| {
+    assert_begins_at(day_ago(10), "disable 2", |passed| {
         let secret = rotated(1, None, days(80)).retiring(2, passed);
         user([key(1, days(80)), key(2, days(20)).used(days(1))]).with(secret)
     });
@@ -108,12 +112,12 @@ fn a_second_key_is_deleted_and_the_rotation_follows_at_once() {
         let secret = rotated(1, None, days(90)).retiring(2, days(10) + passed).disabled(passed);
         user([key(1, days(90)), key(2, days(20)).inactive()]).with(secret)
     };
-    assert_begins_at(days(10), "delete 2 | rotate 1", facts);
+    assert_begins_at(day_ago(10), "delete 2 | rotate 1", facts);
 }
 
 #[test]
 fn an_unfinished_rotation_is_news_a_day_after_it_was_due() {
-    assert_begins_at(days(91), "its rotation is not finished", |age| {
+    assert_begins_at(day_ago(91), "its rotation is not finished", |age| {
         user([key(1, age)]).with(placeholder(1).unfinished(2))
     });
 }
@@ -122,5 +126,32 @@ fn an_unfinished_rotation_is_news_a_day_after_it_was_due() {
 fn a_rotation_is_announced_for_the_day_of_its_free_slot() {
     let secret = rotated(1, None, days(120)).retiring(2, days(15)).disabled(days(4)).sent(2, &[Phase::Disabled]);
     let facts = user([key(1, days(120)), key(2, days(60)).inactive()]).with(secret.sent(1, &[Phase::Rotated]));
-    assert_eq!(decide(&facts), "notify 2: will be deleted on 2026-11-28 | notify 1: will be rotated on 2026-11-28");
+    assert_eq!(
+        decide(&facts),
+        "notify 2: will be deleted on 2026-11-28 | notify 1: will be rotated from 2026-11-28 on"
+    );
+}
+
+#[test]
+fn on_aws_a1_the_last_call_is_on_the_day_before_in_any_run() {
+    let disabled = |hour: i64| {
+        let keys = [key(1, days(130)).inactive(), key(2, days(40)).used(days(1))];
+        let disabled_at = midnight(now()) - days(9) + TimeDelta::hours(hour);
+        user(keys).with(rotated(2, Some(1), days(40)).state(|state| state.disabled_at = Some(disabled_at)))
+    };
+    for hour in [0, 6, 23] {
+        let decided = decide(&disabled(hour));
+        assert!(decided.contains("notify 1: will be deleted tomorrow, on 2026-11-23"), "{decided}");
+    }
+}
+
+#[test]
+fn on_aws_a2_a_doubt_makes_a_date_the_first_possible() {
+    let facts = |known: bool| {
+        let old = key(1, days(98)).used(days(20));
+        let old = if known { old } else { old.unknown() };
+        user([old, key(2, days(8)).used(days(1))]).with(rotated(2, Some(1), days(8)))
+    };
+    assert!(decide(&facts(true)).contains("notify 1: will be disabled on 2026-11-24"), "{}", decide(&facts(true)));
+    assert!(decide(&facts(false)).contains("notify 1: will be disabled from 2026-11-24 on"));
 }

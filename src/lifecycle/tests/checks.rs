@@ -1,6 +1,7 @@
 //! Rules that hold for every plan, whatever the facts.
 
 use super::*;
+use crate::calendar::{due, midnight};
 use crate::lifecycle::{Action, UserPlan};
 
 /// Asserts the rules.
@@ -20,7 +21,7 @@ pub(super) fn check_plan(facts: &UserFacts, plan: &UserPlan, periods: &Periods, 
                 assert!(find(key).status == KeyStatus::Inactive && another_works(key), "{plan}");
                 assert_eq!(find(key).last_use.unknown(), None, "{plan}");
                 let disabled_at = facts.secret.present().and_then(|secret| secret.state.disabled_at);
-                assert!(disabled_at.is_some_and(|at| at + periods.recovery_grace <= now), "{plan}");
+                assert!(disabled_at.is_some_and(|at| due(at, periods.recovery_grace) <= now), "{plan}");
             }
             Action::Rotate { key, .. } | Action::Provision { key, .. } => {
                 assert!(find(key).is_active(), "nothing is made for a key that does not work: {plan}");
@@ -38,7 +39,7 @@ pub(super) fn check_plan(facts: &UserFacts, plan: &UserPlan, periods: &Periods, 
     }
     for waiting in &plan.waiting {
         // Without a recovery grace, a key that is disabled now can be deleted in the next run of the same day.
-        assert!(waiting.until.is_none_or(|until| until >= now), "{waiting} is over: {plan}");
+        assert!(waiting.until.is_none_or(|until| until >= midnight(now)), "{waiting} is over: {plan}");
     }
     let mut sent: Vec<_> = plan.notices.iter().map(|notice| (&notice.key, notice.kind.phase())).collect();
     sent.sort();

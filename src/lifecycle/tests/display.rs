@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::lifecycle::{
-    Action, ActionName, CancelReason, Notice, NoticeKind, Problem, RestoredFacts, UserPlan, Wait, Waiting,
+    Action, ActionName, CancelReason, Notice, NoticeDate, NoticeKind, Problem, RestoredFacts, UserPlan, Wait, Waiting,
 };
 
 fn actions() -> Vec<Action> {
@@ -38,7 +38,7 @@ fn actions() -> Vec<Action> {
 }
 
 fn kinds() -> Vec<NoticeKind> {
-    let at = now() + days(7);
+    let (at, later) = (NoticeDate::On(now() + days(7)), NoticeDate::From(now() + days(17)));
     let LastUse::At(last_use) = used_at(now() - days(1)) else { panic!("a use") };
     let used = Some(last_use.clone());
     vec![
@@ -46,14 +46,19 @@ fn kinds() -> Vec<NoticeKind> {
         NoticeKind::RotationDue { since: now() },
         NoticeKind::RotationUnfinished { since: now() },
         NoticeKind::RotationFailed { reason: "no free slot".to_owned() },
-        NoticeKind::Rotated { old_key: Some(id(2)), disable_at: Some(at) },
-        NoticeKind::Rotated { old_key: None, disable_at: None },
+        NoticeKind::Rotated { old_key: Some(id(2)), disable_at: Some(at), forced: None },
+        NoticeKind::Rotated { old_key: Some(id(2)), disable_at: Some(at), forced: Some(id(3)) },
+        NoticeKind::Rotated { old_key: None, disable_at: None, forced: None },
+        NoticeKind::Forced,
         NoticeKind::StillInUse { last_use, disable_at: at },
         NoticeKind::DisableAhead { at, last_use: used.clone() },
         NoticeKind::Disabled { delete_at: at, last_use: used },
         NoticeKind::DeleteAhead { at },
+        NoticeKind::DeleteAhead { at: later },
+        NoticeKind::LastCall { at },
+        NoticeKind::LastCall { at: later },
         NoticeKind::Deleted,
-        NoticeKind::Retiring { disable_at: Some(at), delete_at: at + days(10) },
+        NoticeKind::Retiring { disable_at: Some(at), delete_at: later },
         NoticeKind::Retiring { disable_at: None, delete_at: at },
         NoticeKind::Reactivated { disable_at: at },
         NoticeKind::ScheduleCancelled(CancelReason::Exempt),
@@ -126,11 +131,16 @@ fn a_plan_prints_all_of_its_parts() {
       notify: AKIA0000000000000001: is due since 2026-11-22 and its rotation is not finished
       notify: AKIA0000000000000001: its rotation failed: no free slot
       notify: AKIA0000000000000001: is the new key and replaces AKIA0000000000000002
+      notify: AKIA0000000000000001: is the new key and replaces AKIA0000000000000002; AKIA0000000000000003 was deleted by force
       notify: AKIA0000000000000001: is the new key
+      notify: AKIA0000000000000001: is deleted by a forced rotation
       notify: AKIA0000000000000001: was used after its rotation: s3 in eu-west-1, 2026-11-21T09:00:00Z
       notify: AKIA0000000000000001: will be disabled on 2026-11-29
       notify: AKIA0000000000000001: is disabled and will be deleted on 2026-11-29
       notify: AKIA0000000000000001: will be deleted on 2026-11-29
+      notify: AKIA0000000000000001: will be deleted from 2026-12-09 on
+      notify: AKIA0000000000000001: will be deleted tomorrow, on 2026-11-29
+      notify: AKIA0000000000000001: will be deleted tomorrow or later, from 2026-12-09 on
       notify: AKIA0000000000000001: is deleted
       notify: AKIA0000000000000001: has to give way and will be disabled on 2026-11-29
       notify: AKIA0000000000000001: has to give way and will be deleted on 2026-11-29

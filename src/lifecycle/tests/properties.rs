@@ -8,6 +8,7 @@ use proptest::test_runner::RngSeed;
 use super::checks::check_plan;
 use super::simulation::{PersonAct, RotationEnd, SimKey, SimSweep, Simulation, StopAt, Unread};
 use super::*;
+use crate::calendar::midnight;
 use crate::lifecycle::Action;
 
 /// Every run tries the same lives, unless `PROPTEST_RNG_SEED` asks for others.
@@ -223,6 +224,7 @@ proptest! {
                 _ => {}
             }
         }
+        assert_dates_hold(&world);
         let mut last: BTreeMap<_, DateTime<Utc>> = BTreeMap::new();
         for sent in &world.sent {
             let before = last.insert((&sent.key, sent.phase), sent.at);
@@ -230,6 +232,101 @@ proptest! {
             let is_right = before.is_none_or(|before| lasts && (sent.at.date_naive() - before.date_naive()).num_days() >= 7);
             prop_assert!(is_right, "something was sent twice: {:#?}", world.sent);
         }
+    }
+}
+
+/// Asserts that every key was disabled and deleted on the date of the last notice about that, or later if the notice
+/// said that this may be.
+fn assert_dates_hold(world: &Simulation) {
+    let day = |time: DateTime<Utc>| time.date_naive();
+    for done in &world.done {
+        let (key, phases) = match &done.action {
+            Action::Disable { key } => (key, &[Phase::DisableAhead, Phase::Retiring, Phase::Reactivated][..]),
+            Action::Delete { key } => (key, &[Phase::Disabled, Phase::DeleteAhead, Phase::LastCall][..]),
+            _ => continue,
+        };
+        let named =
+            world.sent.iter().filter(|sent| sent.key == *key && phases.contains(&sent.phase) && sent.at < done.at);
+        let Some(date) = named.last().and_then(|sent| sent.date) else { panic!("{key} without a date: {world:#?}") };
+        let holds = if date.is_exact() { day(done.at) == day(date.at()) } else { day(done.at) >= day(date.at()) };
+        assert!(holds, "{:?} of {key} was announced {date}: {world:#?}", done.at);
+    }
+}
+
+/// Lives with a key that was made at this second of day 0. Each day has runs at these seconds, and the native schedule
+/// fires at that second of the day on which it is due.
+fn live_by_seconds(
+    periods: Periods,
+    made: i64,
+    runs: impl Fn(i64) -> Vec<i64>,
+    fires: i64,
+    last_day: i64,
+) -> Simulation {
+    let day_0 = midnight(now());
+    let mut world = Simulation::new(periods);
+    world.now = day_0 + TimeDelta::seconds(made);
+    world.add_key(TimeDelta::zero(), true);
+    for day in 0..=last_day {
+        let runs = runs(day).into_iter().map(|second| (second, true));
+        let mut events: Vec<(i64, bool)> = runs.chain([(fires, false)]).collect();
+        events.sort_unstable();
+        for (second, is_run) in events {
+            let at = day_0 + days(day) + TimeDelta::seconds(second);
+            if at < world.now {
+                continue;
+            }
+            world.pass(at - world.now);
+            if is_run {
+                world.sweep(SimSweep::undisturbed());
+            } else {
+                world.run_schedule(RotationEnd::Success);
+            }
+        }
+    }
+    world
+}
+
+/// The days, counted from day 0, of the first disabling and the first deletion, and the day on which the second key was
+/// made.
+fn days_of_steps(world: &Simulation) -> [Option<i64>; 3] {
+    let day = |at: DateTime<Utc>| (at.date_naive() - now().date_naive()).num_days();
+    let first = |is: fn(&Action) -> bool| world.done.iter().find(|done| is(&done.action)).map(|done| day(done.at));
+    let made = world.keys.iter().map(|key| day(key.created)).min();
+    [made, first(|it| matches!(it, Action::Disable { .. })), first(|it| matches!(it, Action::Delete { .. }))]
+}
+
+const DAY: std::ops::Range<i64> = 0..86_400;
+
+proptest! {
+    #![proptest_config(config(100))]
+
+    #[test]
+    fn on_aws_a1_each_step_is_on_its_day_in_any_run(
+        made in DAY, runs in prop::collection::vec(DAY, 116), fires in DAY,
+    ) {
+        let at = |day: i64| vec![runs[usize::try_from(day).expect("a day")]];
+        let world = live_by_seconds(periods(), made, at, fires, 115);
+        prop_assert_eq!(days_of_steps(&world), [Some(90), Some(100), Some(110)], "{:#?}", world.done);
+        assert_dates_hold(&world);
+    }
+
+    // `strict` of samconfig.toml: an auditor may count hours, whole days or dates, at any moment.
+    #[test]
+    fn on_aws_a1_strict_has_no_key_older_than_ninety_days(
+        made in DAY, first in 0i64..21_600, fires in DAY, left_out in prop::collection::vec(0usize..4, 116),
+    ) {
+        let strict = Periods { rotation: days(79), ..periods() };
+        // A run every six hours; one of each day's four does not take place.
+        let runs = |day: i64| {
+            let left_out = left_out[usize::try_from(day).expect("a day")];
+            (0..4).filter(|n| *n != left_out).map(|n| first + 21_600 * i64::try_from(n).expect("small")).collect()
+        };
+        let world = live_by_seconds(strict, made, runs, fires, 115);
+        let made_at = midnight(now()) + TimeDelta::seconds(made);
+        let disabled = world.done.iter().find(|done| matches!(done.action, Action::Disable { .. }));
+        let disabled = disabled.map(|done| done.at).expect("the first key was disabled");
+        prop_assert!(disabled - made_at < days(90), "active for {}", disabled - made_at);
+        prop_assert!(world.keys.iter().filter(|key| key.active).all(|key| world.now - key.created < days(90)));
     }
 }
 

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 
 use super::checks::check_plan;
 use super::*;
-use crate::lifecycle::{Action, Notice, Sighting};
+use crate::calendar::due;
+use crate::lifecycle::{Action, Notice, NoticeDate, Sighting};
 use crate::state::{TagChange, tag};
 
 /// A key as IAM lists it, and what the model knows about it.
@@ -126,6 +127,7 @@ pub(super) struct Sent {
     pub(super) at: DateTime<Utc>,
     pub(super) key: AccessKeyId,
     pub(super) phase: Phase,
+    pub(super) date: Option<NoticeDate>,
 }
 
 /// An action that took effect.
@@ -301,7 +303,8 @@ impl Simulation {
             } else {
                 notified.record(&notice.key, notice.kind.phase());
             }
-            self.sent.push(Sent { at: self.now, key: notice.key.clone(), phase: notice.kind.phase() });
+            let (key, phase, date) = (notice.key.clone(), notice.kind.phase(), notice.kind.date());
+            self.sent.push(Sent { at: self.now, key, phase, date });
         }
         if let Some(secret) = self.secret.as_mut().filter(|secret| !secret.deletion_scheduled) {
             secret.tags.insert(tag::NOTIFIED.to_owned(), notified.to_tag());
@@ -413,7 +416,7 @@ impl Simulation {
         let key = self.key(id).expect("the key is there");
         let disabled_at = self.state().disabled_at.expect("the time of the disabling is stored");
         assert!(!key.active, "an active key is never deleted");
-        assert!(disabled_at + self.periods.recovery_grace <= self.now, "its recovery period is over");
+        assert!(due(disabled_at, self.periods.recovery_grace) <= self.now, "its recovery period is over");
         // A tag holds whole seconds, and a use within a quarter of an hour does not count.
         assert!(key.seen_active <= disabled_at + SECOND, "{id} was inactive all the time: {self:#?}");
         self.keys.retain(|key| key.id != *id);

@@ -233,6 +233,18 @@ async fn without_immediate_rotation_only_the_test_runs_on_a_copy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn on_aws_a1_the_schedule_fires_at_any_hour_of_its_day() {
+    let stage = stage(0).await;
+    stage.rotate().send().await.expect("started");
+    stage.cloud.run_rotations().await;
+    let midnight = (day() + TimeDelta::days(90)).date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
+    for hour in [0, 23] {
+        stage.cloud.switch(|switches| switches.schedule_hour = Some(hour));
+        assert_eq!(stage.cloud.next_rotation_due(), Some(midnight + TimeDelta::hours(i64::from(hour))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_by_hand_counts_as_a_rotation() {
     let stage = stage(0).await;
     stage.rotate().send().await.expect("started");

@@ -1,7 +1,7 @@
 //! The recipients of each message, and the audiences that count as having got a notice once the messages are sent.
 
 use super::*;
-use crate::lifecycle::{Notice, NoticeKind};
+use crate::lifecycle::{Notice, NoticeDate, NoticeKind};
 use crate::notify::fixtures::{contact, key, notice, now, rotation_ahead, settings, time, user};
 use crate::notify::{AccountContact, Scope};
 use crate::settings::Settings;
@@ -165,10 +165,10 @@ fn notices_for_dry_runs_only_are_left_out_otherwise() {
 #[test]
 fn urgent_notices_have_their_own_message_and_go_first() {
     let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
-    let at = time("2026-12-02T09:00:00Z");
+    let at = NoticeDate::On(time("2026-12-02T00:00:00Z"));
     let kinds = [
         rotation_ahead(),
-        NoticeKind::Rotated { old_key: None, disable_at: None },
+        NoticeKind::Rotated { old_key: None, disable_at: None, forced: None },
         NoticeKind::RotationFailed { reason: String::new() },
         NoticeKind::Disabled { delete_at: at, last_use: None },
         NoticeKind::Deleted,
@@ -261,7 +261,7 @@ fn an_account_with_an_invalid_address_uses_the_recipient() {
 fn notices_beyond_the_limit_of_a_message_stay_due() {
     let (account, notified) = (contact("prod", Some("prod@example.com")), Notified::default());
     let ahead = (0..MAX_ROWS).map(|n| Notice { key: key(n), ..notice(rotation_ahead()) });
-    let first = notice(NoticeKind::LastCall { at: now() });
+    let first = notice(NoticeKind::LastCall { at: NoticeDate::On(now()) });
     let notices: Vec<Notice> = ahead.chain([first]).collect();
     let addressed = address(&account, &notified, &notices);
     let delivered = dispatch_of(&addressed).result(&[true], &[]);

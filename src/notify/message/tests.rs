@@ -3,7 +3,7 @@
 use super::*;
 use crate::keys::AccessKeyId;
 use crate::lifecycle::CancelReason;
-use crate::lifecycle::{Notice, NoticeKind};
+use crate::lifecycle::{Notice, NoticeDate, NoticeKind};
 use crate::notify::AccountContact;
 use crate::notify::fixtures::{
     contact, email, key, kinds, notice, now, rotation_ahead, settings, templates, time, user,
@@ -47,7 +47,7 @@ fn a_dry_run_says_what_would_be_done() {
 
 #[test]
 fn upstream_defect_12_a_warning_says_what_will_happen() {
-    let at = time("2026-12-02T09:00:00Z");
+    let at = NoticeDate::On(time("2026-12-02T00:00:00Z"));
     for (kind, said, unsaid) in [
         (
             NoticeKind::DisableAhead { at, last_use: None },
@@ -64,7 +64,7 @@ fn upstream_defect_12_a_warning_says_what_will_happen() {
 
 #[test]
 fn upstream_defect_13_each_notice_keeps_its_own_key_and_reason() {
-    let rotated = notice(NoticeKind::Rotated { old_key: Some(key(2)), disable_at: None });
+    let rotated = notice(NoticeKind::Rotated { old_key: Some(key(2)), disable_at: None, forced: None });
     let deleted = Notice { key: key(3), created: None, ..notice(NoticeKind::Deleted) };
     let text = message(Mode::Enforced, &[deleted, rotated]).text;
     let sections: Vec<&str> = text.split(&format!("\n{}\n", "-".repeat(70))).skip(1).collect();
@@ -94,7 +94,7 @@ fn upstream_defect_53_html_is_escaped_and_the_text_is_plain() {
 
 #[test]
 fn the_most_urgent_comes_first() {
-    let at = |text| NoticeKind::DisableAhead { at: time(text), last_use: None };
+    let at = |text| NoticeKind::DisableAhead { at: NoticeDate::On(time(text)), last_use: None };
     let of = |name: &str, kind| Notice { user: user(name), ..notice(kind) };
     let notices = [
         of("later", at("2026-12-09T00:00:00Z")),

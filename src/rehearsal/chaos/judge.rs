@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::glance::{current_key, secret_of, was_readers};
 use super::rules::Rule;
+use crate::calendar::due;
 use crate::model::{IamUser, KeyChange, KeyEvent, World};
 use crate::rehearsal::invariants::Violation;
 use crate::settings::{Periods, Settings};
@@ -305,8 +306,7 @@ impl Judge {
         self.check(Rule::TwoKeys, who, at, another, || format!("{} beside no active key", what()));
         let disabled = self.disabled.get(&event.key).map(|it| it.since);
         let shortest = self.deciding(at).map(|it| it.periods.recovery_grace).min().unwrap_or_default();
-        // The time is written and read by two clocks, each wrong by up to `skew`, in whole seconds.
-        let recovered = disabled.is_some_and(|since| at - since + self.skew * 2 + TimeDelta::seconds(1) >= shortest);
+        let recovered = disabled.is_some_and(|since| self.is_over(since, shortest, at));
         self.check(Rule::Recovery, who, at, recovered || scene.is_orphan || scene.forced, || {
             format!("{}, disabled at {disabled:?}, within the recovery grace of {} days", what(), shortest.num_days())
         });
@@ -320,7 +320,13 @@ impl Judge {
     fn has_its_grace(&self, who: &Who, enabled: DateTime<Utc>, at: DateTime<Utc>) -> bool {
         let touched = self.touched.get(who).is_some_and(|touched| *touched > enabled);
         let Some(it) = self.in_force.back().filter(|it| it.from <= enabled && !touched) else { return true };
-        at - enabled + self.skew * 2 + TimeDelta::seconds(1) >= it.periods.installation_grace
+        self.is_over(enabled, it.periods.installation_grace, at)
+    }
+
+    /// Whether keywheel could see that many days of the calendar pass. The time is written and read by two clocks, each
+    /// wrong by up to `skew`, in whole seconds.
+    fn is_over(&self, since: DateTime<Utc>, grace: TimeDelta, at: DateTime<Utc>) -> bool {
+        at + self.skew >= due(since - self.skew - TimeDelta::seconds(1), grace)
     }
 
     /// When the warning for the end of a grace that began at `since` is due: the warning period before the end. Returns
@@ -329,7 +335,7 @@ impl Judge {
         let touched = self.touched.get(who).is_some_and(|touched| *touched >= since);
         let Some(it) = self.in_force.back().filter(|it| it.from <= since && !touched) else { return since };
         let grace = if is_recovery { it.periods.recovery_grace } else { it.periods.installation_grace };
-        (since + grace - it.periods.warn).clamp(since, at.max(since))
+        (due(since - self.skew, grace) - it.periods.warn).clamp(since, at.max(since))
     }
 
     /// Whether a mail named the key since then. Returns true if no sweep could have sent one.

@@ -123,6 +123,7 @@ pub(super) fn behaviour(rng: &mut Rng) -> Switches {
         omit_account_status: rng.bool(),
         mails_per_second: (rng.u32(..6) == 0).then_some(2),
         rotation_attempts: rng.u32(1..4),
+        schedule_hour: rng.bool().then(|| rng.u8(..24)),
         cold_starts,
         ..Switches::default()
     }

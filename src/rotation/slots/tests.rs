@@ -1,6 +1,7 @@
 //! Single rules. `table` has every state of two keys.
 
 use super::*;
+use crate::calendar::midnight;
 use crate::keys::KeyUse;
 use crate::state::{Intent, Retiring, tag};
 pub(super) use crate::testing::{key as id, now, version};
@@ -88,10 +89,12 @@ fn upstream_defect_08_an_inactive_key_of_unknown_origin_is_kept() {
 #[test]
 fn a_key_that_keywheel_disabled_gives_way_after_its_grace() {
     let keys = [active(1, 50), inactive(2, 120)];
-    let second = TimeDelta::seconds(1);
-    assert_eq!(decide(&keys, &disabled(2, TimeDelta::days(10))), Decision::Remove(vec![id(2)]));
-    let why = refusal(decide(&keys, &disabled(2, TimeDelta::days(10) - second)));
-    assert!(why.contains("2026-11-22T09:00:01Z"), "{why}");
+    // The last second of the day that is ten days of the calendar ago.
+    let today = now() - midnight(now());
+    let last = today + TimeDelta::days(9) + TimeDelta::seconds(1);
+    assert_eq!(decide(&keys, &disabled(2, last)), Decision::Remove(vec![id(2)]));
+    let why = refusal(decide(&keys, &disabled(2, last - TimeDelta::seconds(1))));
+    assert!(why.contains("can be recovered until 2026-11-23"), "{why}");
     let stale = State { version: Some(version(9)), ..disabled(2, TimeDelta::days(10)) };
     refusal(decide(&keys, &stale));
 }

@@ -88,7 +88,7 @@ impl Simulation {
         };
         let disabled_at = since.and_then(|since| state.disabled_since(since)).filter(|_| fresh && !key.active);
         let used_since = |at| key.last_use.is_some_and(|time| time > at + TimeDelta::minutes(15));
-        disabled_at.is_some_and(|at| at + self.periods.recovery_grace <= self.now && !used_since(at))
+        disabled_at.is_some_and(|at| due(at, self.periods.recovery_grace) <= self.now && !used_since(at))
     }
 
     fn test_and_finish(&mut self, target: &VersionId, end: RotationEnd) {
@@ -124,13 +124,13 @@ impl Simulation {
         self.write(&outdated.into_iter().fold(TagChange::default(), TagChange::remove), true);
     }
 
-    /// The native schedule, which rotates without regard to slots.
+    /// The native schedule, which rotates without regard to slots, at any hour of the day on which it is due.
     pub(in crate::lifecycle::tests) fn run_schedule(&mut self, end: RotationEnd) {
-        let due = self.secret.as_ref().is_some_and(|secret| {
+        let is_due = self.secret.as_ref().is_some_and(|secret| {
             secret.rotation_enabled
-                && (secret.pending.is_some() || secret.last_rotated + self.periods.rotation <= self.now)
+                && (secret.pending.is_some() || due(secret.last_rotated, self.periods.rotation) <= self.now)
         });
-        if due {
+        if is_due {
             self.rotate(end);
         }
     }
