@@ -303,6 +303,18 @@ pub(crate) fn is_arn_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
+/// Whether a text is the ARN of a KMS key. A principal of another account can use a key only by its ARN: an id or an
+/// alias is looked up in that account, and an AWS managed key serves its own account alone.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html>
+pub(crate) fn is_kms_key_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    matches!(parts[..], ["arn", partition, "kms", region, account, key]
+    if is_arn_word(partition) && is_arn_word(region) && account.parse::<AccountId>().is_ok()
+        && key.strip_prefix("key/").is_some_and(|id| {
+            !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        }))
+}
+
 /// The ARN of a secret of keywheel's, with the six random characters at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretArn {

@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 
 use chrono::TimeDelta;
 
-use crate::keys::{AccountId, EmailAddress};
+use crate::keys::{AccountId, EmailAddress, is_kms_key_arn};
 use format::{is_domain, is_function_arn, is_kms_key, is_organization_id, is_role_arn, is_tag_key};
 pub use notices::NoticeSettings;
 pub use reader::InvalidSettings;
@@ -180,15 +180,14 @@ impl Settings {
         let sender: Option<EmailAddress> = read.optional("SENDER_EMAIL", "an address, local@domain.tld");
         read.check_sender_domain(sender.as_ref());
         let recipient: Option<EmailAddress> = read.optional("RECIPIENT_EMAIL", "an address, local@domain.tld");
+        let organization_id =
+            read.text("AWS_ORG_ID", is_organization_id, "o- and 10 to 32 lower-case letters and digits");
+        let is_in_organization = organization_id.is_some();
         let settings = Self {
             dry_run: read.flag("DRY_RUN_FLAG", true),
             // Without a valid account there is a mistake, and `finish` drops these settings.
             primary_account: primary_account.unwrap_or_else(nowhere),
-            organization_id: read.text(
-                "AWS_ORG_ID",
-                is_organization_id,
-                "o- and 10 to 32 lower-case letters and digits",
-            ),
+            organization_id,
             sender,
             notices: NoticeSettings::read(&mut read, recipient.as_ref()),
             recipient,
@@ -200,7 +199,7 @@ impl Settings {
             template_enforce: read.file_name("EMAIL_TEMPLATE_ENFORCE"),
             template_audit: read.file_name("EMAIL_TEMPLATE_AUDIT"),
             rotation_function_arn,
-            kms_key: read.text("SECRETS_KMS_KEY_ID", is_kms_key, "a KMS key id, key ARN, alias/… or alias ARN"),
+            kms_key: read.kms_key(is_in_organization),
             secret_tags: read.secret_tags(),
             owner_tag: read.text(
                 "RESOURCE_OWNER_TAG",
@@ -216,6 +215,14 @@ impl Settings {
                 "arn:<partition>:iam::<account>:role/<name>",
             ),
         };
+        for (variable, arn) in [
+            ("SECRETS_KMS_KEY_ID", &settings.kms_key),
+            ("NOTICE_TOPIC_ARN", &settings.notices.topic_arn),
+            ("ORG_LIST_ROLE_ARN", &settings.org_list_role_arn),
+        ] {
+            read.check_place(variable, arn.as_deref(), settings.rotation_function_arn.as_deref());
+        }
+        read.check_groups(&settings.exemption_group, settings.reader_group.as_deref());
         read.finish().map(|()| settings)
     }
 
@@ -271,6 +278,42 @@ impl SettingsReader<'_> {
             return None;
         }
         Some(self.name("READER_GROUP", "keywheel-secret-readers", 128))
+    }
+
+    /// `SECRETS_KMS_KEY_ID`: with other accounts to serve, only the ARN of a key will do. An id or an alias would let
+    /// keywheel rotate their users into secrets that they cannot read.
+    fn kms_key(&mut self, is_in_organization: bool) -> Option<String> {
+        const VARIABLE: &str = "SECRETS_KMS_KEY_ID";
+        let key = self.text(VARIABLE, is_kms_key, "a KMS key id, key ARN, alias/… or alias ARN")?;
+        if key.rsplit(':').next().is_some_and(|resource| resource.starts_with("alias/aws/")) {
+            self.mistake(VARIABLE, &key, "a customer managed key; an AWS managed key cannot serve other accounts");
+        } else if is_in_organization && !is_kms_key_arn(&key) {
+            let allowed =
+                "arn:<partition>:kms:<region>:<account>:key/<id>, since other accounts can use a key only by its ARN";
+            self.mistake(VARIABLE, &key, allowed);
+        }
+        Some(key)
+    }
+
+    /// A key or a topic is in the Region of the functions, and any ARN in their partition: the services find no other.
+    fn check_place(&mut self, variable: &'static str, arn: Option<&str>, function_arn: Option<&str>) {
+        let (Some(arn), Some(function_arn)) = (arn.filter(|arn| arn.starts_with("arn:")), function_arn) else { return };
+        let part = |arn: &str, at| arn.split(':').nth(at).unwrap_or_default().to_owned();
+        for (at, what) in [(1, "partition"), (3, "Region")] {
+            let (is, own) = (part(arn, at), part(function_arn, at));
+            if !is.is_empty() && is != own {
+                self.mistake(variable, arn, format!("an ARN in the {what} of ROTATION_FUNCTION_ARN, which is {own}"));
+            }
+        }
+    }
+
+    /// `READER_GROUP` and `IAM_EXEMPTION_GROUP` differ, in IAM's eyes: keywheel adds users to the first, and would
+    /// exempt each of them.
+    fn check_groups(&mut self, exemption: &str, readers: Option<&str>) {
+        if let Some(readers) = readers.filter(|readers| readers.eq_ignore_ascii_case(exemption)) {
+            let allowed = "a group other than IAM_EXEMPTION_GROUP, since IAM ignores case in names";
+            self.mistake("READER_GROUP", readers, allowed);
+        }
     }
 
     fn periods(&mut self) -> Periods {

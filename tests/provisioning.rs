@@ -157,6 +157,42 @@ fn upstream_defect_29_without_our_kms_key_no_secret_is_made() {
     });
 }
 
+/// Without AWS_ORG_ID the settings cannot know of other accounts.
+#[test]
+fn reported_c2_without_a_keys_arn_no_member_gets_a_secret() {
+    rehearse(async {
+        for key in ["7f1c2d3e-0000-4000-8000-000000000001", "alias/keywheel"] {
+            let stage = TestStack::with(&[("SECRETS_KMS_KEY_ID", key), ("AWS_ORG_ID", "")]);
+            stage.add_user("ci-bot", &[90]);
+            stage.add_user_in(PRIMARY_ACCOUNT, "own", &[10]);
+            let answer = stage.live().await;
+            assert_eq!((stage.find_secret("ci-bot"), stage.user("ci-bot").keys.len()), (None, 1), "{key}");
+            assert!(
+                failures(&answer).contains("SECRETS_KMS_KEY_ID") && failures(&answer).contains("ci-bot"),
+                "{answer}"
+            );
+            assert!(stage.cloud.secret(&secret_name(PRIMARY_ACCOUNT, "own")).is_some(), "readable in its own account");
+        }
+    });
+}
+
+#[test]
+fn reported_c2_an_adopted_secret_is_put_under_the_keys_arn() {
+    rehearse(async {
+        let stage = TestStack::new();
+        let key = stage.add_user("ci-bot", &[30]).remove(0);
+        stage.sweep_well().await;
+        let arn = stage.secret("ci-bot").arn;
+        let id = "7f1c2d3e-0000-4000-8000-000000000001";
+        stage.operator().update_secret().secret_id(&arn).kms_key_id(id).send().await.expect("changed");
+        let refused = read_own(&stage, "ci-bot", &key).await.expect_err("the id of a key of another account");
+        assert!(refused.contains("KMS"), "{refused}");
+        stage.sweep_well().await;
+        assert_eq!(stage.secret("ci-bot").kms_key_id, stage.keywheel.settings().kms_key);
+        read_own(&stage, "ci-bot", &key).await.expect("readable");
+    });
+}
+
 #[test]
 fn upstream_defect_29_an_unreadable_secret_is_not_rotated() {
     rehearse(async {

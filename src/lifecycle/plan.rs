@@ -113,8 +113,8 @@ impl<'a> Planner<'a> {
         self.plan.actions.clear();
         self.plan.notices.clear();
         self.plan.waiting.clear();
-        let error = "SECRETS_KMS_KEY_ID is not set, and a secret under the AWS managed key cannot be read from another \
-                     account; set it to a customer managed key";
+        let error = "SECRETS_KMS_KEY_ID is not the ARN of a customer managed key, and from another account a secret can be \
+                     read under no other; set it to that ARN";
         self.problem(ActionName::Provision, error.to_owned());
     }
 

@@ -2,6 +2,7 @@
 
 use super::Wanted;
 use crate::aws::SecretDescription;
+use crate::keys::is_kms_key_arn;
 use crate::lifecycle::Drift;
 
 /// The group membership that a user needs to read its secret, besides the secret's resource policy.
@@ -17,7 +18,7 @@ pub enum Reach {
 /// user and nobody else.
 pub fn drift(secret: &SecretDescription, policy_fits: bool, wanted: &Wanted, reach: &Reach) -> Vec<Drift> {
     let checks = [
-        (Drift::KmsKey, kms_key_differs(secret.kms_key.as_deref(), wanted.kms_key.as_deref())),
+        (Drift::KmsKey, kms_key_differs(secret, wanted.kms_key.as_deref())),
         (Drift::Policy, !policy_fits),
         (Drift::Schedule, schedule_differs(secret, wanted)),
         (Drift::Tags, tags_differ(secret, wanted)),
@@ -40,12 +41,14 @@ fn tags_differ(secret: &SecretDescription, wanted: &Wanted) -> bool {
     wanted.tags.iter().any(|(name, value)| secret.tags.get(name) != Some(value))
 }
 
-/// Whether the key is another one. The service may return another form of the same key, and two forms that cannot be
-/// compared are no drift.
-fn kms_key_differs(is: Option<&str>, wanted: Option<&str>) -> bool {
-    match (is, wanted) {
+/// Whether the key is another one. A user of another account can use a key only by its ARN, so an id or an alias of the
+/// same key is drift. For a user of the store's own account, two forms that cannot be compared are no drift.
+fn kms_key_differs(secret: &SecretDescription, wanted: Option<&str>) -> bool {
+    let is_foreign = secret.arn.split(':').nth(4) != Some(secret.name.user().account.as_str());
+    match (secret.kms_key.as_deref(), wanted) {
         (_, None) => false,
         (None, Some(_)) => true,
+        (Some(is), Some(wanted)) if is_foreign && is_kms_key_arn(wanted) => is != wanted,
         (Some(is), Some(wanted)) => {
             let (is, wanted) = (bare(is), bare(wanted));
             is != wanted && is.starts_with("alias/") == wanted.starts_with("alias/")
@@ -102,10 +105,17 @@ mod tests {
     #[test]
     fn a_secret_as_wanted_has_no_drift() {
         assert_eq!(found(&secret()), []);
-        let by_id = SecretDescription { kms_key: Some("0a1b2c3d-0000-4000-8000-000000000000".to_owned()), ..secret() };
-        assert_eq!(found(&by_id), [], "the same key in another form");
-        let by_alias = SecretDescription { kms_key: Some("alias/keywheel".to_owned()), ..secret() };
-        assert_eq!(found(&by_alias), [], "an alias may be that key");
+    }
+
+    #[test]
+    fn reported_c2_a_key_by_id_or_alias_is_drift_for_members() {
+        let alias_arn = "arn:aws:kms:us-east-1:999988887777:alias/keywheel";
+        for key in ["0a1b2c3d-0000-4000-8000-000000000000", "alias/keywheel", alias_arn] {
+            let foreign = SecretDescription { kms_key: Some(key.to_owned()), ..secret() };
+            assert_eq!(found(&foreign), [Drift::KmsKey], "{key}: its user cannot use it");
+            let name = "Account_999988887777_User_bot_AccessKey".parse().unwrap();
+            assert_eq!(found(&SecretDescription { name, ..foreign }), [], "{key}: the same key, or maybe");
+        }
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub use drift::{Reach, drift};
 /// The wanted configuration of every secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// The customer managed KMS key, as id, ARN or alias. `None`: the AWS managed key.
+    /// The customer managed KMS key: its ARN, or for the store's own account an id or alias. `None`: the AWS managed
+    /// key.
     pub kms_key: Option<String>,
     /// The ARN of the rotation function.
     pub function_arn: String,

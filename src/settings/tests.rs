@@ -120,6 +120,54 @@ fn each_setting_out_of_range_is_refused_by_name() {
     }
 }
 
+/// Members could not read secrets under any other form of a key.
+#[test]
+fn reported_c2_other_accounts_are_served_by_a_keys_arn_alone() {
+    const ID: &str = "11111111-2222-3333-4444-555555555555";
+    let arn = format!("arn:aws:kms:us-east-1:999988887777:key/{ID}");
+    let elsewhere = format!("arn:aws:kms:us-east-1:111122223333:key/mrk-{ID}");
+    let read = |key: &str, organization| sweeper(&[("SECRETS_KMS_KEY_ID", key), ("AWS_ORG_ID", organization)]);
+    for (key, organization, allowed) in [
+        (&*arn, "o-abcdefghij", None),
+        (&elsewhere, "o-abcdefghij", None),
+        ("", "o-abcdefghij", None),
+        ("alias/aws/secretsmanager", "o-abcdefghij", Some("an AWS managed key cannot serve other accounts")),
+        ("alias/aws/secretsmanager", "", Some("an AWS managed key cannot serve other accounts")),
+        (
+            "arn:aws:kms:us-east-1:999988887777:alias/aws/secretsmanager",
+            "o-abcdefghij",
+            Some("an AWS managed key cannot serve other accounts"),
+        ),
+        (ID, "o-abcdefghij", Some("arn:<partition>:kms:<region>:<account>:key/<id>")),
+        ("alias/keywheel", "o-abcdefghij", Some("arn:<partition>:kms:<region>:<account>:key/<id>")),
+        (ID, "", None),
+        ("alias/keywheel", "", None),
+        (&arn.replace("us-east-1", "eu-west-1"), "", Some("the Region of ROTATION_FUNCTION_ARN, which is us-east-1")),
+        (&arn.replace("aws:", "aws-cn:"), "", Some("the partition of ROTATION_FUNCTION_ARN, which is aws")),
+    ] {
+        let refused = read(key, organization).map(drop).map_err(|error| error.to_string());
+        match (&refused, allowed) {
+            (Ok(()), None) => {}
+            (Err(error), Some(allowed)) if error.contains("SECRETS_KMS_KEY_ID") && error.contains(allowed) => {}
+            _ => panic!("{key} in {organization:?}: {refused:?}"),
+        }
+    }
+}
+
+#[test]
+fn reported_c2_arns_and_groups_are_checked_for_their_use() {
+    for (variable, value) in [
+        ("NOTICE_TOPIC_ARN", "arn:aws:sns:eu-west-1:999988887777:notices"),
+        ("ORG_LIST_ROLE_ARN", "arn:aws-cn:iam::999988887777:role/reader"),
+        // IAM takes them for one group, and keywheel would exempt every user that it lets read its secret.
+        ("READER_GROUP", "asaiamexemptionsgroup"),
+    ] {
+        let error = sweeper(&[(variable, value)]).expect_err(variable);
+        assert_eq!(error.variables().collect::<Vec<_>>(), [variable], "{error}");
+    }
+    assert!(sweeper(&[("ORG_LIST_ROLE_ARN", "arn:aws:iam::999988887777:role/reader")]).is_ok());
+}
+
 #[test]
 fn upstream_defect_21_grace_periods_have_their_documented_names() {
     let settings = sweeper(&[("INSTALLATION_GRACE_PERIOD", "3"), ("RECOVERY_GRACE_PERIOD", "4")]).unwrap();

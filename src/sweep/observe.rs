@@ -9,7 +9,7 @@ use super::run::Run;
 use super::user_list::UserList;
 use crate::aws::{CURRENT, CallFailure, Iam, SecretDescription};
 use crate::calendar::due;
-use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, SecretName, UserArn, UserName};
+use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, SecretName, UserArn, UserName, is_kms_key_arn};
 use crate::lifecycle::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts, is_reader};
 use crate::provision::{Reach, drift, policy};
 use crate::state::State;
@@ -194,11 +194,12 @@ impl AccountContext<'_> {
     }
 }
 
-/// Whether the user can read the secret that it has or would get. A secret under the AWS managed key can be read only
-/// from its own account.
+/// Whether the user can read the secret that it has or would get. From another account it can be read only under a key
+/// that is named by its ARN.
 pub(super) fn is_readable(run: &Run<'_>, user: &AccountUser, secret: Option<&SecretDescription>) -> bool {
     let is_foreign = user.arn.user().account != *run.aws.primary_account();
-    !is_foreign || run.wanted.kms_key.is_some() || secret.is_some_and(|secret| secret.kms_key.is_some())
+    let serves = |key: &Option<String>| key.as_deref().is_some_and(is_kms_key_arn);
+    !is_foreign || serves(&run.wanted.kms_key) || secret.is_some_and(|secret| serves(&secret.kms_key))
 }
 
 /// Whether the secret's resource policy is for that user, and for nobody else.

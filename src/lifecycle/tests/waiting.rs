@@ -63,7 +63,7 @@ fn a_plan_that_only_waits_is_empty() {
 #[test]
 fn nothing_is_done_or_announced_while_the_secret_is_unreadable() {
     let unreadable = |facts: UserFacts| decide(&UserFacts { secret_readable: false, ..facts });
-    let refused = "problem provision: SECRETS_KMS_KEY_ID is not set";
+    let refused = "problem provision: SECRETS_KMS_KEY_ID is not the ARN";
     for facts in [
         user([key(1, days(10))]),
         user([key(1, days(85))]).with(placeholder(1)),

@@ -32,7 +32,7 @@ pub(super) fn authorize(
     }
 }
 
-/// Checks a read across accounts, which needs the full ARN and a customer managed key.
+/// Checks a read across accounts, which needs the full ARN, and a customer managed key that is named by its own.
 fn across(
     secret: &Secret,
     full_arn: bool,
@@ -47,6 +47,10 @@ fn across(
             "InvalidRequestException",
             "You can't access a secret from a different AWS account if you encrypt the secret with the default KMS service key.",
         )),
+        // An id or an alias is looked up in the caller's own account.
+        Some(key) if !key.contains(":key/") => {
+            Err(ServiceError::new(400, "AccessDeniedException", "Access to KMS is not allowed"))
+        }
         Some(_) => Ok(()),
     }
 }
