@@ -84,6 +84,20 @@ fn a_refused_recipient_does_not_stop_the_others() {
     });
 }
 
+/// IAM takes `Owner` and `owner` for one tag.
+#[test]
+fn reported_c4_the_owner_tag_is_found_in_any_capitals() {
+    rehearse(async {
+        for (setting, tag) in [("owner", "Owner"), ("Team:Owner", "team:OWNER"), ("Ägare", "ägare")] {
+            let stage = TestStack::with(&[("RESOURCE_OWNER_TAG", setting)]);
+            stage.add_user("ci-bot", &[85]);
+            stage.cloud.tag_user(MEMBER, "ci-bot", tag, "team-a@example.com");
+            stage.sweep_well().await;
+            assert!(stage.cloud.mails().iter().any(|mail| mail.to == ["team-a@example.com"]), "{setting}, {tag}");
+        }
+    });
+}
+
 #[test]
 fn upstream_defect_37_the_owner_and_the_account_get_mail() {
     rehearse(async {

@@ -25,6 +25,15 @@ pub struct ListedUser {
     pub groups: BTreeSet<String>,
 }
 
+impl ListedUser {
+    /// Returns the value of a tag, whose name is compared ignoring case: IAM takes `Owner` and `owner` for one name.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html>
+    pub(crate) fn tag(&self, name: &str) -> Option<&str> {
+        let name = name.to_lowercase();
+        self.tags.iter().find(|(known, _)| known.to_lowercase() == name).map(|(_, value)| value.as_str())
+    }
+}
+
 /// A user in a list whose entry cannot be read, for example because its ARN holds a control character.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableUser {

@@ -213,12 +213,14 @@ impl Cloud {
     pub fn tag_user(&self, account: &str, user: &str, key: &str, value: &str) {
         let mut world = self.world();
         let tags = &mut world.expect_user(account, user).tags;
+        // Keys of IAM's tags are one whatever their case. The user keeps the last spelling.
+        tags.retain(|known, _| known.to_lowercase() != key.to_lowercase());
         tags.insert(key.to_owned(), value.to_owned());
     }
 
     /// Removes a tag of a user.
     pub fn untag_user(&self, account: &str, user: &str, key: &str) {
-        self.world().expect_user(account, user).tags.remove(key);
+        self.world().expect_user(account, user).tags.retain(|known, _| known.to_lowercase() != key.to_lowercase());
     }
 
     /// Adds a group without members to an existing account. The name keeps its case, and is found in any case.

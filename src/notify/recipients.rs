@@ -19,6 +19,23 @@ pub(super) struct Recipients {
     pub(super) malformed: Vec<String>,
 }
 
+/// Characters between addresses, besides white space. The values of IAM's tags hold none of them; a person who copies
+/// an address from a mail may meet them elsewhere. No address has one: `Jo <jo@example.com>` has one address.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html>
+const SEPARATORS: &str = ",;<>()[]|\"'";
+
+/// Characters that people join addresses with where a tag holds no comma, the likeliest first.
+const JOINTS: [&[char]; 2] = [&['/', ':'], &['+', '=']];
+
+/// Returns the word without `mailto:`, which links to addresses begin with.
+fn without_scheme(word: &str) -> &str {
+    const SCHEME: &str = "mailto:";
+    match word.get(..SCHEME.len()) {
+        Some(scheme) if scheme.eq_ignore_ascii_case(SCHEME) => &word[SCHEME.len()..],
+        _ => word,
+    }
+}
+
 impl Recipients {
     /// Returns the recipients of a notice. The recipient of the settings replaces an account's missing address.
     pub(super) fn of(account: &AccountContact, owner_tag: Option<&str>, settings: &Settings) -> Self {
@@ -29,27 +46,22 @@ impl Recipients {
             copy: recipient.filter(|_| settings.notices.recipient_in_copy).cloned(),
             malformed: Vec::new(),
         };
-        for word in owner_tag.unwrap_or_default().split([' ', '\t', ',', ';']).filter(|word| !word.is_empty()) {
-            recipients.read_owner(word);
+        let is_between_words = |c: char| c.is_whitespace() || SEPARATORS.contains(c);
+        for word in owner_tag.unwrap_or_default().split(is_between_words) {
+            recipients.read_owner(word, &JOINTS);
         }
         recipients
     }
 
-    /// Adds the addresses in one word. A slash is legal before the `@`, so it separates only if the word is not an
-    /// address.
-    fn read_owner(&mut self, word: &str) {
-        // In `Jo <jo@example.com>` only the second word is an address.
-        let word = word.strip_prefix('<').and_then(|word| word.strip_suffix('>')).unwrap_or(word);
-        match word.parse() {
-            Ok(address) => self.add_owner(address),
-            Err(_) => {
-                for part in word.split('/').filter(|part| !part.is_empty()) {
-                    match part.parse() {
-                        Ok(address) => self.add_owner(address),
-                        Err(_) => self.malformed.push(part.to_owned()),
-                    }
-                }
-            }
+    /// Adds the addresses in one word. The characters that may join two addresses are legal in one, so they separate
+    /// only if the word is not an address.
+    fn read_owner(&mut self, word: &str, joints: &[&[char]]) {
+        let word = without_scheme(word).trim_end_matches('.');
+        match (word.parse(), joints) {
+            _ if word.is_empty() => {}
+            (Ok(address), _) => self.add_owner(address),
+            (Err(_), [joint, weaker @ ..]) => word.split(*joint).for_each(|part| self.read_owner(part, weaker)),
+            (Err(_), []) => self.malformed.push(word.to_owned()),
         }
     }
 
@@ -109,13 +121,38 @@ mod tests {
             ("", &[], &[]),
             (" / ", &[], &[]),
         ] {
-            let (addresses, malformed) = owners(tag);
-            assert_eq!(
-                (addresses, malformed.iter().map(String::as_str).collect::<Vec<_>>()),
-                (good.iter().map(ToString::to_string).collect(), bad.to_vec()),
-                "{tag:?}"
-            );
+            assert_owners(tag, good, bad);
         }
+    }
+
+    #[test]
+    fn reported_c4_addresses_are_found_however_people_join_them() {
+        for (tag, good, bad) in [
+            ("a@x.org; b@x.org", &["a@x.org", "b@x.org"][..], &[][..]),
+            ("a@x.org : b@x.org", &["a@x.org", "b@x.org"], &[]),
+            ("a@x.org:b@x.org", &["a@x.org", "b@x.org"], &[]),
+            ("a@x.org+b@x.org", &["a@x.org", "b@x.org"], &[]),
+            ("a+keys@x.org/b+keys@x.org", &["a+keys@x.org", "b+keys@x.org"], &[]),
+            ("a@x.org\u{a0}b@x.org\u{3000}c@x.org\nd@x.org", &["a@x.org", "b@x.org", "c@x.org", "d@x.org"], &[]),
+            ("<a@x.org>,<b@x.org>", &["a@x.org", "b@x.org"], &[]),
+            ("\"Jo\" <a@x.org>", &["a@x.org"], &["Jo"]),
+            ("mailto:a@x.org MailTo:b@x.org", &["a@x.org", "b@x.org"], &[]),
+            ("a@x.org.", &["a@x.org"], &[]),
+            ("jörg@x.org", &[], &["jörg@x.org"]),
+            ("a@münchen.de b@xn--mnchen-3ya.de", &["b@xn--mnchen-3ya.de"], &["a@münchen.de"]),
+            ("ａ@x.org", &[], &["ａ@x.org"]),
+        ] {
+            assert_owners(tag, good, bad);
+        }
+    }
+
+    fn assert_owners(tag: &str, good: &[&str], bad: &[&str]) {
+        let (addresses, malformed) = owners(tag);
+        assert_eq!((addresses, malformed), (texts(good), texts(bad)), "{tag:?}");
+    }
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
     }
 
     #[test]

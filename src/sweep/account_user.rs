@@ -60,5 +60,5 @@ impl AccountUser {
 
 /// The value of the tag that names the owner.
 pub(super) fn owner(run: &Run<'_>, listed: &ListedUser) -> Option<String> {
-    run.settings.owner_tag.as_ref().and_then(|tag| listed.tags.get(tag).cloned())
+    run.settings.owner_tag.as_ref().and_then(|tag| listed.tag(tag)).map(str::to_owned)
 }

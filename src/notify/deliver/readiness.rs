@@ -109,7 +109,7 @@ impl Readiness {
 async fn sender_status(aws: &SweeperAws, sender: &EmailAddress) -> SenderStatus {
     let mut unknown = None;
     for identity in identities(sender.as_str()) {
-        match aws.mailer().is_verified(identity).await {
+        match aws.mailer().is_verified(&identity).await {
             Ok(true) => return SenderStatus::Verified,
             Ok(false) => {}
             Err(failure) => unknown = unknown.or(Some(failure)),
@@ -118,12 +118,14 @@ async fn sender_status(aws: &SweeperAws, sender: &EmailAddress) -> SenderStatus 
     unknown.map_or(SenderStatus::NotVerified, SenderStatus::Unknown)
 }
 
-/// Returns the identities of SES that can verify an address: the address, its domain and the domains above.
-fn identities(address: &str) -> Vec<&str> {
-    let mut identities = vec![address];
-    let mut rest = address.rsplit_once('@').map(|(_, domain)| domain);
+/// Returns the identities of SES that can verify an address: the address, its domain and the domains above. SES ignores
+/// case in domains, and policies that name the identity's ARN do not.
+fn identities(address: &str) -> Vec<String> {
+    let mut identities = vec![address.to_owned()];
+    let domain = address.rsplit_once('@').map(|(_, domain)| domain.to_ascii_lowercase());
+    let mut rest = domain.as_deref();
     while let Some(domain) = rest.filter(|domain| domain.contains('.')) {
-        identities.push(domain);
+        identities.push(domain.to_owned());
         rest = domain.split_once('.').map(|(_, above)| above);
     }
     identities
@@ -222,6 +224,7 @@ mod tests {
     #[test]
     fn an_address_or_any_domain_above_verifies_a_sender() {
         assert_eq!(identities("a@example.com"), ["a@example.com", "example.com"]);
+        assert_eq!(identities("A@Mail.Example.com"), ["A@Mail.Example.com", "mail.example.com", "example.com"]);
         assert_eq!(
             identities("a@mail.example.co.uk"),
             ["a@mail.example.co.uk", "mail.example.co.uk", "example.co.uk", "co.uk"]
