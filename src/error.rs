@@ -70,6 +70,12 @@ pub enum Error {
         /// The version of the event.
         version: VersionId,
     },
+    /// No version of the secret is current.
+    #[error(
+        "secret {0} had no value at all, so its placeholder was put first: a first value becomes current by itself, and a \
+         new key has to be tested before; Secrets Manager tries the rotation again, or the next sweep starts it"
+    )]
+    NoCurrentValue(String),
     /// A value of the secret is unreadable or of another user.
     #[error(
         "the {which} value of secret {secret} is not a key of {user}: {why}; put a value of this user, or delete the \
@@ -208,6 +214,7 @@ names! {
     RotationDisabled => "RotationDisabled",
     NotStaged => "NotStaged",
     NoPendingValue => "NoPendingValue",
+    NoCurrentValue => "NoCurrentValue",
     ForeignValue => "ForeignValue",
     UserGone => "UserGone",
     UserExempt => "UserExempt",

@@ -54,7 +54,8 @@ pub mod tag {
     pub const KEY_DATES: &str = "keywheel:key-dates";
     /// The user whom the resource policy allowed when it was last read or made: `<unique id> <path>`.
     pub const READER: &str = "keywheel:reader";
-    /// The version with keywheel's placeholder, with which the secret was made.
+    /// The version with keywheel's placeholder. If that version is the current one and cannot be decrypted, it is known
+    /// that no key is in it.
     pub const PLACEHOLDER: &str = "keywheel:placeholder";
 }
 
@@ -127,6 +128,8 @@ pub struct State {
     pub mark: Option<DateTime<Utc>>,
     /// Whether the next rotation may delete the other key at once.
     pub force: bool,
+    /// The version with keywheel's placeholder.
+    pub placeholder: Option<VersionId>,
     /// When the user's keys were made, as last observed.
     pub key_dates: Option<KeyDates>,
     /// The user whom the resource policy allowed when it was last read or made.
@@ -160,6 +163,8 @@ impl State {
                 .map(|text| text.strip_prefix(UNTOLD_PREFIX).and_then(parse_time).unwrap_or(DateTime::UNIX_EPOCH)),
             notified: tags.get(tag::NOTIFIED).map(|text| Notified::read(text)).unwrap_or_default(),
             force: read.flag(tag::FORCE, "true", "true (or no tag)"),
+            // It only shows that an unreadable value holds no key. If it cannot be read, it shows nothing.
+            placeholder: read.text(tag::PLACEHOLDER).and_then(|text| text.parse().ok()),
             // These two only save calls. If one cannot be read, it saves none.
             key_dates: read.text(tag::KEY_DATES).and_then(KeyDates::read),
             reader: read.text(tag::READER).and_then(Reader::read),
@@ -433,6 +438,7 @@ mod tests {
                 notified: Notified::default(),
                 mark: None,
                 force: flags.1,
+                placeholder: None,
                 key_dates: None,
                 reader: None,
                 malformed: Vec::new(),

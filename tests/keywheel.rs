@@ -69,6 +69,7 @@ mod bad_input;
 mod call_counts;
 mod chaos;
 mod credential_report;
+mod current_value;
 mod dates;
 mod digest;
 mod events;

@@ -33,7 +33,7 @@ pub(crate) use organizations::cannot_list_accounts;
 pub use organizations::{AccountPage, AccountState, ListedAccount, Organizations};
 pub(crate) use pages::PageTokens;
 pub use sdk::{ATTEMPTS, Lookup, production_config};
-pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_kms_refusal, is_rotation_unfinished};
+pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_binary_value, is_kms_refusal, is_rotation_unfinished};
 pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretPage, SecretStore};
 pub use services::{CallerIdentity, RoleSession, Services, SweeperServices};
 pub use topic::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, TopicMessage, Topics};
@@ -45,5 +45,6 @@ pub(crate) use {
     iam::{is_report_capacity_exhausted, is_report_unavailable},
     mail::{masked, masked_identity},
     organizations::read_email,
+    secrets::binary_value,
     topic::{BatchEntryError, PUBLISH_BATCH, PUBLISH_TIMEOUT, publish_result},
 };

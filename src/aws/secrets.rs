@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-use super::failure::CallFailure;
+use super::failure::{CallFailure, FailureKind};
 use crate::keys::{AccountId, SecretName, VersionId};
 
 /// Staging label of the version that readers get.
@@ -136,7 +136,8 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     /// does not exist, or if the version has no value yet. Safe to repeat.
     ///
     /// # Errors
-    /// Any failure except "not found". A secret scheduled for deletion fails; so does a binary value.
+    /// Any failure except "not found". A secret scheduled for deletion fails. `is_binary_value` recognizes a binary
+    /// value, and `is_kms_refusal` a value that no usable KMS key decrypts.
     async fn value(
         &self,
         id: &str,
@@ -157,6 +158,14 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
         value: &Zeroizing<String>,
         rotation_token: Option<&str>,
     ) -> Result<(), CallFailure>;
+
+    /// Puts the first value of a secret that has none, which becomes the current one. Repeating it with the same value
+    /// changes nothing.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
+    ///
+    /// # Errors
+    /// Any failure. After `NoAnswer` the value may have been put.
+    async fn put_first(&self, id: &str, version: &VersionId, placeholder: &str) -> Result<(), CallFailure>;
 
     /// Moves AWSCURRENT from one version to another; Secrets Manager then moves AWSPREVIOUS.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html>
@@ -256,6 +265,19 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html>
 pub(crate) fn is_rotation_unfinished(failure: &CallFailure) -> bool {
     failure.code() == "InvalidRequestException" && failure.message().contains("previous rotation")
+}
+
+const BINARY_VALUE: &str = "BinaryValue";
+
+/// The failure for a version whose value is binary: keywheel's values are text.
+pub(crate) fn binary_value(operation: &'static str, id: &str) -> CallFailure {
+    let error = (BINARY_VALUE.to_owned(), "the value is binary, not text".to_owned());
+    CallFailure::new(operation, id, FailureKind::Refused, error, None)
+}
+
+/// Whether a value could not be read because it is binary.
+pub(crate) fn is_binary_value(failure: &CallFailure) -> bool {
+    failure.code() == BINARY_VALUE
 }
 
 /// Whether Secrets Manager could not use the KMS key of the secret: the key is disabled, pending deletion, deleted, or

@@ -37,8 +37,8 @@ pub enum Action {
     Restore,
     /// Adopt a secret with the right name that lacks keywheel's tag: the predecessor's.
     Adopt {
-        /// The version that readers get.
-        version: VersionId,
+        /// The version that readers get; `None` if the secret has no value yet.
+        version: Option<VersionId>,
         /// The newest active key.
         key: AccessKeyId,
     },

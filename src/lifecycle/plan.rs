@@ -137,16 +137,20 @@ impl<'a> Planner<'a> {
         if !secret.state.malformed.is_empty() {
             return;
         }
-        if !secret.state.managed {
-            let Some(version) = secret.current_version.clone() else {
-                return self.problem(ActionName::Adopt, format!("secret {} has no current version", secret.arn));
-            };
-            self.adopt(version);
-        } else if secret.facts_are_fresh() {
-            self.drop_finished_intent(&secret.state);
-            self.notify_of_rotation(secret);
-        } else {
-            return self.restore_facts(secret);
+        match &secret.current_version {
+            version if !secret.state.managed => self.adopt(version.clone()),
+            // The tags describe a version that is not there any more, so they prove nothing.
+            None if secret.state.version.is_some() => {
+                self.adopt(None);
+                return self.wait(ActionName::Rotate, None, Wait::Tags, None);
+            }
+            // A secret without a value needs no facts. Its next rotation puts the first value.
+            None => {}
+            Some(_) if secret.facts_are_fresh() => {
+                self.drop_finished_intent(&secret.state);
+                self.notify_of_rotation(secret);
+            }
+            Some(version) => return self.restore_facts(secret, version.clone()),
         }
         gone_keys::notify_of_forced(self);
         let forced = is_forced_and_unfinished(secret);
@@ -199,18 +203,15 @@ impl<'a> Planner<'a> {
         self.notify(&current.id, NoticeKind::Rotated { old_key, disable_at, forced });
     }
 
-    /// Adopts a secret that the predecessor made. It proves only whose secret it is; its value was never tested. The
-    /// key is rotated when it is due.
-    fn adopt(&mut self, version: VersionId) {
+    /// Adopts a secret that the predecessor made. It proves only whose secret it is; its value, if it has one, was
+    /// never tested. The key is rotated when it is due.
+    fn adopt(&mut self, version: Option<VersionId>) {
         let Some(key) = self.facts.newest_active_key().map(|key| key.id.clone()) else { return };
         self.act(Action::Adopt { version, key });
     }
 
     /// Corrects tags that do not describe the current version. All other decisions wait for the correction.
-    fn restore_facts(&mut self, secret: &PresentSecret) {
-        let Some(version) = secret.current_version.clone() else {
-            return self.problem(ActionName::Repair, format!("secret {} has no current version", secret.arn));
-        };
+    fn restore_facts(&mut self, secret: &PresentSecret, version: VersionId) {
         let state = &secret.state;
         let finished = state.intent.as_ref().filter(|intent| intent.version == version);
         let replaced: Vec<&AccessKeyId> = state.current_key.iter().collect();

@@ -88,7 +88,7 @@ impl Action {
                     // Tags of an earlier life of the secret would make this key look tested.
                     .fold(change, TagChange::remove)
                     .set(tag::MANAGED, "1")
-                    .set(tag::VERSION, version.as_str())
+                    .set_or_remove(tag::VERSION, version.as_ref())
                     .set(tag::CURRENT_KEY, key.as_str())
             }
             Self::RestoreFacts(RestoredFacts { version, current_key, created, previous_key }) => {

@@ -59,6 +59,7 @@ pub use faults::{Fault, FaultHandle, FaultKind, Faults, Occurrence, Unreadable};
 pub use function::RotationFunction;
 pub use history::{KeyChange, KeyEvent};
 pub use mail::{Mail, MailAttachment};
+pub use secret::KmsKeyState;
 pub use serve::serve;
 pub use state::{AccountStatus, RecordedUse};
 pub use switches::Switches;

@@ -24,11 +24,27 @@ impl fmt::Debug for Plain {
     }
 }
 
+/// The state of a KMS key, as far as Secrets Manager's callers notice it.
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KmsKeyState {
+    /// It can be used.
+    Enabled,
+    /// Somebody disabled it.
+    Disabled,
+    /// Somebody scheduled it for deletion.
+    PendingDeletion,
+    /// It does not exist any more, or its policy allows no caller. KMS answers both in the same way.
+    Denied,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
     pub(crate) id: String,
     pub(crate) value: Option<Plain>,
     pub(crate) stages: BTreeSet<String>,
+    /// ARNs of the KMS keys, each of which decrypts the value; empty for the key that Secrets Manager makes itself.
+    pub(crate) kms_keys: BTreeSet<String>,
     pub(crate) created: DateTime<Utc>,
     /// When the value was put, which may be later than the registration.
     pub(crate) put_at: DateTime<Utc>,
@@ -38,7 +54,15 @@ pub(crate) struct Version {
 
 impl Version {
     pub(crate) fn new(id: &str, value: Option<Plain>, now: DateTime<Utc>) -> Self {
-        Self { id: id.to_owned(), value, stages: BTreeSet::new(), created: now, put_at: now, was_current: false }
+        Self {
+            id: id.to_owned(),
+            value,
+            stages: BTreeSet::new(),
+            kms_keys: BTreeSet::new(),
+            created: now,
+            put_at: now,
+            was_current: false,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::history::{KeyChange, KeyEvent, rotation_under_way};
 use super::ids;
 use super::mail::Outbox;
 use super::queue::{RotationJob, RotationQueue};
-use super::secret::Secret;
+use super::secret::{KmsKeyState, Secret};
 use super::switches::Switches;
 use super::topic::Topic;
 
@@ -194,7 +194,8 @@ pub(crate) struct World {
     pub(crate) sessions: HashMap<String, Session>,
     /// The account and the user name of each long-term key, by key id.
     pub(crate) key_owners: HashMap<String, (String, String)>,
-    pub(crate) kms_keys: BTreeSet<String>,
+    /// By ARN.
+    pub(crate) kms_keys: BTreeMap<String, KmsKeyState>,
     /// Scheduled deletions: time, account and name.
     pub(crate) deletions: BTreeSet<(DateTime<Utc>, String, String)>,
     pub(crate) switches: Switches,
@@ -226,7 +227,7 @@ impl World {
             organization: Some(organization),
             sessions: HashMap::new(),
             key_owners: HashMap::new(),
-            kms_keys: BTreeSet::new(),
+            kms_keys: BTreeMap::new(),
             deletions: BTreeSet::new(),
             switches: Switches::default(),
             outbox: Outbox::default(),

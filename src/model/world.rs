@@ -10,7 +10,7 @@ use super::clock::delta;
 use super::cloud::{AccessKeyPair, Cloud};
 use super::history::KeyChange;
 use super::ids;
-use super::secret::Plain;
+use super::secret::{KmsKeyState, Plain};
 use super::secretsmanager::plant;
 use super::state::{AccessKey, AccountStatus, AwsAccount, Group, IamUser, Organization, RecordedUse, Role, World};
 
@@ -331,7 +331,15 @@ impl Cloud {
 
     /// Adds a KMS key, which secrets may then name.
     pub fn add_kms_key(&self, arn: &str) {
-        self.world().kms_keys.insert(arn.to_owned());
+        self.world().kms_keys.insert(arn.to_owned(), KmsKeyState::Enabled);
+    }
+
+    /// Changes the state of a KMS key.
+    pub fn set_kms_key_state(&self, arn: &str, state: KmsKeyState) {
+        match self.world().kms_keys.get_mut(arn) {
+            Some(key) => *key = state,
+            None => panic!("the script names KMS key {arn}, which it never added"),
+        }
     }
 
     /// Adds a secret with one current version, as a predecessor leaves it. Returns its ARN.

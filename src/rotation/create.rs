@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::{Job, orphan, room, user_gone};
+use super::{Job, OF_ANOTHER_KEY, orphan, room, user_gone};
 use crate::aws::{FailureKind, Iam, NewKey, Tries, has_group, until};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, UserArn};
@@ -29,7 +29,7 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     }
     let iam = job.iam().await?;
     let arn = user_to_rotate(job, &*iam).await?;
-    let kept = room::make(job, &*iam).await?;
+    let kept = room::make(job, &*iam, &arn).await?;
     let intent = announce(job, &*iam, kept.first()).await?;
     let sent = iam.now();
     let key = match iam.create_access_key(&job.user().name, CREATE_KEY_WITHIN).await {
@@ -113,9 +113,6 @@ async fn announce(job: &Job<'_>, iam: &dyn Iam, kept: Option<&AccessKeyId>) -> R
     orphan::withdraw(job).await;
     Err(Error::AnnouncementTooSlow(job.secret().to_owned()))
 }
-
-/// Tags that describe the key before the announced rotation.
-const OF_ANOTHER_KEY: [&str; 5] = [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING, tag::KEY_DATES];
 
 /// Puts the key into the pending version, and cleans up if that fails.
 async fn put(job: &Job<'_>, iam: &dyn Iam, arn: UserArn, key: NewKey, intent: &Intent) -> Result<(), Error> {

@@ -41,6 +41,7 @@ fn cause_of(error: &Error) -> Option<FailureCause> {
     Some(match error {
         Error::Aws(failure) => cause_of_call(failure),
         Error::NoPendingValue { .. } => FailureCause::NoPendingValue,
+        Error::NoCurrentValue(_) => FailureCause::NoCurrentValue,
         Error::ForeignValue { .. } => FailureCause::ForeignValue,
         Error::UserGone(_) => FailureCause::UserGone,
         Error::UserExempt { .. } => FailureCause::UserExempt,

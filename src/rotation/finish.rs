@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tracing::{error, info};
 
-use super::{Job, user_gone};
+use super::{Job, current, user_gone};
 use crate::aws::{CURRENT, ListedKey, PREVIOUS};
 use crate::error::Error;
 use crate::keys::AccessKeyId;
@@ -47,7 +47,7 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
 /// put later is in a version of its own.
 async fn check_replaced_value(job: &Job<'_>) -> Result<(), Error> {
     if job.state.version != job.description.version_at(CURRENT) {
-        job.current_value().await?;
+        current::read(job).await?;
     }
     Ok(())
 }

@@ -1,16 +1,19 @@
 //! The rotation function: Secrets Manager's contract, step by step.
 //!
 //! [`event`] reads the event. This file makes the checks before every step. `create`, `set`, `test` and `finish` are
-//! the steps. `room` frees a slot for the new key; `slots` decides which key may give way (pure). `orphan` cleans up
-//! after a key that did not get into the secret. `failure` leaves the cause of a failed step on the secret.
+//! the steps. `current` reads the value that readers get, and `first_value` puts one where there is none. `room` frees
+//! a slot for the new key; `slots` decides which key may give way (pure). `orphan` cleans up after a key that did not
+//! get into the secret. `failure` leaves the cause of a failed step on the secret.
 //!
 //! A step reads what it needs and keeps nothing, because the next step may run in another process. Every step can be
 //! repeated safely, fails with an error that names the remedy, and logs no secret.
 
 mod create;
+mod current;
 pub mod event;
 mod failure;
 mod finish;
+mod first_value;
 mod orphan;
 mod room;
 mod set;
@@ -24,13 +27,15 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tracing::info;
 
-use crate::aws::{Aws, CURRENT, CallFailure, Iam, PENDING, SecretDescription, Tries, until};
+use crate::aws::{
+    Aws, CURRENT, CallFailure, Iam, PENDING, SecretDescription, Tries, is_binary_value, is_kms_refusal, until,
+};
 use crate::error::Error;
 use crate::keys::UserRef;
 use crate::metrics;
 use crate::redact;
 use crate::settings::Settings;
-use crate::state::{State, Step, TagChange};
+use crate::state::{State, Step, TagChange, tag};
 use crate::value::StoredValue;
 use event::RotationEvent;
 
@@ -61,6 +66,9 @@ async fn step(aws: &Aws, settings: &Settings, event: Value, deadline: DateTime<U
     info!(step = ?event.step, %user, "rotation step is done");
     Ok(())
 }
+
+/// Tags that describe the key in an earlier version.
+const OF_ANOTHER_KEY: [&str; 5] = [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING, tag::KEY_DATES];
 
 /// Limits the reads of the secret before a step. The service may have registered the version, or enabled the schedule,
 /// so recently that a read does not show it.
@@ -143,17 +151,10 @@ impl<'a> Job<'a> {
     /// [`Error::ForeignValue`] if it is unreadable or of another user.
     async fn pending_value(&self) -> Result<Option<StoredValue>, Error> {
         // Read by version, because AWSPENDING may not be visible yet.
-        let value = self.aws.secrets().value(self.secret(), Some(&self.event.version), None).await?;
-        value.map(|text| self.own_value("pending", &text)).transpose()
-    }
-
-    /// Returns the value that readers get. The key of another tool is accepted.
-    ///
-    /// # Errors
-    /// [`Error::ForeignValue`] if it is unreadable or of another user.
-    async fn current_value(&self) -> Result<Option<StoredValue>, Error> {
-        let value = self.aws.secrets().value(self.secret(), None, Some(CURRENT)).await?;
-        value.map(|text| self.own_value("current", &text)).transpose()
+        match self.aws.secrets().value(self.secret(), Some(&self.event.version), None).await {
+            Err(failure) if is_binary_value(&failure) => Err(self.foreign_value("pending", "it is binary".to_owned())),
+            value => value?.map(|text| self.own_value("pending", &text)).transpose(),
+        }
     }
 
     /// Whether the intent announces a key for this version. Its value is then no copy of the current value.
@@ -168,10 +169,24 @@ impl<'a> Job<'a> {
         self.aws.secrets().tag(self.secret(), &set).await
     }
 
-    /// Whether the pending value equals the current value, byte for byte.
+    /// Whether the tags describe the version that readers get.
+    fn facts_are_fresh(&self) -> bool {
+        self.state.version.is_some() && self.state.version == self.description.version_at(CURRENT)
+    }
+
+    /// Whether the current version is the placeholder that keywheel put.
+    fn current_is_placeholder(&self) -> bool {
+        self.state.placeholder.is_some() && self.state.placeholder == self.description.version_at(CURRENT)
+    }
+
+    /// Whether the pending value equals the current value, byte for byte. A value that can be read is no copy of one
+    /// that cannot be decrypted.
     async fn is_copy_of_current(&self) -> Result<bool, Error> {
         let store = self.aws.secrets();
-        let current = store.value(self.secret(), None, Some(CURRENT)).await?;
+        let current = match store.value(self.secret(), None, Some(CURRENT)).await {
+            Err(failure) if is_kms_refusal(&failure) => return Ok(false),
+            current => current?,
+        };
         let pending = store.value(self.secret(), Some(&self.event.version), None).await?;
         Ok(pending.is_some() && pending == current)
     }

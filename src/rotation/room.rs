@@ -3,13 +3,14 @@
 use chrono::TimeDelta;
 use tracing::warn;
 
-use super::slots::{self, Decision, SlotKey, Slots};
-use super::{Job, user_gone};
-use crate::aws::{CURRENT, CallFailure, Iam, ListedKey};
+use super::current::{self, CurrentValue};
+use super::slots::{self, Decision, KeyInValue, SlotKey, Slots};
+use super::{Job, first_value, user_gone};
+use crate::aws::{CURRENT, CallFailure, Iam, ListedKey, PREVIOUS, is_binary_value, is_kms_refusal};
 use crate::error::Error;
-use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, UserName, VersionId};
+use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, UserArn, UserName, VersionId};
 use crate::state::{TagChange, tag};
-use crate::value::{StoredKey, StoredValue};
+use crate::value::StoredValue;
 
 /// Limits the age at which a current key that IAM does not list stops **a rotation**. An older key counts as deleted.
 ///
@@ -23,32 +24,33 @@ const UNLISTED_KEY_STOPS_FOR: TimeDelta = TimeDelta::minutes(10);
 /// Frees a slot where that loses nothing, and returns the keys that the user keeps. The new key will replace the first.
 ///
 /// # Errors
-/// [`Error::NoActiveKey`], [`Error::NoFreeSlot`] and [`Error::CurrentKeyNotListed`]. No key is removed then.
-pub(super) async fn make(job: &Job<'_>, iam: &dyn Iam) -> Result<Vec<AccessKeyId>, Error> {
+/// [`Error::NoActiveKey`], [`Error::NoFreeSlot`], [`Error::CurrentKeyNotListed`] and [`Error::NoCurrentValue`]. No key
+/// is removed then.
+pub(super) async fn make(job: &Job<'_>, iam: &dyn Iam, arn: &UserArn) -> Result<Vec<AccessKeyId>, Error> {
     let user = job.user();
     let listed = iam.access_keys(&user.name).await.map_err(|failure| user_gone(user, failure))?;
     let mut keys: Vec<SlotKey> =
         listed.into_iter().map(|listed| SlotKey { listed, last_use: LastUse::NotAsked }).collect();
+    let current = current::read(job).await?;
+    if matches!(current, CurrentValue::Absent) {
+        return Err(first_value::put(job, arn, &keys).await);
+    }
+    check_current_is_listed(job, iam, &current, &keys)?;
     let current_version = job.description.version_at(CURRENT);
-    let current = job.current_value().await?;
-    check_current_is_listed(job, iam, current.as_ref(), &keys)?;
-    let mut in_versions: Vec<AccessKeyId> = current.iter().map(|value| value.key_id().clone()).collect();
-    let in_value = current.as_ref().filter(|value| !value.is_placeholder()).map(StoredValue::key_id);
+    let in_value = current.key(job);
+    let mut in_versions = InVersions { keys: current.named().cloned().into_iter().collect(), unread: None };
     let candidates: Vec<AccessKeyId> = {
-        let known = Slots { in_versions: &in_versions, ..slots_of(job, &keys, current_version.as_ref(), in_value) };
+        let known = slots_of(job, &keys, current_version.as_ref(), in_value, &in_versions);
         known.orphan_candidates().into_iter().cloned().collect()
     };
     read_last_uses(iam, &mut keys, &candidates).await?;
     let mut announced = None;
     if !candidates.is_empty() {
-        in_versions.extend(labelled_keys(job, current_version.as_ref()).await?);
-        announced = announced_key(job).await?;
+        in_versions.read_labelled(job, &current).await?;
+        announced = announced_key(job, &mut in_versions).await?;
     }
-    let facts = Slots {
-        in_versions: &in_versions,
-        announced: announced.as_ref(),
-        ..slots_of(job, &keys, current_version.as_ref(), in_value)
-    };
+    let known = slots_of(job, &keys, current_version.as_ref(), in_value, &in_versions);
+    let facts = Slots { announced: announced.as_ref(), ..known };
     let removed = match facts.decide() {
         Decision::Remove(removed) => removed,
         Decision::NoActiveKey => return Err(Error::NoActiveKey(user.clone())),
@@ -77,31 +79,73 @@ async fn owe_notice(job: &Job<'_>, key: &AccessKeyId) -> Result<(), Error> {
 /// Fails if the list lacks the current key although it is new: such a list is from before the last rotation.
 ///
 /// With that list, the key that the last rotation replaced would look like the current key, and its retirement would be
-/// forgotten.
+/// forgotten. If the value cannot be read, the tags name its key and the time of its rotation.
 fn check_current_is_listed(
     job: &Job<'_>,
     iam: &dyn Iam,
-    current: Option<&StoredValue>,
+    current: &CurrentValue,
     keys: &[SlotKey],
 ) -> Result<(), Error> {
-    let Some(StoredValue::Key(StoredKey { identity: current, .. })) = current else { return Ok(()) };
-    let is_new = iam.now() < current.created + UNLISTED_KEY_STOPS_FOR;
-    if is_new && !keys.iter().any(|key| key.listed.id == current.id) {
-        return Err(Error::CurrentKeyNotListed { user: job.user().clone(), key: current.id.clone() });
+    let by_tags = || Some((job.state.current_key.as_ref()?, job.state.rotated_at?));
+    let named = match current {
+        CurrentValue::Read(StoredValue::Key(key)) => Some((&key.identity.id, key.identity.created)),
+        CurrentValue::Unreadable(_) if job.facts_are_fresh() => by_tags(),
+        CurrentValue::Absent | CurrentValue::Read(_) | CurrentValue::Unreadable(_) => None,
+    };
+    let Some((id, since)) = named else { return Ok(()) };
+    if iam.now() < since + UNLISTED_KEY_STOPS_FOR && !keys.iter().any(|key| key.listed.id == *id) {
+        return Err(Error::CurrentKeyNotListed { user: job.user().clone(), key: id.clone() });
     }
     Ok(())
 }
 
-/// Returns the facts that are known before any other value is read.
+/// Returns the facts that are known before the values of other versions are read.
 fn slots_of<'a>(
     job: &'a Job<'_>,
     keys: &'a [SlotKey],
     current_version: Option<&'a VersionId>,
-    in_value: Option<&'a AccessKeyId>,
+    in_value: KeyInValue<'a>,
+    in_versions: &'a InVersions,
 ) -> Slots<'a> {
     let recovery_grace = job.settings.periods.recovery_grace;
     let (state, now) = (&job.state, job.aws.now());
-    Slots { keys, state, current_version, in_value, in_versions: &[], announced: None, recovery_grace, now }
+    let (in_versions, unread) = (&in_versions.keys[..], in_versions.unread.as_deref());
+    Slots { keys, state, current_version, in_value, in_versions, unread, announced: None, recovery_grace, now }
+}
+
+/// The keys that the values of versions name.
+struct InVersions {
+    keys: Vec<AccessKeyId>,
+    /// Why a value could not be read that may name the announced key.
+    unread: Option<String>,
+}
+
+impl InVersions {
+    /// Reads all versions with a label, except the pending one and the current one, which was read before.
+    ///
+    /// If the tags name the key in the current version, the current and the previous version are older than the
+    /// intent, so the announced key is in neither. After a change by hand the tags name none.
+    async fn read_labelled(&mut self, job: &Job<'_>, current: &CurrentValue) -> Result<(), Error> {
+        let is_recorded = job.facts_are_fresh() && job.state.current_key.is_some();
+        if let CurrentValue::Unreadable(why) = current
+            && !is_recorded
+        {
+            self.unread = Some(why.clone());
+        }
+        let is_known = |version: &VersionId| is_recorded && job.description.is_staged(version, PREVIOUS);
+        let labelled = job.description.stages.iter().filter(|(_, stages)| !stages.is_empty());
+        for version in labelled.filter_map(|(version, _)| version.parse().ok()) {
+            if version == job.event.version || job.description.is_staged(&version, CURRENT) {
+                continue;
+            }
+            match key_in(job, &version).await? {
+                Named::Key(key) => self.keys.push(key),
+                Named::Unreadable(why) if !is_known(&version) => self.unread = Some(why),
+                Named::Unreadable(_) | Named::NoKey => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reads the last uses that a decision can depend on: those of two keys, and of every candidate for the orphan.
@@ -126,30 +170,42 @@ async fn read_last_uses(iam: &dyn Iam, keys: &mut [SlotKey], candidates: &[Acces
     Ok(())
 }
 
-/// Returns the keys in the values of all versions with a label, without the current and the pending version. An
-/// unreadable value names no key of keywheel's.
-async fn labelled_keys(job: &Job<'_>, current: Option<&VersionId>) -> Result<Vec<AccessKeyId>, Error> {
-    let mut keys = Vec::new();
-    let labelled = job.description.stages.iter().filter(|(_, stages)| !stages.is_empty());
-    for version in labelled.filter_map(|(version, _)| version.parse().ok()) {
-        if Some(&version) != current && version != job.event.version {
-            keys.extend(key_in(job, &version).await?);
-        }
-    }
-    Ok(keys)
-}
-
 /// Returns the key in the version that an earlier rotation announced and did not finish.
-async fn announced_key(job: &Job<'_>) -> Result<Option<AccessKeyId>, Error> {
-    match &job.state.intent {
-        Some(intent) if intent.version != job.event.version => key_in(job, &intent.version).await,
-        _ => Ok(None),
-    }
+async fn announced_key(job: &Job<'_>, in_versions: &mut InVersions) -> Result<Option<AccessKeyId>, Error> {
+    let Some(intent) = job.state.intent.as_ref().filter(|intent| intent.version != job.event.version) else {
+        return Ok(None);
+    };
+    Ok(match key_in(job, &intent.version).await? {
+        Named::Key(key) => Some(key),
+        Named::NoKey => None,
+        Named::Unreadable(why) => {
+            in_versions.unread = Some(why);
+            None
+        }
+    })
 }
 
-async fn key_in(job: &Job<'_>, version: &VersionId) -> Result<Option<AccessKeyId>, Error> {
-    let value = job.aws.secrets().value(job.secret(), Some(version), None).await?;
-    Ok(value.and_then(|text| StoredValue::read(&text).ok()).map(|value| value.key_id().clone()))
+/// The key that a version's value names.
+enum Named {
+    Key(AccessKeyId),
+    /// The version has no value, or a value that names no key of keywheel's.
+    NoKey,
+    /// No usable KMS key decrypts the value, for this reason.
+    Unreadable(String),
+}
+
+/// Reads a version's value.
+///
+/// # Errors
+/// The failure of the call if it was denied or not answered.
+async fn key_in(job: &Job<'_>, version: &VersionId) -> Result<Named, Error> {
+    let value = match job.aws.secrets().value(job.secret(), Some(version), None).await {
+        Err(failure) if is_kms_refusal(&failure) => return Ok(Named::Unreadable(failure.to_string())),
+        Err(failure) if is_binary_value(&failure) => None,
+        value => value?,
+    };
+    let read = value.and_then(|text| StoredValue::read(&text).ok());
+    Ok(read.map_or(Named::NoKey, |value| Named::Key(value.key_id().clone())))
 }
 
 /// Disables the key, then deletes it: an active key is never deleted.

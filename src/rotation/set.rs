@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Job, user_gone};
+use super::{Job, current, user_gone};
 use crate::aws::{Iam, ListedKey, Tries, until};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, KeyStatus};
@@ -14,12 +14,12 @@ const LISTINGS: Tries = Tries { count: 4, wait: Duration::from_secs(3) };
 /// Checks the pending key, and that the current value is of the same user.
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     let pending = job.pending_value().await?.ok_or_else(|| job.no_pending_value())?;
-    // Fails for another user's value: the new key must not replace it.
-    let current = job.current_value().await?;
+    // Fails for another user's value: the new key must not replace it. A value that nobody can decrypt is replaced.
+    let current = current::read(job).await?;
     let pending = match pending {
         StoredValue::Key(pending) => pending,
         // A test of the configuration that runs all steps: there is no new key to check.
-        copy if current.as_ref() == Some(&copy) => return Ok(()),
+        copy if current.is(&copy) => return Ok(()),
         _ => return Err(job.not_written_by_us()),
     };
     check(job, &pending.identity.id).await

@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::aws::ListedKey;
 use crate::calendar::due;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, VersionId};
-use crate::state::{State, was_enabled_since};
+use crate::state::{State, tag, was_enabled_since};
 
 /// The step that has to happen before a key can be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,17 @@ impl SlotKey {
     }
 }
 
+/// The key in the current value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyInValue<'a> {
+    /// Readers get this key.
+    Key(&'a AccessKeyId),
+    /// The value is a placeholder, which holds no key.
+    NoKey,
+    /// The value cannot be decrypted, so readers get nothing, and the value shows no key.
+    Unreadable,
+}
+
 /// The facts that decide which slot is freed.
 pub(super) struct Slots<'a> {
     /// All keys of the user, as listed.
@@ -50,10 +61,12 @@ pub(super) struct Slots<'a> {
     pub(super) state: &'a State,
     /// The version staged AWSCURRENT.
     pub(super) current_version: Option<&'a VersionId>,
-    /// The key in the current value. A placeholder holds none.
-    pub(super) in_value: Option<&'a AccessKeyId>,
+    /// The key in the current value.
+    pub(super) in_value: KeyInValue<'a>,
     /// The keys that the values of labelled versions name, a placeholder included.
     pub(super) in_versions: &'a [AccessKeyId],
+    /// Why the value of a version could not be read that may name the announced key.
+    pub(super) unread: Option<&'a str>,
     /// The key in the value of the version that the intent announces.
     pub(super) announced: Option<&'a AccessKeyId>,
     /// The days from the observed disable to the deletion.
@@ -85,15 +98,19 @@ impl<'a> Slots<'a> {
     pub(super) fn orphan_candidates(&self) -> Vec<&'a AccessKeyId> {
         let Some(intent) = self.state.unsettled_intent(self.current_version) else { return Vec::new() };
         let in_tags = [self.state.current_key.as_ref(), self.state.previous_key.as_ref()];
-        let known = in_tags.into_iter().flatten().chain(self.in_value).chain(self.in_versions);
+        let in_value = match self.in_value {
+            KeyInValue::Key(key) => Some(key),
+            KeyInValue::NoKey | KeyInValue::Unreadable => None,
+        };
+        let known = in_tags.into_iter().flatten().chain(in_value).chain(self.in_versions);
         let keys = self.keys.iter().map(|key| (&key.listed.id, key.listed.created));
         intent.candidates(keys, &known.collect::<Vec<_>>())
     }
 
     /// Returns the only candidate, if nobody but testSecret can have used it.
     fn orphan(&self) -> Option<&'a SlotKey> {
-        // An unreadable tag may name this very key as the current or previous key.
-        if !self.state.malformed.is_empty() {
+        // An unreadable tag may name this very key as the current or previous key, and an unreadable value may hold it.
+        if !self.state.malformed.is_empty() || self.unread.is_some() {
             return None;
         }
         let [candidate] = self.orphan_candidates()[..] else { return None };
@@ -116,6 +133,13 @@ impl<'a> Slots<'a> {
         }
         if self.is_forced() {
             return self.retired_by_force(kept);
+        }
+        if let (Some(unread), [candidate, ..]) = (self.unread, &self.orphan_candidates()[..]) {
+            return Err(format!(
+                "{candidate} was created when a rotation announced a key, and it is unknown whether it is in a value that \
+                 cannot be read ({unread}): if nobody has it, delete it, otherwise remove the tag {} from the secret",
+                tag::INTENT
+            ));
         }
         let disabled = kept.iter().find_map(|key| Some((*key, self.disabled_at(key)?)));
         let Some((key, disabled_at)) = disabled else { return Err(self.why_none(kept)) };
@@ -191,22 +215,33 @@ impl<'a> Slots<'a> {
     }
 
     /// Returns the key that must stay even in an incident: the key in the value. If the value names neither, the used
-    /// key stays or, if neither is used, the newer key.
+    /// key stays or, if neither is used, the newer key. If the value cannot be read, its tags must name the same key.
     ///
     /// # Errors
-    /// If a last use is unknown, or both keys are used.
+    /// If a last use is unknown, if both keys are used, or if the value cannot be read and the tags name another key.
     fn needed<'k>(&self, kept: &[&'k SlotKey]) -> Result<&'k SlotKey, String> {
-        if let Some(readers) = kept.iter().find(|key| Some(&key.listed.id) == self.in_value) {
+        if let Some(readers) = kept.iter().find(|key| self.in_value == KeyInValue::Key(&key.listed.id)) {
             return Ok(readers);
         }
-        let [older, newer] = kept[..] else { return Err("the user does not have two keys".to_owned()) };
-        match (&older.last_use, &newer.last_use) {
-            (LastUse::Unknown(_) | LastUse::NotAsked, _) => Err(unknown_use(older)),
-            (_, LastUse::Unknown(_) | LastUse::NotAsked) => Err(unknown_use(newer)),
-            (LastUse::At(_), LastUse::At(_)) => Err("both are used and the secret holds neither".to_owned()),
-            (LastUse::At(_), LastUse::Never) => Ok(older),
-            (LastUse::Never, _) => Ok(newer),
+        let needed = by_use(kept)?;
+        let is_fresh = self.state.version.is_some() && self.state.version.as_ref() == self.current_version;
+        let is_recorded = is_fresh && self.state.current_key.as_ref() == Some(&needed.listed.id);
+        if self.in_value == KeyInValue::Unreadable && !is_recorded {
+            return Err("the value in the secret cannot be read, and its tags do not name the key in use".to_owned());
         }
+        Ok(needed)
+    }
+}
+
+/// Returns the used key of two or, if neither is used, the newer key.
+fn by_use<'k>(kept: &[&'k SlotKey]) -> Result<&'k SlotKey, String> {
+    let [older, newer] = kept[..] else { return Err("the user does not have two keys".to_owned()) };
+    match (&older.last_use, &newer.last_use) {
+        (LastUse::Unknown(_) | LastUse::NotAsked, _) => Err(unknown_use(older)),
+        (_, LastUse::Unknown(_) | LastUse::NotAsked) => Err(unknown_use(newer)),
+        (LastUse::At(_), LastUse::At(_)) => Err("both are used and the secret holds neither".to_owned()),
+        (LastUse::At(_), LastUse::Never) => Ok(older),
+        (LastUse::Never, _) => Ok(newer),
     }
 }
 
@@ -216,14 +251,14 @@ fn unknown_use(key: &SlotKey) -> String {
 }
 
 /// Describes the keys for an error message: `AKIA…1 active, in the secret, created 2026-11-22; AKIA…2 inactive, …`.
-pub(super) fn describe(keys: &[SlotKey], in_value: Option<&AccessKeyId>) -> String {
+pub(super) fn describe(keys: &[SlotKey], in_value: KeyInValue<'_>) -> String {
     let describe = |SlotKey { listed: key, .. }: &SlotKey| {
         let status = match &key.status {
             KeyStatus::Active => "active",
             KeyStatus::Inactive => "inactive",
             KeyStatus::Other(other) => other,
         };
-        let role = if Some(&key.id) == in_value { ", in the secret" } else { "" };
+        let role = if in_value == KeyInValue::Key(&key.id) { ", in the secret" } else { "" };
         format!("{} {status}{role}, created {}", key.id, key.created.date_naive())
     };
     keys.iter().map(describe).collect::<Vec<_>>().join("; ")

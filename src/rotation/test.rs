@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{debug, info};
 
-use super::Job;
-use crate::aws::{CallerIdentity, Tries, until};
+use super::{Job, current};
+use crate::aws::{CURRENT, CallerIdentity, Tries, is_kms_refusal, until};
 use crate::error::Error;
 use crate::keys::UserArn;
 use crate::redact;
@@ -30,17 +30,28 @@ const READS: Tries = Tries { count: 4, wait: Duration::from_secs(2) };
 
 /// Proves the pending key or, where there is none, that a rotation could begin.
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
-    let pending = pending_value(job).await?;
+    let pending = match pending_value(job).await {
+        Ok(Some(pending)) => pending,
+        // RotateImmediately=false copies the current value, even if nobody can decrypt it, or if there is none.
+        Err(Error::Aws(failure)) if is_kms_refusal(&failure) && !job.is_announced() => {
+            return check_reachable(job).await;
+        }
+        Ok(None) if !job.is_announced() && job.description.version_at(CURRENT).is_none() => {
+            return check_reachable(job).await;
+        }
+        Ok(None) => return Err(job.no_pending_value()),
+        Err(error) => return Err(error),
+    };
     if let StoredValue::Key(key) = &pending
         && job.is_announced()
     {
         return prove(job, key).await;
     }
-    let current = job.current_value().await?;
+    let current = current::read(job).await?;
     match pending {
         // RotateImmediately=false tests the configuration on a copy of the current value: there is no new key, but the
         // role and the user must be reachable. The same key with another secret half is no copy and must be proved.
-        _ if current.as_ref() == Some(&pending) => check_reachable(job).await,
+        _ if current.is(&pending) => check_reachable(job).await,
         StoredValue::Placeholder(_) => check_reachable(job).await,
         StoredValue::Key(key) => prove(job, &key).await,
         StoredValue::Foreign(_) => Err(job.not_written_by_us()),
@@ -52,9 +63,8 @@ async fn prove(job: &Job<'_>, key: &StoredKey) -> Result<(), Error> {
     Trial::new(job, key).run().await
 }
 
-async fn pending_value(job: &Job<'_>) -> Result<StoredValue, Error> {
-    let value = until(job.aws, READS, || job.pending_value(), Option::is_some).await?;
-    value.ok_or_else(|| job.no_pending_value())
+async fn pending_value(job: &Job<'_>) -> Result<Option<StoredValue>, Error> {
+    until(job.aws, READS, || job.pending_value(), Option::is_some).await
 }
 
 /// Fails unless the role can be assumed and the user exists. Changes nothing.

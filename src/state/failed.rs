@@ -52,6 +52,8 @@ impl Step {
 pub enum FailureCause {
     /// The pending version has no value.
     NoPendingValue,
+    /// The secret had no value at all.
+    NoCurrentValue,
     /// A value of the secret is unreadable or of another user.
     ForeignValue,
     /// The user was deleted from IAM.
@@ -90,8 +92,9 @@ pub enum FailureCause {
 
 impl FailureCause {
     /// Every cause.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NoPendingValue,
+        Self::NoCurrentValue,
         Self::ForeignValue,
         Self::UserGone,
         Self::UserExempt,
@@ -115,6 +118,7 @@ impl FailureCause {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoPendingValue => "NoPendingValue",
+            Self::NoCurrentValue => "NoCurrentValue",
             Self::ForeignValue => "ForeignValue",
             Self::UserGone => "UserGone",
             Self::UserExempt => "UserExempt",

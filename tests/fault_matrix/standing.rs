@@ -56,9 +56,7 @@ fn lines_of_secret(secret: &SecretView, names: &BTreeMap<String, String>, there:
             lines.push(format!("{name} {stage} holds {holds}"));
         }
     }
-    for (tag, text) in
-        secret.tags.iter().filter(|(tag, text)| !text.is_empty() && !SAVES_A_LOOK.contains(&tag.as_str()))
-    {
+    for (tag, text) in secret.tags.iter().filter(|(tag, text)| is_standing(tag, text, secret)) {
         lines.push(format!("{name} tag {tag} = {}", tag_value(tag, text, secret, names, there)));
     }
     let schedule = if secret.rotation_enabled { "on" } else { "off" };
@@ -69,6 +67,14 @@ fn lines_of_secret(secret: &SecretView, names: &BTreeMap<String, String>, there:
     lines.push(format!("{name} deleted: {}", secret.deletion_date.is_some()));
     lines.push(format!("{name} last rotation: {:?}", secret.last_rotation));
     lines
+}
+
+/// Whether a tag describes what stands: an empty tag does not, nor one that saves calls, nor the failure of a version
+/// that is not pending any more.
+fn is_standing(tag: &str, text: &str, secret: &SecretView) -> bool {
+    let is_pending = |version: &str| secret.version_with("AWSPENDING").is_some_and(|pending| pending.id == version);
+    let is_past = tag == "keywheel:failed" && !text.split(' ').nth(2).is_some_and(is_pending);
+    !text.is_empty() && !SAVES_A_LOOK.contains(&tag) && !is_past
 }
 
 fn value(text: &str, names: &BTreeMap<String, String>) -> String {

@@ -13,9 +13,11 @@ use super::failure::OrFailure;
 use super::retry::own_quota;
 use super::time::utc;
 use super::whole::WholeAnswer;
-use crate::aws::failure::{CallFailure, FailureKind};
+use crate::aws::failure::CallFailure;
 use crate::aws::pages::PageTokens;
-use crate::aws::secrets::{CURRENT, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretPage, SecretStore};
+use crate::aws::secrets::{
+    CURRENT, NewSecret, PENDING, RotationSchedule, SecretDescription, SecretPage, SecretStore, binary_value,
+};
 use crate::keys::{AccountId, SecretName, VersionId};
 
 /// Items of one page: the maximum that ListSecrets accepts.
@@ -138,10 +140,7 @@ impl SecretStore for SdkSecretStore {
             Err(failure) => Err(failure),
             Ok(answer) if answer.secret_string.is_some() => Ok(answer.secret_string.map(Zeroizing::new)),
             Ok(answer) => match answer.secret_binary.map(|blob| Zeroizing::new(blob.into_inner())) {
-                Some(_binary) => {
-                    let error = ("BinaryValue".to_owned(), "the value is binary, and a key is text".to_owned());
-                    Err(CallFailure::new(OPERATION, id, FailureKind::Refused, error, None))
-                }
+                Some(_binary) => Err(binary_value(OPERATION, id)),
                 None => Err(CallFailure::incomplete(OPERATION, id, "value")),
             },
         }
@@ -166,6 +165,13 @@ impl SecretStore for SdkSecretStore {
             .send()
             .await
             .or_failure(OPERATION, id)?;
+        confirmed(OPERATION, id, answer.arn)
+    }
+
+    async fn put_first(&self, id: &str, version: &VersionId, placeholder: &str) -> Result<(), CallFailure> {
+        const OPERATION: &str = "secretsmanager:PutSecretValue";
+        let request = self.client.put_secret_value().secret_id(id).client_request_token(version.as_str());
+        let answer = request.secret_string(placeholder).send().await.or_failure(OPERATION, id)?;
         confirmed(OPERATION, id, answer.arn)
     }
 

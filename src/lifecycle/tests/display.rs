@@ -11,7 +11,7 @@ fn actions() -> Vec<Action> {
     vec![
         Action::Provision { key: key.clone(), created, then_rotate: false },
         Action::Restore,
-        Action::Adopt { version: version(1), key: key.clone() },
+        Action::Adopt { version: Some(version(1)), key: key.clone() },
         Action::RestoreFacts(restored(Some(id(2)))),
         Action::RestoreFacts(restored(None)),
         Action::DropIntent,

@@ -143,13 +143,27 @@ fn a_foreign_version_makes_the_facts_stale() {
 }
 
 #[test]
-fn a_secret_without_a_current_version_is_only_a_problem() {
-    let without =
-        |managed| PresentSecret { current_version: None, ..placeholder(1) }.state(|state| state.managed = managed);
-    let facts = |managed| user([key(1, days(200)), key(2, days(100))]).with(without(managed));
-    for managed in [true, false] {
-        let plan = plan(&facts(managed), &periods(), now());
-        assert!(plan.actions.is_empty() && plan.notices.is_empty() && plan.problems.len() == 1, "{plan}");
+fn reported_c1_a_secret_without_a_value_is_rotated_when_due() {
+    let without = |managed: bool, described: bool| {
+        let secret = PresentSecret { current_version: None, ..placeholder(1) };
+        secret.state(|state| {
+            state.managed = managed;
+            state.version = state.version.take().filter(|_| described);
+        })
+    };
+    let actions = |secret, age| plan(&user([key(1, days(age))]).with(secret), &periods(), now()).actions;
+    let adopt = Action::Adopt { version: None, key: id(1) };
+    let rotate = Action::Rotate { key: id(1), created: now() - days(200), configure: false };
+    assert_eq!(actions(without(false, false), 200), [adopt.clone(), rotate.clone()]);
+    assert_eq!(actions(without(true, false), 200), [rotate]);
+    assert_eq!(actions(without(true, false), 20), []);
+    // Tags of a version that is gone prove nothing, and the graces in them least of all.
+    let stale = without(true, true).retiring(2, days(40)).disabled(days(30));
+    let stale = plan(&user([key(1, days(200)), key(2, days(100)).inactive()]).with(stale), &periods(), now());
+    assert_eq!(stale.actions, [Action::Adopt { version: None, key: id(1) }]);
+    let change = stale.actions[0].tag_change(now(), &Notified::default());
+    for gone in [tag::VERSION, tag::RETIRING, tag::DISABLED_AT] {
+        assert!(change.remove.contains(&gone), "{gone}");
     }
 }
 
@@ -158,7 +172,7 @@ fn an_adopted_secrets_old_tags_prove_nothing() {
     let secret = rotated(1, None, days(50)).state(|state| state.managed = false).retiring(2, days(40));
     let keys = [key(1, days(100)).used(days(1)), key(2, days(10)).used(days(1))];
     let plan = plan(&user(keys).with(secret), &periods(), now());
-    assert_eq!(plan.actions[0], Action::Adopt { version: version(1), key: id(2) });
+    assert_eq!(plan.actions[0], Action::Adopt { version: Some(version(1)), key: id(2) });
     assert_eq!(plan.actions[1], Action::Retire { key: id(1), inactive: false }, "announced from the beginning");
     assert_eq!(plan.actions.len(), 2);
     let change = plan.actions[0].tag_change(now(), &Notified::default());

@@ -1,5 +1,6 @@
 //! Secrets Manager: the handler of each operation, and which caller may use a secret.
 
+mod encryption;
 mod list;
 pub(crate) mod policy;
 mod reading;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use super::encryption::DEFAULT_KEY;
 use super::policy::{conditions, principals, statements, texts};
-use super::secrets::DEFAULT_KEY;
 use crate::model::answer::ServiceError;
 use crate::model::exchange::Exchange;
 use crate::model::secret::{Secret, SecretLocation};

@@ -91,9 +91,9 @@ pub(crate) fn start_rotation(
     }
     let rotation_token = ids::rotation_token(&mut world.rng);
     if let Some(secret) = world.change_secret(location, now) {
-        let copied = secret.staged(CURRENT).and_then(|it| it.value.clone());
-        let value = copied.filter(|_| extent == Extent::TestOnly);
-        secret.versions.push(Version::new(token, value, now));
+        let copied = secret.staged(CURRENT).filter(|_| extent == Extent::TestOnly);
+        let (value, kms_keys) = copied.map(|it| (it.value.clone(), it.kms_keys.clone())).unwrap_or_default();
+        secret.versions.push(Version { kms_keys, ..Version::new(token, value, now) });
         versions::set_stage(secret, PENDING, Some(token));
         secret.rotation.under_way = Some((token.to_owned(), rotation_token));
     }

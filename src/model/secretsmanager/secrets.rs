@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
+use super::encryption::{self, DEFAULT_KEY};
 use super::versions;
 use super::{NO_SECRET, identified, identity, invalid_request, locate, locate_alive, not_found, seconds, tags};
 use crate::model::answer::{Reply, ServiceError, ServiceResult};
@@ -12,9 +13,6 @@ use crate::model::request::Input;
 use crate::model::rules::Rules;
 use crate::model::secret::{CURRENT, Secret, SecretLocation, Version};
 use crate::model::state::World;
-
-/// The key that Secrets Manager makes itself; it cannot serve other accounts.
-pub(super) const DEFAULT_KEY: &str = "alias/aws/secretsmanager";
 
 pub(super) fn create(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     input.only(&["Name", "ClientRequestToken", "Description", "KmsKeyId", "SecretString", "SecretBinary", "Tags"])?;
@@ -38,8 +36,11 @@ pub(super) fn create(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResul
     }
     secret.description = input.text("Description")?.map(ToOwned::to_owned);
     secret.kms_key_id = kms_key(exchange.world, input)?;
+    let key = encryption::key_of(exchange.world, &secret);
+    encryption::check_encrypt(exchange.world, key.as_deref())?;
     let version = value.map(|value| {
         let mut version = Version::new(&token, Some(value), exchange.now);
+        version.kms_keys = encryption::keys_of_new_version(key);
         version.stages.insert(CURRENT.to_owned());
         version
     });
@@ -96,7 +97,7 @@ fn kms_key(world: &World, input: &Input) -> Result<Option<String>, ServiceError>
         Some(DEFAULT_KEY) => Ok(Some(DEFAULT_KEY.to_owned())),
         Some(id) => {
             let known = |arn: &String| arn == id || arn.rsplit('/').next() == Some(id);
-            if world.kms_keys.iter().any(known) {
+            if world.kms_keys.keys().any(known) {
                 return Ok(Some(id.to_owned()));
             }
             let message = format!("Secrets Manager can't find the KMS key {id}.");
@@ -160,11 +161,26 @@ pub(super) fn update(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResul
         if description.is_some() {
             secret.description = description;
         }
-        if kms_key_id.is_some() {
-            secret.kms_key_id = kms_key_id;
-        }
+    }
+    if kms_key_id.is_some() {
+        change_key(exchange.world, &location, kms_key_id, now);
     }
     identified(exchange.world, &location, None)
+}
+
+fn change_key(
+    world: &mut World,
+    location: &SecretLocation,
+    kms_key_id: Option<String>,
+    now: chrono::DateTime<chrono::Utc>,
+) {
+    let keys = world.kms_keys.clone();
+    let Some(secret) = world.change_secret(location, now) else { return };
+    secret.kms_key_id = kms_key_id;
+    let key = world.secret_at(location).and_then(|secret| encryption::key_of(world, secret));
+    if let Some(secret) = world.change_secret(location, now) {
+        encryption::encrypt_again(secret, key.as_deref(), &keys);
+    }
 }
 
 pub(super) fn delete(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::{NO_SECRET, day, identified, identity, invalid_request, locate, locate_alive, not_found, seconds};
+use super::{
+    NO_SECRET, day, encryption, identified, identity, invalid_request, locate, locate_alive, not_found, seconds,
+};
 use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::clock::delta;
 use crate::model::exchange::Exchange;
@@ -27,9 +29,10 @@ pub(super) fn get(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     let (id, stage) = (input.text("VersionId")?, input.text("VersionStage")?);
     let version = pick(secret, id, stage)?;
     let fresh = version.stages.contains(PENDING) && version.put_at + lag > now;
-    let value = version.value.as_ref().filter(|_| !fresh);
+    let value = version.value.as_ref().filter(|_| !fresh).ok_or_else(|| no_value(id, stage))?;
+    encryption::check_decrypt(exchange.world, version)?;
     let mut answer = identity(secret);
-    match value.ok_or_else(|| no_value(id, stage))? {
+    match value {
         Plain::Text(text) => answer["SecretString"] = json!(text),
         Plain::Binary(base64) => answer["SecretBinary"] = json!(base64),
     }
@@ -121,6 +124,7 @@ pub(super) fn put(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
         Some(Some(_)) => return Err(used(secret, &token)),
         Some(None) | None => {
             check_room(secret, exchange.now)?;
+            encryption::check_encrypt(exchange.world, encryption::key_of(exchange.world, secret).as_deref())?;
             store(exchange.world, &location, &token, value, &stages, exchange.now);
         }
     }
@@ -187,14 +191,17 @@ fn store(
     stages: &BTreeSet<String>,
     now: DateTime<Utc>,
 ) {
+    let key = world.secret_at(location).and_then(|secret| encryption::key_of(world, secret));
+    let kms_keys = encryption::keys_of_new_version(key);
     let Some(secret) = world.change_secret(location, now) else { return };
     secret.changed = now;
     match secret.version_mut(token) {
         Some(version) => {
             version.value = Some(value);
+            version.kms_keys = kms_keys;
             version.put_at = now;
         }
-        None => secret.versions.push(Version::new(token, Some(value), now)),
+        None => secret.versions.push(Version { kms_keys, ..Version::new(token, Some(value), now) }),
     }
     if secret.versions.len() > MOST_VERSIONS {
         let oldest = secret.versions.iter().position(|it| removable(it, now));

@@ -12,7 +12,7 @@ mod topic;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use chrono::{DateTime, Utc};
 
-use super::{Clock, Cloud};
+use super::{Clock, Cloud, KmsKeyState};
 
 const CENTRAL: &str = "111122223333";
 const MEMBER: &str = "444455556666";

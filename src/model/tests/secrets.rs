@@ -225,3 +225,49 @@ async fn versions_of_a_day_are_never_removed_to_make_room() {
     put(100).await.expect("an old version goes");
     assert_eq!(cloud.secret("s").map(|it| it.versions.len()), Some(100));
 }
+
+/// Secrets Manager re-encrypts what it can decrypt, and keeps the former key beside the new one.
+#[tokio::test(start_paused = true)]
+async fn a_value_is_readable_while_one_of_its_kms_keys_works() {
+    let other = "arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-00000000000f";
+    for (state, refusal) in [
+        (KmsKeyState::Disabled, "DecryptionFailure"),
+        (KmsKeyState::PendingDeletion, "DecryptionFailure"),
+        (KmsKeyState::Denied, "AccessDeniedException"),
+    ] {
+        for is_too_late in [false, true] {
+            let cloud = cloud();
+            cloud.add_kms_key(other);
+            let client = secrets_client(&cloud);
+            client.create_secret().name("s").kms_key_id(other).secret_string("one").send().await.expect("created");
+            let read = || client.get_secret_value().secret_id("s").send();
+            if is_too_late {
+                cloud.set_kms_key_state(other, state);
+                assert_eq!(code(read().await), refusal);
+                let put = client.put_secret_value().secret_id("s").secret_string("two").send().await;
+                assert_ne!(code(put), "ResourceNotFoundException", "nothing is encrypted under that key");
+            }
+            client.update_secret().secret_id("s").kms_key_id(KMS).send().await.expect("another key is named");
+            cloud.set_kms_key_state(other, state);
+            match is_too_late {
+                true => assert_eq!(code(read().await), refusal, "{state:?}"),
+                false => drop(read().await.expect("re-encrypted")),
+            }
+            client.put_secret_value().secret_id("s").secret_string("two").send().await.expect("under the new key");
+            read().await.expect("the new value");
+            let before = client.get_secret_value().secret_id("s").version_stage("AWSPREVIOUS").send().await;
+            assert_eq!(before.is_err(), is_too_late);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_value_of_a_secret_becomes_current_by_itself() {
+    let cloud = cloud();
+    let client = secrets_client(&cloud);
+    client.create_secret().name("s").send().await.expect("created without a value");
+    assert_eq!(code(client.get_secret_value().secret_id("s").send().await), "ResourceNotFoundException");
+    let put = client.put_secret_value().secret_id("s").client_request_token(TOKEN_1).secret_string("one");
+    put.version_stages("AWSPENDING").send().await.expect("put");
+    assert_eq!(cloud.secret("s").expect("there").versions[0].stages, ["AWSCURRENT", "AWSPENDING"]);
+}

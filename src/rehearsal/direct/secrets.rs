@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::Actor;
 use crate::aws::{
     CURRENT, CallFailure, NewSecret, PENDING, PageTokens, RotationSchedule, SecretDescription, SecretPage, SecretStore,
+    binary_value,
 };
 use crate::keys::{AccountId, SecretName, VersionId};
 
@@ -92,7 +93,7 @@ impl SecretStore for DirectSecrets {
             Err(failure) => Err(failure),
             Ok(answer) => match answer.json()["SecretString"].take() {
                 Value::String(value) => Ok(Some(Zeroizing::new(value))),
-                _ => Err(CallFailure::incomplete(OPERATION, id, "text: the value is binary")),
+                _ => Err(binary_value(OPERATION, id)),
             },
         }
     }
@@ -110,6 +111,11 @@ impl SecretStore for DirectSecrets {
             "VersionStages": [PENDING],
             "RotationToken": rotation_token,
         });
+        self.change("secretsmanager:PutSecretValue", id, input).await
+    }
+
+    async fn put_first(&self, id: &str, version: &VersionId, placeholder: &str) -> Result<(), CallFailure> {
+        let input = json!({"ClientRequestToken": version.as_str(), "SecretString": placeholder});
         self.change("secretsmanager:PutSecretValue", id, input).await
     }
 

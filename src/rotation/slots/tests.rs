@@ -38,16 +38,21 @@ fn disabled(previous: u8, ago: TimeDelta) -> State {
 
 /// Decides with key 1 in the current value, which the tags describe.
 fn decide(keys: &[SlotKey], state: &State) -> Decision {
-    decide_with(keys, state, Some(&id(1)))
+    decide_with(keys, state, KeyInValue::Key(&id(1)))
 }
 
-fn decide_with(keys: &[SlotKey], state: &State, in_value: Option<&AccessKeyId>) -> Decision {
+fn decide_with(keys: &[SlotKey], state: &State, in_value: KeyInValue<'_>) -> Decision {
+    decide_unread(keys, state, in_value, None)
+}
+
+fn decide_unread(keys: &[SlotKey], state: &State, in_value: KeyInValue<'_>, unread: Option<&str>) -> Decision {
     Slots {
         keys,
         state,
         current_version: Some(&version(1)),
         in_value,
         in_versions: &[],
+        unread,
         announced: None,
         recovery_grace: TimeDelta::days(10),
         now: now(),
@@ -167,8 +172,8 @@ fn force_goes_by_use_if_the_secret_holds_neither_key() {
     let (in_use, never) = (used("s3", TimeDelta::days(1)), LastUse::Never);
     let unknown = LastUse::Unknown("throttled".to_owned());
     // A person deleted the key in the secret and made another: the value names a key that is not there.
-    for in_value in [None, Some(id(9))] {
-        let decide = |older, newer| decide_with(&[use_of(older, 1), use_of(newer, 2)], &forced(), in_value.as_ref());
+    for in_value in [KeyInValue::NoKey, KeyInValue::Key(&id(9))] {
+        let decide = |older, newer| decide_with(&[use_of(older, 1), use_of(newer, 2)], &forced(), in_value);
         assert_eq!(decide(&in_use, &never), Decision::Remove(vec![id(2)]));
         assert_eq!(decide(&never, &in_use), Decision::Remove(vec![id(1)]));
         assert_eq!(decide(&never, &never), Decision::Remove(vec![id(1)]), "the newer one stays");
@@ -203,8 +208,9 @@ fn an_orphan_is_in_no_version_and_within_the_intents_window() {
             keys,
             state,
             current_version: Some(&version(1)),
-            in_value: None,
+            in_value: KeyInValue::NoKey,
             in_versions,
+            unread: None,
             announced: None,
             recovery_grace: TimeDelta::days(10),
             now: now(),
@@ -249,8 +255,9 @@ fn a_used_candidate_is_kept_unless_our_own_test_used_it() {
             keys: &keys,
             state: &state,
             current_version: Some(&version(1)),
-            in_value: Some(&id(1)),
+            in_value: KeyInValue::Key(&id(1)),
             in_versions: &[],
+            unread: None,
             announced: in_announced,
             recovery_grace: TimeDelta::days(10),
             now: now(),
@@ -272,4 +279,41 @@ fn a_force_order_is_carried_out_once() {
     let keys = [active(1, 90), active(2, 50)];
     let spent = State { intent: Some(Intent::new(&version(1), now())), version: Some(version(9)), ..forced() };
     refusal(decide(&keys, &spent));
+}
+
+#[test]
+fn reported_c1_force_beside_an_unreadable_value_needs_two_signs() {
+    let (in_use, never) = (used("s3", TimeDelta::days(1)), LastUse::Never);
+    let decide = |older: &LastUse, newer: &LastUse, named: Option<u8>, fresh: bool| {
+        let use_of = |last_use: &LastUse, n| SlotKey { last_use: last_use.clone(), ..active(n, 50) };
+        let described = if fresh { version(1) } else { version(9) };
+        let state = State { current_key: named.map(id), version: Some(described), ..forced() };
+        decide_with(&[use_of(older, 1), use_of(newer, 2)], &state, KeyInValue::Unreadable)
+    };
+    assert_eq!(decide(&in_use, &never, Some(1), true), Decision::Remove(vec![id(2)]));
+    assert_eq!(decide(&never, &never, Some(2), true), Decision::Remove(vec![id(1)]));
+    for (older, newer, named, fresh) in [
+        (&in_use, &never, Some(2), true),
+        (&in_use, &never, None, true),
+        (&in_use, &never, Some(1), false),
+        (&never, &never, Some(1), true),
+        (&in_use, &in_use, Some(1), true),
+    ] {
+        refusal(decide(older, newer, named, fresh));
+    }
+    // Without force nothing depends on the value.
+    let keys = [active(1, 50), inactive(2, 120)];
+    let decided = decide_with(&keys, &disabled(2, TimeDelta::days(10)), KeyInValue::Unreadable);
+    assert_eq!(decided, Decision::Remove(vec![id(2)]));
+}
+
+#[test]
+fn reported_c1_no_orphan_is_guessed_beside_an_unread_version() {
+    let keys = [active(1, 95), made_at(2, 0)];
+    let decide = |keys: &[SlotKey], unread| decide_unread(keys, &announced(now()), KeyInValue::Unreadable, unread);
+    assert_eq!(decide(&keys, None), Decision::Remove(vec![id(2)]), "the tags name the keys in the versions");
+    let why = refusal(decide(&keys, Some("DecryptionFailure")));
+    let remedy = format!("{} was created when a rotation announced a key", id(2));
+    assert!(why.contains(&remedy) && why.contains("DecryptionFailure") && why.contains("keywheel:intent"), "{why}");
+    assert_eq!(decide(&keys[..1], Some("DecryptionFailure")), Decision::Remove(vec![]), "there is no candidate");
 }
