@@ -89,14 +89,20 @@ pub fn settings_or(function: Function, samples: impl Fn(&str) -> Option<String>)
 
 #[expect(clippy::disallowed_methods, reason = "this is the edge of the process")]
 fn environment(variable: &str) -> Option<String> {
-    std::env::var(variable).ok()
+    // A value that is not Unicode is set all the same: its replacement characters are refused with its name.
+    std::env::var_os(variable).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// Returns the text of a file in `templates/` beside the executable or, if it is not there, in the current folder.
+/// Bytes that are not UTF-8 become replacement characters: the file is there, and the built-in template must not
+/// replace it.
 pub fn template(name: &str) -> Option<String> {
     let beside = std::env::current_exe().ok().and_then(|executable| Some(executable.parent()?.join("templates")));
     let folders = beside.into_iter().chain(std::env::current_dir().ok().map(|folder| folder.join("templates")));
-    folders.map(|folder| folder.join(name)).find_map(|path| fs::read_to_string(path).ok())
+    folders
+        .map(|folder| folder.join(name))
+        .find_map(|path| fs::read(path).ok())
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Returns the rotation function's clients. They connect at the first call.

@@ -21,9 +21,9 @@ pub enum FailureKind {
     Throttled,
     /// The service rejected the call with any other error; see [`CallFailure::code`].
     Refused,
-    /// No readable response of the service arrived, or the service failed (5xx). It is unknown whether the call took
-    /// effect. A proxy's page, half a response, and a success without the members that the service always sends count
-    /// as no answer, whatever their HTTP status.
+    /// No readable response of the service arrived, or the service failed (5xx) or timed out (408). It is unknown
+    /// whether the call took effect. A proxy's page, half a response, and a success without the members that the
+    /// service always sends count as no answer, whatever their HTTP status.
     NoAnswer,
 }
 
@@ -134,8 +134,8 @@ impl fmt::Display for CallFailure {
 impl FailureKind {
     /// Returns the meaning of an error response with this HTTP status and error code.
     pub(crate) fn of_answer(status: u16, code: &str) -> Self {
-        // A service may fail after it has carried out the call.
-        if status >= 500 { Self::NoAnswer } else { Self::of_code(code) }
+        // A service may fail, or give up waiting, after it has carried out the call.
+        if status >= 500 || status == 408 { Self::NoAnswer } else { Self::of_code(code) }
     }
 
     fn of_code(code: &str) -> Self {
@@ -191,6 +191,19 @@ mod tests {
                     .to_string()
                     .starts_with("secretsmanager:PutSecretValue for a secret failed: ValidationException")
             );
+        }
+    }
+
+    #[test]
+    fn reported_c1_a_status_without_an_answer_is_no_refusal() {
+        for (status, code, kind) in [
+            (400, "ValidationException", FailureKind::Refused),
+            (404, "NoSuchEntity", FailureKind::NotFound),
+            (408, "RequestTimeoutException", FailureKind::NoAnswer),
+            (500, "AccessDenied", FailureKind::NoAnswer),
+            (503, "NoSuchEntity", FailureKind::NoAnswer),
+        ] {
+            assert_eq!(FailureKind::of_answer(status, code), kind, "{status} {code}");
         }
     }
 

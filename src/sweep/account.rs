@@ -21,7 +21,7 @@ use super::sightings::{self, sighting};
 use super::stage::Stage;
 use super::totals::SweepTotals;
 use super::user_list::UserList;
-use super::user_pages::UserPages;
+use super::user_pages::{LARGEST_PAGE, UserPages};
 use super::{gone, user};
 use crate::aws::{CallFailure, DatedReport, Iam, PageTokens, SecretDescription, UnreadableUser, has_group};
 use crate::keys::{AccountId, UserName};
@@ -48,6 +48,8 @@ struct AccountLists {
     listed_at: DateTime<Utc>,
     /// Pages of the list of users, each a call.
     pages: usize,
+    /// Users of one of them at most.
+    at_most: usize,
 }
 
 /// A user who has to be observed, or the secret of a deleted user.
@@ -71,7 +73,7 @@ pub(super) async fn sweep(
     totals.add_failures(lists.missing_groups(run, id));
     let has_readers = run.wanted.reader_group.as_ref().is_some_and(|group| has_group(&lists.groups, group));
     let iam = Arc::clone(&lists.iam);
-    let users = UserList::first(lists.listed_at, lists.pages);
+    let users = UserList::first(lists.listed_at, lists.pages, lists.at_most);
     let context = AccountContext { run, iam: &*iam, has_readers, users: &users };
     let mut sample = PolicySample::new(run.now);
     let (mut tokens, mut from) = (PageTokens::default(), None);
@@ -157,7 +159,7 @@ impl AccountLists {
         let iam = run.aws.iam(id, run.partition()).await?;
         let (mut users, mut groups, mut unreadable) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         let mut requested = None;
-        let (listed_at, mut pages) = (run.aws.now(), UserPages::of(&*iam));
+        let (listed_at, mut pages) = (run.aws.now(), UserPages::of(&*iam, LARGEST_PAGE));
         while let Some(page) = pages.next().await? {
             for listed in page.users {
                 let user = AccountUser::of(run, listed);
@@ -173,7 +175,7 @@ impl AccountLists {
                 requested = Some(iam.request_report().await);
             }
         }
-        let pages = pages.count;
+        let UserPages { count: pages, at_most, .. } = pages;
         let report = match requested {
             Some(requested) => match sightings::read_report(run, &*iam, requested).await {
                 Ok(report) => report,
@@ -188,7 +190,7 @@ impl AccountLists {
             },
             None => None,
         };
-        Ok(Self { iam, groups, users, unreadable, report, listed_at, pages })
+        Ok(Self { iam, groups, users, unreadable, report, listed_at, pages, at_most })
     }
 
     /// The user of that secret if it has to be observed.

@@ -50,7 +50,7 @@ pub(super) async fn sweep_one(
             email: Some(email),
             ..AccountContact::without_address(&id)
         }),
-        None => inventory::contact(run.aws, &id)
+        None => inventory::contact(run.aws, run.settings, &id)
             .await
             .map(|known| AccountContact { name: name.unwrap_or(known.name), ..known }),
     };

@@ -18,7 +18,7 @@ use super::report::{Failure, Report};
 use super::run::{OUT_OF_TIME, Run};
 use super::stage::Stage;
 use super::totals::SweepTotals;
-use super::user_pages::UserPages;
+use super::user_pages::{LARGEST_PAGE, UserPages};
 use super::{gone, observe};
 use crate::aws::{CallFailure, Iam};
 use crate::error::Error;
@@ -126,7 +126,7 @@ async fn observe_account(
     }
     let contact = match listed {
         Some(contact) => contact,
-        None => inventory::contact(run.aws, &id).await.map_err(|failure| failed(&failure))?,
+        None => inventory::contact(run.aws, run.settings, &id).await.map_err(|failure| failed(&failure))?,
     };
     let iam = run.aws.iam(&id, run.partition()).await.map_err(|failure| failed(&failure))?;
     let users = listed_users(run, &*iam, &marked).await;
@@ -142,7 +142,7 @@ async fn observe_account(
 /// missing here are read one by one, as are all users if there is no list.
 async fn listed_users(run: &Run<'_>, iam: &dyn Iam, marked: &[SecretName]) -> BTreeMap<UserName, AccountUser> {
     let wanted: BTreeSet<&UserName> = marked.iter().map(|secret| &secret.user().name).collect();
-    let (mut found, mut pages) = (BTreeMap::new(), UserPages::of(iam));
+    let (mut found, mut pages) = (BTreeMap::new(), UserPages::of(iam, LARGEST_PAGE));
     loop {
         let page = pages.next().await.unwrap_or_else(|failure| {
             warn!(account = %iam.account(), error = %failure, "users are read one by one");

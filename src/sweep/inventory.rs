@@ -127,15 +127,25 @@ pub(super) async fn one_page(
 }
 
 /// One account's name and address. An account that may not ask Organizations gets neither, and notices go to
-/// `RECIPIENT_EMAIL`.
+/// `RECIPIENT_EMAIL`. In an organization a permission is missing then, which is logged: nobody waits for it.
 ///
 /// # Errors
 /// Any other failure: an unknown address is not the same as none.
-pub(super) async fn contact(aws: &SweeperAws, id: &AccountId) -> Result<AccountContact, CallFailure> {
+pub(super) async fn contact(
+    aws: &SweeperAws,
+    settings: &Settings,
+    id: &AccountId,
+) -> Result<AccountContact, CallFailure> {
     let unknown = AccountContact::without_address(id);
     match aws.organizations().await?.account(id).await {
         Ok(account) => Ok(contact_of(account)),
-        Err(failure) if cannot_list_accounts(&failure) || failure.is_not_found() => Ok(unknown),
+        Err(failure) if cannot_list_accounts(&failure) => {
+            if settings.organization_id.is_some() {
+                warn!(account = %id, error = %failure, "notices of the account go to RECIPIENT_EMAIL");
+            }
+            Ok(unknown)
+        }
+        Err(failure) if failure.is_not_found() => Ok(unknown),
         Err(failure) => Err(failure),
     }
 }

@@ -51,7 +51,7 @@ async fn observe(run: &Run<'_>, name: &SecretName, news: &News) -> Result<Option
     }
     let iam = run.aws.iam(&user.account, run.partition()).await?;
     let Some(found) = iam.find_user(&user.name).await? else { return Ok(None) };
-    let contact = inventory::contact(run.aws, &user.account).await?;
+    let contact = inventory::contact(run.aws, run.settings, &user.account).await?;
     let owner = owner(run, &found);
     let secret_arn = Some(secret.arn.clone());
     let notices = told.into_iter().map(|(key, kind)| {

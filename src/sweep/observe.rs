@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use super::account_user::AccountUser;
 use super::run::Run;
 use super::user_list::UserList;
+use super::user_pages::LARGEST_PAGE;
 use crate::aws::{CURRENT, CallFailure, Iam, SecretDescription};
 use crate::calendar::due;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, SecretName, UserArn, UserName, is_kms_key_arn};
@@ -234,7 +235,7 @@ pub(super) async fn observe_alone(
         },
     };
     let secret = run.aws.secrets().describe(&SecretName::of(user.arn.user()).to_string()).await?;
-    let users = UserList::first(run.now, 1);
+    let users = UserList::first(run.now, 1, LARGEST_PAGE);
     let context = AccountContext { run, iam, has_readers: false, users: &users };
     let facts = context.observe(user, secret.as_ref(), PolicyCheck::Skip).await?;
     Ok(facts.map(|facts| (facts, secret.map(|secret| secret.tags).unwrap_or_default())))

@@ -29,6 +29,8 @@ struct LatestList {
     at: DateTime<Utc>,
     /// Pages of the list, each a call.
     pages: usize,
+    /// Users of one of its pages at most.
+    at_most: usize,
     /// Its users; `None` for the first list, from which the caller has its users.
     users: Option<BTreeMap<UserName, AccountUser>>,
     /// How many users were read one by one since the list became too old.
@@ -39,8 +41,8 @@ struct LatestList {
 
 impl UserList {
     /// The list with which a sweep begins.
-    pub(super) fn first(at: DateTime<Utc>, pages: usize) -> Self {
-        Self(Mutex::new(LatestList { at, pages, users: None, read_alone: 0, has_failed: false }))
+    pub(super) fn first(at: DateTime<Utc>, pages: usize, at_most: usize) -> Self {
+        Self(Mutex::new(LatestList { at, pages, at_most, users: None, read_alone: 0, has_failed: false }))
     }
 
     /// The user, at most a minute old; `None` if the user does not exist any more. When many users are acted upon,
@@ -85,8 +87,10 @@ impl LatestList {
 
     async fn list_again(&mut self, run: &Run<'_>, iam: &dyn Iam) {
         let at = run.aws.now();
-        match list(run, iam).await {
-            Ok((users, pages)) => *self = Self { at, pages, users: Some(users), read_alone: 0, has_failed: false },
+        match list(run, iam, self.at_most).await {
+            Ok((users, UserPages { count: pages, at_most, .. })) => {
+                *self = Self { at, pages, at_most, users: Some(users), read_alone: 0, has_failed: false }
+            }
             Err(failure) => {
                 warn!(account = %iam.account(), error = %failure, "users are read one by one");
                 self.has_failed = true;
@@ -95,13 +99,18 @@ impl LatestList {
     }
 }
 
-async fn list(run: &Run<'_>, iam: &dyn Iam) -> Result<(BTreeMap<UserName, AccountUser>, usize), CallFailure> {
-    let (mut users, mut pages) = (BTreeMap::new(), UserPages::of(iam));
+/// Lists the users, and returns the pages with their number and size.
+async fn list<'a>(
+    run: &Run<'_>,
+    iam: &'a dyn Iam,
+    at_most: usize,
+) -> Result<(BTreeMap<UserName, AccountUser>, UserPages<'a>), CallFailure> {
+    let (mut users, mut pages) = (BTreeMap::new(), UserPages::of(iam, at_most));
     while let Some(page) = pages.next().await? {
         for listed in page.users {
             let user = AccountUser::of(run, listed);
             users.insert(user.name().clone(), user);
         }
     }
-    Ok((users, pages.count))
+    Ok((users, pages))
 }

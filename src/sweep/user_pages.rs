@@ -6,7 +6,7 @@ use crate::aws::{AccountDetails, CallFailure, FailureKind, Iam, PageTokens};
 
 /// Users of one page at most: the maximum that IAM accepts, to make few calls.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html>
-const LARGEST_PAGE: usize = 1000;
+pub(super) const LARGEST_PAGE: usize = 1000;
 /// Users of the smallest page. Inline policies of users and groups make pages large, and `MaxItems` does not count
 /// them. A page of so few users that is not answered either has another cause.
 const SMALLEST_PAGE: usize = 50;
@@ -15,7 +15,7 @@ const SMALLEST_PAGE: usize = 50;
 pub(super) struct UserPages<'a> {
     iam: &'a dyn Iam,
     /// Users of the next page at most.
-    at_most: usize,
+    pub(super) at_most: usize,
     tokens: PageTokens,
     from: Option<String>,
     /// How many pages were read, each a call.
@@ -23,8 +23,9 @@ pub(super) struct UserPages<'a> {
 }
 
 impl<'a> UserPages<'a> {
-    pub(super) fn of(iam: &'a dyn Iam) -> Self {
-        Self { iam, at_most: LARGEST_PAGE, tokens: PageTokens::default(), from: None, count: 0 }
+    /// The pages from the first on. `at_most` is [`LARGEST_PAGE`], or the size that an earlier list came down to.
+    pub(super) fn of(iam: &'a dyn Iam, at_most: usize) -> Self {
+        Self { iam, at_most, tokens: PageTokens::default(), from: None, count: 0 }
     }
 
     /// Returns the next page; `None` after the last page.
