@@ -1,9 +1,15 @@
 //! Dates that hold: an action happens on the day that its notice named, and never before.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use keywheel::model::{Clock, Cloud, Fault, FaultKind};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use keywheel::model::{Clock, Cloud, Fault, FaultKind, paused_runtime};
+use keywheel::rehearsal::scenario::{
+    self, ScenarioOptions, ScenarioOutcome, TimelineEntry, TimelineSource, TimelineStep,
+};
+use keywheel::state::Phase;
+use serde_json::{Value, json};
 
 use crate::harness::{MEMBER, TestStack, done, rehearse};
 
@@ -73,4 +79,109 @@ fn on_aws_a1_a_run_over_midnight_counts_for_the_later_day() {
         }
         assert_eq!(stage.status("ci-bot", &old), "gone", "on the day that the notice named");
     });
+}
+
+fn rehearsed(script: &ScenarioOptions) -> (Vec<TimelineEntry>, ScenarioOutcome) {
+    let mut entries = Vec::new();
+    let run = scenario::run(script, &mut |entry| entries.push(entry));
+    let (_, outcome) = paused_runtime().expect("a runtime").block_on(run).expect("a rehearsal");
+    (entries, outcome)
+}
+
+fn steps<'a>(
+    entries: &'a [TimelineEntry],
+    action: &'a str,
+) -> impl Iterator<Item = (&'a TimelineEntry, &'a TimelineStep)> {
+    entries
+        .iter()
+        .filter_map(|entry| Some((entry, entry.step.as_ref()?)))
+        .filter(move |(_, step)| step.action == action)
+}
+
+/// The action that a notice announces, and the key that the action is about.
+fn announced(notice: &scenario::MailedNotice) -> Option<(&'static str, &String)> {
+    match notice.kind {
+        Phase::RotateAhead => Some(("rotate", &notice.key)),
+        Phase::Rotated => Some(("disable", notice.old_key.as_ref()?)),
+        Phase::DisableAhead | Phase::InUse | Phase::Reactivated | Phase::Retiring => Some(("disable", &notice.key)),
+        Phase::Disabled | Phase::DeleteAhead | Phase::LastCall => Some(("delete", &notice.key)),
+        _ => None,
+    }
+}
+
+#[test]
+fn on_aws_a4_every_announced_date_of_the_rehearsal_holds() {
+    let (entries, outcome) = rehearsed(&ScenarioOptions::default());
+    assert_eq!(outcome.violations, []);
+    let mut dates: BTreeMap<(&str, &String), (NaiveDate, bool)> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    let mut kept = BTreeMap::new();
+    for entry in &entries {
+        for notice in &entry.notices {
+            if notice.kind == Phase::Cancelled {
+                // The user is not rotated any more: what was announced is void.
+                dates.retain(|(_, key), _| **key != notice.key);
+            }
+            if let (Some(announced), Some(date), Some(exact)) = (announced(notice), notice.date, notice.exact) {
+                dates.insert(announced, (date, exact));
+            }
+        }
+        let Some(TimelineStep { action, key: Some(key), forced, .. }) = entry.step.as_ref() else { continue };
+        let Some((date, exact)) = dates.get(&(action.as_str(), key)).filter(|_| !forced) else { continue };
+        let day = entry.at.date_naive();
+        *kept.entry(action.as_str()).or_insert(0) += 1;
+        if day < *date || (*exact && day != *date) {
+            wrong.push(format!("{action} {key} on {day}, announced for {date} (exact: {exact})"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    for (action, least) in [("rotate", 10), ("disable", 15), ("delete", 10)] {
+        assert!(kept.get(action).is_some_and(|count| *count >= least), "{action}: {kept:?}");
+    }
+}
+
+#[test]
+fn on_aws_a4_steps_in_lines_and_in_counts_are_as_many() {
+    let (entries, outcome) = rehearsed(&ScenarioOptions::default());
+    let count = |action| steps(&entries, action).count();
+    assert_eq!(
+        [count("rotate"), count("disable"), count("delete")],
+        [outcome.rotations, outcome.disables, outcome.deletes]
+    );
+    let mails = entries.iter().filter(|entry| entry.source == TimelineSource::Mail);
+    assert_eq!(mails.clone().count(), outcome.mails);
+    assert!(mails.clone().all(|mail| !mail.notices.is_empty()), "every mail has its notices");
+    for (entry, step) in ["rotate", "disable", "delete"].into_iter().flat_map(|action| steps(&entries, action)) {
+        assert!(step.key.is_some(), "{entry:?}");
+    }
+    let forced: Vec<&str> = entries
+        .iter()
+        .filter_map(|entry| entry.step.as_ref())
+        .filter(|it| it.forced)
+        .map(|it| it.action.as_str())
+        .collect();
+    assert!(forced.contains(&"rotate") && forced.contains(&"delete"), "the incident: {forced:?}");
+    let told = mails.flat_map(|mail| &mail.notices).filter(|notice| notice.kind == Phase::Forced).count();
+    assert!(told > 0, "and its notice");
+    let held = entries.iter().filter(|entry| entry.held.is_some()).count();
+    let users: usize = outcome.summaries.len();
+    assert!(held >= users && outcome.summaries.iter().any(|user| user.deleted), "{held} keys of {users} users");
+}
+
+#[test]
+fn on_aws_a4_every_line_says_whether_it_is_a_dry_run() {
+    for dry_run in [false, true] {
+        let (entries, _) = rehearsed(&ScenarioOptions { days: 2, dry_run, ..ScenarioOptions::default() });
+        let lines: Vec<Value> = entries.iter().map(|entry| serde_json::to_value(entry).expect("JSON")).collect();
+        assert!(lines.iter().all(|line| line["dry_run"] == json!(dry_run)));
+        let of = |source: &str| lines.iter().filter(|line| line["source"] == source).cloned().collect::<Vec<_>>();
+        assert!(of("keywheel").iter().all(|line| line["action"].is_string()));
+        assert!(of("key").iter().all(|line| line["key"].is_string() && line["created"].is_string()));
+        for notice in of("mail").iter().flat_map(|mail| mail["notices"].as_array().expect("a list")) {
+            for member in ["kind", "key", "user", "account"] {
+                assert!(notice[member].is_string(), "{member}: {notice}");
+            }
+            assert!(notice["date"].is_string() || notice["date"].is_null(), "{notice}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use chrono::{DateTime, Utc};
 use tabled::Table;
 use tabled::builder::Builder;
 use tabled::settings::Style;
@@ -35,7 +36,13 @@ pub(super) fn print(out: &mut dyn Write, outcome: &ScenarioOutcome, written: &Wr
 fn summaries(outcome: &ScenarioOutcome) -> Table {
     let mut rows = header(["account", "user", "shows", "keys", "secret"]);
     for standing in &outcome.summaries {
-        let keys = if standing.keys.is_empty() { "none".to_owned() } else { standing.keys.join("\n") };
+        let age = |created: DateTime<Utc>| (outcome.at - created).num_days();
+        let keys: Vec<String> = standing.keys.iter().map(|key| format!("{key} {}d", age(key.created))).collect();
+        let keys = match (standing.deleted, keys.is_empty()) {
+            (true, _) => "(user deleted)".to_owned(),
+            (false, true) => "none".to_owned(),
+            (false, false) => keys.join("\n"),
+        };
         rows.push_record([&standing.account, &standing.user, &standing.shows, &keys, &standing.secret]);
     }
     drawn(rows)

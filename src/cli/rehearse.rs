@@ -4,10 +4,11 @@ use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use super::{Rehearse, Result, closing, mails};
 use crate::model::paused_runtime;
-use crate::rehearsal::scenario::{self, TimelineEntry, TimelineSource};
+use crate::rehearsal::scenario::{self, ScenarioOutcome, TimelineEntry, TimelineSource};
 
 pub(super) fn run(arguments: &Rehearse) -> Result<ExitCode> {
     let script = arguments.script()?;
@@ -18,11 +19,31 @@ pub(super) fn run(arguments: &Rehearse) -> Result<ExitCode> {
     timeline.finish()?;
     let written = mails::write(&arguments.out, &cloud.mails())?;
     if arguments.json {
-        writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
+        print_end(&mut out, &outcome)?;
     } else {
         closing::print(&mut out, &outcome, &written)?;
     }
     Ok(if outcome.broken_invariants == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints the final table as lines, and the counts as the last line.
+fn print_end(out: &mut dyn Write, outcome: &ScenarioOutcome) -> Result<()> {
+    let dry_run = outcome.dry_run;
+    for summary in &outcome.summaries {
+        let line = EndLine { dry_run, source: "user", rest: summary };
+        writeln!(out, "{}", serde_json::to_string(&line)?)?;
+    }
+    let line = EndLine { dry_run, source: "counts", rest: outcome };
+    Ok(writeln!(out, "{}", serde_json::to_string(&line)?)?)
+}
+
+/// A line after the timeline: a user at the end, or the counts.
+#[derive(Serialize)]
+struct EndLine<'a, T> {
+    dry_run: bool,
+    source: &'static str,
+    #[serde(flatten)]
+    rest: &'a T,
 }
 
 /// Prints the entries of a timeline as they happen.
@@ -49,6 +70,10 @@ impl<'a> Timeline<'a> {
 
     fn print(&mut self, entry: &TimelineEntry) {
         self.bar.set_position(entry.day.unsigned_abs());
+        // The table at the end has the keys.
+        if entry.source == TimelineSource::Key && !self.json {
+            return;
+        }
         let line = if self.json { serde_json::to_string(entry).unwrap_or_default() } else { self.line(entry) };
         let out = &mut self.out;
         let printed = self.bar.suspend(|| writeln!(out, "{line}"));
@@ -64,6 +89,7 @@ impl<'a> Timeline<'a> {
             _ => format!("day {:>3}  {}  ", entry.day, entry.at.date_naive()),
         };
         let mark = match entry.source {
+            TimelineSource::Key => " ",
             TimelineSource::Person => "·",
             TimelineSource::Keywheel => "→",
             TimelineSource::Problem => "!",

@@ -194,8 +194,13 @@ impl Mailing<'_> {
             Ok(message) => message,
             Err(error) => return MessageResult::Failed(envelope.failure(&error.to_string())),
         };
-        let failure = match self.hand_over(&self.mail(&envelope.to, message), items.len().min(MAX_ROWS)).await {
-            Ok(()) => return MessageResult::Sent,
+        let mail = self.mail(&envelope.to, message);
+        let failure = match self.hand_over(&mail, items.len().min(MAX_ROWS)).await {
+            Ok(()) => {
+                #[cfg(feature = "rehearsal")]
+                super::witness::note(&mail.to, &mail.subject, &items);
+                return MessageResult::Sent;
+            }
             Err(NotSent::Halted) => return MessageResult::Halted,
             Err(NotSent::Late) => return MessageResult::Late,
             Err(NotSent::Failed(failure)) => failure,

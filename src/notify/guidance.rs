@@ -33,7 +33,8 @@ impl Commands<'_> {
             }
             NoticeKind::Forced => vec![
                 self.fetch(
-                    "Find out at once whether a program still needs this key, and give it the user's current key.",
+                    "Find out at once whether a program still needs this key, and give it the user's current key. If \
+                     the program read the secret with the deleted key, use the user's other key for that.",
                 ),
                 last_used(&self.notice.key),
                 Instruction::say("This cannot be undone: IAM cannot restore a deleted key.").undoing(),

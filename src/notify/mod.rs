@@ -34,6 +34,8 @@ mod template_tags;
 mod text_table;
 mod tone;
 mod topic_message;
+#[cfg(feature = "rehearsal")]
+pub mod witness;
 mod words;
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The scenario that `keywheel rehearse` plays: the life of all keys of a small organization, with the real handlers.
 //!
-//! `organization` defines the cast, `people` carries out what owners do, and [`super::invariants`] judges. This file
-//! plays the days: in the morning people act and the sweeper runs, then owners work, and the native schedule fires
+//! `organization` defines the cast, `people` carries out what owners do, `timeline` has the lines of the story, and
+//! [`super::invariants`] judges. This file plays the days: in the morning people act and the sweeper runs, then owners work, and the native schedule fires
 //! until the next morning.
 
 mod organization;
 mod people;
+mod timeline;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,9 +20,11 @@ use super::invariants::{Violation, Watch};
 use crate::error::Error;
 use crate::keys::SecretName;
 use crate::lifecycle::ActionName;
-use crate::model::{Clock, Cloud, Fault, FaultKind, KeyChange, KeyEvent, SecretView};
+use crate::model::{Clock, Cloud, Fault, FaultKind, KeyChange, KeyEvent, Mail, SecretView};
+use crate::notify::witness::{self, MailedNotices};
 use organization::{CastMember, Unit};
 use people::People;
+pub use timeline::{HeldKey, MailedNotice, TimelineEntry, TimelineSource, TimelineStep};
 
 /// The size of the organization, the days, and the mode.
 #[derive(Clone, Debug)]
@@ -44,35 +47,6 @@ impl Default for ScenarioOptions {
     }
 }
 
-/// The origin of an entry of the timeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TimelineSource {
-    /// An act of a person.
-    Person,
-    /// An action of keywheel.
-    Keywheel,
-    /// A failure that keywheel reported.
-    Problem,
-    /// A mail that keywheel sent.
-    Mail,
-}
-
-/// One line of the timeline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TimelineEntry {
-    /// The day, counted from 0.
-    pub day: i64,
-    /// The model's time.
-    pub at: DateTime<Utc>,
-    /// The origin: a person, keywheel, a failure or a mail.
-    pub source: TimelineSource,
-    /// The account's name and the user, or the recipient.
-    pub who: String,
-    /// The act, action or failure in words, or the mail's subject.
-    pub what: String,
-}
-
 /// A user's keys and secret at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UserSummary {
@@ -82,8 +56,10 @@ pub struct UserSummary {
     pub user: String,
     /// The case that the user demonstrates.
     pub shows: String,
-    /// The keys in words: id, status and age in days.
-    pub keys: Vec<String>,
+    /// The user's keys.
+    pub keys: Vec<HeldKey>,
+    /// Whether the user was deleted.
+    pub deleted: bool,
     /// The secret in words: its key and the next rotation.
     pub secret: String,
 }
@@ -91,6 +67,11 @@ pub struct UserSummary {
 /// The result of a run, with its counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ScenarioOutcome {
+    /// Whether keywheel was deployed with `DRY_RUN_FLAG=true`.
+    #[serde(skip)]
+    pub dry_run: bool,
+    /// The model's time at the end.
+    pub at: DateTime<Utc>,
     /// Users at the end.
     pub users: usize,
     /// Keys that rotations made current.
@@ -125,6 +106,8 @@ pub async fn run(
 ) -> Result<(Cloud, ScenarioOutcome), Error> {
     fastrand::seed(script.seed);
     let mut rehearsal = Rehearsal::prepare(script, Clock::starting_at(first_morning()))?;
+    witness::watch();
+    rehearsal.tell_of_keys(tell);
     for day in 0..=script.days {
         rehearsal.day(day, tell).await?;
     }
@@ -168,6 +151,10 @@ struct Rehearsal {
     history: usize,
     rotations: usize,
     failures: BTreeSet<String>,
+    /// Users whose rotation a person has forced, until it makes its key.
+    forced: BTreeSet<(String, String)>,
+    /// The notices of mails that are not told yet.
+    mailed: Vec<MailedNotices>,
 }
 
 impl Rehearsal {
@@ -184,7 +171,19 @@ impl Rehearsal {
         let history = cloud.key_history(0).len();
         let watch = Watch::new();
         let failures = BTreeSet::new();
-        Ok(Self { keywheel, dry_run: script.dry_run, names, people, watch, mails: 0, history, rotations: 0, failures })
+        Ok(Self {
+            keywheel,
+            dry_run: script.dry_run,
+            names,
+            people,
+            watch,
+            mails: 0,
+            history,
+            rotations: 0,
+            failures,
+            forced: BTreeSet::new(),
+            mailed: Vec::new(),
+        })
     }
 
     fn cloud(&self) -> &Cloud {
@@ -199,6 +198,7 @@ impl Rehearsal {
         }
         for (account, user) in std::mem::take(&mut self.people.forced) {
             self.watch.force(&account, &user);
+            self.forced.insert((account, user));
         }
         self.set_faults(day);
         self.sweep(day, tell).await?;
@@ -294,28 +294,79 @@ impl Rehearsal {
         self.watch.judge(&cloud, self.keywheel.settings());
         let events = cloud.key_history(self.history);
         self.history += events.len();
-        for event in events.iter().filter(|event| event.by.is_some() && event.change == KeyChange::Created) {
-            self.rotations += 1;
-            let who = self.name_of(&event.account, &event.user);
-            let what = format!("rotation makes, tests and stores {}{}", event.key, beside(event));
-            tell(TimelineEntry { day, at: event.at, source: TimelineSource::Keywheel, who, what });
+        for event in events.iter().filter(|event| event.by.is_some()) {
+            let entry = self.step(day, event);
+            tell(entry);
         }
+        self.mailed.extend(witness::take());
         let mails = cloud.mails();
         for mail in &mails[self.mails..] {
-            let (who, what) = (mail.to.join(", "), mail.subject.clone());
-            tell(TimelineEntry { day, at: mail.at, source: TimelineSource::Mail, who, what });
+            let notices = self.notices_in(mail);
+            let entry = self.line(day, TimelineSource::Mail, mail.to.join(", "), mail.subject.clone());
+            tell(TimelineEntry { at: mail.at, notices, ..entry });
         }
         self.mails = mails.len();
     }
 
+    /// The line of a change of a key by keywheel, and the end of the order that caused it.
+    fn step(&mut self, day: i64, event: &KeyEvent) -> TimelineEntry {
+        let user = (event.account.clone(), event.user.clone());
+        let by_rotation = event.by.as_deref().is_some_and(|by| by.contains("-rotation/"));
+        let forced = by_rotation && self.forced.contains(&user);
+        let by_force = if forced { ", by force" } else { "" };
+        let (action, key, new_key, what) = match event.change {
+            KeyChange::Created => {
+                self.rotations += 1;
+                self.forced.remove(&user);
+                let old = event.others.first().map(|(old, ..)| old.clone());
+                let what = format!("rotation makes, tests and stores {}{}", event.key, beside(event));
+                ("rotate", old, Some(event.key.clone()), what)
+            }
+            KeyChange::Disabled => {
+                ("disable", Some(event.key.clone()), None, format!("disable {}{by_force}", event.key))
+            }
+            KeyChange::Deleted => ("delete", Some(event.key.clone()), None, format!("delete {}{by_force}", event.key)),
+            KeyChange::Enabled => ("enable", Some(event.key.clone()), None, format!("enable {}", event.key)),
+        };
+        let entry = self.line(day, TimelineSource::Keywheel, self.name_of(&event.account, &event.user), what);
+        let step = TimelineStep { action: action.to_owned(), key, new_key, forced };
+        TimelineEntry { at: event.at, step: Some(step), ..entry }
+    }
+
+    /// Takes the notices of this mail, in the order in which mails with the same recipient and subject were sent.
+    fn notices_in(&mut self, mail: &Mail) -> Vec<MailedNotice> {
+        let is_it = |it: &MailedNotices| mail.to == [it.to.as_str()] && mail.subject == it.subject;
+        let Some(at) = self.mailed.iter().position(is_it) else { return Vec::new() };
+        self.mailed.remove(at).notices.iter().map(MailedNotice::of).collect()
+    }
+
+    /// A line of now, without its details.
+    fn line(&self, day: i64, source: TimelineSource, who: String, what: String) -> TimelineEntry {
+        let (at, dry_run) = (self.cloud().clock().now(), self.dry_run);
+        TimelineEntry { dry_run, day, at, source, who, what, step: None, held: None, notices: Vec::new() }
+    }
+
+    /// Tells of the keys that exist on day 0.
+    fn tell_of_keys(&self, tell: &mut dyn FnMut(TimelineEntry)) {
+        for person in self.people.cast() {
+            for held in self.keys_of(person) {
+                let what = format!("{held}, made {}", held.created.date_naive());
+                let entry = self.line(0, TimelineSource::Key, self.name_of(&person.account, &person.name), what);
+                tell(TimelineEntry { held: Some(held), ..entry });
+            }
+        }
+    }
+
+    fn keys_of(&self, person: &CastMember) -> Vec<HeldKey> {
+        let user = self.cloud().user(&person.account, &person.name);
+        let keys = user.into_iter().flat_map(|user| user.keys);
+        keys.map(|key| HeldKey { key: key.id, status: key.status, created: key.created }).collect()
+    }
+
     fn tell_report(&mut self, day: i64, answer: &Value, tell: &mut dyn FnMut(TimelineEntry)) {
-        let at = self.cloud().clock().now();
         for planned in answer["plan"].as_array().into_iter().flatten() {
-            // Notices appear as mails.
-            if planned["action"] != ActionName::Notify.as_str() {
-                let who = self.name_of_value(planned);
-                let what = text(&planned["detail"]);
-                tell(TimelineEntry { day, at, source: TimelineSource::Keywheel, who, what });
+            if let Some(entry) = self.planned(day, planned) {
+                tell(entry);
             }
         }
         let mut failures = BTreeSet::new();
@@ -325,11 +376,27 @@ impl Rehearsal {
             let line = format!("{who} {what}");
             // A failure that persists is reported once.
             if !self.failures.contains(&line) {
-                tell(TimelineEntry { day, at, source: TimelineSource::Problem, who, what });
+                tell(self.line(day, TimelineSource::Problem, who, what));
             }
             failures.insert(line);
         }
         self.failures.append(&mut failures);
+    }
+
+    /// The line of a planned action; `None` if it appears as a mail or as the change of a key.
+    fn planned(&self, day: i64, planned: &Value) -> Option<TimelineEntry> {
+        const SHOWN_AS_CHANGE: [ActionName; 2] = [ActionName::Disable, ActionName::Delete];
+        let is = |name: ActionName| planned["action"] == name.as_str();
+        if is(ActionName::Notify) || (!self.dry_run && SHOWN_AS_CHANGE.into_iter().any(is)) {
+            return None;
+        }
+        let starts = !self.dry_run && is(ActionName::Rotate);
+        let action = if starts { "start-rotation".to_owned() } else { text(&planned["action"]) };
+        let what = text(&planned["detail"]);
+        let key = what.split(|it: char| !it.is_ascii_alphanumeric()).find(|word| word.starts_with("AKIA"));
+        let step = TimelineStep { action, key: key.map(str::to_owned), ..TimelineStep::default() };
+        let entry = self.line(day, TimelineSource::Keywheel, self.name_of_value(planned), what);
+        Some(TimelineEntry { step: Some(step), ..entry })
     }
 
     fn tell_of(
@@ -340,8 +407,7 @@ impl Rehearsal {
         what: String,
         tell: &mut dyn FnMut(TimelineEntry),
     ) {
-        let who = self.name_of(&person.account, &person.name);
-        tell(TimelineEntry { day, at: self.cloud().clock().now(), source, who, what });
+        tell(self.line(day, source, self.name_of(&person.account, &person.name), what));
     }
 
     fn name_of_value(&self, entry: &Value) -> String {
@@ -360,6 +426,8 @@ impl Rehearsal {
         let count = |change| ours.iter().filter(|event| event.change == change).count();
         let summaries = self.people.cast().iter().map(|person| self.summary(person)).collect();
         let outcome = ScenarioOutcome {
+            dry_run: self.dry_run,
+            at: cloud.clock().now(),
             users: self.people.cast().len(),
             rotations: self.rotations,
             disables: count(KeyChange::Disabled),
@@ -375,12 +443,7 @@ impl Rehearsal {
     }
 
     fn summary(&self, person: &CastMember) -> UserSummary {
-        let now = self.cloud().clock().now();
-        let user = self.cloud().user(&person.account, &person.name);
-        let keys = user
-            .iter()
-            .flat_map(|user| &user.keys)
-            .map(|key| format!("{} {} {}d", key.id, key.status.to_lowercase(), (now - key.created).num_days()));
+        let deleted = self.cloud().user(&person.account, &person.name).is_none();
         let secret = person.account.parse().ok().zip(person.name.parse().ok()).and_then(|(account, name)| {
             self.cloud().secret(&SecretName::of(&crate::keys::UserRef { account, name }).to_string())
         });
@@ -389,7 +452,8 @@ impl Rehearsal {
             account: self.names.get(&person.account).cloned().unwrap_or_default(),
             user: person.name.clone(),
             shows: person.shows.to_owned(),
-            keys: if user.is_none() { vec!["(user deleted)".to_owned()] } else { keys.collect() },
+            keys: self.keys_of(person),
+            deleted,
             secret,
         }
     }
