@@ -81,9 +81,30 @@ fn on_aws_a1_a_run_over_midnight_counts_for_the_later_day() {
     });
 }
 
+#[test]
+fn on_aws_a1_no_new_setting_makes_an_announced_date_earlier() {
+    rehearse(async {
+        let mut stage = TestStack::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        let shorter = [("INSTALLATION_GRACE_PERIOD", "2"), ("RECOVERY_GRACE_PERIOD", "2")];
+        stage.keywheel = stage.keywheel.redeployed(&shorter).expect("settings");
+        stage.live_days(9).await;
+        assert_eq!(stage.status("ci-bot", &old), "Active", "the mail named the tenth day");
+        stage.keywheel = stage.keywheel.redeployed(&[]).expect("settings");
+        stage.live_days(1).await;
+        assert_eq!(stage.status("ci-bot", &old), "Inactive");
+        stage.keywheel = stage.keywheel.redeployed(&shorter).expect("settings");
+        stage.live_days(9).await;
+        assert_eq!(stage.status("ci-bot", &old), "Inactive", "the mail named the twentieth day");
+        stage.live_days(1).await;
+        assert_eq!(stage.status("ci-bot", &old), "gone");
+    });
+}
+
 fn rehearsed(script: &ScenarioOptions) -> (Vec<TimelineEntry>, ScenarioOutcome) {
     let mut entries = Vec::new();
-    let run = scenario::run(script, &mut |entry| entries.push(entry));
+    let mut tell = |entry| entries.push(entry);
+    let run = scenario::run(script, &mut tell);
     let (_, outcome) = paused_runtime().expect("a runtime").block_on(run).expect("a rehearsal");
     (entries, outcome)
 }

@@ -9,7 +9,7 @@
 //! | `notice_date` | the date that a notice names: the day itself, or the first possible day |
 //! | `record` | what the tags say once an action is carried out |
 //! | `planner` | gathers a plan while decisions are made |
-//! | `gone_keys`, `outgoing`, `second_key` | the retirement of keys: gone already, outgoing, and a person's second key |
+//! | `gone_keys`, `outgoing`, `second_key` | the retirement of keys: gone, outgoing, and a person's second key |
 //! | `plan` | the order of the decisions |
 //! | `deleted_user` | the plan for the secret of a user who was deleted |
 //! | `quiet` | proves from lists alone that a user's plan would be empty |

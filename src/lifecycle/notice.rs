@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::action_name::ActionName;
 use super::facts::CancelReason;
 use super::notice_date::NoticeDate;
+use crate::calendar::midnight;
 use crate::keys::{AccessKeyId, KeyUse, UserRef};
 use crate::state::{Notified, Phase, format_time};
 
@@ -239,7 +240,23 @@ impl NoticeKind {
         // notice first.
         let is_covered_by_event =
             || matches!(self, Self::RotationUnfinished { .. }) && was_sent(Phase::Failed, TimeDelta::days(1));
-        was_sent(self.phase(), TimeDelta::zero()) || is_covered_by_event()
+        let is_recorded = was_sent(self.phase(), TimeDelta::zero()) && self.keeps_its_date(key, notified);
+        is_recorded || is_covered_by_event()
+    }
+
+    /// Whether the notice names the day that is recorded, or a later one where a first possible day is recorded. If it
+    /// names another day, it is news. A record without a day, of an earlier version, is taken for the same notice.
+    pub fn keeps_its_date(&self, key: &AccessKeyId, notified: &Notified) -> bool {
+        match (self.dated(), notified.announced(key, self.phase())) {
+            (Some(date), Some((day, is_exact))) => day == midnight(date.at()) || (!is_exact && day < date.at()),
+            _ => true,
+        }
+    }
+
+    /// The date that is recorded with the notice. Of a notice that is repeated, the record has the day on which it was
+    /// sent.
+    pub fn dated(&self) -> Option<NoticeDate> {
+        self.date().filter(|_| !self.lasts())
     }
 
     /// Whether the notice announces something that is still to come.

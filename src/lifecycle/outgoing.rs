@@ -24,6 +24,12 @@ const USE_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(3);
 /// How many days before a deletion the last call is sent. Every daily schedule has a run on the day before.
 const LAST_CALL_BEFORE: TimeDelta = TimeDelta::days(1);
 
+/// The phases of an outgoing key whose notices name the day of its disabling.
+pub(super) const DISABLING: [Phase; 3] = [Phase::Reactivated, Phase::Retiring, Phase::DisableAhead];
+
+/// The phases whose notices name the day of a deletion. The notice of an inactive second key does that, too.
+const DELETION: [Phase; 4] = [Phase::Retiring, Phase::Disabled, Phase::DeleteAhead, Phase::LastCall];
+
 /// A key that has to go.
 pub(super) struct Outgoing<'a> {
     pub(super) key: &'a KeyFacts,
@@ -33,6 +39,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) grace: TimeDelta,
     /// When the retirement began.
     pub(super) since: DateTime<Utc>,
+    /// The latest day that a notice named for the disabling.
+    pub(super) announced: Option<DateTime<Utc>>,
     /// Why the key has to go.
     pub(super) origin: Origin<'a>,
 }
@@ -71,12 +79,14 @@ impl<'a> Outgoing<'a> {
             disabled_at: state.disabled_since(since).filter(|_| returned.is_none()),
             grace: planner.periods.installation_grace,
             since,
+            announced: planner.announced(&key.id, &DISABLING).max(planner.announced(&successor.id, &[Phase::Rotated])),
             origin: Origin::Replaced { rotated_at, restarted: restarted.is_some(), returned },
         })
     }
 
     pub(super) fn disable_at(&self) -> DateTime<Utc> {
-        due(self.since, self.grace)
+        // The periods may have become shorter since a notice named the day.
+        Some(due(self.since, self.grace)).max(self.announced).unwrap_or_default()
     }
 
     /// The day on which the key is disabled, as a notice names it.
@@ -167,8 +177,9 @@ impl<'a> Outgoing<'a> {
     }
 
     fn delete_in_time(&self, planner: &mut Planner<'_>, disabled_at: DateTime<Utc>) {
-        let delete_at = due(disabled_at, planner.periods.recovery_grace);
         let id = &self.key.id;
+        let delete_at = due(disabled_at, planner.periods.recovery_grace);
+        let delete_at = planner.announced(id, &DELETION).map_or(delete_at, |day| day.max(delete_at));
         if planner.now < delete_at {
             planner.slot_free_at = Some(delete_at);
             planner.wait(ActionName::Delete, Some(id), Wait::RecoveryGrace, Some(delete_at));
@@ -221,7 +232,8 @@ impl<'a> Outgoing<'a> {
         // A second key that was inactive all along was never disabled: its first notice had the date of the deletion.
         if matches!(self.origin, Origin::SecondKey) && self.disabled_at == Some(self.since) {
             self.repeat_announcement(planner, None, self.since);
-        } else {
+        } else if planner.announced(&self.key.id, &[Phase::DeleteAhead, Phase::LastCall]).is_none() {
+            // A later warning has the date, also if it moved.
             planner.notify(&self.key.id, NoticeKind::Disabled { delete_at: date, last_use });
         }
         if planner.now < delete_at - planner.periods.warn {

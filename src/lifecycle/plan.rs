@@ -13,7 +13,7 @@ use super::outgoing::Outgoing;
 use super::planner::Planner;
 use super::second_key;
 use super::user_plan::{UserPlan, Wait};
-use crate::calendar::due;
+use crate::calendar::{due, midnight};
 use crate::keys::{AccessKeyId, MAX_KEYS_PER_USER, VersionId};
 use crate::settings::Periods;
 use crate::state::{Phase, State, format_time, tag};
@@ -271,7 +271,7 @@ impl<'a> Planner<'a> {
             return self.wait(ActionName::Rotate, current, Wait::KeyList, Some(listed_by));
         }
         let Some(key) = self.facts.reference_key() else { return self.report_orphan() };
-        let due = due(key.created, self.periods.rotation);
+        let due = self.rotation_day(key);
         if self.now < due || !self.has_free_slot() {
             return self.announce_rotation(key, due);
         }
@@ -304,7 +304,10 @@ impl<'a> Planner<'a> {
             let wait = Wait::Slot(other.id.clone());
             self.wait(ActionName::Rotate, Some(&key.id), wait, self.slot_free_at);
         }
-        if self.now < at && self.now >= at - self.periods.warn {
+        // If an earlier day was announced and cannot be kept, its owner is told at once.
+        let announced = self.announced(&key.id, &[Phase::RotateAhead]);
+        let is_coming = announced.is_some_and(|day| day >= midnight(self.now));
+        if self.now < at && (is_coming || self.now >= at - self.periods.warn) {
             // The key in the slot may stay longer, for example because a person enables it.
             let at = if at > due { NoticeDate::From(at) } else { NoticeDate::On(at) };
             self.notify(&key.id, NoticeKind::RotationAhead { at });

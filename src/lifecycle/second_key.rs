@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::action::Action;
 use super::action_name::ActionName;
 use super::facts::{KeyFacts, UserFacts};
-use super::outgoing::{Origin, Outgoing, retiring_notice};
+use super::outgoing::{DISABLING, Origin, Outgoing, retiring_notice};
 use super::planner::Planner;
 use crate::calendar::due;
 use crate::keys::{KeyStatus, LastUse};
@@ -46,7 +46,8 @@ pub(super) fn retire(planner: &mut Planner<'_>) {
     if !needed && disabled_at.is_none() {
         return drop_announcement(planner);
     }
-    Outgoing { key, disabled_at, grace, since, origin: Origin::SecondKey }.retire(planner);
+    let announced = planner.announced(&key.id, &DISABLING);
+    Outgoing { key, disabled_at, grace, since, announced, origin: Origin::SecondKey }.retire(planner);
 }
 
 fn enabled_again(facts: &UserFacts) -> Option<&KeyFacts> {

@@ -1,6 +1,8 @@
 //! The audiences that got a notice, and their record in a tag: the whole notice, or some audiences while another could
 //! not be reached. Pure.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::lifecycle::Notice;
@@ -46,15 +48,19 @@ impl Delivered {
     /// Records who got the notice. Safe to repeat. A dry run changes nothing, tags included, so it records nothing.
     pub fn record(&self, notified: &mut Notified, notice: &Notice, now: DateTime<Utc>) {
         let Notice { key, kind, .. } = notice;
-        let on = kind.lasts().then_some(now);
-        match (self, on) {
-            (Self::ToAll, Some(now)) => notified.record_on(key, kind.phase(), now),
-            (Self::ToAll, None) => notified.record(key, kind.phase()),
-            (Self::ToSome(audiences), on) => {
-                let letters = audiences.iter().map(|audience| audience.letter()).collect();
-                notified.record_for(key, kind.phase(), letters, on);
-            }
-            (Self::ToNobody, _) => {}
+        let letters: BTreeSet<char> = match self {
+            Self::ToAll => BTreeSet::new(),
+            Self::ToSome(audiences) => audiences.iter().map(|audience| audience.letter()).collect(),
+            Self::ToNobody => return,
+        };
+        if *self != Self::ToAll && letters.is_empty() {
+            return;
+        }
+        match (kind.dated(), kind.lasts().then_some(now)) {
+            (Some(date), _) => notified.record_dated(key, kind.phase(), letters, date.at(), date.is_exact()),
+            (None, Some(now)) if letters.is_empty() => notified.record_on(key, kind.phase(), now),
+            (None, None) if letters.is_empty() => notified.record(key, kind.phase()),
+            (None, on) => notified.record_for(key, kind.phase(), letters, on),
         }
     }
 }
@@ -69,7 +75,8 @@ pub(super) fn was_sent_to(
     now: DateTime<Utc>,
 ) -> bool {
     let after = repeat.filter(|_| notice.kind.lasts()).map(|period| now - period);
-    notified.was_sent_to(&notice.key, notice.kind.phase(), audience.letter(), after)
+    let has_it = notified.was_sent_to(&notice.key, notice.kind.phase(), audience.letter(), after);
+    has_it && notice.kind.keeps_its_date(&notice.key, notified)
 }
 
 #[cfg(test)]

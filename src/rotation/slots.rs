@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::aws::ListedKey;
 use crate::calendar::due;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, VersionId};
-use crate::state::{State, tag, was_enabled_since};
+use crate::state::{Phase, State, tag, was_enabled_since};
 
 /// The step that has to happen before a key can be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +143,11 @@ impl<'a> Slots<'a> {
         }
         let disabled = kept.iter().find_map(|key| Some((*key, self.disabled_at(key)?)));
         let Some((key, disabled_at)) = disabled else { return Err(self.why_none(kept)) };
-        let (id, until) = (&key.listed.id, due(disabled_at, self.recovery_grace));
+        let id = &key.listed.id;
+        let phases = [Phase::Disabled, Phase::DeleteAhead, Phase::LastCall];
+        let announced = phases.iter().filter_map(|phase| self.state.notified.announced(id, *phase));
+        // Nothing happens before the day that a notice named.
+        let until = announced.map(|(day, _)| day).fold(due(disabled_at, self.recovery_grace), DateTime::max);
         if self.now < until {
             return Err(format!("{id} was disabled and can be recovered until {}", until.date_naive()));
         }

@@ -11,8 +11,10 @@ use crate::keys::AccessKeyId;
 
 /// Separates a phase from the letters of the audiences that have the notice, if others still lack it.
 const BEFORE_AUDIENCES: char = '@';
-/// Separates a phase from the day on which its notice was sent.
+/// Separates a phase from its day.
 const BEFORE_DAY: char = ':';
+/// Follows a day that a notice named as the first possible one.
+const AT_THE_EARLIEST: char = '+';
 /// Limits the letters after one phase: account, owner, copy and topic. More letters are not keywheel's writing.
 const MAX_AUDIENCES: usize = 4;
 /// Stands in the place of the audiences while nobody has the notice and the rotation function alone knows of it.
@@ -28,21 +30,26 @@ fn day_of(time: DateTime<Utc>) -> i64 {
 struct SentTo {
     /// Letters of the audiences that have the notice while others lack it; empty if all have it.
     audiences: BTreeSet<char>,
-    /// Days since 1970; only for notices that are repeated while their trouble lasts.
+    /// Days since 1970: the day that the notice named or, of a notice that is repeated while its trouble lasts, the day
+    /// on which it was sent. `None` for other notices, and for records of versions that kept no day.
     day: Option<i64>,
+    /// Whether the notice named the day as the first possible one.
+    is_earliest: bool,
 }
 
 impl SentTo {
-    /// Reads a phase and who has its notice: `disabled`, `disabled@ao`, `in-use:20779`, `in-use@o:20779`.
+    /// Reads a phase and who has its notice: `deleted`, `deleted@ao`, `in-use@o:20779`, `rotate-ahead:20779+`.
     fn read(text: &str) -> Option<(RecordedPhase, Self)> {
-        let (text, day) = match text.split_once(BEFORE_DAY) {
-            Some((text, day)) => (text, Some(day.parse().ok()?)),
-            None => (text, None),
+        let (text, day) = text.split_once(BEFORE_DAY).map_or((text, None), |(text, day)| (text, Some(day)));
+        let is_earliest = day.is_some_and(|day| day.ends_with(AT_THE_EARLIEST));
+        let day = match day {
+            Some(day) => Some(day.strip_suffix(AT_THE_EARLIEST).unwrap_or(day).parse().ok()?),
+            None => None,
         };
         let (phase, letters) = text.split_once(BEFORE_AUDIENCES).unwrap_or((text, ""));
         let is_read =
             !phase.is_empty() && letters.len() <= MAX_AUDIENCES && letters.bytes().all(|it| it.is_ascii_lowercase());
-        is_read.then(|| (RecordedPhase::read(phase), Self { audiences: letters.chars().collect(), day }))
+        is_read.then(|| (RecordedPhase::read(phase), Self { audiences: letters.chars().collect(), day, is_earliest }))
     }
 
     fn write(&self, phase: &RecordedPhase, text: &mut String) {
@@ -53,6 +60,9 @@ impl SentTo {
         }
         if let Some(day) = self.day {
             write!(text, "{BEFORE_DAY}{day}").expect("writing to a string does not fail");
+            if self.is_earliest {
+                text.push(AT_THE_EARLIEST);
+            }
         }
     }
 
@@ -109,7 +119,7 @@ impl Notified {
     /// Records that a forced rotation removes the key. Its notice is owed to everybody until it is recorded as sent.
     /// Safe to repeat.
     pub fn owe_forced(&mut self, key: &AccessKeyId) {
-        self.put(key, Phase::Forced, SentTo { audiences: BTreeSet::from([ROTATION]), day: None });
+        self.put(key, Phase::Forced, SentTo { audiences: BTreeSet::from([ROTATION]), ..SentTo::default() });
     }
 
     /// Whether a forced rotation removed the key and somebody still lacks the notice of that.
@@ -159,8 +169,29 @@ impl Notified {
         on: Option<DateTime<Utc>>,
     ) {
         if !audiences.is_empty() {
-            self.put(key, phase, SentTo { audiences, day: on.map(day_of) });
+            self.put(key, phase, SentTo { audiences, day: on.map(day_of), is_earliest: false });
         }
+    }
+
+    /// Records a notice with the day that it named, as the day itself or as the first possible one. `audiences` are the
+    /// letters of those who have it while others lack it; without letters, all have it.
+    pub fn record_dated(
+        &mut self,
+        key: &AccessKeyId,
+        phase: Phase,
+        audiences: BTreeSet<char>,
+        day: DateTime<Utc>,
+        is_exact: bool,
+    ) {
+        self.put(key, phase, SentTo { audiences, day: Some(day_of(day)), is_earliest: !is_exact });
+    }
+
+    /// Returns the day that a notice of this phase named to anybody, and whether as the day itself. `None` without a
+    /// record or its day. Of notices that are repeated, the day is the one on which they were sent.
+    pub fn announced(&self, key: &AccessKeyId, phase: Phase) -> Option<(DateTime<Utc>, bool)> {
+        let sent = self.sent(key, phase)?;
+        let day = DateTime::from_timestamp(sent.day?.checked_mul(86_400)?, 0)?;
+        Some((day, !sent.is_earliest))
     }
 
     fn put(&mut self, key: &AccessKeyId, phase: Phase, sent: SentTo) {
@@ -270,6 +301,23 @@ mod tests {
         assert_eq!(Notified::read(&long).to_tag(), format!("{}=rotated", key(1)), "the unknown phase goes first");
     }
 
+    #[test]
+    fn on_aws_a1_the_day_that_a_notice_named_is_kept() {
+        let day: DateTime<Utc> = "2026-12-02T00:00:00Z".parse().unwrap();
+        let mut notified = Notified::default();
+        notified.record_dated(&key(1), Phase::DisableAhead, BTreeSet::new(), day, true);
+        notified.record_dated(&key(1), Phase::DeleteAhead, BTreeSet::from(['o']), day, false);
+        notified.record(&key(1), Phase::Deleted);
+        assert_eq!(notified.to_tag(), format!("{}=disable-ahead:20789.delete-ahead@o:20789+.deleted", key(1)));
+        let read = Notified::read(&notified.to_tag());
+        assert_eq!(read, notified);
+        let announced = [Phase::DisableAhead, Phase::DeleteAhead, Phase::Deleted].map(|it| read.announced(&key(1), it));
+        assert_eq!(announced, [Some((day, true)), Some((day, false)), None]);
+        assert!(read.was_sent(&key(1), Phase::DisableAhead) && !read.was_sent(&key(1), Phase::DeleteAhead));
+        let forged = Notified::read(&format!("{}=disable-ahead:{}", key(1), i64::MAX));
+        assert_eq!(forged.announced(&key(1), Phase::DisableAhead), None, "a day that no calendar has");
+    }
+
     fn any_phase() -> impl Strategy<Value = Phase> {
         prop::sample::select(Phase::ALL.to_vec())
     }
@@ -327,7 +375,10 @@ mod tests {
     fn any_audiences() -> impl Strategy<Value = SentTo> {
         let audiences = prop::collection::btree_set(prop::sample::select(vec!['a', 'c', 'o', 't']), 0..4);
         let day = prop::option::of(20_000i64..99_999);
-        (audiences, day).prop_map(|(audiences, day)| SentTo { audiences, day })
+        (audiences, day, any::<bool>()).prop_map(|(audiences, day, is_earliest)| {
+            let is_earliest = is_earliest && day.is_some();
+            SentTo { audiences, day, is_earliest }
+        })
     }
 
     #[test]

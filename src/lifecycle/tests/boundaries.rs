@@ -155,3 +155,48 @@ fn on_aws_a2_a_doubt_makes_a_date_the_first_possible() {
     assert!(decide(&facts(true)).contains("notify 1: will be disabled on 2026-11-24"), "{}", decide(&facts(true)));
     assert!(decide(&facts(false)).contains("notify 1: will be disabled from 2026-11-24 on"));
 }
+
+/// Records that a notice of this phase named the day that comes in so many days.
+fn named(secret: PresentSecret, n: u64, phase: Phase, in_days: i64) -> PresentSecret {
+    let day = midnight(now()) + days(in_days);
+    secret.state(|state| state.notified.record_dated(&id(n), phase, std::collections::BTreeSet::new(), day, true))
+}
+
+#[test]
+fn on_aws_a1_a_shorter_period_keeps_the_announced_date() {
+    let keys = [key(1, days(130)).used(days(30)), key(2, days(40)).used(days(1))];
+    for (phase, n) in [(Phase::Rotated, 2), (Phase::DisableAhead, 1), (Phase::Reactivated, 1)] {
+        let facts = |in_days| user(keys.clone()).with(named(rotated(2, Some(1), days(40)), n, phase, in_days));
+        assert!(!decide(&facts(1)).contains("disable 1"), "{phase}: {}", decide(&facts(1)));
+        assert!(decide(&facts(0)).contains("disable 1"), "{phase}: {}", decide(&facts(0)));
+    }
+    let [old, new] = keys;
+    for phase in [Phase::Disabled, Phase::DeleteAhead, Phase::LastCall] {
+        let secret = |in_days| named(rotated(2, Some(1), days(40)).disabled(days(20)), 1, phase, in_days);
+        let facts = |in_days| user([old.clone().inactive(), new.clone()]).with(secret(in_days));
+        assert!(!decide(&facts(1)).contains("delete 1"), "{phase}: {}", decide(&facts(1)));
+        assert!(decide(&facts(0)).contains("delete 1"), "{phase}: {}", decide(&facts(0)));
+    }
+    let facts = |in_days| user([key(1, days(95))]).with(named(placeholder(1), 1, Phase::RotateAhead, in_days));
+    assert!(!decide(&facts(1)).contains("rotate 1") && decide(&facts(0)).contains("rotate 1"));
+    assert!(decide(&facts(100)).contains("rotate 1"), "a forged day stops no rotation");
+}
+
+#[test]
+fn on_aws_a2_a_date_that_moves_is_news() {
+    let secret =
+        |in_days| named(rotated(2, Some(1), days(5)), 1, Phase::DisableAhead, in_days).sent(2, &[Phase::Rotated]);
+    let facts = |in_days| user([key(1, days(95)), key(2, days(5))]).with(secret(in_days));
+    assert_eq!(decide(&facts(5)), "");
+    assert_eq!(decide(&facts(3)), "notify 1: will be disabled on 2026-11-27", "the period became longer");
+}
+
+#[test]
+fn on_aws_a2_a_rotation_that_loses_its_slot_is_told_at_once() {
+    let secret = |named_for| named(rotated(1, None, days(85)), 1, Phase::RotateAhead, named_for);
+    let facts = |secret: PresentSecret| {
+        let retiring = secret.retiring(2, days(2)).sent(1, &[Phase::Rotated]).sent(2, &[Phase::Retiring]);
+        user([key(1, days(85)).used(days(1)), key(2, days(2))]).with(retiring)
+    };
+    assert_eq!(decide(&facts(secret(5))), "notify 1: will be rotated from 2026-12-10 on", "though it is far ahead");
+}

@@ -300,6 +300,9 @@ impl Simulation {
         for notice in notices.iter().filter(|notice| !notice.kind.is_for_dry_run_only()) {
             if notice.kind.lasts() {
                 notified.record_on(&notice.key, notice.kind.phase(), self.now);
+            } else if let Some(date) = notice.kind.dated() {
+                let everybody = std::collections::BTreeSet::new();
+                notified.record_dated(&notice.key, notice.kind.phase(), everybody, date.at(), date.is_exact());
             } else {
                 notified.record(&notice.key, notice.kind.phase());
             }

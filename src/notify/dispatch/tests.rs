@@ -94,7 +94,7 @@ fn upstream_defect_60_a_sent_notice_is_not_sent_again() {
         let next = address(&account, &notified, &notices);
         assert_eq!(letters(&dispatch_of(&next)), next_letters);
     }
-    assert_eq!(notified.to_tag(), format!("{}=rotate-ahead", key(1)));
+    assert_eq!(notified.to_tag(), format!("{}=rotate-ahead:20786", key(1)), "with the day that it named");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::calendar::due;
 use crate::model::{IamUser, KeyChange, KeyEvent, World};
 use crate::rehearsal::invariants::Violation;
 use crate::settings::{Periods, Settings};
-use crate::state::tag;
+use crate::state::{Phase, State, tag};
 
 /// How long an invocation can run: Lambda's limit of 15 minutes, and a minute for calls that it had sent.
 const LONGEST_INVOCATION: TimeDelta = TimeDelta::minutes(16);
@@ -307,8 +307,10 @@ impl Judge {
         let disabled = self.disabled.get(&event.key).map(|it| it.since);
         let shortest = self.deciding(at).map(|it| it.periods.recovery_grace).min().unwrap_or_default();
         let recovered = disabled.is_some_and(|since| self.is_over(since, shortest, at));
-        self.check(Rule::Recovery, who, at, recovered || scene.is_orphan || scene.forced, || {
-            format!("{}, disabled at {disabled:?}, within the recovery grace of {} days", what(), shortest.num_days())
+        let kept = scene.announced.is_none_or(|day| at + self.skew >= day);
+        self.check(Rule::Recovery, who, at, (recovered && kept) || scene.is_orphan || scene.forced, || {
+            let (days, announced) = (shortest.num_days(), scene.announced);
+            format!("{}, disabled at {disabled:?}, within {days} days or before {announced:?}", what())
         });
         let since = scene.disabled_at.or(disabled).map(|since| self.warned_from(who, since, at, true));
         let told = scene.is_orphan || scene.forced || scene.touched || self.was_told(event, since);
@@ -324,9 +326,9 @@ impl Judge {
     }
 
     /// Whether keywheel could see that many days of the calendar pass. The time is written and read by two clocks, each
-    /// wrong by up to `skew`, in whole seconds.
+    /// wrong by up to `skew`. The fraction of a second that a tag drops leaves the day as it is.
     fn is_over(&self, since: DateTime<Utc>, grace: TimeDelta, at: DateTime<Utc>) -> bool {
-        at + self.skew >= due(since - self.skew - TimeDelta::seconds(1), grace)
+        at + self.skew >= due(since - self.skew, grace)
     }
 
     /// When the warning for the end of a grace that began at `since` is due: the warning period before the end. Returns
@@ -370,6 +372,8 @@ struct Scene {
     is_replaced: bool,
     /// As the tags record it.
     disabled_at: Option<DateTime<Utc>>,
+    /// The latest day that a notice named for the deletion, as the tags record it.
+    announced: Option<DateTime<Utc>>,
 }
 
 impl Scene {
@@ -394,6 +398,7 @@ impl Scene {
             retirement_since: retirement_since(&event.key, &tag),
             is_replaced: tag(tag::PREVIOUS_KEY) == Some(&event.key) && tag(tag::RETIRING).is_none(),
             disabled_at: tag(tag::DISABLED_AT).and_then(|text| text.parse().ok()),
+            announced: secret.and_then(|secret| announced(&event.key, &State::read(&secret.tags))),
             who,
             by,
         }
@@ -425,6 +430,13 @@ fn successor<'a>(
         status == "Active" && (tested || *used || !event.used)
     });
     if fits { Ok(()) } else { Err(format!("no successor is known to work: {:?}", event.others)) }
+}
+
+/// The latest day that a notice named for the deletion of the key.
+fn announced(key: &str, state: &State) -> Option<DateTime<Utc>> {
+    let key = key.parse().ok()?;
+    let phases = [Phase::Disabled, Phase::DeleteAhead, Phase::LastCall];
+    phases.into_iter().filter_map(|phase| state.notified.announced(&key, phase)).map(|(day, _)| day).max()
 }
 
 /// When the key's retirement began, as the tags record it.

@@ -1,8 +1,8 @@
 //! The scenario that `keywheel rehearse` plays: the life of all keys of a small organization, with the real handlers.
 //!
 //! `organization` defines the cast, `people` carries out what owners do, `timeline` has the lines of the story, and
-//! [`super::invariants`] judges. This file plays the days: in the morning people act and the sweeper runs, then owners work, and the native schedule fires
-//! until the next morning.
+//! [`super::invariants`] judges. This file plays the days: in the morning people act and the sweeper runs, then owners
+//! work, and the native schedule fires until the next morning.
 
 mod organization;
 mod people;
@@ -138,8 +138,11 @@ fn first_morning() -> DateTime<Utc> {
 
 /// The days on which a dry run precedes the sweep, and both plans are compared.
 const DRY_RUN_DAYS: [i64; 3] = [0, 45, 90];
-/// The days on which `GetAccessKeyLastUsed` is denied, so that keywheel does not know the use of keys.
-const UNKNOWN_USE_DAYS: std::ops::Range<i64> = 98..101;
+/// The days on which `GetAccessKeyLastUsed` is denied in one account, so that keywheel does not know the use of keys.
+/// They begin before the warnings of the steps that they put off, so these warnings say *from … on*.
+const UNKNOWN_USE_DAYS: std::ops::Range<i64> = 92..101;
+/// The name of that account.
+const UNKNOWN_USE_ACCOUNT: &str = "prod";
 
 struct Rehearsal {
     keywheel: Deployment,
@@ -230,9 +233,11 @@ impl Rehearsal {
 
     fn set_faults(&mut self, day: i64) {
         if day == UNKNOWN_USE_DAYS.start {
-            let fault = FaultKind::AccessDenied;
-            self.cloud().faults().inject(Fault::on("iam", "GetAccessKeyLastUsed", fault).every());
-            let users = self.people.cast().iter().map(|person| (person.account.clone(), person.name.clone()));
+            let Some((account, _)) = self.names.iter().find(|(_, name)| *name == UNKNOWN_USE_ACCOUNT) else { return };
+            let denied = Fault::on("iam", "GetAccessKeyLastUsed", FaultKind::AccessDenied);
+            self.cloud().faults().inject(denied.in_account(account).every());
+            let there = self.people.cast().iter().filter(|person| person.account == *account);
+            let users = there.map(|person| (person.account.clone(), person.name.clone()));
             self.watch.unknown(users.collect::<Vec<_>>());
         }
         if day == UNKNOWN_USE_DAYS.end {
