@@ -167,8 +167,8 @@ pub enum Error {
     },
     /// The pending key did not work within the time left.
     #[error(
-        "access key {key} of {user} did not work {wanted} times in a row within the time left: {attempts} attempt(s), \
-         {successes} successful, last failure: {last}; Secrets Manager tries the rotation again"
+        "access key {key} of {user} did not work {wanted} times in a row within the time left: {attempts} attempt(s) by \
+         {asked}, {successes} successful, last failure: {last}; Secrets Manager tries the rotation again"
     )]
     KeyNotUsableYet {
         /// The key in the pending value.
@@ -183,6 +183,8 @@ pub enum Error {
         successes: u32,
         /// The failure of the last call that failed, or `none`.
         last: String,
+        /// The endpoints that were asked, such as `STS of eu-south-1 and of us-east-1`.
+        asked: String,
     },
 }
 

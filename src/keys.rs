@@ -303,6 +303,23 @@ pub(crate) fn is_arn_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
+/// Returns the home Region of a partition, where IAM keeps its users; `None` for an unknown partition. No account can
+/// disable it, so its STS knows every key.
+/// <https://docs.aws.amazon.com/general/latest/gr/iam-service.html>
+pub(crate) fn home_region(partition: &str) -> Option<&'static str> {
+    Some(match partition {
+        "aws" => "us-east-1",
+        "aws-cn" => "cn-north-1",
+        "aws-us-gov" => "us-gov-west-1",
+        "aws-eusc" => "eusc-de-east-1",
+        "aws-iso" => "us-iso-east-1",
+        "aws-iso-b" => "us-isob-east-1",
+        "aws-iso-e" => "eu-isoe-west-1",
+        "aws-iso-f" => "us-isof-south-1",
+        _ => return None,
+    })
+}
+
 /// Whether a text is the ARN of a KMS key. A principal of another account can use a key only by its ARN: an id or an
 /// alias is looked up in that account, and an AWS managed key serves its own account alone.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html>
@@ -333,6 +350,11 @@ impl SecretArn {
     /// `aws`, `aws-cn`, `aws-us-gov` …
     pub fn partition(&self) -> &str {
         &self.partition
+    }
+
+    /// The Region of the store, such as `eu-west-1`.
+    pub fn region(&self) -> &str {
+        self.text.split(':').nth(3).unwrap_or_default()
     }
 
     /// The account of the central store.

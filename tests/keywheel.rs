@@ -82,6 +82,7 @@ mod interruptions;
 mod least_privilege;
 mod life;
 mod mail;
+mod new_keys;
 mod notices;
 mod odd_data;
 mod one_rotation;

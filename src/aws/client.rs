@@ -96,8 +96,13 @@ impl Aws {
     ///
     /// # Errors
     /// As [`Services::caller_identity`].
-    pub async fn caller_identity(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<CallerIdentity, CallFailure> {
-        self.services.caller_identity(id, secret).await
+    pub async fn caller_identity(
+        &self,
+        id: &AccessKeyId,
+        secret: &SecretKey,
+        region: Option<&str>,
+    ) -> Result<CallerIdentity, CallFailure> {
+        self.services.caller_identity(id, secret, region).await
     }
 }
 

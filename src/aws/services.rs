@@ -64,13 +64,20 @@ pub trait Services: fmt::Debug + Send + Sync {
         account: &AccountId,
     ) -> Result<(Arc<dyn Iam>, DateTime<Utc>), CallFailure>;
 
-    /// Returns the owner of an access key by calling STS with that key. GetCallerIdentity needs no permission, so its
-    /// success proves that the key works. Safe to repeat; IAM records each call as a use of the key.
+    /// Returns the owner of an access key by calling STS of a Region with that key; `None` is the function's own
+    /// Region. GetCallerIdentity needs no permission, so its success proves that the key works. Safe to repeat; IAM
+    /// records each call as a use of the key.
     /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html>
     ///
     /// # Errors
-    /// The failure of `sts:GetCallerIdentity`: `InvalidClientTokenId` until IAM has propagated a new key.
-    async fn caller_identity(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<CallerIdentity, CallFailure>;
+    /// The failure of `sts:GetCallerIdentity`: `InvalidClientTokenId` until IAM has propagated a new key, and for ever
+    /// in a Region that the key's account has not enabled.
+    async fn caller_identity(
+        &self,
+        id: &AccessKeyId,
+        secret: &SecretKey,
+        region: Option<&str>,
+    ) -> Result<CallerIdentity, CallFailure>;
 }
 
 /// The services that only the sweeper calls.

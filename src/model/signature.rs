@@ -149,13 +149,14 @@ fn key_caller(
     let Some((account, name)) = world.key_owners.get(id).cloned() else {
         return Err(unknown_key(service));
     };
-    let user = world.accounts.get_mut(&account).and_then(|it| it.user_mut(&name));
-    let Some(user) = user else {
+    // IAM does not hand the keys of an account to a Region that the account has not enabled.
+    let user = world.accounts.get_mut(&account).filter(|it| !it.regions_off.contains(&region));
+    let Some(user) = user.and_then(|it| it.user_mut(&name)) else {
         return Err(unknown_key(service));
     };
     let user_id = user.id.clone();
     let key = user.keys.iter_mut().find(|key| key.id == id);
-    let Some(key) = key.filter(|key| key.accepted_at(now)) else {
+    let Some(key) = key.filter(|key| key.accepted_at(now, service == Service::Sts)) else {
         return Err(unknown_key(service));
     };
     proof.check(&key.secret, service)?;

@@ -76,8 +76,10 @@ pub(crate) struct AccessKey {
     pub(crate) id: String,
     pub(crate) secret: String,
     pub(crate) created: DateTime<Utc>,
-    /// When AWS begins to accept the key.
+    /// When STS begins to accept the key.
     pub(crate) accepted_from: DateTime<Utc>,
+    /// When the slowest service begins to accept it.
+    pub(crate) accepted_everywhere_from: DateTime<Utc>,
     pub(crate) status: String,
     pub(crate) last_use: Option<RecordedUse>,
     /// When the status last changed, and the status before.
@@ -135,6 +137,8 @@ pub(crate) struct AwsAccount {
     pub(crate) state: AccountStatus,
     pub(crate) joined: DateTime<Utc>,
     pub(crate) alias: Option<String>,
+    /// Opt-in Regions that the account has not enabled.
+    pub(crate) regions_off: BTreeSet<String>,
     /// By name in lower case, because names are unique regardless of case.
     pub(crate) users: BTreeMap<String, IamUser>,
     /// By name in lower case.

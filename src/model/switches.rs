@@ -15,6 +15,8 @@ pub struct Switches {
     pub mail_headers_only: bool,
     /// How long a new access key is refused everywhere (10 to 15 seconds are reported).
     pub key_propagation: Duration,
+    /// How long services other than STS refuse a new access key, if that is longer.
+    pub key_propagation_elsewhere: Duration,
     /// `GetAccountAuthorizationDetails`, `ListUsers` and `GetGroup` return pages of a third of the size, and every
     /// second page empty.
     pub short_iam_pages: bool,
@@ -93,6 +95,7 @@ impl Default for Switches {
             counts_only: false,
             mail_headers_only: false,
             key_propagation: Duration::from_secs(12),
+            key_propagation_elsewhere: Duration::ZERO,
             short_iam_pages: false,
             details_of_at_most: None,
             odd_report_rows: false,

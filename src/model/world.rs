@@ -55,11 +55,13 @@ impl World {
     /// Makes a key and registers its owner. The caller checks the limit.
     pub(crate) fn make_key(&mut self, account: &str, user: &str, created: DateTime<Utc>) -> AccessKey {
         let accepted_from = created + delta(self.switches.key_propagation);
+        let accepted_everywhere_from = accepted_from.max(created + delta(self.switches.key_propagation_elsewhere));
         let key = AccessKey {
             id: ids::unique_id(&mut self.rng, "AKIA"),
             secret: ids::secret_access_key(&mut self.rng),
             created,
             accepted_from,
+            accepted_everywhere_from,
             status: "Active".to_owned(),
             last_use: None,
             changed: None,
@@ -106,6 +108,7 @@ impl Cloud {
             state: AccountStatus::Active,
             joined: self.clock().now(),
             alias: None,
+            regions_off: BTreeSet::new(),
             users: BTreeMap::new(),
             groups: BTreeMap::new(),
             roles: BTreeMap::new(),
@@ -322,11 +325,18 @@ impl Cloud {
         let Some(key) = keys.into_iter().find(|key| key.id == id) else {
             return Err(format!("InvalidClientTokenId: {user} in {account} has no key {id}"));
         };
-        if !key.accepted_at(at) {
+        if !key.accepted_at(at, service == "sts") {
             return Err(format!("InvalidClientTokenId: key {id} of {user} is {}", key.status));
         }
         key.note_use(service, &region, at);
         Ok(())
+    }
+
+    /// Switches an opt-in Region off in an account. STS of that Region then knows none of the account's access keys,
+    /// while roles of the account can be assumed there.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_enable-regions.html>
+    pub fn switch_region_off(&self, account: &str, region: &str) {
+        self.world().expect_account(account).regions_off.insert(region.to_owned());
     }
 
     /// Adds a KMS key, which secrets may then name.
@@ -355,9 +365,10 @@ impl AccessKey {
         self.changed = Some((now, before));
     }
 
-    /// Whether AWS accepts the key at `at`.
-    pub(crate) fn accepted_at(&self, at: DateTime<Utc>) -> bool {
-        self.status == "Active" && self.accepted_from <= at
+    /// Whether AWS accepts the key at `at`: STS, or any other service.
+    pub(crate) fn accepted_at(&self, at: DateTime<Utc>, by_sts: bool) -> bool {
+        let from = if by_sts { self.accepted_from } else { self.accepted_everywhere_from };
+        self.status == "Active" && from <= at
     }
 
     /// Records a use: the first one per quarter of an hour.

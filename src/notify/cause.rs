@@ -124,6 +124,7 @@ pub(super) mod tests {
                     attempts: 5,
                     successes: 1,
                     last: text("InvalidClientTokenId"),
+                    asked: text("STS of us-east-1"),
                 },
                 Cause::NotUsableYet,
             ),

@@ -36,7 +36,8 @@ pub(super) fn remedies(commands: &Commands<'_>, reason: &str) -> Vec<Instruction
         Cause::NotUsableYet => vec![
             Instruction::say(
                 "Wait: Secrets Manager tries again by itself. A new key can need minutes to work everywhere. If this \
-                 happens again, check whether a policy keeps the user from calling sts:GetCallerIdentity.",
+                 lasts for hours, the team that runs keywheel checks that the rotation function can reach STS: a \
+                 policy of a VPC endpoint can refuse the call, and a policy of the user cannot.",
             ),
             again(commands, "To try at once, rotate again."),
         ],

@@ -1,7 +1,7 @@
 //! testSecret: the pending key identifies itself as the user, several times in a row.
 //!
 //! IAM is eventually consistent: a new key works after some seconds, at some endpoints sooner than at others. One
-//! success proves only that one endpoint knows the key.
+//! success proves only that one endpoint knows the key. The last success therefore comes when the key is 30 s old.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{debug, info};
 
 use super::{Job, current};
-use crate::aws::{CURRENT, CallerIdentity, Tries, is_kms_refusal, until};
+use crate::aws::{CURRENT, CallFailure, CallerIdentity, FailureKind, Tries, is_kms_refusal, until};
 use crate::error::Error;
-use crate::keys::UserArn;
+use crate::keys::{UserArn, home_region};
 use crate::redact;
 use crate::value::{StoredKey, StoredValue};
 
@@ -19,6 +19,16 @@ use crate::value::{StoredKey, StoredValue};
 const SUCCESSES_IN_A_ROW: u32 = 3;
 /// The pause between two successful calls.
 const WAIT_AFTER_SUCCESS: Duration = Duration::from_millis(500);
+/// The age of the key at its last successful call, so that it works everywhere when it becomes current. AWS documents
+/// no bound; 10 to 15 s are reported.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency>
+const PROVEN_AT_AGE: TimeDelta = TimeDelta::seconds(30);
+/// Limits the wait for that age, even if our clock is behind IAM's.
+const LONGEST_WAIT_FOR_AGE: Duration = Duration::from_secs(30);
+/// Limits a call by the home Region. A function in a VPC without a way to it gets no answer.
+const HOME_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+/// The calls by the home Region without an answer after which it is not asked any more.
+const MOST_SILENT_HOME_CALLS: u32 = 2;
 /// The longest pause after the first failure. It doubles with every failure up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Limits the pause after a failure, so that a key that begins to work is noticed within seconds.
@@ -83,12 +93,28 @@ struct Trial<'a> {
     in_a_row: u32,
     last_failure: Option<String>,
     give_up: DateTime<Utc>,
+    /// The partition's home Region, unless the stack is in it.
+    home: Option<&'static str>,
+    asked_home: bool,
+    silent_home_calls: u32,
 }
 
 impl<'a> Trial<'a> {
     fn new(job: &'a Job<'a>, key: &'a StoredKey) -> Self {
-        let give_up = job.deadline - TIME_FOR_THE_ERROR;
-        Self { job, key, attempts: 0, successes: 0, in_a_row: 0, last_failure: None, give_up }
+        let (secret, give_up) = (&job.event.secret, job.deadline - TIME_FOR_THE_ERROR);
+        let home = home_region(secret.partition()).filter(|home| *home != secret.region());
+        Self {
+            job,
+            key,
+            attempts: 0,
+            successes: 0,
+            in_a_row: 0,
+            last_failure: None,
+            give_up,
+            home,
+            asked_home: false,
+            silent_home_calls: 0,
+        }
     }
 
     async fn run(mut self) -> Result<(), Error> {
@@ -116,7 +142,7 @@ impl<'a> Trial<'a> {
                 self.check_identity(&caller)?;
                 self.successes += 1;
                 self.in_a_row += 1;
-                Ok(WAIT_AFTER_SUCCESS)
+                Ok(self.wait_after_success())
             }
             Err(failure) => {
                 debug!(key = %id, attempt = self.attempts, %failure, "the new access key does not work yet");
@@ -127,13 +153,49 @@ impl<'a> Trial<'a> {
         }
     }
 
+    /// The last success waits until the key is old enough.
+    fn wait_after_success(&self) -> Duration {
+        if self.in_a_row + 1 < SUCCESSES_IN_A_ROW {
+            return WAIT_AFTER_SUCCESS;
+        }
+        let until_old = (self.key.identity.created + PROVEN_AT_AGE - self.job.aws.now()).to_std().unwrap_or_default();
+        until_old.clamp(WAIT_AFTER_SUCCESS, LONGEST_WAIT_FOR_AGE)
+    }
+
+    /// Asks STS of the stack's Region and, if that does not know the key, of the partition's home Region.
+    ///
+    /// A Region that the user's account has not enabled never knows its keys, and looks like one that does not know
+    /// them yet. The home Region is always enabled.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_enable-regions.html>
+    async fn ask(&mut self) -> Result<CallerIdentity, String> {
+        let failure = match self.ask_within(Duration::MAX, None).await {
+            Ok(caller) => return Ok(caller),
+            Err(failure) => failure,
+        };
+        let is_unknown_there = failure.code() == "InvalidClientTokenId";
+        let is_worth_it = is_unknown_there && self.silent_home_calls < MOST_SILENT_HOME_CALLS;
+        let Some(home) = self.home.filter(|_| is_worth_it) else { return Err(failure.to_string()) };
+        self.asked_home = true;
+        match self.ask_within(HOME_ANSWERS_WITHIN, Some(home)).await {
+            Ok(caller) => Ok(caller),
+            Err(at_home) => {
+                self.silent_home_calls += u32::from(at_home.kind() == FailureKind::NoAnswer);
+                Err(format!("{failure}; by {home}: {at_home}"))
+            }
+        }
+    }
+
     /// Makes one call, and ends it when the time is up: an invocation that Lambda ends cannot report what it tried.
-    async fn ask(&self) -> Result<CallerIdentity, String> {
-        let aws = self.job.aws;
-        let left = (self.give_up - aws.now()).to_std().unwrap_or_default();
+    async fn ask_within(&self, limit: Duration, region: Option<&str>) -> Result<CallerIdentity, CallFailure> {
+        let (aws, id) = (self.job.aws, &self.key.identity.id);
+        let left = (self.give_up - aws.now()).to_std().unwrap_or_default().min(limit);
         tokio::select! {
-            answer = aws.caller_identity(&self.key.identity.id, &self.key.secret) => answer.map_err(|failure| failure.to_string()),
-            () = aws.sleep(left) => Err("no answer within the time left".to_owned()),
+            answer = aws.caller_identity(id, &self.key.secret, region) => answer,
+            () = aws.sleep(left) => {
+                let error = ("Timeout".to_owned(), "no answer within the time left".to_owned());
+                let about = format_args!("access key {id}").to_string();
+                Err(CallFailure::new("sts:GetCallerIdentity", about, FailureKind::NoAnswer, error, None))
+            }
         }
     }
 
@@ -155,6 +217,15 @@ impl<'a> Trial<'a> {
         })
     }
 
+    /// Names the endpoints that were asked.
+    fn endpoints(&self) -> String {
+        let own = format!("STS of {}", self.job.event.secret.region());
+        match self.home.filter(|_| self.asked_home) {
+            Some(home) => format!("{own} and of {home}"),
+            None => own,
+        }
+    }
+
     fn not_usable_yet(&self) -> Error {
         Error::KeyNotUsableYet {
             key: self.key.identity.id.clone(),
@@ -163,6 +234,7 @@ impl<'a> Trial<'a> {
             attempts: self.attempts,
             successes: self.successes,
             last: self.last_failure.clone().unwrap_or_else(|| "none".to_owned()),
+            asked: self.endpoints(),
         }
     }
 }

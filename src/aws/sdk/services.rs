@@ -136,10 +136,18 @@ impl Services for SdkServices {
         Ok((Arc::new(iam::SdkIam::new(&config, account.clone())), expires))
     }
 
-    async fn caller_identity(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<CallerIdentity, CallFailure> {
+    async fn caller_identity(
+        &self,
+        id: &AccessKeyId,
+        secret: &SecretKey,
+        region: Option<&str>,
+    ) -> Result<CallerIdentity, CallFailure> {
         const OPERATION: &str = "sts:GetCallerIdentity";
         let credentials = Credentials::new(id.as_str(), secret.expose(), None, None, "KeyUnderTest");
-        let config = aws_sdk_sts::config::Builder::from(&self.acting_as(credentials));
+        let mut config = aws_sdk_sts::config::Builder::from(&self.acting_as(credentials));
+        if let Some(region) = region {
+            config = config.region(Region::new(region.to_owned()));
+        }
         let sts = aws_sdk_sts::Client::from_conf(config.interceptor(WholeAnswer::Xml).build());
         let about = format_args!("access key {id}").to_string();
         let request = sts.get_caller_identity().customize().interceptor(CloseConnection);

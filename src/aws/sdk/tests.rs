@@ -107,7 +107,7 @@ async fn every_test_of_a_key_has_a_connection_of_its_own() {
     cloud.clock().advance(Duration::from_mins(1)).await;
     let before = proxy.connections();
     for trial in 0..3 {
-        aws.caller_identity(&key.id, &key.secret).await.expect("the key works");
+        aws.caller_identity(&key.id, &key.secret, None).await.expect("the key works");
         // The first call may use the open connection, and then closes it.
         assert_eq!(proxy.connections(), before + trial, "trial {trial}");
     }

@@ -175,10 +175,16 @@ impl Services for DirectServices {
         Ok((Arc::new(iam::DirectIam::new(&actor, account.clone())), expires))
     }
 
-    async fn caller_identity(&self, id: &AccessKeyId, secret: &SecretKey) -> Result<CallerIdentity, CallFailure> {
+    async fn caller_identity(
+        &self,
+        id: &AccessKeyId,
+        secret: &SecretKey,
+        region: Option<&str>,
+    ) -> Result<CallerIdentity, CallFailure> {
         const OPERATION: &str = "sts:GetCallerIdentity";
         let about = format!("access key {id}");
         let user = self.actor.with(Credentials::new(id.as_str(), secret.expose(), None, None, "KeyUnderTest"));
+        let user = Actor { region: region.map(str::to_owned), ..user };
         let answer = user.ask(OPERATION, &about, json!({})).await?.xml()?;
         match (answer.text_of("Arn"), answer.text_of("Account")) {
             (Some(arn), Some(account)) => Ok(CallerIdentity { arn: arn.to_owned(), account: account.to_owned() }),
