@@ -45,7 +45,7 @@ fn by_operation(calls: &[Call]) -> BTreeMap<&str, usize> {
 
 /// Calls that are made for single users, of the sweeper's.
 fn of_users(calls: &[Call]) -> usize {
-    const OF_ACCOUNTS: [&str; 13] = [
+    const OF_ACCOUNTS: [&str; 14] = [
         "AssumeRole",
         "GenerateCredentialReport",
         "GetAccount",
@@ -54,6 +54,7 @@ fn of_users(calls: &[Call]) -> usize {
         "GetEmailIdentity",
         "ListAccounts",
         "ListSecrets",
+        "ListSuppressedDestinations",
         "SendEmail",
         "DescribeAccount",
         "DescribeOrganization",

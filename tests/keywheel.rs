@@ -100,3 +100,4 @@ mod transports;
 mod two_keys;
 mod unknown_is_not_no;
 mod unreadable_answers;
+mod who_must_act;

@@ -20,7 +20,7 @@ use proof::PROOF;
 ///
 /// The source of entries without their own is the list of the actions' resource types in
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>.
-const WITHOUT_RESOURCE_LEVEL: [&str; 26] = [
+const WITHOUT_RESOURCE_LEVEL: [&str; 27] = [
     // Lambda refuses a role that names interfaces: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -47,6 +47,7 @@ const WITHOUT_RESOURCE_LEVEL: [&str; 26] = [
     "organizations:ListAccounts",
     "secretsmanager:ListSecrets",
     "ses:GetAccount",
+    "ses:ListSuppressedDestinations",
     // X-Ray has resources only for sampling rules, which keywheel does not make.
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",

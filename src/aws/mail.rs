@@ -35,7 +35,8 @@ pub struct OutgoingMail {
 pub struct Attachment {
     /// File name with its extension, as the recipient sees it.
     pub file_name: String,
-    /// Media type, such as `text/csv; charset=utf-8`.
+    /// Media type without parameters, such as `text/csv`: SES documents no others.
+    /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Attachment.html>
     pub content_type: &'static str,
     /// Bytes of the file, not yet encoded.
     pub content: Vec<u8>,
@@ -53,6 +54,28 @@ pub struct SendingAccount {
     pub enforcement: Option<String>,
     /// Sending quota and its use.
     pub quota: SendQuota,
+    /// The reasons, such as `BOUNCE`, for which SES drops mail to addresses on its suppression list. Empty if the list
+    /// is switched off; `None` if SES returned none.
+    pub suppressed_reasons: Option<Vec<String>>,
+}
+
+/// An address on the suppression list of the account and Region. SES accepts mail to it and delivers none.
+/// <https://docs.aws.amazon.com/ses/latest/dg/sending-email-suppression-list.html>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuppressedAddress {
+    /// The address in the spelling of the list.
+    pub address: String,
+    /// `BOUNCE` or `COMPLAINT`.
+    pub reason: String,
+}
+
+/// One page of the suppression list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SuppressedPage {
+    /// Its addresses; may be empty although the list goes on.
+    pub addresses: Vec<SuppressedAddress>,
+    /// Where the next page starts; `None` at the end of the list.
+    pub next: Option<String>,
 }
 
 /// An account's sending quota. A message counts once for each recipient.
@@ -90,7 +113,17 @@ pub trait Mailer: fmt::Debug + Send + Sync {
     /// # Errors
     /// Any failure except "no such identity", which returns `false`.
     async fn is_verified(&self, identity: &str) -> Result<bool, CallFailure>;
+
+    /// Returns one page of the suppression list, from its start or from where the page before ended. Safe to repeat.
+    /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_ListSuppressedDestinations.html>
+    ///
+    /// # Errors
+    /// Any failure; the list is unknown then.
+    async fn suppressed(&self, from: Option<String>) -> Result<SuppressedPage, CallFailure>;
 }
+
+/// Most addresses on one page of the suppression list.
+pub(crate) const SUPPRESSED_PAGE_SIZE: i32 = 1000;
 
 /// Returns an address for a log: its first character and its domain.
 pub(crate) fn masked(address: &EmailAddress) -> String {

@@ -28,7 +28,8 @@ pub use credential_report::{CredentialReport, MalformedReport, ReportedKey, Repo
 pub use failure::{CallFailure, FailureKind};
 pub(crate) use iam::has_group;
 pub use iam::{AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey, UnreadableUser};
-pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount};
+pub(crate) use mail::masked;
+pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount, SuppressedAddress, SuppressedPage};
 pub(crate) use organizations::cannot_list_accounts;
 pub use organizations::{AccountPage, AccountState, ListedAccount, Organizations};
 pub(crate) use pages::PageTokens;
@@ -43,7 +44,7 @@ pub(crate) use until::{Tries, until};
 #[cfg(feature = "rehearsal")]
 pub(crate) use {
     iam::{is_report_capacity_exhausted, is_report_unavailable},
-    mail::{masked, masked_identity},
+    mail::{SUPPRESSED_PAGE_SIZE, masked_identity},
     organizations::read_email,
     secrets::binary_value,
     topic::{BatchEntryError, PUBLISH_BATCH, PUBLISH_TIMEOUT, publish_result},

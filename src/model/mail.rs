@@ -69,6 +69,8 @@ pub struct MailAttachment {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outbox {
     pub(crate) mails: VecDeque<Mail>,
+    /// When SES accepted messages that it did not deliver. They count towards the quota.
+    dropped: Vec<DateTime<Utc>>,
 }
 
 impl Outbox {
@@ -79,7 +81,13 @@ impl Outbox {
         self.mails.push_back(mail);
     }
 
+    /// Accepts a message and delivers nothing.
+    pub(crate) fn drop(&mut self, at: DateTime<Utc>) {
+        self.dropped.push(at);
+    }
+
     pub(crate) fn sent_since(&self, then: DateTime<Utc>) -> usize {
-        self.mails.iter().rev().take_while(|mail| mail.at > then).count()
+        let delivered = self.mails.iter().rev().take_while(|mail| mail.at > then).count();
+        delivered + self.dropped.iter().rev().take_while(|at| **at > then).count()
     }
 }

@@ -154,6 +154,9 @@ fn rest(wire: &WireRequest) -> Result<(String, Input), ServiceError> {
     match (wire.method.as_str(), path, identity) {
         ("POST", "/v2/email/outbound-emails", _) => Ok(("SendEmail".to_owned(), Input::of_json(&wire.body)?)),
         ("GET", "/v2/email/account", _) => Ok(("GetAccount".to_owned(), Input::default())),
+        ("GET", "/v2/email/suppression/addresses", _) => {
+            Ok(("ListSuppressedDestinations".to_owned(), Input::of_query(&wire.path)))
+        }
         ("GET", _, Some(name)) if !name.contains('/') => {
             let mut members = Map::new();
             members.insert("EmailIdentity".to_owned(), Value::String(percent_decoded(name)));
@@ -232,6 +235,13 @@ impl Input {
             }
         }
         (name, version, Self::of_value(members.into_value()))
+    }
+
+    /// The members in the query of a path, each given once.
+    fn of_query(path: &str) -> Self {
+        let query = path.split_once('?').map(|(_, query)| query).unwrap_or_default();
+        let members = form_urlencoded::parse(query.as_bytes());
+        Self(members.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect())
     }
 
     /// All members as JSON.

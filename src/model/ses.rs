@@ -19,6 +19,8 @@ const MOST_RECIPIENTS: usize = 50;
 const MOST_BYTES: usize = 40 * 1024 * 1024;
 /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Attachment.html>
 const MOST_NAME_CHARACTERS: usize = 255;
+/// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Attachment.html>
+const MOST_TYPE_CHARACTERS: usize = 78;
 /// Some of the extensions that SES refuses. <https://docs.aws.amazon.com/ses/latest/dg/mime-types.html>
 const SOME_UNSUPPORTED_EXTENSIONS: [&str; 8] = ["bat", "cmd", "com", "exe", "js", "scr", "vbs", "ps1"];
 
@@ -34,6 +36,7 @@ pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Input
         "SendEmail" => send(exchange, input),
         "GetAccount" => get_account(exchange, input),
         "GetEmailIdentity" => get_identity(exchange, input),
+        "ListSuppressedDestinations" => list_suppressed(exchange, input),
         _ => Err(ServiceError::unknown_operation(Service::Ses, operation)),
     }
 }
@@ -51,7 +54,30 @@ fn get_account(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
         "EnforcementStatus": switches.mail_enforcement,
         "DedicatedIpAutoWarmupEnabled": false,
         "SendQuota": { "Max24HourSend": daily, "MaxSendRate": rate, "SentLast24Hours": sent },
+        "SuppressionAttributes": { "SuppressedReasons": switches.suppressed_reasons },
     })))
+}
+
+/// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_ListSuppressedDestinations.html>
+fn list_suppressed(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
+    input.only(&["PageSize", "NextToken"])?;
+    let switches = &exchange.world.switches;
+    let size = input.count("PageSize", 1000, 1000)?.min(switches.suppressed_page_size.unwrap_or(1000));
+    let skipped: usize = match input.text("NextToken")? {
+        None => 0,
+        Some(token) => token.parse().map_err(|_| ServiceError::new(400, "InvalidNextTokenException", "NextToken"))?,
+    };
+    let since = exchange.now.timestamp();
+    let page = switches.suppressed_addresses.iter().skip(skipped).take(size);
+    let page: Vec<_> = page
+        .map(|(address, reason)| json!({"EmailAddress": address, "Reason": reason, "LastUpdateTime": since}))
+        .collect();
+    let end = skipped + page.len();
+    let mut answer = json!({ "SuppressedDestinationSummaries": page });
+    if end < switches.suppressed_addresses.len() {
+        answer["NextToken"] = json!(end.to_string());
+    }
+    Ok(Reply::Json(answer))
 }
 
 fn get_identity(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
@@ -96,10 +122,16 @@ fn send(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     }
     check_addresses(&exchange.world.switches, &mail)?;
     let message_id = mail.message_id.clone();
+    let mut recipients = mail.to.iter().chain(&mail.cc).chain(&mail.bcc);
+    let is_dropped = recipients.all(|it| is_suppressed(&exchange.world.switches, it));
     if exchange.world.switches.mail_headers_only {
         mail.forget_contents();
     }
-    exchange.world.outbox.keep(mail);
+    if is_dropped {
+        exchange.world.outbox.drop(mail.at);
+    } else {
+        exchange.world.outbox.keep(mail);
+    }
     Ok(Reply::Json(json!({ "MessageId": message_id })))
 }
 
@@ -173,12 +205,24 @@ fn read_attachment(file: &Input) -> Result<MailAttachment, ServiceError> {
     }
     let content = STANDARD.decode(file.needed("RawContent")?);
     let content = content.map_err(|_| bad_request("RawContent is not base64."))?;
+    let content_type = file.text("ContentType")?.map(ToOwned::to_owned);
+    if !content_type.as_deref().is_none_or(is_media_type) {
+        return Err(bad_request("The ContentType of the attachment is not a MIME type."));
+    }
     // The default is seven-bit text.
     let takes_any_byte = matches!(file.text("ContentTransferEncoding")?, Some("BASE64" | "QUOTED_PRINTABLE"));
     if !takes_any_byte && !content.is_ascii() {
         return Err(bad_request("The attachment does not fit its ContentTransferEncoding."));
     }
-    Ok(MailAttachment { file_name, content_type: file.text("ContentType")?.map(ToOwned::to_owned), content })
+    Ok(MailAttachment { file_name, content_type, content })
+}
+
+/// Whether the text is a MIME type such as `application/pdf`. AWS documents no parameters such as a character set.
+/// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Attachment.html>
+fn is_media_type(text: &str) -> bool {
+    let is_token =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "!#$&^_.+-".contains(c));
+    text.len() <= MOST_TYPE_CHARACTERS && text.split_once('/').is_some_and(|(of, sub)| is_token(of) && is_token(sub))
 }
 
 /// Reads sender, recipients and subject from a raw message's headers if the request has none.
@@ -297,6 +341,14 @@ fn is_verified(switches: &Switches, text: &str) -> bool {
     let domain = address.rsplit('@').next().unwrap_or_default();
     let verified = &switches.verified_identities;
     verified.contains(address) || verified.contains(domain)
+}
+
+/// Whether SES accepts a message to the address, counts it, and delivers nothing.
+/// <https://docs.aws.amazon.com/ses/latest/dg/sending-email-suppression-list.html>
+fn is_suppressed(switches: &Switches, text: &str) -> bool {
+    let (address, reasons) = (address(text), &switches.suppressed_reasons);
+    let mut listed = switches.suppressed_addresses.iter();
+    listed.any(|(it, reason)| it.eq_ignore_ascii_case(address) && reasons.contains(reason))
 }
 
 fn bad_request(message: &str) -> ServiceError {

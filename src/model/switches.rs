@@ -1,6 +1,6 @@
 //! The model's behaviour where the real AWS varies: waits, lags, short pages, the state of the mail service.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Switches of the model, set with [`super::Cloud::switch`]. The defaults are AWS without lags and failures.
@@ -77,6 +77,12 @@ pub struct Switches {
     pub mail_enforcement: &'static str,
     /// Messages per 24 hours that SES accepts; `None`: 200 in the sandbox, 50,000 outside.
     pub mails_per_day: Option<u32>,
+    /// The reasons for which SES drops mail to addresses on its suppression list; empty: the list is switched off.
+    pub suppressed_reasons: BTreeSet<&'static str>,
+    /// The addresses on SES's suppression list, each with its reason: `BOUNCE` or `COMPLAINT`.
+    pub suppressed_addresses: BTreeMap<String, &'static str>,
+    /// Most addresses on one page of the suppression list; `None`: as many as the caller asks for.
+    pub suppressed_page_size: Option<usize>,
     /// SNS refuses each message that contains this text, with an error of the service.
     pub topic_refuses: Option<String>,
     /// Tags that a policy of the organization demands: `CreateSecret` without one of them is denied.
@@ -122,6 +128,9 @@ impl Default for Switches {
             mails_per_second: None,
             mail_enforcement: "HEALTHY",
             mails_per_day: None,
+            suppressed_reasons: BTreeSet::from(["BOUNCE", "COMPLAINT"]),
+            suppressed_addresses: BTreeMap::new(),
+            suppressed_page_size: None,
             topic_refuses: None,
             demanded_secret_tags: BTreeSet::new(),
             configuration_sets: BTreeSet::new(),

@@ -1,12 +1,13 @@
 //! Sends the messages of a run. It never fails as a whole: a message that cannot be sent is reported, and the next run
 //! sends it.
 //!
-//! `readiness` reads from SES what it allows, `pace` keeps to that rate and to the function's time, and `refusal`
-//! finds the remedy for a refused message.
+//! `readiness` reads from SES what it allows, `suppression` where it delivers nothing, `pace` keeps to that rate and to
+//! the function's time, and `refusal` finds the remedy for a refused message.
 
 mod pace;
 mod readiness;
 mod refusal;
+mod suppression;
 
 #[cfg(test)]
 mod fake_ses;
@@ -26,6 +27,7 @@ use super::message::{MAX_ROWS, Message, compose};
 use super::mode::Mode;
 use super::phrases::counted;
 use super::publish::{Publication, publish};
+use super::suppressed::Suppressed;
 use super::template::Templates;
 use crate::aws::{Attachment, CallFailure, FailureKind, OutgoingMail, SweeperAws};
 use crate::keys::EmailAddress;
@@ -54,11 +56,16 @@ pub async fn deliver(
     templates: &Templates,
     addressed: &[Addressed<'_>],
 ) -> Delivery {
-    let mut dispatch = Dispatch::of(options, addressed);
+    let mut dispatch = Dispatch::of(options, addressed, &Suppressed::default());
+    let readiness = ask(aws, options, &dispatch).await;
+    if readiness.suppressed != Suppressed::default() {
+        dispatch = Dispatch::of(options, addressed, &readiness.suppressed);
+    }
     dispatch.envelopes.sort_by_key(Envelope::urgency);
     // Mail and topic do not wait for each other, nor fail with each other.
     let (sent, published) =
-        join(send_due(aws, options, templates, &dispatch), publish_due(aws, options, templates, &dispatch)).await;
+        join(send_due(aws, options, templates, &dispatch, readiness), publish_due(aws, options, templates, &dispatch))
+            .await;
     let mut failures = sent.failures;
     // Problems with addresses matter only if there is mail.
     if options.settings.sender.is_some() {
@@ -69,6 +76,19 @@ pub async fn deliver(
         delivered: dispatch.result(&sent.was_sent, &published.positions),
         failures,
         unpublished: published.failures,
+    }
+}
+
+/// Reads what SES allows and where it delivers nothing, if there is mail to send.
+async fn ask(aws: &SweeperAws, options: &DeliveryOptions<'_>, dispatch: &Dispatch<'_>) -> Readiness {
+    let DeliveryOptions { scope, settings, .. } = options;
+    let mailboxes = dispatch.mailboxes(settings.recipient.as_ref());
+    match (scope, settings.sender.as_ref().filter(|_| !mailboxes.is_empty())) {
+        (_, None) => Readiness::unasked(),
+        (Scope::Run, Some(sender)) => {
+            Readiness::ask(aws, sender, settings.mail_region().unwrap_or_default(), &mailboxes).await
+        }
+        (Scope::Event, Some(_)) => Readiness::for_event(aws, &mailboxes).await,
     }
 }
 
@@ -108,18 +128,15 @@ async fn send_due(
     options: &DeliveryOptions<'_>,
     templates: &Templates,
     dispatch: &Dispatch<'_>,
+    readiness: Readiness,
 ) -> SentMessages {
-    let DeliveryOptions { mode, scope, deadline, settings, now: _ } = *options;
+    let DeliveryOptions { mode, scope: _, deadline, settings, now: _ } = *options;
     let Some(sender) = settings.sender.as_ref() else {
         let unset = |due| general(format!("{} not mailed: SENDER_EMAIL is not set", counted(due, "notice")));
         let failures = Some(dispatch.due_by_mail()).filter(|due| *due > 0).map(unset);
         return SentMessages { failures: failures.into_iter().collect(), ..SentMessages::default() };
     };
     let messages = dispatch.envelopes.len();
-    let readiness = match scope {
-        Scope::Run if messages > 0 => Readiness::ask(aws, sender, settings.mail_region().unwrap_or_default()).await,
-        Scope::Run | Scope::Event => Readiness::unasked(),
-    };
     let mut failures: Vec<MailFailure> = readiness.reports.iter().cloned().map(general).collect();
     let pace = Pace::new(aws, readiness.spacing, deadline, settings.max_concurrency);
     let halted = readiness.obstacle.map(OnceLock::from).unwrap_or_default();
@@ -219,7 +236,7 @@ impl Mailing<'_> {
         let Message { subject, html, text, attachment } = message;
         let attachments = attachment.into_iter().map(|file| Attachment {
             file_name: file.file_name,
-            content_type: "text/csv; charset=utf-8",
+            content_type: "text/csv",
             content: file.csv.into_bytes(),
         });
         OutgoingMail {

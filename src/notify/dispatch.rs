@@ -14,7 +14,9 @@ use super::message::{MAX_ROWS, sort};
 use super::mode::Mode;
 use super::phrases::{counted, one_line};
 use super::recipients::{Recipients, mailbox};
+use super::suppressed::Suppressed;
 use super::tone::{Urgency, urgency};
+use crate::aws::masked;
 use crate::keys::{AccountId, EmailAddress, UserName};
 
 /// The longest part of an owner tag or an address that a report repeats, in characters.
@@ -62,7 +64,11 @@ struct DeliveryState {
 
 impl<'a> Dispatch<'a> {
     /// Finds the recipients of every notice, and makes their messages.
-    pub(super) fn of(options: &DeliveryOptions<'_>, addressed: &'a [Addressed<'a>]) -> Self {
+    ///
+    /// The recipient of the settings stands in for an address to which SES delivers nothing. Without one that can be
+    /// reached, the notice stays due.
+    pub(super) fn of(options: &DeliveryOptions<'_>, addressed: &'a [Addressed<'a>], suppressed: &Suppressed) -> Self {
+        let stand_in = options.settings.recipient.as_ref();
         let mut envelopes: BTreeMap<(bool, String), Envelope<'a>> = BTreeMap::new();
         let mut problems = AddressProblems::default();
         let mut states = Vec::with_capacity(addressed.len());
@@ -73,6 +79,8 @@ impl<'a> Dispatch<'a> {
             let is_urgent = options.mode == Mode::Enforced && item.notice.kind.is_urgent();
             for audience in state.missing() {
                 for address in recipients.addresses(audience) {
+                    problems.add_suppressed(item, address, suppressed, stand_in);
+                    let Some(address) = suppressed.replaced(address, stand_in) else { continue };
                     let envelope = envelopes
                         .entry((!is_urgent, mailbox(address)))
                         .or_insert_with(|| Envelope { to: address.clone(), items: Vec::new() });
@@ -86,6 +94,12 @@ impl<'a> Dispatch<'a> {
             sort(&mut envelope.items, |item| item.addressed);
         }
         Self { envelopes, failures: problems.into_failures(), addressed, states }
+    }
+
+    /// Returns the mailboxes of the messages, and of the recipient who stands in for a suppressed address.
+    pub(super) fn mailboxes(&self, stand_in: Option<&EmailAddress>) -> BTreeSet<String> {
+        let stand_in = stand_in.filter(|_| !self.envelopes.is_empty());
+        self.envelopes.iter().map(|envelope| &envelope.to).chain(stand_in).map(mailbox).collect()
     }
 
     /// Returns how many notices are still due by mail.
@@ -214,12 +228,39 @@ fn is_audit_day(now: DateTime<Utc>, every_days: i64) -> bool {
     (now.timestamp().div_euclid(86_400)) % every_days.max(1) == 0
 }
 
+impl SuppressedProblem {
+    fn into_failure(self) -> MailFailure {
+        let Self { shown, reason, has_stand_in, account, user } = self;
+        let gets = if has_stand_in { "RECIPIENT_EMAIL gets its notices" } else { "nobody gets its notices" };
+        MailFailure {
+            error: format!(
+                "SES delivers nothing to {shown}, which is on its suppression list in this account and Region ({reason}); \
+                 {gets}. Correct the owner tag or the account's address or, if the mailbox works again, remove it from \
+                 the list with `aws sesv2 delete-suppressed-destination`"
+            ),
+            account: Some(account),
+            user: Some(user),
+        }
+    }
+}
+
 /// Problems with addresses, each reported once.
 #[derive(Default)]
 struct AddressProblems {
     malformed_accounts: BTreeMap<AccountId, String>,
     malformed: BTreeSet<(AccountId, UserName, String)>,
     unreachable: BTreeMap<AccountId, usize>,
+    /// By mailbox.
+    suppressed: BTreeMap<String, SuppressedProblem>,
+}
+
+/// An address to which SES delivers nothing, and the first notice for it.
+struct SuppressedProblem {
+    shown: String,
+    reason: String,
+    has_stand_in: bool,
+    account: AccountId,
+    user: UserName,
 }
 
 impl AddressProblems {
@@ -240,6 +281,23 @@ impl AddressProblems {
         if state.is_due() && state.audiences.is_empty() {
             *self.unreachable.entry(user.account.clone()).or_default() += 1;
         }
+    }
+
+    fn add_suppressed(
+        &mut self,
+        item: &Addressed<'_>,
+        address: &EmailAddress,
+        suppressed: &Suppressed,
+        stand_in: Option<&EmailAddress>,
+    ) {
+        let Some(reason) = suppressed.reason(address) else { return };
+        self.suppressed.entry(mailbox(address)).or_insert_with(|| SuppressedProblem {
+            shown: masked(address),
+            reason: reason.to_owned(),
+            has_stand_in: suppressed.replaced(address, stand_in).is_some(),
+            account: item.notice.user.account.clone(),
+            user: item.notice.user.name.clone(),
+        });
     }
 
     fn into_failures(self) -> Vec<MailFailure> {
@@ -268,7 +326,8 @@ impl AddressProblems {
             account: Some(account),
             user: None,
         });
-        malformed_accounts.chain(malformed).chain(unreachable).collect()
+        let suppressed = self.suppressed.into_values().map(SuppressedProblem::into_failure);
+        malformed_accounts.chain(malformed).chain(unreachable).chain(suppressed).collect()
     }
 }
 

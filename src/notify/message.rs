@@ -48,7 +48,7 @@ pub struct Message {
 pub struct CsvAttachment {
     /// Its name: letters, digits, `-` and `.`.
     pub file_name: String,
-    /// CSV in UTF-8 (`text/csv; charset=utf-8`).
+    /// CSV in UTF-8, with a byte order mark (`text/csv`).
     pub csv: String,
 }
 

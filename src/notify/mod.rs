@@ -28,6 +28,7 @@ mod recipients;
 mod remedies;
 pub(crate) mod samples;
 mod subject;
+mod suppressed;
 mod template;
 mod template_part;
 mod template_tags;

@@ -15,7 +15,7 @@ use crate::state::{Notified, State, TagChange, tag};
 /// again is a call per user.
 pub(super) const FRESH_IN_A_SWEEP: TimeDelta = TimeDelta::seconds(60);
 
-/// How long the tags that were read for an event count as current. Reading them again is one of an event's six calls,
+/// How long the tags that were read for an event count as current. Reading them again is one of an event's seven calls,
 /// but two events of one secret may come within seconds.
 pub(super) const FRESH_IN_AN_EVENT: TimeDelta = TimeDelta::seconds(2);
 

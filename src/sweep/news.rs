@@ -1,7 +1,7 @@
 //! The notices of one secret, sent at once after an event of Secrets Manager. Changes no key and no schedule.
 //!
-//! The secret's tags have the facts, so an event takes six calls: the secret, the role, the user with its owner, the
-//! account's address, the mail, and its record.
+//! The secret's tags have the facts, so an event takes seven calls: the secret, the role, the user with its owner, the
+//! account's address, SES's suppression list, the mail, and its record.
 
 use std::time::Duration;
 

@@ -83,9 +83,12 @@ fn on_aws_b8_mail_may_come_from_the_named_region_only() {
 }
 
 #[test]
-fn the_sweeper_reads_only_the_sandbox_and_its_sender_of_ses() {
+fn the_sweeper_reads_of_ses_only_what_decides_about_its_mail() {
     let sweeper = FunctionEstate::sweeper(&[]);
-    assert!(sweeper.may("ses:GetAccount", "*", &[]));
+    for read in ["ses:GetAccount", "ses:ListSuppressedDestinations"] {
+        assert!(sweeper.may(read, "*", &[]), "{read}");
+    }
+    assert!(!sweeper.may("ses:DeleteSuppressedDestination", "*", &[]));
     for identity in ["identity/example.com", &format!("identity/{SENDER}")] {
         assert!(sweeper.may("ses:GetEmailIdentity", &ses(identity), &[]), "{identity}");
         assert!(!sweeper.may("ses:DeleteEmailIdentity", &ses(identity), &[]), "{identity}");
@@ -106,6 +109,7 @@ fn the_sweeper_reads_only_the_sandbox_and_its_sender_of_ses() {
     let rotation = FunctionEstate::of("RotationExecutionRole", &[]);
     for other in [silent, rotation] {
         assert!(!other.may("ses:GetAccount", "*", &[]));
+        assert!(!other.may("ses:ListSuppressedDestinations", "*", &[]));
         assert!(!other.may("ses:GetEmailIdentity", &ses("identity/example.com"), &[]));
     }
 }

@@ -12,7 +12,8 @@ use aws_smithy_types::error::operation::BuildError;
 use super::failure::OrFailure;
 use super::whole::WholeAnswer;
 use crate::aws::failure::CallFailure;
-use crate::aws::mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount, masked, masked_identity};
+use crate::aws::mail::{Attachment, Mailer, OutgoingMail, SUPPRESSED_PAGE_SIZE, SendQuota, SendingAccount};
+use crate::aws::mail::{SuppressedAddress, SuppressedPage, masked, masked_identity};
 
 #[derive(Debug, Clone)]
 pub(super) struct SdkMailer {
@@ -88,6 +89,10 @@ impl Mailer for SdkMailer {
                 per_second: quota.max_send_rate,
                 sent_in_24_hours: quota.sent_last24_hours,
             },
+            suppressed_reasons: answer
+                .suppression_attributes
+                .and_then(|attributes| attributes.suppressed_reasons)
+                .map(|reasons| reasons.iter().map(|reason| reason.as_str().to_owned()).collect()),
         })
     }
 
@@ -102,5 +107,16 @@ impl Mailer for SdkMailer {
             Err(failure) if failure.is_not_found() => Ok(false),
             Err(failure) => Err(failure),
         }
+    }
+
+    async fn suppressed(&self, from: Option<String>) -> Result<SuppressedPage, CallFailure> {
+        let request = self.client.list_suppressed_destinations().page_size(SUPPRESSED_PAGE_SIZE).set_next_token(from);
+        let answer = request.send().await.or_failure("ses:ListSuppressedDestinations", "the suppression list")?;
+        let listed = answer.suppressed_destination_summaries.unwrap_or_default().into_iter();
+        let addresses = listed.map(|listed| SuppressedAddress {
+            reason: listed.reason.as_str().to_owned(),
+            address: listed.email_address,
+        });
+        Ok(SuppressedPage { addresses: addresses.collect(), next: answer.next_token.filter(|token| !token.is_empty()) })
     }
 }

@@ -46,15 +46,23 @@ pub(super) fn remove_user(exchange: &mut Exchange<'_>, input: &Input) -> Service
     change_membership(exchange, input, false)
 }
 
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+const MOST_GROUPS_OF_A_USER: usize = 10;
+
 fn change_membership(exchange: &mut Exchange<'_>, input: &Input, member: bool) -> ServiceResult {
     input.only(&["GroupName", "UserName"])?;
     let user_name = user(exchange, input)?.name.clone();
     let name = group_name(exchange, input)?;
     let account = exchange.account();
-    let group = account.groups.get_mut(&name.to_ascii_lowercase());
-    let group = group.ok_or_else(|| no_such_entity("group", name))?;
-    let group_name = group.name.clone();
+    let group_name = account.group(name).ok_or_else(|| no_such_entity("group", name))?.name.clone();
     let lower = user_name.to_ascii_lowercase();
+    let groups = account.user(&user_name).map_or(0, |user| user.groups.iter().filter(|it| **it != group_name).count());
+    if member && groups >= MOST_GROUPS_OF_A_USER {
+        let message = format!("Cannot exceed quota for GroupsPerUser: {MOST_GROUPS_OF_A_USER}");
+        return Err(ServiceError::new(409, "LimitExceeded", message));
+    }
+    let group = account.groups.get_mut(&group_name.to_ascii_lowercase());
+    let group = group.ok_or_else(|| no_such_entity("group", name))?;
     if member {
         group.members.insert(lower);
     } else {

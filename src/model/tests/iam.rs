@@ -286,3 +286,20 @@ async fn a_user_has_no_rights_of_its_own() {
     cloud.delete_key(MEMBER, "bot", &key.access_key_id);
     assert_eq!(code(sts(&config).get_caller_identity().send().await), "InvalidClientTokenId");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_user_is_in_ten_groups_at_most() {
+    let cloud = cloud();
+    cloud.add_user(MEMBER, "bot", "/");
+    for n in 0..11 {
+        cloud.add_group(MEMBER, &format!("group-{n:02}"));
+    }
+    let client = iam_client(&cloud);
+    for n in 0..10 {
+        client.add_user_to_group().user_name("bot").group_name(format!("group-{n:02}")).send().await.expect("joined");
+    }
+    let again = client.add_user_to_group().user_name("bot").group_name("group-00").send().await;
+    assert!(again.is_ok(), "a member joins again");
+    let more = client.add_user_to_group().user_name("bot").group_name("group-10").send().await;
+    assert_eq!(code(more), "LimitExceeded");
+}

@@ -154,3 +154,41 @@ async fn the_organization_is_read_by_its_administrators_only() {
     cloud.leave_organization();
     assert_eq!(code(member.list_accounts().send().await), "AWSOrganizationsNotInUseException");
 }
+
+#[tokio::test(start_paused = true)]
+async fn mail_to_a_suppressed_address_is_accepted_and_dropped() {
+    let cloud = cloud();
+    let client = ses(&cloud);
+    cloud.switch(|it| {
+        it.suppressed_addresses =
+            [("A@example.com".to_owned(), "BOUNCE"), ("b@example.com".to_owned(), "BOUNCE")].into();
+        it.suppressed_page_size = Some(1);
+    });
+    mail(&client, "a@example.com").send().await.expect("accepted");
+    assert_eq!(cloud.mails(), []);
+    let account = client.get_account().send().await.expect("the account");
+    assert_eq!(account.send_quota().map(aws_sdk_sesv2::types::SendQuota::sent_last24_hours), Some(1.0), "it counts");
+    let page = client.list_suppressed_destinations().page_size(1000).send().await.expect("a page");
+    assert_eq!(page.suppressed_destination_summaries()[0].email_address(), "A@example.com");
+    let next = client.list_suppressed_destinations().set_next_token(page.next_token).send().await.expect("a page");
+    assert_eq!((next.suppressed_destination_summaries().len(), next.next_token), (1, None));
+    cloud.switch(|it| it.suppressed_reasons.clear());
+    mail(&client, "a@example.com").send().await.expect("accepted");
+    assert_eq!(cloud.mails().len(), 1, "the list is switched off");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_has_a_media_type_without_parameters() {
+    let cloud = cloud();
+    let client = ses(&cloud);
+    let part = |text: &str| Content::builder().data(text).build().expect("data");
+    for (media_type, is_accepted) in [("text/csv", true), ("text/csv; charset=utf-8", false), ("csv", false)] {
+        let file = aws_sdk_sesv2::types::Attachment::builder().file_name("keys.csv").content_type(media_type);
+        let file = file.raw_content(Blob::new("a,b")).build().expect("a file");
+        let body = Body::builder().text(part("plain")).build();
+        let message = Message::builder().subject(part("Keys")).body(body).attachments(file).build();
+        let content = EmailContent::builder().simple(message).build();
+        let sent = mail(&client, "owner@example.com").content(content).send().await;
+        assert_eq!(sent.is_ok(), is_accepted, "{media_type}");
+    }
+}

@@ -21,6 +21,8 @@ pub(super) struct FakeSes {
     pub(super) account: SesResponse,
     /// Responses by address or domain. Other identities do not exist.
     pub(super) identities: Vec<(&'static str, SesResponse)>,
+    /// The response for the suppression list.
+    pub(super) suppression: SesResponse,
     /// The paths of the requests about the account and identities.
     pub(super) asked: Arc<Mutex<Vec<String>>>,
     pub(super) accepted: Arc<Mutex<Vec<serde_json::Value>>>,
@@ -60,6 +62,7 @@ impl HttpConnector for FakeSes {
 impl FakeSes {
     fn response(&self, path: String) -> HttpResponse {
         let (status, body) = match path.strip_prefix("identities/") {
+            None if path.starts_with("suppression/") => self.suppression.clone(),
             None => self.account.clone(),
             Some(identity) => {
                 let identity = identity.replace("%40", "@");
@@ -90,6 +93,10 @@ pub(super) fn unlimited() -> serde_json::Value {
         "EnforcementStatus": "HEALTHY",
         "SendQuota": { "Max24HourSend": -1.0, "MaxSendRate": 1000.0, "SentLast24Hours": 12.0 },
     })
+}
+
+pub(super) fn nothing_suppressed() -> SesResponse {
+    (200, json!({"SuppressedDestinationSummaries": []}))
 }
 
 pub(super) fn verified() -> SesResponse {

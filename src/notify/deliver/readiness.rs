@@ -1,10 +1,15 @@
 //! The limits that SES sets, read once per run before anything is sent.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tracing::warn;
+
 use super::refusal::without_address;
+use super::suppression::{self, SuppressionAnswer};
 use crate::aws::{CallFailure, FailureKind, SendQuota, SendingAccount, SweeperAws};
 use crate::keys::EmailAddress;
+use crate::notify::suppressed::Suppressed;
 
 /// The time between two messages if SES does not say its rate: that of the sandbox.
 /// <https://docs.aws.amazon.com/ses/latest/dg/request-production-access.html>
@@ -20,6 +25,8 @@ pub(super) struct Readiness {
     /// The time between the starts of two messages.
     pub(super) spacing: Duration,
     pub(super) quota: RemainingQuota,
+    /// The recipients to whom SES delivers nothing.
+    pub(super) suppressed: Suppressed,
 }
 
 /// The remaining quota of the day; unlimited if SES does not say.
@@ -60,17 +67,45 @@ enum SenderStatus {
 impl Readiness {
     /// Returns a cautious value for when SES's limits are not read.
     pub(super) fn unasked() -> Self {
-        Self { obstacle: None, reports: Vec::new(), spacing: CAUTIOUS_SPACING, quota: RemainingQuota(None) }
+        Self {
+            obstacle: None,
+            reports: Vec::new(),
+            spacing: CAUTIOUS_SPACING,
+            quota: RemainingQuota(None),
+            suppressed: Suppressed::default(),
+        }
     }
 
-    /// Reads SES's limits. Limits that cannot be read are unknown and do not stop mail.
-    pub(super) async fn ask(aws: &SweeperAws, sender: &EmailAddress, region: &str) -> Self {
+    /// Reads where SES delivers nothing, and no limits, for the one or two messages of an event. SES throttles this
+    /// read, and many events may come at once, so a list that cannot be read is logged and not reported each time.
+    pub(super) async fn for_event(aws: &SweeperAws, mailboxes: &BTreeSet<String>) -> Self {
+        let SuppressionAnswer { suppressed, unknown } = suppression::read(aws, mailboxes, None).await;
+        if let Some(why) = unknown {
+            warn!("{why}");
+        }
+        Self { suppressed, ..Self::unasked() }
+    }
+
+    /// Reads SES's limits and where it delivers nothing. A read that fails leaves that unknown, and mail goes on.
+    pub(super) async fn ask(
+        aws: &SweeperAws,
+        sender: &EmailAddress,
+        region: &str,
+        mailboxes: &BTreeSet<String>,
+    ) -> Self {
         let account = aws.mailer().account().await;
         if let Some(obstacle) = account.as_ref().ok().and_then(|account| obstacle(account, region)) {
             return Self { obstacle: Some(obstacle), ..Self::unasked() };
         }
         let status = sender_status(aws, sender).await;
-        Self::of(account, status, sender, region)
+        let reasons = account.as_ref().ok().and_then(|account| account.suppressed_reasons.clone());
+        let mut readiness = Self::of(account, status, sender, region);
+        if readiness.obstacle.is_none() {
+            let answer = suppression::read(aws, mailboxes, reasons.as_deref()).await;
+            readiness.suppressed = answer.suppressed;
+            readiness.reports.extend(answer.unknown);
+        }
+        readiness
     }
 
     fn of(

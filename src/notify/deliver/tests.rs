@@ -14,7 +14,7 @@ use aws_smithy_types::retry::RetryConfig;
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::fake_ses::{FakeSes, MessageErrors, denied, unlimited, verified};
+use super::fake_ses::{FakeSes, MessageErrors, denied, nothing_suppressed, unlimited, verified};
 use super::*;
 use crate::aws::Access;
 use crate::lifecycle::{Notice, NoticeKind};
@@ -49,6 +49,7 @@ impl MailFixture {
             errors,
             account: (200, unlimited()),
             identities: vec![("example.com", verified())],
+            suppression: nothing_suppressed(),
             asked: Arc::default(),
             accepted: Arc::default(),
             attempts: Arc::default(),
@@ -267,17 +268,98 @@ fn slept(fixture: &MailFixture, spacing: Duration) -> usize {
 }
 
 #[tokio::test]
-async fn a_run_reads_the_limits_of_ses_once_and_an_event_never() {
+async fn a_run_reads_the_limits_of_ses_once_and_an_event_none() {
     let mut fixture = MailFixture::new(|_, _| None);
     fixture.deliver(Mode::Enforced, &of_many_owners(5)).await;
-    let asked = ["account", "identities/keys%40example.com", "identities/example.com"];
+    let list = "suppression/addresses?PageSize=1000";
+    let asked = ["account", "identities/keys%40example.com", "identities/example.com", list];
     assert_eq!(*fixture.ses.asked.lock().unwrap(), asked);
     fixture.deliver(Mode::Enforced, &[]).await;
     assert_eq!(fixture.ses.asked.lock().unwrap().len(), asked.len(), "nothing is due");
     fixture.scope = Scope::Event;
     fixture.deliver(Mode::Enforced, &of_many_owners(1)).await;
-    assert_eq!(fixture.ses.asked.lock().unwrap().len(), asked.len());
+    assert_eq!(fixture.ses.asked.lock().unwrap()[asked.len()..], [list]);
     assert_eq!(fixture.accepted().len(), 8);
+}
+
+fn suppressing(addresses: &[(&str, &str)]) -> FakeSes {
+    let listed = |(address, reason)| json!({"EmailAddress": address, "Reason": reason, "LastUpdateTime": 1});
+    let listed: Vec<_> = addresses.iter().copied().map(listed).collect();
+    let suppression = (200, json!({ "SuppressedDestinationSummaries": listed }));
+    FakeSes { suppression, ..MailFixture::new(|_, _| None).ses }
+}
+
+#[tokio::test]
+async fn reported_c3_a_suppressed_owner_is_replaced_and_reported() {
+    let settings = settings(&[("RECIPIENT_EMAIL", "security@example.com")]);
+    let account = contact("prod", Some("prod@example.com"));
+    let notices = [owned_by("Jo@example.com")];
+    for scope in [Scope::Run, Scope::Event] {
+        let mut fixture = MailFixture::of(suppressing(&[("jo@EXAMPLE.com", "BOUNCE")]));
+        fixture.scope = scope;
+        let delivery = fixture.deliver_as(&settings, Mode::Enforced, &account, &notices).await;
+        let to: Vec<String> = fixture.accepted().into_iter().map(|(to, _)| to).collect();
+        assert_eq!(to, ["prod@example.com", "security@example.com"], "{scope:?}");
+        assert_eq!(delivery.delivered, [Delivered::ToAll]);
+        let [failure] = &delivery.failures[..] else { panic!("{:?}", delivery.failures) };
+        assert!(failure.error.contains("J…@example.com") && failure.error.contains("(BOUNCE)"), "{failure:?}");
+        assert!(failure.error.contains("RECIPIENT_EMAIL gets its notices"), "{failure:?}");
+        assert_eq!(failure.user, Some(notices[0].user.name.clone()));
+    }
+}
+
+#[tokio::test]
+async fn reported_c3_without_anybody_else_a_notice_stays_due() {
+    let account = contact("prod", Some("prod@example.com"));
+    let fixture = MailFixture::of(suppressing(&[("jo@example.com", "COMPLAINT"), ("prod@example.com", "BOUNCE")]));
+    let delivery = fixture.deliver_as(&settings(&[]), Mode::Enforced, &account, &[owned_by("jo@example.com")]).await;
+    assert_eq!((delivery.mails, delivery.delivered), (0, vec![Delivered::ToNobody]));
+    assert_eq!(delivery.failures.len(), 2);
+    assert!(delivery.failures.iter().all(|failure| failure.error.contains("nobody gets its notices")));
+}
+
+#[tokio::test]
+async fn reported_c3_a_list_for_other_reasons_drops_no_mail() {
+    let account = contact("prod", Some("prod@example.com"));
+    for (reasons, mails) in [(json!([]), 2), (json!(["COMPLAINT"]), 2), (json!(["BOUNCE"]), 1)] {
+        for scope in [Scope::Run, Scope::Event] {
+            let mut ses = suppressing(&[("jo@example.com", "BOUNCE")]);
+            ses.account.1["SuppressionAttributes"] = json!({ "SuppressedReasons": reasons });
+            let mut fixture = MailFixture::of(ses);
+            fixture.scope = scope;
+            let notices = [owned_by("jo@example.com")];
+            let delivery = fixture.deliver_as(&settings(&[]), Mode::Enforced, &account, &notices).await;
+            assert_eq!(delivery.mails, mails, "{reasons} {scope:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn reported_c3_an_unknown_list_is_one_report_and_mail_goes_on() {
+    for (suppression, is_denied) in [(denied("*"), true), ((500, json!({})), false)] {
+        let mut fixture = MailFixture::of(FakeSes { suppression, ..MailFixture::new(|_, _| None).ses });
+        let delivery = fixture.deliver(Mode::Enforced, &of_many_owners(3)).await;
+        assert_eq!((delivery.delivered, delivery.mails), (vec![Delivered::ToAll; 3], 4));
+        let [failure] = &delivery.failures[..] else { panic!("{:?}", delivery.failures) };
+        assert!(failure.error.contains("suppression list could not be read"), "{failure:?}");
+        assert_eq!(failure.error.contains("needs ses:ListSuppressedDestinations"), is_denied, "{failure:?}");
+        fixture.scope = Scope::Event;
+        let delivery = fixture.deliver(Mode::Enforced, &of_many_owners(1)).await;
+        assert_eq!((delivery.mails, delivery.failures), (2, Vec::new()), "an event only logs it");
+    }
+}
+
+#[tokio::test]
+async fn reported_c3_a_list_without_end_is_read_in_part() {
+    let mut ses = suppressing(&[("jo@example.com", "BOUNCE")]);
+    ses.suppression.1["NextToken"] = "again".into();
+    let fixture = MailFixture::of(ses);
+    let delivery = fixture.deliver(Mode::Enforced, &[owned_by("jo@example.com")]).await;
+    assert_eq!(delivery.mails, 1, "only the account");
+    let said: String = delivery.failures.iter().map(|failure| failure.error.as_str()).collect();
+    assert!(said.contains("more than 20 pages") && said.contains("j…@example.com"), "{said}");
+    let pages = fixture.ses.asked.lock().unwrap().iter().filter(|path| path.starts_with("suppression")).count();
+    assert_eq!(pages, 20);
 }
 
 #[tokio::test]

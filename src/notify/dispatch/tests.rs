@@ -20,7 +20,7 @@ fn options(mode: Mode, now: DateTime<Utc>, settings: &Settings) -> DeliveryOptio
 }
 
 fn dispatch_as<'a>(given: &[(&str, &str)], mode: Mode, addressed: &'a [Addressed<'a>]) -> Dispatch<'a> {
-    Dispatch::of(&options(mode, now(), &settings(given)), addressed)
+    Dispatch::of(&options(mode, now(), &settings(given)), addressed, &Suppressed::default())
 }
 
 fn address<'a>(account: &'a AccountContact, notified: &'a Notified, notices: &'a [Notice]) -> Vec<Addressed<'a>> {
@@ -237,11 +237,11 @@ fn a_dry_run_sends_mail_on_the_days_of_the_settings() {
     let settings = settings(&[("AUDIT_NOTICE_PERIOD", "7")]);
     let mails = |days| {
         let now = now() + chrono::TimeDelta::days(days);
-        Dispatch::of(&options(Mode::DryRun, now, &settings), &addressed).envelopes.len()
+        Dispatch::of(&options(Mode::DryRun, now, &settings), &addressed, &Suppressed::default()).envelopes.len()
     };
     assert_eq!((0..14).map(mails).sum::<usize>(), 2);
     let now = now();
-    let enforced = Dispatch::of(&options(Mode::Enforced, now, &settings), &addressed);
+    let enforced = Dispatch::of(&options(Mode::Enforced, now, &settings), &addressed, &Suppressed::default());
     assert_eq!(enforced.envelopes.len(), 1, "an enforced run sends on any day");
 }
 

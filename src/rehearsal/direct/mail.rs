@@ -6,7 +6,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::Actor;
-use crate::aws::{Attachment, CallFailure, Mailer, OutgoingMail, SendQuota, SendingAccount, masked, masked_identity};
+use crate::aws::{
+    Attachment, CallFailure, Mailer, OutgoingMail, SUPPRESSED_PAGE_SIZE, SendQuota, SendingAccount, SuppressedAddress,
+    SuppressedPage, masked, masked_identity,
+};
 
 #[derive(Debug)]
 pub(super) struct DirectMailer(Actor);
@@ -54,6 +57,9 @@ impl Mailer for DirectMailer {
             is_sending_enabled: answer["SendingEnabled"] == true,
             enforcement: answer["EnforcementStatus"].as_str().map(str::to_owned),
             quota: SendQuota { per_24_hours, per_second, sent_in_24_hours },
+            suppressed_reasons: answer["SuppressionAttributes"]["SuppressedReasons"]
+                .as_array()
+                .map(|reasons| reasons.iter().map(text).collect()),
         })
     }
 
@@ -65,6 +71,21 @@ impl Mailer for DirectMailer {
             Err(failure) => Err(failure),
         }
     }
+
+    async fn suppressed(&self, from: Option<String>) -> Result<SuppressedPage, CallFailure> {
+        let input = json!({ "PageSize": SUPPRESSED_PAGE_SIZE, "NextToken": from });
+        let answer = self.0.ask("ses:ListSuppressedDestinations", "the suppression list", input).await?.json();
+        let listed = answer["SuppressedDestinationSummaries"].as_array().cloned().unwrap_or_default();
+        let addresses = listed.iter().map(|listed| SuppressedAddress {
+            address: text(&listed["EmailAddress"]),
+            reason: text(&listed["Reason"]),
+        });
+        Ok(SuppressedPage { addresses: addresses.collect(), next: answer["NextToken"].as_str().map(str::to_owned) })
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 fn attachment(file: &Attachment) -> Value {
@@ -91,6 +112,9 @@ mod tests {
             aws.configuration_sets = ["notices".to_owned()].into();
             aws.verified_identities = ["example.com".to_owned()].into();
             aws.mails_per_day = Some(7);
+            aws.suppressed_addresses =
+                [("a@else.org".to_owned(), "BOUNCE"), ("b@else.org".to_owned(), "COMPLAINT")].into();
+            aws.suppressed_page_size = Some(1);
         });
         cloud
     }
@@ -107,7 +131,7 @@ mod tests {
             text: "Keys".to_owned(),
             attachments: vec![Attachment {
                 file_name: "keys.csv".to_owned(),
-                content_type: "text/csv; charset=utf-8",
+                content_type: "text/csv",
                 content: "Jörg;AKIA\r\n".into(),
             }],
         };
@@ -137,6 +161,12 @@ mod tests {
         for (identity, is_verified) in [("example.com", true), ("keys+x@example.com", false), ("other.com", false)] {
             for mailer in [sdk.mailer(), direct.mailer()] {
                 assert_eq!(mailer.is_verified(identity).await.expect("told"), is_verified, "{identity}");
+            }
+        }
+        for (from, address, next) in [(None, "a@else.org", Some("1")), (Some("1"), "b@else.org", None)] {
+            for mailer in [sdk.mailer(), direct.mailer()] {
+                let page = mailer.suppressed(from.map(str::to_owned)).await.expect("told");
+                assert_eq!((page.addresses[0].address.as_str(), page.next.as_deref()), (address, next));
             }
         }
     }
