@@ -135,7 +135,7 @@ fn user(n: u32, keys: Vec<KeyFacts>, secret: PresentSecret) -> UserFacts {
         exemption: Exemption::NotExempt,
         keys,
         secret: SecretFacts::Present(secret),
-        secret_readable: true,
+        unreadable: None,
     }
 }
 

@@ -13,6 +13,10 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::redact;
 
+/// Most groups that a user can be in.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+pub const MAX_GROUPS_PER_USER: usize = 10;
+
 /// Access keys that one IAM user can hold, active or not.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 pub const MAX_KEYS_PER_USER: usize = 2;

@@ -20,7 +20,7 @@ const STEPS: [(&str, Step); 4] = [
 ];
 
 /// Fixtures of the sweeper, with parts of the parsed event and whether it is a dry run.
-const REQUESTS: [(&str, &[&str], bool); 9] = [
+const REQUESTS: [(&str, &[&str], bool); 10] = [
     ("sweep", &["All"], false),
     ("sweep-dry-run", &["All"], true),
     ("sweep-account", &["Account {", "111122223333", "prod", "prod@example.com"], false),
@@ -32,8 +32,9 @@ const REQUESTS: [(&str, &[&str], bool); 9] = [
     ("digest", &["Digest {", "after: None"], false),
     ("inventory", &["Inventory {", "next_token: None", "limit: 500"], false),
     ("secret-label-updated", &["Notify {", "111122223333", "ci-bot", "LabelMoved"], false),
-    ("rotation-failed", &["Notify {", "ci-bot", "RotationFailed(", "in step testSecret"], false),
-    ("rotation-abandoned", &["Notify {", "ci-bot", "RotationFailed(", "RotationAbandoned"], false),
+    ("rotation-failed", &["Notify {", "ci-bot", "news: RotationFailed"], false),
+    ("rotation-abandoned", &["Notify {", "ci-bot", "news: RotationAbandoned"], false),
+    ("test-rotation-failed", &["Notify {", "ci-bot", "news: TestFailed"], false),
 ];
 
 fn folder() -> PathBuf {

@@ -234,17 +234,25 @@ fn no_error_repeats_a_secret_in_an_event_or_a_setting() {
 }
 
 #[test]
-fn the_reason_in_an_event_reaches_the_mail_without_a_secret() {
+fn on_aws_b1_no_text_of_an_event_reaches_mail_or_topic() {
     rehearse(async {
-        let (leaks, stage) = (Leaks::watch(), TestStack::new());
+        let topic = format!("arn:aws:sns:us-east-1:{PRIMARY_ACCOUNT}:notices");
+        let (leaks, stage) = (Leaks::watch(), TestStack::with(&[("NOTICE_TOPIC_ARN", &topic)]));
+        stage.cloud.add_topic(PRIMARY_ACCOUNT, "notices");
         let key = stage.add_user("ci-bot", &[10]).remove(0);
         sweep(&leaks, &stage).await;
-        let message = format!("the function said: Value '{}' is not valid", key.secret);
-        let detail = json!({"eventName": "RotationFailed", "errorMessage": message,
-            "additionalEventData": {"SecretId": stage.secret("ci-bot").arn}});
-        let event = json!({"detail-type": "AWS Service Event via CloudTrail", "detail": detail});
-        leaks.scan_debug("answer", &stage.keywheel.sweep(event).await);
-        assert_eq!(stage.mails_with(&["the function said: Value '(withheld)' is not valid"]).len(), 1);
+        let message = format!("call this number: +1 555 0100, or send '{}'", key.secret);
+        for event in ["RotationFailed", "TestRotationFailed", "RotationAbandoned"] {
+            let detail = json!({"eventName": event, "errorMessage": message, "errorCode": message,
+                "additionalEventData": {"SecretId": stage.secret("ci-bot").arn}});
+            let event = json!({"detail-type": "AWS Service Event via CloudTrail", "detail": detail});
+            leaks.scan_debug("answer", &stage.keywheel.sweep(event).await);
+        }
+        let told = format!("{:?} {:?}", stage.cloud.mails(), stage.cloud.topic_messages(&topic));
+        for words in ["could not be rotated", "its next rotation will not work", "somebody put another value"] {
+            assert!(told.contains(words), "{words}");
+        }
+        assert!(!told.contains("555 0100"), "{told}");
         scan(&leaks, &stage);
         assert_eq!(leaks.found(), []);
     });

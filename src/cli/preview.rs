@@ -10,7 +10,7 @@ use tinytemplate::TinyTemplate;
 
 use super::Result;
 use crate::keys::SecretName;
-use crate::lifecycle::{Notice, NoticeKind};
+use crate::lifecycle::Notice;
 use crate::notify::{AccountContact, Addressed, Message, Mode, Templates, compose, samples};
 use crate::process;
 use crate::settings::Function;
@@ -118,14 +118,8 @@ fn of_organization(n: usize, notice: Notice) -> (AccountContact, Notice) {
         0 => users[n].parse().expect("a user name"),
         round => format!("{}-{round}", users[n % users.len()]).parse().expect("a user name"),
     };
-    let kind = match notice.kind {
-        NoticeKind::RotationFailed { reason } => NoticeKind::RotationFailed {
-            reason: reason.replace("ci-bot", user.name.as_str()).replace("111122223333", user.account.as_str()),
-        },
-        other => other,
-    };
     let secret = format!("arn:aws:secretsmanager:eu-west-1:999988887777:secret:{}-a1B2c3", SecretName::of(&user));
-    (account, Notice { user, key: samples::key(n + 1), secret_arn: Some(secret), kind, ..notice })
+    (account, Notice { user, key: samples::key(n + 1), secret_arn: Some(secret), ..notice })
 }
 
 fn write(folder: &Path, shown: &[Sample]) -> std::io::Result<()> {

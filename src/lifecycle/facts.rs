@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::held_key::HeldKey;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, UserArn, UserRef, VersionId};
 use crate::state::{State, WHOLE_SECOND};
 
@@ -29,10 +30,8 @@ pub struct UserFacts {
     pub keys: Vec<KeyFacts>,
     /// The user's secret.
     pub secret: SecretFacts,
-    /// Whether the user can read the secret that it has or would get. `false` if the secret is encrypted with the AWS
-    /// managed key and the user lives in another account: only a customer managed key can be used across accounts.
-    /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html>
-    pub secret_readable: bool,
+    /// Why the user cannot read the secret that it has or would get; `None` if nothing is known against it.
+    pub unreadable: Option<ReadObstacle>,
 }
 
 impl UserFacts {
@@ -81,8 +80,9 @@ impl UserFacts {
         let key = self.key(candidate)?;
         let is_ours = match &key.last_use {
             LastUse::Never => true,
-            // An orphan has never been used. The key of a rotation that is under way is used by its own test.
-            LastUse::At(last_use) => self.is_rotation_under_way() && last_use.can_be_the_test(),
+            // The key of a rotation is used by its own test. The rotation that frees its slot needs proof from the
+            // announced version, and refuses without it.
+            LastUse::At(last_use) => last_use.can_be_the_test(),
             // The rotation may still be at work with it, so the key is left alone.
             LastUse::Unknown(_) | LastUse::NotAsked => self.is_rotation_under_way(),
         };
@@ -117,6 +117,35 @@ impl UserFacts {
     }
 }
 
+/// Why a user cannot read its own secret, as far as the lists of an account show it. Only users of other accounts than
+/// the store's are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadObstacle {
+    /// The secret's key is not named by the ARN of a customer managed key, and no other can be used across accounts.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html>
+    ManagedKey,
+    /// The user is not in the reader group, and IAM allows it no further group.
+    NoRoomInGroups,
+}
+
+impl ReadObstacle {
+    /// Returns the mistake and its remedy, for a report.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::ManagedKey => {
+                "SECRETS_KMS_KEY_ID is not the ARN of a customer managed key, and from another account a secret can be \
+                 read under no other; set it to that ARN. Until then nothing of this user's is rotated, disabled or \
+                 deleted"
+            }
+            Self::NoRoomInGroups => {
+                "the user cannot read its secret: it is not in READER_GROUP, and it is in ten groups, as many as IAM \
+                 allows; take it out of one of them, and the next sweep adds it. Until then nothing of this user's is \
+                 rotated, disabled or deleted"
+            }
+        }
+    }
+}
+
 /// Whether a user must be left alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exemption {
@@ -145,6 +174,11 @@ impl KeyFacts {
     /// Whether requests can be signed with the key.
     pub fn is_active(&self) -> bool {
         self.status == KeyStatus::Active
+    }
+
+    /// The key as a notice names it.
+    pub(super) fn held(&self) -> HeldKey {
+        HeldKey { id: self.id.clone(), status: self.status.clone(), created: self.created }
     }
 }
 
@@ -235,6 +269,8 @@ pub enum CancelReason {
     NoActiveKey,
     /// The user was deleted.
     UserGone,
+    /// The user cannot read its secret, so a new key would be of no use to it.
+    Unreadable(ReadObstacle),
 }
 
 impl std::fmt::Display for CancelReason {
@@ -243,6 +279,7 @@ impl std::fmt::Display for CancelReason {
             Self::Exempt => "the user is exempt",
             Self::NoActiveKey => "the user has no active key",
             Self::UserGone => "the user was deleted",
+            Self::Unreadable(_) => "the user cannot read its secret",
         })
     }
 }

@@ -5,12 +5,13 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `facts` | what was observed of a user, and the questions that decisions ask about it |
-//! | `action`, `action_name`, `notice`, `user_plan` | the values that a plan consists of, which print themselves |
+//! | `action`, `action_name`, `held_key`, `notice`, `user_plan` | the values that a plan consists of, which print themselves |
 //! | `notice_date` | the date that a notice names: the day itself, or the first possible day |
 //! | `record` | what the tags say once an action is carried out |
 //! | `planner` | gathers a plan while decisions are made |
 //! | `gone_keys`, `outgoing`, `second_key` | the retirement of keys: gone, outgoing, and a person's second key |
 //! | `plan` | the order of the decisions |
+//! | `news` | the notices of a rotation and of its failure, for an event as for a sweep |
 //! | `deleted_user` | the plan for the secret of a user who was deleted |
 //! | `quiet` | proves from lists alone that a user's plan would be empty |
 
@@ -19,6 +20,8 @@ mod action_name;
 mod deleted_user;
 mod facts;
 mod gone_keys;
+mod held_key;
+mod news;
 mod notice;
 mod notice_date;
 mod outgoing;
@@ -35,7 +38,9 @@ pub use crate::keys::LastUse;
 pub use action::{Action, RestoredFacts};
 pub use action_name::ActionName;
 pub use deleted_user::plan_for_deleted_user;
-pub use facts::{CancelReason, Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts};
+pub use facts::{CancelReason, Drift, Exemption, KeyFacts, PresentSecret, ReadObstacle, SecretFacts, UserFacts};
+pub use held_key::HeldKey;
+pub use news::{News, names_keys, notices_of};
 pub use notice::{Notice, NoticeKind};
 pub use notice_date::NoticeDate;
 pub use plan::plan;

@@ -6,10 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action_name::ActionName;
 use super::facts::CancelReason;
+use super::held_key::HeldKey;
 use super::notice_date::NoticeDate;
 use crate::calendar::midnight;
 use crate::keys::{AccessKeyId, KeyUse, UserRef};
-use crate::state::{Notified, Phase, format_time};
+use crate::state::{FailedStep, Notified, Phase, format_time};
 
 /// A notice to the owner of a key and to the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,10 +56,19 @@ pub enum NoticeKind {
         /// The date at which the key became due.
         since: DateTime<Utc>,
     },
-    /// Secrets Manager reported that a rotation failed or was abandoned.
+    /// A rotation failed.
     RotationFailed {
-        /// The cause, in the words of the event.
-        reason: String,
+        /// The failed step, as the rotation function left it on the secret; `None` if it left none.
+        failed: Option<FailedStep>,
+        /// The user's keys, oldest first; empty if they are not known.
+        keys: Vec<HeldKey>,
+    },
+    /// Somebody put a version into the secret by hand, which ended an unfinished rotation.
+    RotationAbandoned,
+    /// The test of a rotation's configuration failed: the next rotation will fail, too.
+    RotationTestFailed {
+        /// The failed step, as the rotation function left it on the secret; `None` if it left none.
+        failed: Option<FailedStep>,
     },
     /// The key is new and can be fetched.
     Rotated {
@@ -130,6 +140,8 @@ impl NoticeKind {
             Self::RotationDue { .. } => Phase::RotateDue,
             Self::RotationUnfinished { .. } => Phase::Unfinished,
             Self::RotationFailed { .. } => Phase::Failed,
+            Self::RotationAbandoned => Phase::Abandoned,
+            Self::RotationTestFailed { .. } => Phase::TestFailed,
             Self::Rotated { .. } => Phase::Rotated,
             Self::Forced => Phase::Forced,
             Self::StillInUse { .. } => Phase::InUse,
@@ -159,6 +171,8 @@ impl NoticeKind {
             Self::RotationDue { .. }
             | Self::RotationUnfinished { .. }
             | Self::RotationFailed { .. }
+            | Self::RotationAbandoned
+            | Self::RotationTestFailed { .. }
             | Self::Forced
             | Self::Deleted
             | Self::ScheduleCancelled(_)
@@ -200,6 +214,8 @@ impl NoticeKind {
             | Self::RotationDue { .. }
             | Self::RotationUnfinished { .. }
             | Self::RotationFailed { .. }
+            | Self::RotationAbandoned
+            | Self::RotationTestFailed { .. }
             | Self::Forced
             | Self::Deleted
             | Self::ScheduleCancelled(_)
@@ -209,7 +225,13 @@ impl NoticeKind {
 
     /// Whether the notice is repeated, because its trouble lasts until somebody acts.
     pub fn lasts(&self) -> bool {
-        matches!(self, Self::RotationUnfinished { .. } | Self::RotationFailed { .. } | Self::StillInUse { .. })
+        matches!(
+            self,
+            Self::RotationUnfinished { .. }
+                | Self::RotationFailed { .. }
+                | Self::StillInUse { .. }
+                | Self::ScheduleCancelled(CancelReason::Unreadable(_))
+        )
     }
 
     /// Whether the notice is sent at once and in a message of its own. Its reader may have to act today, because a key
@@ -220,6 +242,7 @@ impl NoticeKind {
             Self::Rotated { .. }
                 | Self::Forced
                 | Self::RotationFailed { .. }
+                | Self::RotationAbandoned
                 | Self::Disabled { last_use: Some(_), .. }
         )
     }
@@ -271,6 +294,11 @@ impl NoticeKind {
         )
     }
 
+    /// Whether the notice promises an action that keywheel leaves undone while the user cannot read its secret.
+    pub fn needs_reader(&self) -> bool {
+        self.is_warning() || matches!(self, Self::StillInUse { .. })
+    }
+
     /// Whether the notice is sent in dry runs only.
     pub fn is_for_dry_run_only(&self) -> bool {
         matches!(self, Self::RotationDue { .. })
@@ -285,7 +313,15 @@ impl fmt::Display for NoticeKind {
             Self::RotationUnfinished { since } => {
                 write!(f, "is due since {} and its rotation is not finished", since.date_naive())
             }
-            Self::RotationFailed { reason } => write!(f, "its rotation failed: {reason}"),
+            Self::RotationFailed { failed: Some(failed), .. } => {
+                write!(f, "its rotation failed: {} in {}", failed.cause.as_str(), failed.step.as_str())
+            }
+            Self::RotationFailed { failed: None, .. } => f.write_str("its rotation failed"),
+            Self::RotationAbandoned => f.write_str("its rotation was abandoned: a version was put by hand"),
+            Self::RotationTestFailed { failed: Some(failed) } => {
+                write!(f, "the test of its rotation failed: {}", failed.cause.as_str())
+            }
+            Self::RotationTestFailed { failed: None } => f.write_str("the test of its rotation failed"),
             Self::Rotated { old_key, disable_at: _, forced } => {
                 f.write_str("is the new key")?;
                 if let Some(old) = old_key {

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::action::{Action, RestoredFacts};
 use super::action_name::ActionName;
 use super::facts::{CancelReason, Drift, Exemption, KeyFacts, PLAN_TRUSTS_KEY_LIST_AFTER};
-use super::facts::{PresentSecret, SecretFacts, UserFacts};
+use super::facts::{PresentSecret, ReadObstacle, SecretFacts, UserFacts};
 use super::gone_keys;
 use super::notice::NoticeKind;
 use super::notice_date::NoticeDate;
@@ -44,7 +44,7 @@ const UNFINISHED_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(1);
 ///         last_use: LastUse::Never,
 ///     }],
 ///     secret: SecretFacts::Missing,
-///     secret_readable: true,
+///     unreadable: None,
 /// };
 /// let periods = Periods {
 ///     rotation: TimeDelta::days(90),
@@ -86,10 +86,10 @@ impl<'a> Planner<'a> {
             Exemption::NotExempt if self.facts.newest_active_key().is_none() => {
                 self.stop_schedule(CancelReason::NoActiveKey);
             }
-            Exemption::NotExempt => {
-                self.rotate_user();
-                self.refuse_unreadable_secret();
-            }
+            Exemption::NotExempt => match self.facts.unreadable {
+                Some(why) => self.leave_alone(why),
+                None => self.rotate_user(),
+            },
         }
     }
 
@@ -101,21 +101,13 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Empties the plan of a user who cannot read its secret, and adds a problem. If the plan is empty already, nothing
-    /// is reported.
-    ///
-    /// A rotation would disable the old key although nobody could fetch the new key. A notice would announce a rotation
-    /// that will not happen.
-    fn refuse_unreadable_secret(&mut self) {
-        if self.facts.secret_readable || (self.plan.actions.is_empty() && self.plan.notices.is_empty()) {
-            return;
-        }
-        self.plan.actions.clear();
-        self.plan.notices.clear();
-        self.plan.waiting.clear();
-        let error = "SECRETS_KMS_KEY_ID is not the ARN of a customer managed key, and from another account a secret can be \
-                     read under no other; set it to that ARN";
-        self.problem(ActionName::Provision, error.to_owned());
+    /// Leaves the keys of a user alone who cannot read its secret: a rotation would be of no use to its owner, and
+    /// afterwards nobody would have a key that works. The schedule goes off, because it would rotate all the same. When
+    /// the user can read the secret again, the schedule is repaired, and an outgoing key gets its whole grace.
+    fn leave_alone(&mut self, why: ReadObstacle) {
+        self.stop_schedule(CancelReason::Unreadable(why));
+        second_key::drop_times(self);
+        self.problem(ActionName::Rotate, why.remedy().to_owned());
     }
 
     fn provision(&mut self) {
@@ -161,6 +153,7 @@ impl<'a> Planner<'a> {
             self.retire_keys();
         }
         self.report_unclear_orphan();
+        self.notify_of_failure(secret);
         self.rotate_if_due(secret.drift.contains(&Drift::Schedule));
         if forced {
             self.resume_forced_rotation();
@@ -256,6 +249,9 @@ impl<'a> Planner<'a> {
         if self.facts.key_in_flight().is_some() {
             return;
         }
+        if self.has_too_many_keys() {
+            return self.report_too_many_keys();
+        }
         if self.facts.keys.len() < MAX_KEYS_PER_USER {
             return second_key::drop_announcement(self);
         }
@@ -265,7 +261,27 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Whether the user has more keys than IAM allows. Keys that are made at the same moment pass IAM's check together.
+    fn has_too_many_keys(&self) -> bool {
+        self.facts.keys.len() > MAX_KEYS_PER_USER
+    }
+
+    /// Reports all keys of a user with more than two. All rules about keys are rules about two, so none is touched.
+    fn report_too_many_keys(&mut self) {
+        let named: Vec<String> = self.facts.keys.iter().map(|key| key.held().to_string()).collect();
+        let error = format!(
+            "the user has {} access keys, more than IAM allows: {}; none is rotated, disabled or deleted. Delete those \
+             that nothing uses, until two are left",
+            named.len(),
+            named.join(", ")
+        );
+        self.problem(ActionName::Rotate, error);
+    }
+
     fn rotate_if_due(&mut self, configure: bool) {
+        if self.has_too_many_keys() {
+            return;
+        }
         if let Some(listed_by) = self.facts.current_key_is_listed_by(self.now) {
             let current = self.facts.state().and_then(|state| state.current_key.as_ref());
             return self.wait(ActionName::Rotate, current, Wait::KeyList, Some(listed_by));
@@ -286,7 +302,9 @@ impl<'a> Planner<'a> {
             }
         }
         self.act(Action::Rotate { key: key.id.clone(), created: key.created, configure });
-        if unfinished.is_some() {
+        if unfinished.is_some() && self.knows_cause() {
+            // Its own notice says more.
+        } else if unfinished.is_some() {
             self.notify(&key.id, NoticeKind::RotationUnfinished { since: due });
         } else {
             self.notify_of(ActionName::Rotate, &key.id, NoticeKind::RotationDue { since: due });
@@ -316,7 +334,8 @@ impl<'a> Planner<'a> {
 
     /// Starts a forced rotation again that did not finish: nothing else would do so before the key is due.
     fn resume_forced_rotation(&mut self) {
-        let Some(key) = self.facts.reference_key().filter(|_| !self.rotates()) else { return };
+        let rotates = self.rotates() || self.has_too_many_keys();
+        let Some(key) = self.facts.reference_key().filter(|_| !rotates) else { return };
         self.act(Action::Rotate { key: key.id.clone(), created: key.created, configure: false });
     }
 

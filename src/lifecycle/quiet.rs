@@ -13,7 +13,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::facts::{Exemption, KeyFacts, PLAN_TRUSTS_KEY_LIST_AFTER, PresentSecret, SecretFacts, UserFacts};
+use super::facts::{
+    Exemption, KeyFacts, PLAN_TRUSTS_KEY_LIST_AFTER, PresentSecret, ReadObstacle, SecretFacts, UserFacts,
+};
 use super::plan::plan;
 use super::second_key;
 use crate::calendar::due;
@@ -34,8 +36,8 @@ pub struct Listed<'a> {
     pub sighting: Option<&'a Sighting>,
     /// The user's secret, with the drift that the list of secrets shows: all but that of the resource policy.
     pub secret: SecretFacts,
-    /// Whether the user can read the secret that it has or would get.
-    pub secret_readable: bool,
+    /// Why the user cannot read the secret that it has or would get.
+    pub unreadable: Option<ReadObstacle>,
 }
 
 /// A user in the credential report.
@@ -77,7 +79,7 @@ pub fn is_quiet(listed: &Listed<'_>, periods: &Periods, now: DateTime<Utc>) -> b
         exemption: listed.exemption.clone(),
         keys,
         secret: listed.secret.clone(),
-        secret_readable: listed.secret_readable,
+        unreadable: listed.unreadable,
     };
     plan(&facts, periods, now).is_empty()
 }

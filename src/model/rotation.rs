@@ -66,6 +66,9 @@ impl World {
         let secret = account.and_then(|it| it.secrets.get_mut(&job.location.name));
         let secret = secret.filter(|it| it.deletion_date.is_none());
         let secret = secret.ok_or("the secret is gone or marked for deletion")?;
+        if secret.rotation.abandoned.as_ref() == Some(&job.token) {
+            return Err("a new version was put by hand".to_owned());
+        }
         if !secret.rotation.enabled {
             return Err("the rotation was cancelled".to_owned());
         }
@@ -89,22 +92,42 @@ impl World {
         }
     }
 
-    /// Emits the event that CloudTrail sends to EventBridge.
+    /// Emits the event that CloudTrail sends to EventBridge. Of the failure `error` the event has the step, and nothing
+    /// that the function said.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html>
-    fn announce(&mut self, job: &RotationJob, event_name: &str, now: DateTime<Utc>) {
-        let Some(arn) = self.secret_at(&job.location).map(|it| it.arn.clone()) else { return };
-        let account = job.location.account.clone();
-        let detail = json!({
-            "eventVersion": "1.08",
+    pub(crate) fn announce(
+        &mut self,
+        location: &SecretLocation,
+        event_name: &str,
+        error: Option<&str>,
+        now: DateTime<Utc>,
+    ) {
+        let Some(secret) = self.secret_at(location) else { return };
+        let (arn, function) = (secret.arn.clone(), secret.rotation.function.clone().unwrap_or_default());
+        let account = location.account.clone();
+        let mut detail = json!({
+            "eventVersion": "1.11",
             "userIdentity": { "accountId": account, "invokedBy": "secretsmanager.amazonaws.com" },
             "eventTime": now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
             "eventSource": "secretsmanager.amazonaws.com",
             "eventName": event_name,
             "awsRegion": self.region,
-            "eventType": "AwsServiceEvent",
-            "recipientAccountId": account,
+            "sourceIPAddress": "secretsmanager.amazonaws.com",
+            "userAgent": "secretsmanager.amazonaws.com",
+            "requestParameters": null,
+            "responseElements": null,
             "additionalEventData": { "SecretId": arn },
+            "readOnly": false,
+            "eventType": "AwsServiceEvent",
+            "managementEvent": true,
+            "recipientAccountId": account,
+            "eventCategory": "Management",
         });
+        if let Some(error) = error {
+            let step = STEPS.into_iter().find(|step| error.starts_with(&format!("{step}: ")));
+            let of_step = |step| format!("Error when executing lambda {function} during {step} step");
+            detail["errorMessage"] = json!(step.map_or_else(|| error.to_owned(), of_step));
+        }
         self.event("AWS Service Event via CloudTrail", &account, &arn, &detail, now);
     }
 }
@@ -191,7 +214,7 @@ impl Cloud {
     fn begin(&self, job: &RotationJob) -> (u32, Duration) {
         let mut world = self.world();
         let prefix = job.extent.event_prefix();
-        world.announce(job, &format!("{prefix}Started"), self.clock().now());
+        world.announce(&job.location, &format!("{prefix}Started"), None, self.clock().now());
         let attempts = match job.extent {
             Extent::Whole => world.switches.rotation_attempts.max(1),
             Extent::TestOnly => 1,
@@ -247,16 +270,18 @@ impl Cloud {
         let now = self.clock().now();
         let mut world = self.world();
         let lingers = world.switches.pending_label_lingers;
-        let succeeded = result.is_ok();
+        let error = result.as_ref().err().cloned();
         world.alter(job, now, |secret| match job.extent {
             Extent::TestOnly => end_test(secret, job, result),
             Extent::Whole => end_rotation(secret, result, lingers, now),
         });
-        let end = if succeeded { "Succeeded" } else { "Failed" };
-        world.announce(job, &format!("{}{end}", job.extent.event_prefix()), now);
+        let end = if error.is_none() { "Succeeded" } else { "Failed" };
+        let event_name = format!("{}{end}", job.extent.event_prefix());
+        world.announce(&job.location, &event_name, error.as_deref(), now);
     }
 
-    /// Ends a rotation whose secret was deleted or whose schedule was cancelled, with the event `RotationAbandoned`.
+    /// Ends a rotation whose secret was deleted, whose schedule was cancelled, or whose version gave way to one put by
+    /// hand. No event is documented for the first two; the put itself has emitted that of the last.
     fn abandon(&self, job: &RotationJob, why: String) {
         let now = self.clock().now();
         let mut world = self.world();
@@ -264,7 +289,6 @@ impl Cloud {
             Extent::TestOnly => end_test(secret, job, Err(why)),
             Extent::Whole => secret.rotation.last_result = Some(Err(why)),
         });
-        world.announce(job, "RotationAbandoned", now);
     }
 }
 

@@ -79,6 +79,8 @@ pub(crate) struct RotationStatus {
     pub(crate) not_before: Option<DateTime<Utc>>,
     /// The version under rotation, and its rotation token.
     pub(crate) under_way: Option<(String, String)>,
+    /// The version that lost AWSPENDING because somebody put another version.
+    pub(crate) abandoned: Option<String>,
     pub(crate) last_test: Option<Result<(), String>>,
     pub(crate) last_result: Option<Result<(), String>>,
 }

@@ -50,6 +50,8 @@ pub struct Switches {
     /// at midnight and closes at the end of the day. `None`: the time of day of the last rotation.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_schedule.html>
     pub schedule_hour: Option<u8>,
+    /// A version that is put by hand takes AWSPENDING off the version of an unfinished rotation.
+    pub put_abandons_rotation: bool,
     /// How often a rotation is tried before it counts as failed.
     pub rotation_attempts: u32,
     /// The wait before the second attempt; it doubles before each further one.
@@ -116,6 +118,7 @@ impl Default for Switches {
             pending_read_lag: Duration::ZERO,
             pending_label_lingers: false,
             schedule_hour: None,
+            put_abandons_rotation: true,
             rotation_attempts: 5,
             rotation_retry_wait: Duration::from_mins(2),
             rotation_step_limit: Duration::from_mins(2),

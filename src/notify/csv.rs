@@ -55,6 +55,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::keys::KeyUse;
     use crate::lifecycle::{Notice, NoticeDate, NoticeKind};
     use crate::notify::AccountContact;
     use crate::notify::Mode;
@@ -112,8 +113,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_of_an_account_is_one_cell(name in any::<String>(), reason in any::<String>()) {
-            let rows = parsed(&csv_of(&contact(&name, None), &[notice(NoticeKind::RotationFailed { reason })]));
+        fn any_name_of_an_account_is_one_cell(name in any::<String>(), service in any::<String>()) {
+            let last_use = Some(KeyUse { time: now(), service, region: String::new() });
+            let kind = NoticeKind::DisableAhead { at: NoticeDate::On(now()), last_use };
+            let rows = parsed(&csv_of(&contact(&name, None), &[notice(kind)]));
             prop_assert_eq!(rows.len(), 2);
             prop_assert_eq!(rows[1].len(), 11);
             prop_assert_eq!(&rows[1][0], "111122223333");

@@ -45,6 +45,20 @@ pub enum Delivered {
 }
 
 impl Delivered {
+    /// The same for a notice whose owner is not known: whoever else there is may have it, and the owner does not.
+    #[must_use]
+    pub fn without_owner(self) -> Self {
+        match self {
+            Self::ToAll => Self::ToSome(vec![Audience::Account, Audience::Copy, Audience::Topic]),
+            other => other,
+        }
+    }
+
+    /// Whether the record says that the account has the notice, whether or not the owner has it.
+    pub fn account_has(notice: &Notice, notified: &Notified, repeat: Option<TimeDelta>, now: DateTime<Utc>) -> bool {
+        was_sent_to(notice, notified, Audience::Account, repeat, now)
+    }
+
     /// Records who got the notice. Safe to repeat. A dry run changes nothing, tags included, so it records nothing.
     pub fn record(&self, notified: &mut Notified, notice: &Notice, now: DateTime<Utc>) {
         let Notice { key, kind, .. } = notice;
@@ -116,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_failure_with_its_reason_is_not_repeated_without_it() {
-        let failed = notice(NoticeKind::RotationFailed { reason: String::new() });
+        let failed = notice(NoticeKind::RotationFailed { failed: None, keys: Vec::new() });
         let unfinished = NoticeKind::RotationUnfinished { since: now() };
         let week = Some(TimeDelta::days(7));
         let mut notified = Notified::default();
@@ -169,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_lasting_problem_is_repeated_for_each_audience() {
-        let failed = notice(NoticeKind::RotationFailed { reason: String::new() });
+        let failed = notice(NoticeKind::RotationFailed { failed: None, keys: Vec::new() });
         let week = Some(TimeDelta::days(7));
         let mut notified = Notified::default();
         Delivered::ToSome(vec![Audience::Owner]).record(&mut notified, &failed, now());

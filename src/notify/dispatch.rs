@@ -234,7 +234,7 @@ impl SuppressedProblem {
         let gets = if has_stand_in { "RECIPIENT_EMAIL gets its notices" } else { "nobody gets its notices" };
         MailFailure {
             error: format!(
-                "SES delivers nothing to {shown}, which is on its suppression list in this account and Region ({reason}); \
+                "SES delivers nothing to {shown}, which is on its suppression list ({reason}); \
                  {gets}. Correct the owner tag or the account's address or, if the mailbox works again, remove it from \
                  the list with `aws sesv2 delete-suppressed-destination`"
             ),

@@ -6,7 +6,7 @@ use super::mode::Mode;
 use super::phrases::{counted, day};
 use super::remedies::remedies;
 use crate::keys::{AccessKeyId, KeyUse};
-use crate::lifecycle::{CancelReason, Notice, NoticeDate, NoticeKind};
+use crate::lifecycle::{CancelReason, Notice, NoticeDate, NoticeKind, ReadObstacle};
 use crate::settings::Periods;
 
 /// Returns the instructions for one notice, then those that stop or undo it. There is at least one of each.
@@ -26,8 +26,10 @@ impl Commands<'_> {
         let planned = self.mode == Mode::DryRun;
         match &self.notice.kind {
             NoticeKind::RotationAhead { .. } | NoticeKind::RotationDue { .. } => self.before_rotation(),
-            NoticeKind::RotationUnfinished { .. } => remedies(self, ""),
-            NoticeKind::RotationFailed { reason } => remedies(self, reason),
+            NoticeKind::RotationUnfinished { .. } => remedies(self, None),
+            NoticeKind::RotationFailed { failed, .. } => remedies(self, failed.as_ref()),
+            NoticeKind::RotationTestFailed { failed } => without_rotation(remedies(self, failed.as_ref())),
+            NoticeKind::RotationAbandoned => self.after_abandoning(),
             NoticeKind::Rotated { old_key, disable_at, forced: _ } => {
                 self.after_rotation(old_key.as_ref(), *disable_at)
             }
@@ -162,6 +164,20 @@ impl Commands<'_> {
         instructions
     }
 
+    fn after_abandoning(&self) -> Vec<Instruction> {
+        vec![
+            Instruction::say(
+                "If the value was put on purpose, there is nothing to do: the user's keys work as before, and the next \
+                 rotation replaces it when it is due.",
+            ),
+            Instruction::run(
+                "To have a new key in the secret now, rotate again.",
+                self.secret_command("rotate-secret", ""),
+            ),
+            Instruction::say("To undo it, put the value back that was there before.").undoing(),
+        ]
+    }
+
     fn after_cancelling(&self, reason: CancelReason) -> Vec<Instruction> {
         let (group, user) = (self.exemption_group, &self.notice.user.name);
         match reason {
@@ -182,8 +198,31 @@ impl Commands<'_> {
                 self.enable("If this key is still needed, enable it."),
             ],
             CancelReason::UserGone => vec![Instruction::say("There is nothing to do."), nothing_to_undo()],
+            CancelReason::Unreadable(ReadObstacle::ManagedKey) => vec![
+                Instruction::say(
+                    "The team that runs keywheel sets SECRETS_KMS_KEY_ID to the ARN of a customer managed key. Rotation then starts \
+                     again by itself.",
+                ),
+                nothing_to_undo(),
+            ],
+            CancelReason::Unreadable(ReadObstacle::NoRoomInGroups) => vec![
+                Instruction::run(
+                    format!(
+                        "Take the user out of a group that it does not need {}. The next daily run adds it to the group \
+                         that may read the secret, and rotation starts again by itself. List its groups.",
+                        self.place()
+                    ),
+                    format!("aws iam list-groups-for-user --user-name {user}"),
+                ),
+                nothing_to_undo(),
+            ],
         }
     }
+}
+
+/// Leaves out the instructions to rotate: nothing is due yet.
+fn without_rotation(instructions: Vec<Instruction>) -> Vec<Instruction> {
+    instructions.into_iter().filter(|step| !step.command.contains(" rotate-secret ")).collect()
 }
 
 fn days(period: chrono::TimeDelta) -> String {
@@ -273,9 +312,8 @@ mod tests {
         for region in regions {
             let last_use = KeyUse { time: samples::now(), service: "`id`".to_owned(), region: region.to_owned() };
             let in_use = NoticeKind::StillInUse { last_use, disable_at: NoticeDate::On(samples::now()) };
-            let reason = "NoFreeSlot: `id` $(id) ; rm -rf /".to_owned();
             let kinds = kinds().into_iter().map(|(_, kind)| kind);
-            for kind in kinds.chain([in_use, NoticeKind::RotationFailed { reason }]) {
+            for kind in kinds.chain([in_use]) {
                 for step in instructions_for(&notice(kind), Mode::Enforced) {
                     assert!(step.command.chars().all(is_plain), "{}", step.command);
                     assert!(step.snippet.chars().all(|c| is_plain(c) || "\n\"()[]".contains(c)), "{}", step.snippet);

@@ -18,7 +18,7 @@ use crate::keys::EmailAddress;
 /// The most notices in one message, its attachment included. The rest stays due.
 ///
 /// SES accepts encoded messages up to 40 MB, and Base64 turns 57 bytes into 78. A row of the attachment has less than
-/// 5,000 bytes, even with the longest names and reason.
+/// 5,000 bytes, even with the longest names and texts of others.
 /// <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>
 pub(super) const MAX_ROWS: usize = 5_000;
 
@@ -27,7 +27,7 @@ pub(super) const MAX_ROWS: usize = 5_000;
 const MAX_HTML_BYTES: usize = 100_000;
 
 /// The numbers of notices in detail and in the table, from many to few. The first that stays below [`MAX_HTML_BYTES`]
-/// is used, which depends on the template and on the length of names and reasons.
+/// is used, which depends on the template and on the length of names.
 const SIZES: [(usize, usize); 8] = [(20, 100), (14, 80), (10, 60), (6, 40), (4, 25), (2, 15), (1, 8), (1, 0)];
 
 /// A message without its sender and recipient.

@@ -1,15 +1,38 @@
 //! Remedies for a rotation that failed or does not finish, by its cause. Pure.
 
-use super::cause::Cause;
 use super::commands::Commands;
 use super::instruction::Instruction;
+use crate::keys::VersionId;
+use crate::state::{FailedStep, FailureCause as Cause};
 
-/// Returns what to do about a failure with this reason, then how to undo that.
-pub(super) fn remedies(commands: &Commands<'_>, reason: &str) -> Vec<Instruction> {
-    let cause = Cause::of(reason, commands.notice.user.name.as_str());
-    let mut steps = match cause {
+/// Returns what to do about a failed step, then how to undo that. `None` stands for a failure of unknown cause.
+pub(super) fn remedies(commands: &Commands<'_>, failed: Option<&FailedStep>) -> Vec<Instruction> {
+    let mut steps = match failed {
+        Some(failed) => for_cause(commands, failed),
+        None => vec![
+            commands.list_keys("Check whether the user already has two keys. That is the most frequent reason."),
+            again(
+                commands,
+                "Rotate again, or wait: Secrets Manager tries again by itself. The log of the rotation function has \
+                 the details.",
+            ),
+        ],
+    };
+    steps.push(Instruction::say("There is nothing to undo: the user's keys work as before.").undoing());
+    if failed.is_some_and(|failed| failed.cause == Cause::NoFreeSlot) {
+        let command = commands.secret_command("untag-resource", " --tag-keys keywheel:force");
+        steps.push(
+            Instruction::run("To cancel the order to retire a key, remove the tag before the rotation.", command)
+                .undoing(),
+        );
+    }
+    steps
+}
+
+fn for_cause(commands: &Commands<'_>, failed: &FailedStep) -> Vec<Instruction> {
+    match failed.cause {
         Cause::NoFreeSlot => no_free_slot(commands),
-        Cause::Exempt => vec![Instruction::say(
+        Cause::UserExempt => vec![Instruction::say(
             "There is nothing to do: the user is in the exemption group, and the next sweep cancels the secret's \
              schedule. To rotate the key all the same, remove the user from the group first.",
         )],
@@ -22,18 +45,15 @@ pub(super) fn remedies(commands: &Commands<'_>, reason: &str) -> Vec<Instruction
         Cause::UserGone => vec![Instruction::say(
             "There is nothing to do: the user no longer exists, and the next sweep takes care of the secret.",
         )],
-        Cause::DryRun => vec![Instruction::say(
-            "Nothing was changed: this is a dry run. To have keys rotated, the team that runs keywheel sets DRY_RUN_FLAG \
-             to false.",
-        )],
-        Cause::PendingKey => vec![
-            Instruction::say(
-                "The key of an earlier attempt was deleted or disabled before it became current. The reason contains the \
-                 command that clears the attempt. An administrator of the account that holds the secrets runs it.",
+        Cause::PendingKeyUnusable => vec![
+            Instruction::run(
+                "The key of an earlier attempt was deleted or disabled before it became current. An administrator of the \
+                 account that holds the secrets clears that attempt.",
+                clear_attempt(commands, &failed.version),
             ),
             again(commands, "Then rotate again."),
         ],
-        Cause::NotUsableYet => vec![
+        Cause::KeyNotUsableYet => vec![
             Instruction::say(
                 "Wait: Secrets Manager tries again by itself. A new key can need minutes to work everywhere. If this \
                  lasts for hours, the team that runs keywheel checks that the rotation function can reach STS: a \
@@ -41,14 +61,14 @@ pub(super) fn remedies(commands: &Commands<'_>, reason: &str) -> Vec<Instruction
             ),
             again(commands, "To try at once, rotate again."),
         ],
-        Cause::Kms => vec![
+        Cause::KmsKeyUnusable => vec![
             Instruction::say(
                 "The KMS key of the secret cannot be used. The team that runs keywheel checks that the key is enabled, \
                  and that its policy lets the rotation function's role encrypt and decrypt with it.",
             ),
             again(commands, "Then rotate again."),
         ],
-        Cause::MemberRole => vec![
+        Cause::MemberRoleDenied => vec![
             Instruction::say(format!(
                 "The rotation function cannot assume its role in account {}. The team that runs keywheel deploys the \
                  member template there, and checks that no service control policy denies the role.",
@@ -56,14 +76,19 @@ pub(super) fn remedies(commands: &Commands<'_>, reason: &str) -> Vec<Instruction
             )),
             again(commands, "Then rotate again."),
         ],
-        Cause::Denied => vec![
+        Cause::DeniedByIam | Cause::DeniedBySecretsManager => vec![
             Instruction::say(
-                "A permission is missing, and the reason names the call. The team that runs keywheel compares the \
-                 function's roles with its templates, and looks for a permissions boundary or a service control policy.",
+                "A permission is missing. The team that runs keywheel finds the call in the log of the rotation function, \
+                 compares the function's roles with its templates, and looks for a service control policy.",
             ),
             again(commands, "Then rotate again."),
         ],
-        Cause::Throttled | Cause::Passing => vec![
+        Cause::Throttled
+        | Cause::NoAnswer
+        | Cause::NoPendingValue
+        | Cause::NoCurrentValue
+        | Cause::CurrentKeyNotListed
+        | Cause::AnnouncementTooSlow => vec![
             Instruction::say("Wait: this problem usually ends by itself, and Secrets Manager tries again."),
             again(commands, "To try at once, rotate again."),
         ],
@@ -74,37 +99,24 @@ pub(super) fn remedies(commands: &Commands<'_>, reason: &str) -> Vec<Instruction
             ),
             again(commands, "Then rotate again."),
         ],
-        Cause::Installation => vec![
+        Cause::WrongIdentity | Cause::AwsCallFailed => vec![
             Instruction::say(
-                "The problem is in keywheel's own installation. Forward this message to the team that runs keywheel.",
+                "The team that runs keywheel finds the error and its remedy in the log of the rotation function. Forward \
+                 this message to it.",
             ),
             again(commands, "After the repair, rotate again."),
         ],
-        Cause::Unknown => vec![
-            commands.list_keys("Check whether the user already has two keys. That is the most frequent reason."),
-            again(
-                commands,
-                "Rotate again, or wait: Secrets Manager tries again by itself. The log of the rotation function has \
-                 the details.",
-            ),
-        ],
-    };
-    steps.push(Instruction::say("There is nothing to undo: the user's keys work as before.").undoing());
-    if cause == Cause::NoFreeSlot {
-        let command = commands.secret_command("untag-resource", " --tag-keys keywheel:force");
-        steps.push(
-            Instruction::run("To cancel the order to retire a key, remove the tag before the rotation.", command)
-                .undoing(),
-        );
     }
-    steps
+}
+
+fn clear_attempt(commands: &Commands<'_>, version: &VersionId) -> String {
+    let label = format!(" --version-stage AWSPENDING --remove-from-version-id {version}");
+    commands.secret_command("update-secret-version-stage", &label)
 }
 
 fn no_free_slot(commands: &Commands<'_>) -> Vec<Instruction> {
     vec![
-        commands.list_keys(
-            "The user already has two access keys, and IAM allows no third. Find the key that nothing uses.",
-        ),
+        commands.list_keys("Find the key of the user that nothing uses. IAM allows a user two access keys."),
         Instruction::say(
             "Disable that key in IAM. Wait until you are sure that everything still works, then delete it.",
         ),
@@ -123,27 +135,35 @@ fn again(commands: &Commands<'_>, text: &str) -> Instruction {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::lifecycle::NoticeKind;
     use crate::notify::Mode;
-    use crate::notify::cause::tests::errors;
-    use crate::notify::fixtures::{notice, settings};
+    use crate::notify::fixtures::{notice, now, settings};
+    use crate::state::Step;
+    use crate::testing::version;
+
+    fn failed(cause: Cause) -> FailedStep {
+        FailedStep::new(cause, Step::CreateSecret, &version(1), now())
+    }
 
     #[test]
-    fn each_cause_has_remedies_of_its_own() {
+    fn on_aws_b1_each_cause_has_remedies() {
         let settings = settings(&[]);
-        let notice = notice(NoticeKind::RotationFailed { reason: String::new() });
+        let notice = notice(crate::lifecycle::NoticeKind::RotationAbandoned);
         let commands =
             Commands { notice: &notice, mode: Mode::Enforced, periods: &settings.periods, exemption_group: "exempt" };
-        let remedies_of_all: std::collections::BTreeSet<String> = errors()
+        let of = |cause| remedies(&commands, Some(&failed(cause)));
+        let distinct: BTreeSet<String> = Cause::ALL
             .into_iter()
-            .map(|(error, _)| remedies(&commands, &error.to_string()).iter().map(|step| step.text.as_str()).collect())
+            .map(|cause| of(cause).iter().map(|step| step.text.as_str()).collect())
+            .chain([remedies(&commands, None).iter().map(|step| step.text.as_str()).collect()])
             .collect();
-        let causes: Vec<Cause> = errors().into_iter().map(|(_, cause)| cause).collect();
-        let distinct = causes.iter().enumerate().filter(|(place, cause)| !causes[..*place].contains(cause)).count();
-        assert_eq!(remedies_of_all.len(), distinct);
-        let slot = remedies(&commands, "NoFreeSlot");
+        assert!(distinct.len() >= 12, "{distinct:#?}");
+        let slot = of(Cause::NoFreeSlot);
         assert!(slot.iter().any(|step| step.command.ends_with("--tags Key=keywheel:force,Value=true")));
         assert!(slot.iter().any(|step| step.undo && step.command.ends_with("--tag-keys keywheel:force")));
+        let cleared = of(Cause::PendingKeyUnusable).remove(0).command;
+        assert!(cleared.ends_with(&format!("AWSPENDING --remove-from-version-id {}", version(1))), "{cleared}");
     }
 }

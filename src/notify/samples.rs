@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::addressed::AccountContact;
-use crate::keys::{AccessKeyId, EmailAddress, KeyUse, UserRef};
-use crate::lifecycle::{CancelReason, Notice, NoticeDate, NoticeKind};
+use crate::keys::{AccessKeyId, EmailAddress, KeyStatus, KeyUse, UserRef, VersionId};
+use crate::lifecycle::{CancelReason, HeldKey, Notice, NoticeDate, NoticeKind, ReadObstacle};
+use crate::state::{FailedStep, FailureCause, Step};
 
 /// The time at which all samples are sent.
 pub(crate) fn now() -> DateTime<Utc> {
@@ -31,11 +32,17 @@ pub(crate) fn key(n: usize) -> AccessKeyId {
     format!("AKIA{n:016}").parse().expect("a key id")
 }
 
-/// The rotation function's error as an event of Secrets Manager repeats it.
-const REASON: &str = "RotationFailed: user `ci-bot` in account 111122223333 already has 2 access keys \
-    (AKIA0000000000000001 active, in the secret, made 2026-08-31; AKIA0000000000000002 active, made 2025-01-13) and none \
-    can be removed without loss: neither was disabled by keywheel; delete one by hand, or tag the secret keywheel:force = \
-    true to retire the other key at once, then rotate again";
+/// The step that failed in all samples.
+fn failed(cause: FailureCause) -> FailedStep {
+    let version: VersionId = "7c3e1a52-0c1d-4e0f-9a57-1c2f3d4e5f60".parse().expect("a version id");
+    FailedStep::new(cause, Step::CreateSecret, &version, time("2026-11-22T06:10:00Z"))
+}
+
+/// Two keys, neither of which can be removed without loss.
+fn two_keys() -> Vec<HeldKey> {
+    let held = |n, made| HeldKey { id: key(n), status: KeyStatus::Active, created: time(made) };
+    vec![held(2, "2025-01-13T10:00:00Z"), held(1, "2026-08-31T07:30:00Z")]
+}
 
 /// A notice about the user `ci-bot` of the sample account.
 pub(crate) fn notice(kind: NoticeKind) -> Notice {
@@ -63,7 +70,16 @@ pub(crate) fn kinds() -> Vec<(&'static str, NoticeKind)> {
         ("rotation_ahead_put_off", NoticeKind::RotationAhead { at: at.at_the_earliest() }),
         ("rotation_due", NoticeKind::RotationDue { since }),
         ("rotation_unfinished", NoticeKind::RotationUnfinished { since }),
-        ("rotation_failed", NoticeKind::RotationFailed { reason: REASON.to_owned() }),
+        (
+            "rotation_failed",
+            NoticeKind::RotationFailed { failed: Some(failed(FailureCause::NoFreeSlot)), keys: two_keys() },
+        ),
+        ("rotation_failed_without_cause", NoticeKind::RotationFailed { failed: None, keys: Vec::new() }),
+        ("rotation_abandoned", NoticeKind::RotationAbandoned),
+        (
+            "rotation_test_failed",
+            NoticeKind::RotationTestFailed { failed: Some(failed(FailureCause::MemberRoleDenied)) },
+        ),
         ("rotated", NoticeKind::Rotated { old_key: Some(key(2)), disable_at: Some(at), forced: None }),
         ("rotated_by_force", NoticeKind::Rotated { old_key: Some(key(2)), disable_at: Some(at), forced: Some(key(3)) }),
         ("rotated_first_key", NoticeKind::Rotated { old_key: None, disable_at: None, forced: None }),
@@ -85,6 +101,11 @@ pub(crate) fn kinds() -> Vec<(&'static str, NoticeKind)> {
         ("cancelled_exempt", NoticeKind::ScheduleCancelled(CancelReason::Exempt)),
         ("cancelled_no_active_key", NoticeKind::ScheduleCancelled(CancelReason::NoActiveKey)),
         ("cancelled_user_gone", NoticeKind::ScheduleCancelled(CancelReason::UserGone)),
+        (
+            "cancelled_in_ten_groups",
+            NoticeKind::ScheduleCancelled(CancelReason::Unreadable(ReadObstacle::NoRoomInGroups)),
+        ),
+        ("cancelled_managed_key", NoticeKind::ScheduleCancelled(CancelReason::Unreadable(ReadObstacle::ManagedKey))),
         ("secret_deleted", NoticeKind::SecretDeleted),
     ]
 }

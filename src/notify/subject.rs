@@ -65,7 +65,10 @@ enum Happening {
 impl Happening {
     fn of(kind: &NoticeKind) -> Self {
         match kind {
-            NoticeKind::RotationUnfinished { .. } | NoticeKind::RotationFailed { .. } => Self::Failed,
+            NoticeKind::RotationUnfinished { .. }
+            | NoticeKind::RotationFailed { .. }
+            | NoticeKind::RotationAbandoned
+            | NoticeKind::RotationTestFailed { .. } => Self::Failed,
             NoticeKind::StillInUse { .. } => Self::InUse,
             NoticeKind::Rotated { .. } => Self::Rotated,
             NoticeKind::Forced => Self::Forced,
@@ -87,7 +90,7 @@ impl Happening {
     fn phrase(self, mode: Mode) -> &'static str {
         let either = |done, planned| if mode == Mode::Enforced { done } else { planned };
         match self {
-            Self::Failed => "due but not rotated",
+            Self::Failed => "not rotated",
             Self::InUse => "used after rotation",
             Self::Rotated => "rotated",
             Self::Forced => "deleted by force",

@@ -3,7 +3,7 @@
 use super::addressed::AccountContact;
 use super::mode::Mode;
 use super::words::coming;
-use crate::lifecycle::{Notice, NoticeKind};
+use crate::lifecycle::{CancelReason, Notice, NoticeKind};
 
 /// How much a notice asks of its reader, in the order of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,8 +22,11 @@ impl Tone {
             NoticeKind::RotationUnfinished { .. }
             | NoticeKind::RotationFailed { .. }
             | NoticeKind::Forced
+            | NoticeKind::RotationAbandoned
+            | NoticeKind::RotationTestFailed { .. }
             | NoticeKind::StillInUse { .. }
-            | NoticeKind::LastCall { .. } => Self::Alert,
+            | NoticeKind::LastCall { .. }
+            | NoticeKind::ScheduleCancelled(CancelReason::Unreadable(_)) => Self::Alert,
             NoticeKind::DisableAhead { last_use: Some(_), .. } | NoticeKind::Disabled { last_use: Some(_), .. } => {
                 Self::Alert
             }

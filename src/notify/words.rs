@@ -5,15 +5,13 @@
 
 use chrono::{DateTime, Utc};
 
+use super::cause::cause;
 use super::mode::Mode;
 use super::phrases::{counted, day, one_line};
 use crate::keys::KeyUse;
-use crate::lifecycle::{CancelReason, Notice, NoticeDate, NoticeKind};
+use crate::lifecycle::{CancelReason, Notice, NoticeDate, NoticeKind, ReadObstacle};
 use crate::settings::Periods;
-use crate::state::format_time;
-
-/// The longest part of a failure's reason that a message repeats, in characters.
-const MAX_REASON_LENGTH: usize = 500;
+use crate::state::{FailedStep, format_time};
 
 /// Returns what happens in at most 27 characters, for a table that has the date in the next column.
 pub(super) fn briefly(kind: &NoticeKind, mode: Mode) -> &'static str {
@@ -23,6 +21,8 @@ pub(super) fn briefly(kind: &NoticeKind, mode: Mode) -> &'static str {
         NoticeKind::RotationDue { .. } => either("is due for rotation", "would be rotated now"),
         NoticeKind::RotationUnfinished { .. } => "is due and not rotated yet",
         NoticeKind::RotationFailed { .. } => "could not be rotated",
+        NoticeKind::RotationAbandoned => "not rotated: value by hand",
+        NoticeKind::RotationTestFailed { .. } => "next rotation cannot work",
         NoticeKind::Rotated { old_key: Some(_), disable_at: Some(_), .. } => {
             either("new; old key to be disabled", "new; old key would end")
         }
@@ -78,6 +78,10 @@ pub(super) fn headline(kind: &NoticeKind, mode: Mode) -> String {
             format!("has been due since {} and is not rotated yet", day(*since))
         }
         NoticeKind::RotationFailed { .. } => "could not be rotated".to_owned(),
+        NoticeKind::RotationAbandoned => {
+            "was not rotated, because somebody put another value into its secret".to_owned()
+        }
+        NoticeKind::RotationTestFailed { .. } => "needs attention: its next rotation will not work".to_owned(),
         NoticeKind::Rotated { disable_at: Some(at), .. } => {
             format!("was rotated; the old key {will} be disabled {at}")
         }
@@ -143,13 +147,24 @@ fn reason(notice: &Notice, mode: Mode, periods: &Periods) -> String {
         NoticeKind::RotationUnfinished { since } => {
             format!("It has been due since {}. A rotation was started, but has not finished.", day(*since))
         }
-        // The name of the event would repeat the sentence.
-        NoticeKind::RotationFailed { reason } => match one_line(without_event(reason), MAX_REASON_LENGTH) {
-            empty if empty.is_empty() => {
-                "Secrets Manager reports that the rotation failed, without a reason.".to_owned()
+        NoticeKind::RotationFailed { failed, keys } => {
+            let cause = cause(failed.as_ref(), keys, &notice.user.account);
+            match failed {
+                Some(FailedStep { step, at, .. }) => {
+                    format!("Its rotation failed on {}, in the step {}. {cause}", day(*at), step.as_str())
+                }
+                None => format!("Its rotation failed. {cause}"),
             }
-            reason => format!("Secrets Manager reports that the rotation failed: {reason}"),
-        },
+        }
+        NoticeKind::RotationAbandoned => {
+            "A rotation was under way, and Secrets Manager ended it for that. Programs that read the secret get the value \
+             that was put by hand, which keywheel has not tested."
+                .to_owned()
+        }
+        NoticeKind::RotationTestFailed { failed } => {
+            let cause = cause(failed.as_ref(), &[], &notice.user.account);
+            format!("Secrets Manager tested the rotation without changing a key, and the test failed. {cause}")
+        }
         NoticeKind::Rotated { old_key, disable_at: _, forced } => {
             let replaces = old_key.as_ref().map(|old| format!(" and replaces {old}")).unwrap_or_default();
             let by_force = |removed| {
@@ -206,15 +221,23 @@ fn reason(notice: &Notice, mode: Mode, periods: &Periods) -> String {
         NoticeKind::ScheduleCancelled(CancelReason::Exempt) => "The user is exempt from rotation.".to_owned(),
         NoticeKind::ScheduleCancelled(CancelReason::NoActiveKey) => "The user has no active access key.".to_owned(),
         NoticeKind::ScheduleCancelled(CancelReason::UserGone) => "The user was deleted.".to_owned(),
+        NoticeKind::ScheduleCancelled(CancelReason::Unreadable(why)) => {
+            let cause = match why {
+                ReadObstacle::ManagedKey => {
+                    "The user cannot read its secret: it is encrypted with a key that other accounts cannot use."
+                }
+                ReadObstacle::NoRoomInGroups => {
+                    "The user cannot read its secret: it is in ten groups, as many as IAM allows, so it cannot join the \
+                     group that may read."
+                }
+            };
+            format!("{cause} Until it can, none of its keys is rotated, disabled or deleted.")
+        }
         NoticeKind::SecretDeleted => {
             let can = if mode == Mode::Enforced { "can" } else { "could" };
             format!("The user was deleted. The secret {can} be restored until Secrets Manager deletes it.")
         }
     }
-}
-
-fn without_event(reason: &str) -> &str {
-    reason.strip_prefix("RotationFailed: ").unwrap_or(reason)
 }
 
 /// Returns the service, the Region and the time of a key's use.

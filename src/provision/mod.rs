@@ -70,7 +70,7 @@ pub struct NewUser<'a> {
 ///
 /// The schedule is set after the policy. No list shows a policy, so a secret with a schedule is known to have one.
 /// `schedule` is false if a rotation that sets the schedule follows at once. Returns the failure to join the reader
-/// group, if any: the next sweep finds it as drift.
+/// group, if any: the secret is there, its user cannot read it yet, and the next sweep finds that as drift.
 ///
 /// # Errors
 /// The first failure. The parts before it stay, and the next sweep repairs the rest. [`exists`] recognises that the
@@ -89,7 +89,6 @@ pub async fn provision(
     if schedule {
         repair(aws, iam, wanted, &id, user.arn, Drift::Schedule).await?;
     }
-    // A user that cannot join, for example because it is in as many groups as IAM allows, is still rotated.
     let joined = match user.reach {
         Reach::JoinGroup => repair(aws, iam, wanted, &id, user.arn, Drift::ReaderGroup).await,
         Reach::Given => Ok(()),

@@ -83,6 +83,10 @@ impl<'a> Slots<'a> {
         if !kept.iter().any(|key| key.is_active()) {
             return Decision::NoActiveKey;
         }
+        if kept.len() > MAX_KEYS_PER_USER {
+            // Keys that are made at the same moment pass IAM's check together. All rules below are about two keys.
+            return Decision::NoFreeSlot("there are more than two, so that a person has to delete some".to_owned());
+        }
         let mut removed: Vec<AccessKeyId> = orphan.cloned().into_iter().collect();
         if kept.len() >= MAX_KEYS_PER_USER {
             match self.give_way(&kept) {

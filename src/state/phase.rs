@@ -16,8 +16,12 @@ pub enum Phase {
     RotateAhead,
     /// A rotation was started and has not finished.
     Unfinished,
-    /// Secrets Manager reported that a rotation failed.
+    /// A rotation failed.
     Failed,
+    /// The test of a rotation's configuration failed.
+    TestFailed,
+    /// Somebody put a version by hand, which ended an unfinished rotation.
+    Abandoned,
     /// The schedule is off: the key is not rotated any more.
     Cancelled,
     /// The key is new and can be fetched.
@@ -46,11 +50,13 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in the order of a key's life.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::RotateDue,
         Self::RotateAhead,
         Self::Unfinished,
         Self::Failed,
+        Self::TestFailed,
+        Self::Abandoned,
         Self::Cancelled,
         Self::Rotated,
         Self::Forced,
@@ -72,6 +78,8 @@ impl Phase {
             Self::RotateAhead => "rotate-ahead",
             Self::Unfinished => "unfinished",
             Self::Failed => "failed",
+            Self::TestFailed => "test-failed",
+            Self::Abandoned => "abandoned",
             Self::Cancelled => "cancelled",
             Self::Rotated => "rotated",
             Self::Forced => "forced",
@@ -150,6 +158,8 @@ mod tests {
             "rotate-ahead",
             "unfinished",
             "failed",
+            "test-failed",
+            "abandoned",
             "cancelled",
             "rotated",
             "forced",

@@ -25,7 +25,7 @@ use super::user_pages::{LARGEST_PAGE, UserPages};
 use super::{gone, user};
 use crate::aws::{CallFailure, DatedReport, Iam, PageTokens, SecretDescription, UnreadableUser, has_group};
 use crate::keys::{AccountId, UserName};
-use crate::lifecycle::{self, Listed, SecretFacts, Sighting};
+use crate::lifecycle::{self, Listed, ReadObstacle, SecretFacts, Sighting};
 
 /// In accounts with more users than this the credential report is read. Observing fewer users takes no more calls, and
 /// their facts are not hours old.
@@ -210,8 +210,8 @@ impl AccountLists {
         };
         let facts = context.listed_secret(&user, Some(&secret));
         let sighting = self.report.as_ref().and_then(|report| sighting(report, &user));
-        let readable = observe::is_readable(context.run, &user, Some(&secret));
-        if !is_quiet(context.run, &user, sighting.as_ref(), facts, readable) {
+        let unreadable = observe::unreadable(context.run, &user, Some(&secret));
+        if !is_quiet(context.run, &user, sighting.as_ref(), facts, unreadable) {
             return Some(Candidate::User(user, Some(secret), PolicyCheck::ByTags));
         }
         totals.add_quiet(&user, sighting.as_ref());
@@ -224,8 +224,8 @@ impl AccountLists {
         let mut candidates = Vec::new();
         while let Some((_, user)) = self.users.pop_first() {
             let sighting = self.report.as_ref().and_then(|report| sighting(report, &user));
-            let readable = observe::is_readable(context.run, &user, None);
-            if is_quiet(context.run, &user, sighting.as_ref(), SecretFacts::Missing, readable) {
+            let unreadable = observe::unreadable(context.run, &user, None);
+            if is_quiet(context.run, &user, sighting.as_ref(), SecretFacts::Missing, unreadable) {
                 totals.add_quiet(&user, sighting.as_ref());
                 continue;
             }
@@ -264,9 +264,9 @@ fn is_quiet(
     user: &AccountUser,
     sighting: Option<&Sighting>,
     secret: SecretFacts,
-    secret_readable: bool,
+    unreadable: Option<ReadObstacle>,
 ) -> bool {
     let AccountUser { arn, id, exemption, .. } = user;
-    let listed = Listed { arn, id, exemption: exemption.clone(), sighting, secret, secret_readable };
+    let listed = Listed { arn, id, exemption: exemption.clone(), sighting, secret, unreadable };
     lifecycle::is_quiet(&listed, &run.settings.periods, run.now)
 }

@@ -2,8 +2,8 @@
 
 use super::run::Run;
 use crate::aws::{CallFailure, Iam, ListedUser, has_group};
-use crate::keys::{UserArn, UserName};
-use crate::lifecycle::{Exemption, KeyFacts, SecretFacts, UserFacts};
+use crate::keys::{MAX_GROUPS_PER_USER, UserArn, UserName};
+use crate::lifecycle::{Exemption, KeyFacts, ReadObstacle, SecretFacts, UserFacts};
 
 /// A listed user, reduced to what keywheel needs: an account may have thousands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(super) struct AccountUser {
     pub(super) exemption: Exemption,
     /// Whether the user is in the group through which users read their secrets.
     pub(super) is_reader: bool,
+    /// Whether IAM allows the user another group.
+    pub(super) can_join_group: bool,
 }
 
 impl AccountUser {
@@ -25,6 +27,7 @@ impl AccountUser {
         Self {
             owner: owner(run, &listed),
             exemption: if is_exempt { Exemption::Exempt } else { Exemption::NotExempt },
+            can_join_group: listed.groups.len() < MAX_GROUPS_PER_USER,
             is_reader: readers.is_some_and(|group| has_group(&listed.groups, group)),
             arn: listed.arn,
             id: listed.id,
@@ -51,10 +54,15 @@ impl AccountUser {
         &self.arn.user().name
     }
 
-    /// The facts about this user with those keys and that secret, and whether the user can read the secret.
-    pub(super) fn facts(&self, keys: Vec<KeyFacts>, secret: SecretFacts, secret_readable: bool) -> UserFacts {
-        let Self { arn, id, owner, exemption, is_reader: _ } = self.clone();
-        UserFacts { arn, id, owner, exemption, keys, secret, secret_readable }
+    /// The facts about this user with those keys and that secret, and why the user cannot read the secret.
+    pub(super) fn facts(
+        &self,
+        keys: Vec<KeyFacts>,
+        secret: SecretFacts,
+        unreadable: Option<ReadObstacle>,
+    ) -> UserFacts {
+        let Self { arn, id, owner, exemption, is_reader: _, can_join_group: _ } = self.clone();
+        UserFacts { arn, id, owner, exemption, keys, secret, unreadable }
     }
 }
 

@@ -42,7 +42,8 @@ impl<'a> ActionTarget<'a> {
         Self { run, iam, arn, id: "", dates: KeyDates::default(), reach: Reach::Given }
     }
 
-    /// Carries one action out, without its record. Returns a failure to join the reader group, which stops nothing.
+    /// Carries one action out, without its record. Returns a failure to join the reader group of an action
+    /// that is carried out otherwise.
     /// Safe to repeat.
     ///
     /// # Errors

@@ -87,7 +87,13 @@ pub async fn handle(
         }
         SweepRequest::Digest { after } if run.dry_run => digest::plan_again(&run, after.as_ref()).await?,
         SweepRequest::Digest { after } => digest::send(&run, after.as_ref()).await?,
-        SweepRequest::Notify { secret, news } => news::send(&run, &secret, &news).await,
+        SweepRequest::Notify { secret, news, origin } if origin.is(aws.primary_account(), run.region()) => {
+            news::send(&run, &secret, news).await
+        }
+        SweepRequest::Notify { secret, origin, .. } => {
+            info!(%secret, ?origin, "the event is of another account or Region");
+            run.empty_report()
+        }
         SweepRequest::Ignore => run.empty_report(),
     };
     // The sweeps that deferred these notices have counted users and accounts already.

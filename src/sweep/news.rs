@@ -1,12 +1,12 @@
 //! The notices of one secret, sent at once after an event of Secrets Manager. Changes no key and no schedule.
 //!
 //! The secret's tags have the facts, so an event takes seven calls: the secret, the role, the user with its owner, the
-//! account's address, SES's suppression list, the mail, and its record.
+//! account's address, SES's suppression list, the mail, and its record. Only the owner and the user's keys are in IAM.
+//! If it cannot be asked, the account is notified all the same, and the next sweep notifies the owner.
 
 use std::time::Duration;
 
 use super::account_user::owner;
-use super::event::News;
 use super::inventory;
 use super::ledger::{FRESH_IN_AN_EVENT, Ledger};
 use super::notices::{self, SweptAccount};
@@ -15,54 +15,106 @@ use super::outcome::UserOutcome;
 use super::report::{Failure, Report};
 use super::run::Run;
 use super::stage::Stage;
-use crate::aws::{CallFailure, SecretDescription, Tries, until};
-use crate::calendar::due;
-use crate::keys::{AccessKeyId, SecretName};
-use crate::lifecycle::{Notice, NoticeDate, NoticeKind, PresentSecret, UserPlan};
-use crate::notify::Scope;
+use crate::aws::{CallFailure, ListedKey, SecretDescription, Tries, until};
+use crate::keys::{SecretName, UserRef};
+use crate::lifecycle::{HeldKey, News, Notice, UserPlan, names_keys, notices_of};
+use crate::notify::{Delivered, Scope};
 
 /// How often the secret is read until its tags describe the current version: the rotation function writes them a moment
 /// after it has moved the label.
 const UNTIL_TAGS_DESCRIBE_VERSION: Tries = Tries { count: 5, wait: Duration::from_secs(2) };
 
 /// Sends the notices of one secret. An event that is delivered twice or late sends no notice twice.
-pub(super) async fn send(run: &Run<'_>, secret: &SecretName, news: &News) -> Report {
+pub(super) async fn send(run: &Run<'_>, secret: &SecretName, news: News) -> Report {
     let mut report = run.empty_report();
     match observe(run, secret, news).await {
-        // The next sweep sends the notice of a rotation, and reports a failed rotation that it finds.
+        // The tags keep what happened, so the next sweep sends the notice.
         Err(failure) => report.add_failure(Failure::of_user(secret.user(), Stage::Notify, &failure)),
         Ok(None) => {}
         Ok(Some(account)) => {
             report.users = 1;
+            for failure in account.outcomes.iter().flat_map(|outcome| outcome.failures.iter().cloned()) {
+                report.add_failure(failure);
+            }
             notices::send_and_record(run, &mut [account], Scope::Event, &mut report).await;
         }
     }
     report.finish()
 }
 
-async fn observe(run: &Run<'_>, name: &SecretName, news: &News) -> Result<Option<SweptAccount>, CallFailure> {
+async fn observe(run: &Run<'_>, name: &SecretName, news: News) -> Result<Option<SweptAccount>, CallFailure> {
     let user = name.user();
+    // In a dry run the rotation function refuses on purpose, which is no failure.
+    if run.settings.dry_run && news != News::LabelMoved {
+        return Ok(None);
+    }
     let Some(described) = described(run, name).await? else { return Ok(None) };
     let fresh_until = run.aws.now() + FRESH_IN_AN_EVENT;
     let secret = present_secret(&described, Vec::new());
-    let told = notices_of(run, &secret, news);
-    if told.is_empty() {
+    let (periods, needs_keys) = (&run.settings.periods, names_keys(&secret, news));
+    if !needs_keys && notices_of(&secret, news, &[], periods, run.now).is_empty() {
         return Ok(None);
     }
-    let iam = run.aws.iam(&user.account, run.partition()).await?;
-    let Some(found) = iam.find_user(&user.name).await? else { return Ok(None) };
+    let in_iam = InIam::read(run, user, needs_keys).await;
+    let told = notices_of(&secret, news, &in_iam.keys, periods, run.now);
+    if told.is_empty() || in_iam.is_gone {
+        return Ok(None);
+    }
     let contact = inventory::contact(run.aws, run.settings, &user.account).await?;
-    let owner = owner(run, &found);
-    let secret_arn = Some(secret.arn.clone());
     let notices = told.into_iter().map(|(key, kind)| {
-        let (user, owner, secret_arn) = (user.clone(), owner.clone(), secret_arn.clone());
-        Notice { user, owner, secret_arn, key, created: None, kind, tells_of: None }
+        let (owner, secret_arn) = (in_iam.owner.clone(), Some(secret.arn.clone()));
+        Notice { user: user.clone(), owner, secret_arn, key, created: None, kind, tells_of: None }
     });
-    let notices = notices.collect();
+    let notified = &secret.state.notified;
+    let has = |notice: &Notice| Delivered::account_has(notice, notified, periods.repeat, run.now);
+    let notices: Vec<Notice> = notices.filter(|notice| in_iam.unknown.is_none() || !has(notice)).collect();
+    if notices.is_empty() {
+        return Ok(None);
+    }
     let mut ledger = Ledger::read(user, described.tags, Some(&secret.state), fresh_until);
     ledger.leave_mark_to_digest();
-    let outcome = UserOutcome { notices, ..UserOutcome::planned(UserPlan::nothing(user), ledger) };
+    let mut outcome = UserOutcome { notices, ..UserOutcome::planned(UserPlan::nothing(user), ledger) };
+    if let Some(failure) = in_iam.unknown {
+        outcome.is_owner_unknown = true;
+        let error =
+            format!("the account is notified, and the owner is not, because the user could not be read: {failure}");
+        outcome.add_failure(Stage::Notify, &error);
+    }
     Ok(Some(SweptAccount { contact: Some(contact), outcomes: vec![outcome] }))
+}
+
+/// The facts about a user that only IAM has. A notice to the account needs none of them.
+#[derive(Default)]
+struct InIam {
+    owner: Option<String>,
+    keys: Vec<HeldKey>,
+    /// The user does not exist.
+    is_gone: bool,
+    /// Why the user could not be read.
+    unknown: Option<CallFailure>,
+}
+
+impl InIam {
+    async fn read(run: &Run<'_>, user: &UserRef, needs_keys: bool) -> Self {
+        let mut facts = Self::default();
+        if let Err(failure) = facts.fill(run, user, needs_keys).await {
+            facts.unknown = Some(failure);
+        }
+        facts
+    }
+
+    async fn fill(&mut self, run: &Run<'_>, user: &UserRef, needs_keys: bool) -> Result<(), CallFailure> {
+        let iam = run.aws.iam(&user.account, run.partition()).await?;
+        match iam.find_user(&user.name).await? {
+            Some(found) => self.owner = owner(run, &found),
+            None => self.is_gone = true,
+        }
+        if needs_keys && !self.is_gone {
+            let held = |key: ListedKey| HeldKey { id: key.id, status: key.status, created: key.created };
+            self.keys = iam.access_keys(&user.name).await?.into_iter().map(held).collect();
+        }
+        Ok(())
+    }
 }
 
 /// The secret once its tags describe the current version; as it is after the last try. `None` if it does not exist or
@@ -77,46 +129,4 @@ async fn described(run: &Run<'_>, name: &SecretName) -> Result<Option<SecretDesc
         secret.as_ref().is_none_or(|secret| present_secret(secret, Vec::new()).facts_are_fresh())
     };
     until(run.aws, UNTIL_TAGS_DESCRIBE_VERSION, describe, is_settled).await
-}
-
-/// The notices of the event that were not sent before: the notice about its rotation, and about a key that this
-/// rotation deleted by force.
-fn notices_of(run: &Run<'_>, secret: &PresentSecret, news: &News) -> Vec<(AccessKeyId, NoticeKind)> {
-    let first = notice(run, secret, news);
-    let is_of_rotation = first.as_ref().is_some_and(|(_, kind)| matches!(kind, NoticeKind::Rotated { .. }));
-    // A rotation that succeeded kept the records of keys that it found deleted, and of no other keys.
-    let forced = secret.state.notified.owed_forced().filter(|_| is_of_rotation);
-    let forced: Vec<_> = forced.map(|key| (key.clone(), NoticeKind::Forced)).collect();
-    first.into_iter().chain(forced).collect()
-}
-
-/// The notice of the event, unless it was sent before. An event that the tags do not explain is left to the next sweep,
-/// which observes more.
-fn notice(run: &Run<'_>, secret: &PresentSecret, news: &News) -> Option<(AccessKeyId, NoticeKind)> {
-    let state = &secret.state;
-    if !state.managed || !state.malformed.is_empty() {
-        return None;
-    }
-    let key = state.current_key.clone()?;
-    let kind = match news {
-        // In a dry run the rotation function refuses on purpose, which is no failure.
-        News::RotationFailed(_) if run.settings.dry_run => return None,
-        News::RotationFailed(reason) => NoticeKind::RotationFailed { reason: reason.clone() },
-        News::LabelMoved => {
-            // While a rotation is announced, `current_key` is the key that it found, and `rotated_at` is of the
-            // rotation before.
-            let is_tested = state.unsettled_intent(secret.current_version.as_ref()).is_none();
-            let rotated_at = state.rotated_at.filter(|_| is_tested && secret.facts_are_fresh())?;
-            if state.previous_key.as_ref() == Some(&key) {
-                return None;
-            }
-            let old_key = state.previous_key.clone();
-            let disable_at = old_key.as_ref().map(|_| due(rotated_at, run.settings.periods.installation_grace));
-            let disable_at = disable_at.filter(|at| run.now < *at).map(NoticeDate::On);
-            let forced = state.notified.owed_forced().next().cloned();
-            NoticeKind::Rotated { old_key, disable_at, forced }
-        }
-    };
-    let is_sent = kind.was_sent(&key, &state.notified, run.settings.periods.repeat, run.now);
-    (!is_sent).then_some((key, kind))
 }

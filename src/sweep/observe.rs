@@ -11,7 +11,7 @@ use super::user_pages::LARGEST_PAGE;
 use crate::aws::{CURRENT, CallFailure, Iam, SecretDescription};
 use crate::calendar::due;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, MAX_KEYS_PER_USER, SecretName, UserArn, UserName, is_kms_key_arn};
-use crate::lifecycle::{Drift, Exemption, KeyFacts, PresentSecret, SecretFacts, UserFacts, is_reader};
+use crate::lifecycle::{Drift, Exemption, KeyFacts, PresentSecret, ReadObstacle, SecretFacts, UserFacts, is_reader};
 use crate::provision::{Reach, drift, policy};
 use crate::state::State;
 
@@ -59,7 +59,7 @@ impl AccountContext<'_> {
         };
         // Drift is not repaired for users whose keys are not rotated.
         let is_rotated = user.exemption == Exemption::NotExempt && keys.iter().any(KeyFacts::is_active);
-        let secret_readable = is_readable(self.run, user, secret);
+        let unreadable = unreadable(self.run, user, secret);
         let secret = match (secret, present) {
             (None, _) => SecretFacts::Missing,
             (Some(_), None) => SecretFacts::PendingDeletion,
@@ -73,7 +73,7 @@ impl AccountContext<'_> {
                 SecretFacts::Present(present)
             }
         };
-        Ok(Some(user.facts(keys, secret, secret_readable)))
+        Ok(Some(user.facts(keys, secret, unreadable)))
     }
 
     /// The same facts, and the secret's tags, with the secret read again, and the user as well if the list of users is
@@ -94,10 +94,10 @@ impl AccountContext<'_> {
             SecretFacts::Present(_) | SecretFacts::PendingDeletion => self.run.aws.secrets().describe(&name).await?,
         };
         let Some(described) = described else {
-            let readable = is_readable(self.run, &user, None);
-            return Ok(Some((user.facts(facts.keys, SecretFacts::Missing, readable), BTreeMap::new())));
+            let unreadable = unreadable(self.run, &user, None);
+            return Ok(Some((user.facts(facts.keys, SecretFacts::Missing, unreadable), BTreeMap::new())));
         };
-        let secret_readable = is_readable(self.run, &user, Some(&described));
+        let unreadable = unreadable(self.run, &user, Some(&described));
         let secret = if described.deleted.is_some() {
             SecretFacts::PendingDeletion
         } else {
@@ -107,7 +107,7 @@ impl AccountContext<'_> {
             let drift = if is_rotated { self.drift(&user, &described, policy_fits) } else { Vec::new() };
             SecretFacts::Present(present_secret(&described, drift))
         };
-        Ok(Some((user.facts(facts.keys, secret, secret_readable), described.tags)))
+        Ok(Some((user.facts(facts.keys, secret, unreadable), described.tags)))
     }
 
     /// The same facts with the keys listed again; `None` if the user does not exist any more.
@@ -182,7 +182,11 @@ impl AccountContext<'_> {
     /// is enough.
     pub(super) fn reach(&self, user: &AccountUser) -> Reach {
         let is_foreign = user.arn.user().account != *self.run.aws.primary_account();
-        if is_foreign && self.has_readers && !user.is_reader { Reach::JoinGroup } else { Reach::Given }
+        if is_foreign && self.has_readers && !user.is_reader && user.can_join_group {
+            Reach::JoinGroup
+        } else {
+            Reach::Given
+        }
     }
 
     /// The facts that the list of secrets shows: all but the policy.
@@ -195,12 +199,23 @@ impl AccountContext<'_> {
     }
 }
 
-/// Whether the user can read the secret that it has or would get. From another account it can be read only under a key
-/// that is named by its ARN.
-pub(super) fn is_readable(run: &Run<'_>, user: &AccountUser, secret: Option<&SecretDescription>) -> bool {
-    let is_foreign = user.arn.user().account != *run.aws.primary_account();
+/// Why the user cannot read the secret that it has or would get. In the store's own account the resource policy is
+/// enough.
+pub(super) fn unreadable(
+    run: &Run<'_>,
+    user: &AccountUser,
+    secret: Option<&SecretDescription>,
+) -> Option<ReadObstacle> {
+    if user.arn.user().account == *run.aws.primary_account() {
+        return None;
+    }
+    // Only a key that is named by its ARN can be used from another account.
     let serves = |key: &Option<String>| key.as_deref().is_some_and(is_kms_key_arn);
-    !is_foreign || serves(&run.wanted.kms_key) || secret.is_some_and(|secret| serves(&secret.kms_key))
+    if !serves(&run.wanted.kms_key) && !secret.is_some_and(|secret| serves(&secret.kms_key)) {
+        return Some(ReadObstacle::ManagedKey);
+    }
+    let needs_group = run.wanted.reader_group.is_some() && !user.is_reader;
+    (needs_group && !user.can_join_group).then_some(ReadObstacle::NoRoomInGroups)
 }
 
 /// Whether the secret's resource policy is for that user, and for nobody else.

@@ -24,6 +24,8 @@ pub(super) struct UserOutcome {
     /// The user is gone, and its secret is to be scheduled for deletion after its notice.
     pub(super) secret_to_delete: Option<UserArn>,
     pub(super) failures: Vec<Failure>,
+    /// Whether the owner could not be read, so that nobody else's notice counts for the owner.
+    pub(super) is_owner_unknown: bool,
     /// When the oldest key that keywheel rotates was made.
     pub(super) oldest_key: Option<DateTime<Utc>>,
 }
@@ -40,6 +42,7 @@ impl UserOutcome {
             ledger,
             secret_to_delete: None,
             failures: Vec::new(),
+            is_owner_unknown: false,
             oldest_key: None,
             plan,
         }
@@ -94,6 +97,7 @@ impl UserOutcome {
         }
         if is_any_sent {
             for (notice, sent) in notices {
+                let sent = if self.is_owner_unknown { sent.clone().without_owner() } else { sent.clone() };
                 sent.record(&mut self.ledger.notified, notice, run.now);
             }
             self.ledger.add_notified();

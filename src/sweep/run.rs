@@ -69,6 +69,11 @@ impl<'a> Run<'a> {
         self.wanted.function_arn.split(':').nth(1).unwrap_or("aws")
     }
 
+    /// The Region of the stack.
+    pub(super) fn region(&self) -> &str {
+        self.wanted.function_arn.split(':').nth(3).unwrap_or_default()
+    }
+
     pub(super) fn is_out_of_time(&self) -> bool {
         self.aws.now() + TIME_TO_FINISH >= self.deadline
     }

@@ -142,7 +142,7 @@ async fn carry_out(context: &AccountContext<'_>, user: &AccountUser, confirmed: 
 }
 
 /// Carries the actions out in order. The first failure stops the rest, and the notices of actions that were not carried
-/// out are not sent.
+/// out are not sent. A user who could not join the reader group cannot read its secret, so nothing is announced either.
 pub(super) async fn carry_out_all(target: &ActionTarget<'_>, outcome: &mut UserOutcome) {
     let actions = outcome.plan.actions.clone();
     for action in &actions {
@@ -158,11 +158,13 @@ pub(super) async fn carry_out_all(target: &ActionTarget<'_>, outcome: &mut UserO
         match carry_out_one(target, &mut outcome.ledger, action).await {
             Ok(beside) => {
                 info!(user = %outcome.plan.user, %action, "done");
-                if let Some(failure) = beside {
-                    outcome.add_failure(Stage::ReaderGroup, &failure);
-                }
                 outcome.done.push(action.name());
                 delay_notices(target.run, outcome, action.name());
+                if let Some(failure) = beside {
+                    outcome.add_failure(Stage::ReaderGroup, &failure);
+                    outcome.notices.retain(|notice| !notice.kind.needs_reader());
+                    break;
+                }
             }
             Err(failure) if matches!(action, Action::Provision { .. }) && provision::exists(&failure) => {
                 info!(user = %outcome.plan.user, "the secret exists already: the next sweep finds it in the list");
@@ -171,7 +173,10 @@ pub(super) async fn carry_out_all(target: &ActionTarget<'_>, outcome: &mut UserO
             }
             Err(failure) => {
                 warn!(user = %outcome.plan.user, %action, error = %failure, "failed");
-                outcome.add_failure(Stage::Action(action.name()), &failure);
+                outcome.add_failure(stage_of(action), &failure);
+                if *action == Action::Repair(Drift::ReaderGroup) {
+                    outcome.notices.retain(|notice| !notice.kind.needs_reader());
+                }
                 if !is_beside_the_keys(action, &failure) {
                     break;
                 }
@@ -181,6 +186,14 @@ pub(super) async fn carry_out_all(target: &ActionTarget<'_>, outcome: &mut UserO
     let (done, deletes) = (&outcome.done, outcome.secret_to_delete.is_some());
     let is_done = |action| done.contains(&action) || (action == ActionName::DeleteSecret && deletes);
     outcome.notices.retain(|notice| notice.tells_of.is_none_or(is_done));
+}
+
+/// The stage under which the failure of an action is reported.
+fn stage_of(action: &Action) -> Stage {
+    match action {
+        Action::Repair(Drift::ReaderGroup) => Stage::ReaderGroup,
+        action => Stage::Action(action.name()),
+    }
 }
 
 /// Moves the dates in the notices of an action that was planned on one day and carried out on a later one: the graces
@@ -207,13 +220,13 @@ pub(super) async fn carry_out_one(
     Ok(beside)
 }
 
-/// Whether the actions after a failed action may still be carried out. No decision about keys depends on the user's
-/// membership in the reader group, or on tags that are not keywheel's. A schedule that cannot be repaired before an
-/// unfinished rotation ends must not stop the retirement of the key whose slot that rotation waits for. But a secret
-/// with a wrong policy or KMS key must not get a new key.
+/// Whether the actions after a failed action may still be carried out. No decision about keys depends on tags that are
+/// not keywheel's. A schedule that cannot be repaired before an unfinished rotation ends must not stop the retirement
+/// of the key whose slot that rotation waits for. But a secret with a wrong policy or KMS key, or one that its user
+/// cannot read, must not get a new key.
 fn is_beside_the_keys(action: &Action, failure: &CallFailure) -> bool {
     match action {
-        Action::Repair(Drift::ReaderGroup | Drift::Tags) => true,
+        Action::Repair(Drift::Tags) => true,
         Action::Repair(Drift::Schedule) => is_rotation_unfinished(failure),
         _ => false,
     }

@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::harness::TestStack;
 
 /// The phases of notices about the fault itself, which a clean run does not send.
-const OF_THE_FAULT: [&str; 2] = ["failed", "unfinished"];
-const HEADLINES_OF_THE_FAULT: [&str; 2] = ["Could not be rotated", "Is due since"];
+const OF_THE_FAULT: [&str; 3] = ["failed", "unfinished", "test-failed"];
+const HEADLINES_OF_THE_FAULT: [&str; 3] = ["Could not be rotated", "Is due since", "Needs attention: its next"];
 /// Tags that record an observation and may be absent.
 const SAVES_A_LOOK: [&str; 2] = ["keywheel:key-dates", "keywheel:placeholder"];
 /// The recipient of notices of an account whose address cannot be read.
@@ -57,7 +57,10 @@ fn lines_of_secret(secret: &SecretView, names: &BTreeMap<String, String>, there:
         }
     }
     for (tag, text) in secret.tags.iter().filter(|(tag, text)| is_standing(tag, text, secret)) {
-        lines.push(format!("{name} tag {tag} = {}", tag_value(tag, text, secret, names, there)));
+        let value = tag_value(tag, text, secret, names, there);
+        if !value.is_empty() {
+            lines.push(format!("{name} tag {tag} = {value}"));
+        }
     }
     let schedule = if secret.rotation_enabled { "on" } else { "off" };
     let (function, rules) = (&secret.rotation_function, &secret.rotation_rules);

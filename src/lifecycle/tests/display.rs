@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::lifecycle::{
-    Action, ActionName, CancelReason, Notice, NoticeDate, NoticeKind, Problem, RestoredFacts, UserPlan, Wait, Waiting,
+    Action, ActionName, CancelReason, Notice, NoticeDate, NoticeKind, Problem, ReadObstacle, RestoredFacts, UserPlan,
+    Wait, Waiting,
 };
+use crate::state::{FailedStep, FailureCause, Step};
 
 fn actions() -> Vec<Action> {
     let (key, created) = (id(1), now() - days(95));
@@ -41,11 +43,16 @@ fn kinds() -> Vec<NoticeKind> {
     let (at, later) = (NoticeDate::On(now() + days(7)), NoticeDate::From(now() + days(17)));
     let LastUse::At(last_use) = used_at(now() - days(1)) else { panic!("a use") };
     let used = Some(last_use.clone());
+    let failed = FailedStep::new(FailureCause::NoFreeSlot, Step::CreateSecret, &version(2), now());
     vec![
         NoticeKind::RotationAhead { at },
         NoticeKind::RotationDue { since: now() },
         NoticeKind::RotationUnfinished { since: now() },
-        NoticeKind::RotationFailed { reason: "no free slot".to_owned() },
+        NoticeKind::RotationFailed { failed: Some(failed.clone()), keys: Vec::new() },
+        NoticeKind::RotationFailed { failed: None, keys: Vec::new() },
+        NoticeKind::RotationAbandoned,
+        NoticeKind::RotationTestFailed { failed: Some(failed) },
+        NoticeKind::RotationTestFailed { failed: None },
         NoticeKind::Rotated { old_key: Some(id(2)), disable_at: Some(at), forced: None },
         NoticeKind::Rotated { old_key: Some(id(2)), disable_at: Some(at), forced: Some(id(3)) },
         NoticeKind::Rotated { old_key: None, disable_at: None, forced: None },
@@ -62,6 +69,7 @@ fn kinds() -> Vec<NoticeKind> {
         NoticeKind::Retiring { disable_at: None, delete_at: at },
         NoticeKind::Reactivated { disable_at: at },
         NoticeKind::ScheduleCancelled(CancelReason::Exempt),
+        NoticeKind::ScheduleCancelled(CancelReason::Unreadable(ReadObstacle::ManagedKey)),
         NoticeKind::SecretDeleted,
     ]
 }
@@ -129,7 +137,11 @@ fn a_plan_prints_all_of_its_parts() {
       notify: AKIA0000000000000001: will be rotated on 2026-11-29
       notify: AKIA0000000000000001: is due for rotation since 2026-11-22
       notify: AKIA0000000000000001: is due since 2026-11-22 and its rotation is not finished
-      notify: AKIA0000000000000001: its rotation failed: no free slot
+      notify: AKIA0000000000000001: its rotation failed: NoFreeSlot in createSecret
+      notify: AKIA0000000000000001: its rotation failed
+      notify: AKIA0000000000000001: its rotation was abandoned: a version was put by hand
+      notify: AKIA0000000000000001: the test of its rotation failed: NoFreeSlot
+      notify: AKIA0000000000000001: the test of its rotation failed
       notify: AKIA0000000000000001: is the new key and replaces AKIA0000000000000002
       notify: AKIA0000000000000001: is the new key and replaces AKIA0000000000000002; AKIA0000000000000003 was deleted by force
       notify: AKIA0000000000000001: is the new key
@@ -146,6 +158,7 @@ fn a_plan_prints_all_of_its_parts() {
       notify: AKIA0000000000000001: has to give way and will be deleted on 2026-11-29
       notify: AKIA0000000000000001: was enabled again and will be disabled on 2026-11-29
       notify: AKIA0000000000000001: is not rotated any more: the user is exempt
+      notify: AKIA0000000000000001: is not rotated any more: the user cannot read its secret
       notify: AKIA0000000000000001: belonged to a deleted user, and its secret is scheduled for deletion
       problem: delete: the key's last use is not known
       wait: rotate AKIA0000000000000001 waits until 2026-11-29 for the slot of AKIA0000000000000002

@@ -3,6 +3,7 @@
 mod boundaries;
 mod checks;
 mod display;
+mod news;
 mod properties;
 mod simulation;
 mod states;
@@ -66,7 +67,7 @@ fn user(keys: impl Into<Vec<KeyFacts>>) -> UserFacts {
         exemption: Exemption::NotExempt,
         keys: keys.into(),
         secret: SecretFacts::Missing,
-        secret_readable: true,
+        unreadable: None,
     }
 }
 

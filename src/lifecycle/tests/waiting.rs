@@ -1,6 +1,7 @@
 //! The events that a plan waits for, and their times.
 
 use super::*;
+use crate::lifecycle::ReadObstacle;
 
 /// The waits of a plan, keys by their number.
 fn waits(facts: &UserFacts) -> String {
@@ -8,7 +9,7 @@ fn waits(facts: &UserFacts) -> String {
     by_number(&plan.waiting.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "))
 }
 
-fn in_grace() -> UserFacts {
+pub(super) fn in_grace() -> UserFacts {
     let secret = rotated(2, Some(1), days(5)).sent(2, &[Phase::Rotated]).sent(1, &[Phase::DisableAhead]);
     user([key(1, days(95)), key(2, days(5))]).with(secret)
 }
@@ -61,19 +62,28 @@ fn a_plan_that_only_waits_is_empty() {
 }
 
 #[test]
-fn nothing_is_done_or_announced_while_the_secret_is_unreadable() {
-    let unreadable = |facts: UserFacts| decide(&UserFacts { secret_readable: false, ..facts });
-    let refused = "problem provision: SECRETS_KMS_KEY_ID is not the ARN";
-    for facts in [
-        user([key(1, days(10))]),
-        user([key(1, days(85))]).with(placeholder(1)),
-        user([key(1, days(90))]).with(placeholder(1)),
-        user([key(1, days(10))]).with(placeholder(1).drift(Drift::Policy)),
-    ] {
-        let decided = unreadable(facts);
-        assert!(decided.starts_with(refused) && !decided.contains(" | "), "{decided}");
+fn reported_c3_nothing_is_done_while_the_secret_is_unreadable() {
+    let why = [ReadObstacle::ManagedKey, ReadObstacle::NoRoomInGroups];
+    for (why, refused) in why.into_iter().zip(["SECRETS_KMS_KEY_ID is not the ARN", "the user cannot read its secret"])
+    {
+        let unreadable = |facts: UserFacts| decide(&UserFacts { unreadable: Some(why), ..facts });
+        let problem = format!("problem rotate: {refused}");
+        let decided = unreadable(user([key(1, days(90))]));
+        assert!(decided.starts_with(&problem) && !decided.contains(" | "), "no secret is made: {decided}");
+        let told = "notify 1: is not rotated any more: the user cannot read its secret";
+        for facts in [
+            user([key(1, days(10))]).with(placeholder(1)),
+            user([key(1, days(85))]).with(placeholder(1)),
+            user([key(1, days(90))]).with(placeholder(1).drift(Drift::Policy)),
+        ] {
+            let decided = unreadable(facts);
+            let planned: Vec<&str> = decided.split(" | ").collect();
+            assert_eq!(planned[..2], ["cancel the schedule: the user cannot read its secret", told], "{decided}");
+            assert!(planned[2].starts_with(&problem) && planned.len() == 3, "{decided}");
+        }
+        let outgoing = unreadable(in_grace());
+        assert!(!outgoing.contains("disable ") && !outgoing.contains("will be disabled"), "{outgoing}");
+        let exempt = user([key(1, days(10))]).with(placeholder(1)).exempt(Exemption::Exempt);
+        assert!(unreadable(exempt).starts_with("cancel the schedule: the user is exempt"));
     }
-    assert_eq!(unreadable(user([key(1, days(10))]).with(placeholder(1))), "", "nothing is due");
-    let exempt = user([key(1, days(10))]).with(placeholder(1)).exempt(Exemption::Exempt);
-    assert!(unreadable(exempt).starts_with("cancel the schedule"));
 }

@@ -220,6 +220,21 @@ fn store(
         }
         make_current(world, location, token, now);
     }
+    if !stages.contains(PENDING) {
+        abandon_rotation(world, location, token, now);
+    }
+}
+
+/// Takes AWSPENDING off the version of an unfinished rotation because a version was put by hand, and emits the event.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html>
+fn abandon_rotation(world: &mut World, location: &SecretLocation, put: &str, now: DateTime<Utc>) {
+    let is_modelled = world.switches.put_abandons_rotation;
+    let Some(secret) = world.change_secret(location, now).filter(|_| is_modelled) else { return };
+    let Some(unfinished) = secret.unfinished().filter(|unfinished| unfinished != put) else { return };
+    set_stage(secret, PENDING, None);
+    secret.rotation.under_way = None;
+    secret.rotation.abandoned = Some(unfinished);
+    world.announce(location, "RotationAbandoned", None, now);
 }
 
 /// Moves AWSCURRENT, and AWSPREVIOUS after it, and emits the event.

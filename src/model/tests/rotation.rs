@@ -294,7 +294,7 @@ async fn a_cancelled_schedule_keeps_its_parts_and_starts_nothing() {
     stage.cloud.run_rotations().await;
     let secret = stage.secret();
     assert!(stage.steps().is_empty());
-    assert_eq!(stage.trail(), ["RotationStarted", "RotationAbandoned"]);
+    assert_eq!(stage.trail(), ["RotationStarted"], "no event is documented");
     assert_eq!((secret.rotation_enabled, secret.rotation_function.as_deref()), (false, Some(FUNCTION)));
     assert!(secret.version_with("AWSPENDING").is_some());
     assert_eq!(secret.next_rotation, None);
@@ -335,4 +335,34 @@ async fn many_rotations_share_their_waits() {
     let rotated = stage.cloud.secrets().iter().filter(|it| it.last_rotation == Some(Ok(()))).count();
     assert_eq!(rotated, 11, "five failures are spread over eleven rotations");
     assert!(stage.cloud.clock().now() - day() < TimeDelta::minutes(31));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_of_a_failure_names_the_step_and_no_reason() {
+    let stage = stage(5).await;
+    stage.rotate().send().await.expect("started");
+    stage.cloud.run_rotations().await;
+    let events = stage.cloud.events();
+    let failed = events.iter().find(|event| event["detail"]["eventName"] == "RotationFailed").expect("it failed");
+    let detail = &failed["detail"];
+    let said = format!("Error when executing lambda {FUNCTION} during testSecret step");
+    assert_eq!(detail["errorMessage"], said.as_str());
+    assert_eq!((&detail["readOnly"], &detail["requestParameters"]), (&false.into(), &serde_json::Value::Null));
+    assert!(!failed.to_string().contains("the key does not work yet"), "{failed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_put_by_hand_abandons_a_rotation() {
+    let stage = stage(5).await;
+    stage.rotate().send().await.expect("started");
+    stage.cloud.run_rotations().await;
+    stage.client.put_secret_value().secret_id("s").secret_string("by hand").send().await.expect("put");
+    assert_eq!(stage.trail(), ["RotationStarted", "RotationFailed", "RotationAbandoned"]);
+    let secret = stage.secret();
+    assert!(secret.version_with("AWSPENDING").is_none());
+    assert_eq!(secret.text("AWSCURRENT"), Some("by hand"));
+    stage.rotate().send().await.expect("no rotation is incomplete");
+    stage.client.put_secret_value().secret_id("s").secret_string("again").send().await.expect("put");
+    stage.cloud.run_rotations().await;
+    assert_eq!(stage.secret().last_rotation, Some(Err("a new version was put by hand".to_owned())));
 }

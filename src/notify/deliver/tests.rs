@@ -436,7 +436,7 @@ async fn the_quota_goes_to_the_most_urgent() {
         account["SendQuota"] = json!({"Max24HourSend": 200.0, "MaxSendRate": 1000.0, "SentLast24Hours": 198.0});
     });
     let mut notices = of_many_owners(10);
-    notices[7].kind = NoticeKind::RotationFailed { reason: String::new() };
+    notices[7].kind = NoticeKind::RotationFailed { failed: None, keys: Vec::new() };
     notices[8].kind = NoticeKind::Deleted;
     let delivery = fixture.deliver(Mode::Enforced, &notices).await;
     assert_eq!(delivery.mails, 2);

@@ -169,7 +169,7 @@ fn urgent_notices_have_their_own_message_and_go_first() {
     let kinds = [
         rotation_ahead(),
         NoticeKind::Rotated { old_key: None, disable_at: None, forced: None },
-        NoticeKind::RotationFailed { reason: String::new() },
+        NoticeKind::RotationFailed { failed: None, keys: Vec::new() },
         NoticeKind::Disabled { delete_at: at, last_use: None },
         NoticeKind::Deleted,
     ];

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::keys::AccessKeyId;
+use crate::keys::KeyUse;
 use crate::lifecycle::CancelReason;
 use crate::lifecycle::{Notice, NoticeDate, NoticeKind};
 use crate::notify::AccountContact;
@@ -75,12 +76,17 @@ fn upstream_defect_13_each_notice_keeps_its_own_key_and_reason() {
     assert!(of_deleted.contains("It was disabled for at least 10 days.") && !of_deleted.contains("replaces"));
 }
 
+/// A notice with a text that IAM repeats.
+fn used_by(service: &str) -> NoticeKind {
+    let last_use = KeyUse { time: now(), service: service.to_owned(), region: service.to_owned() };
+    NoticeKind::DisableAhead { at: NoticeDate::On(now()), last_use: Some(last_use) }
+}
+
 #[test]
 fn upstream_defect_53_html_is_escaped_and_the_text_is_plain() {
     let account = contact("<script>alert(\"1\")</script> & Söhne\r\nBcc: x@example.com", None);
-    let reason = "no key <b>AKIA</b> & 'none'".to_owned();
     let Message { subject, html, text, .. } =
-        message_in(Mode::Enforced, &account, &[notice(NoticeKind::RotationFailed { reason })]);
+        message_in(Mode::Enforced, &account, &[notice(used_by("no key <b>AKIA</b> & 'none'"))]);
     assert!(!html.contains("<script>") && !html.contains("<b>AKIA"), "{html}");
     assert!(html.contains("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; Söhne"), "{html}");
     assert!(html.contains("&lt;b&gt;AKIA&lt;/b&gt; &amp; &#39;none&#39;"), "{html}");
@@ -100,7 +106,7 @@ fn the_most_urgent_comes_first() {
         of("later", at("2026-12-09T00:00:00Z")),
         of("sooner", at("2026-12-01T00:00:00Z")),
         of("done", NoticeKind::Deleted),
-        of("failed", NoticeKind::RotationFailed { reason: String::new() }),
+        of("failed", NoticeKind::RotationFailed { failed: None, keys: Vec::new() }),
     ];
     let text = message(Mode::Enforced, &notices).text;
     let places = ["failed", "done", "sooner", "later"].map(|name| text.find(&format!("IAM user: {name}")).unwrap());
@@ -130,7 +136,7 @@ fn the_audit_template_says_how_to_read_it() {
     insta::assert_snapshot!("audit.html", html);
 }
 
-/// A notice with the longest names, the longest reason and the longest key id that AWS allows.
+/// A notice with the longest names, the longest texts of others and the longest key id that AWS allows.
 fn longest() -> (AccountContact, Notice) {
     let account = AccountContact { name: "\"".repeat(50), ..contact("", None) };
     let user = user(&",".repeat(128));
@@ -139,7 +145,7 @@ fn longest() -> (AccountContact, Notice) {
         secret_arn: Some(format!("arn:aws-us-gov:secretsmanager:us-gov-east-1:999988887777:secret:{secret}-a1B2c3")),
         user,
         key: format!("AKIA{}", "A".repeat(124)).parse().unwrap(),
-        ..notice(NoticeKind::RotationFailed { reason: format!("NoFreeSlot{}", "\"".repeat(1000)) })
+        ..notice(used_by(&"\"".repeat(1000)))
     };
     (account, longest)
 }
@@ -151,7 +157,7 @@ fn a_long_message_stays_below_gmails_limit_with_a_file() {
     let Message { subject, html, text, attachment } = message_in(Mode::Enforced, &account, &many);
     assert!(html.len() < MAX_HTML_BYTES, "{}", html.len());
     assert!(html.contains("<strong>… and ") && text.contains("The most urgent of 200 notices"), "{text}");
-    assert!(subject.starts_with("keywheel: 200 access keys due but not rotated"), "{subject}");
+    assert!(subject.starts_with("keywheel: 200 access keys will be disabled"), "{subject}");
     let CsvAttachment { file_name, csv } = attachment.unwrap();
     assert_eq!(file_name, "keywheel-notices-2026-11-22.csv");
     assert_eq!(csv.matches("\r\n").count(), 201);
@@ -195,8 +201,7 @@ fn the_file_fits_into_a_message_and_the_rest_is_counted() {
 #[test]
 fn names_that_people_chose_cannot_turn_or_break_the_text() {
     let account = contact("pro\u{202e}dorp\u{2066}\r\n\u{0}x", None);
-    let reason = "a\u{202e}b\r\nSubject: c".to_owned();
-    let failed = notice(NoticeKind::RotationFailed { reason });
+    let failed = notice(used_by("a\u{202e}b\r\nSubject: c"));
     let Message { subject, html, text, .. } = message_in(Mode::Enforced, &account, &[failed.clone(), failed]);
     for part in [&subject, &html, &text] {
         assert!(!part.contains(['\u{202e}', '\u{2066}', '\u{0}', '\r']), "{part}");

@@ -39,6 +39,7 @@ pub(super) enum Act {
     MakeUserAgain,
     TagOwner(&'static str),
     LeaveReaders,
+    FillGroups,
     PutValue(Put),
     RollBack,
     CancelRotation,
@@ -133,6 +134,7 @@ impl Act {
             Self::MakeUserAgain => "user made again",
             Self::TagOwner(_) => "owner tag changed",
             Self::LeaveReaders => "reader taken out of the group",
+            Self::FillGroups => "user put into ten groups",
             Self::PutValue(_) => "value put by hand",
             Self::RollBack => "secret rolled back",
             Self::CancelRotation => "rotation cancelled",
@@ -234,7 +236,7 @@ fn which(rng: &mut Rng) -> Which {
     rng.usize(..1000)
 }
 
-const OF_USER: [Frequency; 25] = [
+const OF_USER: [Frequency; 26] = [
     (400, |_| Act::MakeKey),
     (400, |rng| Act::DisableKey(which(rng))),
     (500, |rng| Act::EnableKey(which(rng))),
@@ -248,6 +250,7 @@ const OF_USER: [Frequency; 25] = [
         Act::TagOwner(rng.choice(["", "nobody", "jo@example.com", "a@example.com b@example.com"]).unwrap_or(""))
     }),
     (100, |_| Act::LeaveReaders),
+    (60, |_| Act::FillGroups),
     (50, |rng| Act::PutValue(Put::OwnKey(which(rng)))),
     (30, |_| Act::PutValue(Put::Rubbish)),
     (20, |_| Act::PutValue(Put::AnothersValue)),

@@ -83,6 +83,14 @@ fn follow(life: &Life, person: &Person, error: &str) -> bool {
         let other = user.and_then(|user| user.keys.into_iter().find(|key| Some(&key.id) != stored.as_ref()));
         return other.is_some_and(|other| delete_key(&other.id));
     }
+    if error.contains("it is in ten groups") {
+        let user = life.cloud.user(&person.account, &person.name);
+        let other = user.and_then(|user| user.groups.into_iter().find(|group| group.starts_with("team-")));
+        return other.is_some_and(|group| {
+            life.cloud.remove_from_group(&person.account, &group, &person.name);
+            true
+        });
+    }
     if error.contains("or delete this one") {
         return delete_key(&named("active key ", ' ').unwrap_or_default());
     }

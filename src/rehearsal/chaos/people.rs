@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::acts::{Act, Put, tag_name};
 use super::cast::{Person, make_again};
+use crate::keys::MAX_GROUPS_PER_USER;
 use crate::model::{Cloud, KeyView, SecretView, UserView};
 use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
 use crate::state::tag;
@@ -64,6 +65,14 @@ impl Hand<'_> {
                 let readers = self.keywheel.settings().reader_group.as_deref()?;
                 user.groups.iter().find(|group| *group == readers)?;
                 cloud.remove_from_group(account, readers, name);
+            }
+            Act::FillGroups => {
+                for group in (user.groups.len()..MAX_GROUPS_PER_USER).map(|n| format!("team-{n}")) {
+                    if !cloud.has_group(account, &group) {
+                        cloud.add_group(account, &group);
+                    }
+                    cloud.add_to_group(account, &group, name);
+                }
             }
             Act::PutValue(Put::OwnKey(which)) => {
                 let key = cloud.user_key(account, name, &pick(user, *which, |_| true)?)?;

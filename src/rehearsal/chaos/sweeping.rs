@@ -48,7 +48,7 @@ pub(super) async fn serve_rotations(cloud: Cloud) -> Ended {
 /// Whether the template's rules let this event pass.
 pub(super) fn is_for_sweeper(event: &Value) -> bool {
     let kind = event["detail"]["eventName"].as_str().or_else(|| event["detail"]["labelUpdated"].as_str());
-    matches!(kind, Some("RotationFailed" | "RotationAbandoned" | "AWSCURRENT"))
+    matches!(kind, Some("RotationFailed" | "RotationAbandoned" | "TestRotationFailed" | "AWSCURRENT"))
 }
 
 /// Everything that a dry run must not change.

@@ -115,6 +115,7 @@ pub(super) fn behaviour(rng: &mut Rng) -> Switches {
         list_access_keys_lag,
         pending_read_lag,
         pending_label_lingers: rng.bool(),
+        put_abandons_rotation: rng.bool(),
         short_iam_pages: rng.u32(..4) == 0,
         details_of_at_most: (rng.u32(..6) == 0).then_some(60),
         odd_report_rows: rng.u32(..4) == 0,
@@ -122,6 +123,10 @@ pub(super) fn behaviour(rng: &mut Rng) -> Switches {
         repeated_accounts: rng.u32(..4) == 0,
         omit_account_status: rng.bool(),
         mails_per_second: (rng.u32(..6) == 0).then_some(2),
+        suppressed_addresses: (rng.u32(..3) == 0)
+            .then(|| ("jo@example.com".to_owned(), "BOUNCE"))
+            .into_iter()
+            .collect(),
         rotation_attempts: rng.u32(1..4),
         schedule_hour: rng.bool().then(|| rng.u8(..24)),
         cold_starts,

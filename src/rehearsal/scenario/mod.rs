@@ -284,7 +284,7 @@ impl Rehearsal {
         for event in cloud.drain_events() {
             let kind = event["detail"]["eventName"].as_str().or_else(|| event["detail"]["labelUpdated"].as_str());
             // The template's EventBridge rules match these events only.
-            if matches!(kind, Some("RotationFailed" | "RotationAbandoned" | "AWSCURRENT")) {
+            if matches!(kind, Some("RotationFailed" | "RotationAbandoned" | "TestRotationFailed" | "AWSCURRENT")) {
                 let answer = self.keywheel.sweep(event).await?;
                 self.tell_report(day, &answer, tell);
             }

@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::request::{News, SweepRequest};
+use super::request::{EventOrigin, SweepRequest};
 use crate::aws::CURRENT;
 use crate::error::Error;
 use crate::keys::SecretArn;
-use crate::redact;
+use crate::lifecycle::News;
 
 /// The fields of EventBridge's envelope that are read. It has more and may get new ones.
 #[derive(Deserialize)]
@@ -16,6 +16,8 @@ pub(super) struct AwsEvent {
     detail_type: String,
     #[serde(default)]
     detail: Value,
+    account: Option<String>,
+    region: Option<String>,
     #[serde(default)]
     pub(super) dry_run: bool,
 }
@@ -30,7 +32,7 @@ impl AwsEvent {
             "AWS Service Event via CloudTrail" => self.service_event(),
             other => Err(Error::InvalidEvent(format!(
                 "detail-type is `{other}`; the sweeper takes Secret Label Updated, AWS Service Event via CloudTrail \
-                 (RotationFailed, RotationAbandoned) and Scheduled Event"
+                 (RotationFailed, RotationAbandoned, TestRotationFailed) and Scheduled Event"
             ))),
         }
     }
@@ -42,26 +44,37 @@ impl AwsEvent {
             return Ok(SweepRequest::Ignore);
         }
         // Labels of other secrets move too.
-        let request = name.parse().map(|secret| SweepRequest::Notify { secret, news: News::LabelMoved });
+        let request = name.parse().map(|secret| SweepRequest::Notify {
+            secret,
+            news: News::LabelMoved,
+            origin: self.origin(None),
+        });
         Ok(request.unwrap_or(SweepRequest::Ignore))
     }
 
+    /// Reads the event's name and its secret. Its other texts are of others, or say no more than the name.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html>
     fn service_event(&self) -> Result<SweepRequest, Error> {
-        let event_name = self.text("eventName")?;
-        if !matches!(event_name, "RotationFailed" | "RotationAbandoned") {
-            return Ok(SweepRequest::Ignore);
-        }
+        let news = match self.text("eventName")? {
+            "RotationFailed" => News::RotationFailed,
+            "RotationAbandoned" => News::RotationAbandoned,
+            "TestRotationFailed" => News::TestFailed,
+            _ => return Ok(SweepRequest::Ignore),
+        };
         let extra = &self.detail["additionalEventData"];
         let arn = extra["SecretId"].as_str().or_else(|| extra["secretId"].as_str());
         let arn =
             arn.ok_or_else(|| Error::InvalidEvent("detail.additionalEventData.SecretId must be text".to_owned()))?;
         let Ok(arn) = arn.parse::<SecretArn>() else { return Ok(SweepRequest::Ignore) };
-        let reason = self.detail["errorMessage"].as_str().map_or_else(
-            || format!("Secrets Manager reports {event_name}; the log of the rotation function says why"),
-            |message| format!("{event_name}: {}", redact::secret_like(message)),
-        );
-        Ok(SweepRequest::Notify { secret: arn.name().clone(), news: News::RotationFailed(reason) })
+        Ok(SweepRequest::Notify { secret: arn.name().clone(), news, origin: self.origin(Some(&arn)) })
+    }
+
+    fn origin(&self, arn: Option<&SecretArn>) -> EventOrigin {
+        let recipient = self.detail["recipientAccountId"].as_str();
+        let accounts = [self.account.as_deref(), recipient, arn.map(|arn| arn.account().as_str())];
+        let regions = [self.region.as_deref(), self.detail["awsRegion"].as_str()];
+        let named = |parts: &[Option<&str>]| parts.iter().flatten().map(|part| (*part).to_owned()).collect();
+        EventOrigin { accounts: named(&accounts), regions: named(&regions) }
     }
 
     fn text(&self, name: &str) -> Result<&str, Error> {

@@ -15,7 +15,7 @@ use crate::redact;
 use aws::AwsEvent;
 use own::{OwnEvent, emptied};
 
-pub(super) use request::{News, SweepRequest};
+pub(super) use request::SweepRequest;
 
 /// An event, and whether it asks for a dry run whatever the settings say.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,9 @@
 //! The request in an event, whoever sent it.
 
+use std::collections::BTreeSet;
+
 use crate::keys::{AccountId, EmailAddress, SecretName};
+use crate::lifecycle::News;
 
 /// The work that the sweeper is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,16 +39,25 @@ pub enum SweepRequest {
         secret: SecretName,
         /// The part of the event that cannot be observed later.
         news: News,
+        /// Where the event comes from.
+        origin: EventOrigin,
     },
     /// Nothing: the event is about a secret that is not keywheel's, or about a label that does not matter.
     Ignore,
 }
 
-/// The news in an event of Secrets Manager.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
-    /// The label AWSCURRENT moved.
-    LabelMoved,
-    /// A rotation failed or was abandoned, with the reason.
-    RotationFailed(String),
+/// The accounts and Regions that an event of AWS names. EventBridge can forward events of other accounts and Regions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventOrigin {
+    /// The account that sent the event, its recipient, and the account of its secret, as far as they are named.
+    pub accounts: BTreeSet<String>,
+    /// The Regions of the event, as far as they are named.
+    pub regions: BTreeSet<String>,
+}
+
+impl EventOrigin {
+    /// Whether everything that the event names is that account and Region.
+    pub fn is(&self, account: &AccountId, region: &str) -> bool {
+        self.accounts.iter().all(|it| it == account.as_str()) && self.regions.iter().all(|it| it == region)
+    }
 }

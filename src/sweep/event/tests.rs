@@ -1,8 +1,10 @@
 //! Events as they are sent, and as nobody should send them.
 
 use super::own::MAX_INVENTORY;
+use super::request::EventOrigin;
 use super::*;
 use crate::keys::{AccountId, SecretName};
+use crate::lifecycle::News;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -92,7 +94,7 @@ fn events_of_secrets_are_read_and_others_are_ignored() {
     let secret: SecretName = ours.parse().unwrap();
     assert_eq!(
         request(label(ours, "AWSCURRENT")),
-        SweepRequest::Notify { secret: secret.clone(), news: News::LabelMoved }
+        SweepRequest::Notify { secret: secret.clone(), news: News::LabelMoved, origin: EventOrigin::default() }
     );
     assert_eq!(request(label(ours, "my-label")), SweepRequest::Ignore);
     assert_eq!(request(label("prod/database", "AWSCURRENT")), SweepRequest::Ignore);
@@ -100,14 +102,39 @@ fn events_of_secrets_are_read_and_others_are_ignored() {
         json!({"detail-type": "AWS Service Event via CloudTrail", "detail": {"eventName": event, "additionalEventData": {
             "SecretId": format!("arn:aws:secretsmanager:us-east-1:999988887777:secret:{ours}-a1b2c3")}}})
     };
-    for event in ["RotationFailed", "RotationAbandoned"] {
-        let SweepRequest::Notify { secret: of, news: News::RotationFailed(reason) } = request(failed(event)) else {
-            panic!("{event}")
-        };
-        assert_eq!(of, secret);
-        assert!(reason.contains(event), "{reason}");
+    for (event, told) in [
+        ("RotationFailed", News::RotationFailed),
+        ("RotationAbandoned", News::RotationAbandoned),
+        ("TestRotationFailed", News::TestFailed),
+    ] {
+        let SweepRequest::Notify { secret: of, news, .. } = request(failed(event)) else { panic!("{event}") };
+        assert_eq!((of, news), (secret.clone(), told));
     }
     assert_eq!(request(failed("RotationSucceeded")), SweepRequest::Ignore);
+}
+
+#[test]
+fn on_aws_b1_an_event_is_of_the_account_and_region_it_names() {
+    let event = |account: &str, recipient: &str, of: &str, region: &str| {
+        let arn =
+            format!("arn:aws:secretsmanager:us-east-1:{of}:secret:Account_111122223333_User_bot_AccessKey-a1b2c3");
+        json!({"detail-type": "AWS Service Event via CloudTrail", "account": account, "region": region,
+            "detail": {"eventName": "RotationFailed", "recipientAccountId": recipient, "errorMessage": "words of others",
+                "additionalEventData": {"SecretId": arn}}})
+    };
+    let (ours, other): (AccountId, AccountId) = ("999988887777".parse().unwrap(), "444455556666".parse().unwrap());
+    for (account, recipient, of, region, is_ours) in [
+        (&ours, &ours, &ours, "us-east-1", true),
+        (&other, &ours, &ours, "us-east-1", false),
+        (&ours, &other, &ours, "us-east-1", false),
+        (&ours, &ours, &other, "us-east-1", false),
+        (&ours, &ours, &ours, "eu-west-1", false),
+    ] {
+        let read = request(event(account.as_str(), recipient.as_str(), of.as_str(), region));
+        assert!(!format!("{read:?}").contains("words of others"), "{read:?}");
+        let SweepRequest::Notify { origin, .. } = read else { panic!("{read:?}") };
+        assert_eq!(origin.is(&ours, "us-east-1"), is_ours, "{origin:?}");
+    }
 }
 
 /// A field that is missing or has any value.

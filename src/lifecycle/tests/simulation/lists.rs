@@ -14,8 +14,8 @@ impl Simulation {
         if self.report.as_ref().is_none_or(|report| report.at + REPORT_LASTS <= self.now) {
             self.report = Some(self.make_report());
         }
-        let UserFacts { arn, id, owner: _, exemption, keys: _, secret, secret_readable } = facts.clone();
-        let listed = Listed { arn: &arn, id: &id, exemption, sighting: self.report.as_ref(), secret, secret_readable };
+        let UserFacts { arn, id, owner: _, exemption, keys: _, secret, unreadable } = facts.clone();
+        let listed = Listed { arn: &arn, id: &id, exemption, sighting: self.report.as_ref(), secret, unreadable };
         if !is_quiet(&listed, &self.periods, self.now) {
             return false;
         }
