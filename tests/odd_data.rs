@@ -55,6 +55,20 @@ fn reported_c7_a_list_that_repeats_its_page_ends() {
     });
 }
 
+/// The user of a secret that is listed twice is not deleted.
+#[test]
+fn reported_c7_a_secret_that_is_listed_twice_is_swept_once() {
+    rehearse(async {
+        let stage = TestStack::new();
+        stage.add_user("ci-bot", &[10]);
+        stage.live_days(2).await;
+        let again = FaultKind::NextPage("1000000".to_owned());
+        let again = stage.cloud.faults().inject(Fault::on("secretsmanager", "ListSecrets", again).about(MEMBER));
+        let answer = stage.keywheel.sweep(json!({"dry_run": true})).await.expect("an answer");
+        assert_eq!((again.fired(), &answer["actions"], &answer["users"]), (1, &json!({}), &json!(1)), "{answer}");
+    });
+}
+
 #[test]
 fn on_aws_b8_users_are_listed_in_smaller_pages_after_a_timeout() {
     rehearse(async {

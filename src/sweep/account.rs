@@ -41,6 +41,9 @@ struct AccountLists {
     groups: BTreeSet<String>,
     /// The users that the sweep has not reached yet.
     users: BTreeMap<UserName, AccountUser>,
+    /// Users whose secret was in the list. A list that changes while it is read may show a secret twice, and the user
+    /// would look as if it were deleted.
+    with_secret: BTreeSet<UserName>,
     /// Users whose entry in the list cannot be read. Nothing is done for them, and their secrets stay.
     unreadable: BTreeSet<UserName>,
     /// `None` if the account has few users or IAM made no report in time.
@@ -190,7 +193,7 @@ impl AccountLists {
             },
             None => None,
         };
-        Ok(Self { iam, groups, users, unreadable, report, listed_at, pages, at_most })
+        Ok(Self { iam, groups, users, with_secret: BTreeSet::new(), unreadable, report, listed_at, pages, at_most })
     }
 
     /// The user of that secret if it has to be observed.
@@ -202,7 +205,7 @@ impl AccountLists {
         totals: &mut SweepTotals,
     ) -> Option<Candidate> {
         let name = &secret.name.user().name;
-        if self.unreadable.contains(name) {
+        if !self.with_secret.insert(name.clone()) || self.unreadable.contains(name) {
             return None;
         }
         let Some(user) = self.users.remove(name) else {

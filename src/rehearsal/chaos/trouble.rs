@@ -68,7 +68,7 @@ fn kind(rng: &mut Rng) -> FaultKind {
         ])
         .unwrap_or(&(500, "InternalServiceError"));
     let (code, message) = (code.to_owned(), "planted".to_owned());
-    match rng.u32(..12) {
+    match rng.u32(..13) {
         0 => FaultKind::ErrorBefore { status, code, message },
         1 => FaultKind::ErrorAfter { status: 500, code, message },
         2 => FaultKind::Throttle { times: rng.u64(1..30) },
@@ -78,6 +78,8 @@ fn kind(rng: &mut Rng) -> FaultKind {
         6 | 7 => FaultKind::LostAnswer,
         8 => FaultKind::Stop,
         9 => FaultKind::Unreadable { takes_effect: rng.bool(), answer: Unreadable::page() },
+        // Position 0 is a page that lists have had.
+        11 => FaultKind::NextPage("0".to_owned()),
         10 => FaultKind::Unreadable { takes_effect: true, answer: Unreadable::Half },
         _ => FaultKind::StopAfter,
     }
