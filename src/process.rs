@@ -43,7 +43,8 @@ where
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
-        .with_current_span(false)
+        .with_current_span(true)
+        .with_span_list(false)
         .with_writer(writer.clone());
     let bare = tracing_subscriber::fmt::layer().event_format(MessageAlone).with_writer(writer);
     tracing_subscriber::registry()
@@ -153,6 +154,19 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn every_line_inside_a_span_has_the_fields_of_the_span() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        tracing::subscriber::with_default(log(production_levels(), move || writer.clone()), || {
+            let span = tracing::info_span!("rotation", step = "createSecret", user = "ci-bot");
+            span.in_scope(|| tracing::warn!("created an access key"));
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&line["span"]["step"], &line["span"]["user"]), (&"createSecret".into(), &"ci-bot".into()));
     }
 
     #[test]

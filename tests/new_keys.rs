@@ -97,3 +97,27 @@ fn on_aws_b6_a_key_that_becomes_current_works_everywhere() {
         }
     });
 }
+
+/// A person exchanged the only key before the first rotation, so the tags name a key that is gone until createSecret
+/// corrects them. finishSecret must not take the tags of before for those of createSecret.
+#[test]
+fn on_aws_b5_tags_and_values_that_lag_lose_no_fact() {
+    rehearse(async {
+        for tags in [0, 33, 40] {
+            let stage = TestStack::new();
+            let first = stage.add_user("ci-bot", &[90]).remove(0);
+            stage.sweep_well().await;
+            stage.cloud.delete_key(MEMBER, "ci-bot", &first.access_key_id);
+            let second = stage.cloud.add_access_key(MEMBER, "ci-bot", stage.now() - TimeDelta::days(90));
+            stage.cloud.switch(|aws| {
+                aws.rotation_attempts = 1;
+                aws.describe_tags_lag = Duration::from_secs(tags);
+                aws.pending_read_lag = Duration::from_secs(5);
+            });
+            stage.cloud.run_rotations().await;
+            assert_eq!(stage.secret("ci-bot").last_rotation, Some(Ok(())), "{tags}");
+            assert_eq!(stage.tag("ci-bot", "previous-key"), Some(second.access_key_id), "{tags}");
+            assert_eq!(stage.tag("ci-bot", "intent"), None, "{tags}");
+        }
+    });
+}

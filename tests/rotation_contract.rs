@@ -184,7 +184,7 @@ fn upstream_defect_34_no_reader_gets_a_key_before_it_works() {
         stage.cloud.switch(|aws| aws.rotation_attempts = 1);
         stage.cloud.run_rotations().await;
         let Some(Err(why)) = stage.secret("ci-bot").last_rotation else { panic!("a key that is refused was taken") };
-        assert!(why.contains("testSecret") && why.contains("attempt(s), 0 successful"), "{why}");
+        assert!(why.contains("testSecret") && why.contains("attempt(s) by STS of us-east-1, 0 successful"), "{why}");
         assert_eq!(stage.current_key("ci-bot"), old.access_key_id);
         stage.pass_days(1).await;
         assert_eq!(stage.rotate("ci-bot").await, Ok(()));

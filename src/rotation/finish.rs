@@ -21,12 +21,21 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     if job.settings.dry_run {
         return Err(Error::DryRun(job.user().clone()));
     }
-    let pending = job.pending_value().await?.ok_or_else(|| job.no_pending_value())?;
+    let pending = job.put_value().await?;
     let is_recorded = job.state.version.as_ref() == Some(&job.event.version);
     if !is_recorded && is_copy(job, &pending).await? {
         return finish_copy(job).await;
     }
-    let new_key = match &pending {
+    if is_recorded || job.is_announced() {
+        return finish_key(job, &pending, is_recorded).await;
+    }
+    // The tags without the intent are from before createSecret, and may name another key as the one to replace.
+    finish_key(&job.until_announced().await?, &pending, false).await
+}
+
+/// Makes the pending key current, and records that.
+async fn finish_key(job: &Job<'_>, pending: &StoredValue, is_recorded: bool) -> Result<(), Error> {
+    let new_key = match pending {
         StoredValue::Key(key) => Some(&key.identity),
         _ if is_recorded => None,
         _ => return Err(job.not_written_by_us()),

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use tracing::info;
+use tracing::{Instrument as _, info, info_span};
 
 use crate::aws::{
     Aws, CURRENT, CallFailure, Iam, PENDING, SecretDescription, Tries, is_binary_value, is_kms_refusal, until,
@@ -53,17 +53,28 @@ pub async fn handle(aws: &Aws, settings: &Settings, event: Value, deadline: Date
 
 async fn step(aws: &Aws, settings: &Settings, event: Value, deadline: DateTime<Utc>) -> Result<(), Error> {
     let event = RotationEvent::read(event)?;
-    let user = event.secret.name().user();
-    info!(step = ?event.step, %user, version = %event.version, "rotation step starts");
-    let Some(job) = Job::check(aws, settings, &event, deadline).await? else {
-        info!(step = ?event.step, %user, "the version is current already: nothing to do");
+    let (step, user, version) = (event.step.as_str(), event.secret.name().user(), &event.version);
+    // Every line of the step then says whose key it is about.
+    let span = info_span!("rotation", step, %user, %version);
+    carry_out(aws, settings, &event, deadline).instrument(span).await
+}
+
+async fn carry_out(
+    aws: &Aws,
+    settings: &Settings,
+    event: &RotationEvent,
+    deadline: DateTime<Utc>,
+) -> Result<(), Error> {
+    info!("rotation step starts");
+    let Some(job) = Job::check(aws, settings, event, deadline).await? else {
+        info!("the version is current already: nothing to do");
         return Ok(());
     };
     if let Err(error) = job.run().await {
         failure::leave_cause(&job, &error).await;
         return Err(error);
     }
-    info!(step = ?event.step, %user, "rotation step is done");
+    info!("rotation step is done");
     Ok(())
 }
 
@@ -73,6 +84,12 @@ const OF_ANOTHER_KEY: [&str; 5] = [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISA
 /// Limits the reads of the secret before a step. The service may have registered the version, or enabled the schedule,
 /// so recently that a read does not show it.
 const DESCRIPTIONS: Tries = Tries { count: 3, wait: Duration::from_secs(2) };
+
+/// Limits the reads of the tags for the intent of a version that has its value.
+const INTENTS: Tries = Tries { count: 5, wait: Duration::from_secs(3) };
+
+/// Limits the reads of the pending value after createSecret has put it.
+const PENDING_VALUES: Tries = Tries { count: 4, wait: Duration::from_secs(2) };
 
 /// One step of one rotation that passed the checks: the secret is in the store, and the version is being rotated.
 struct Job<'a> {
@@ -111,6 +128,21 @@ impl<'a> Job<'a> {
         }
         let state = State::read(&description.tags);
         Ok(Some(Self { aws, settings, event, deadline, description, state }))
+    }
+
+    /// Returns this step with the secret read again, until the tags announce a key for this version or the tries are
+    /// used up. createSecret writes the intent before the value, but a read of the tags may lag behind that.
+    async fn until_announced(&self) -> Result<Self, Error> {
+        let Self { aws, settings, event, deadline, .. } = *self;
+        let secret = event.secret.as_str();
+        let shows_intent = |found: &SecretDescription| {
+            State::read(&found.tags).intent.is_some_and(|intent| intent.version == event.version)
+        };
+        let described =
+            until(aws, INTENTS, || aws.secrets().describe(secret), |found| found.as_ref().is_some_and(shows_intent));
+        let description = described.await?.ok_or_else(|| Error::SecretGone(secret.to_owned()))?;
+        let state = State::read(&description.tags);
+        Ok(Self { aws, settings, event, deadline, description, state })
     }
 
     /// Returns the secret, read until the service's own last write is visible or the tries are used up.
@@ -155,6 +187,15 @@ impl<'a> Job<'a> {
             Err(failure) if is_binary_value(&failure) => Err(self.foreign_value("pending", "it is binary".to_owned())),
             value => value?.map(|text| self.own_value("pending", &text)).transpose(),
         }
+    }
+
+    /// Returns the value that createSecret has put, read several times: it may not be visible yet.
+    ///
+    /// # Errors
+    /// [`Error::NoPendingValue`], and those of [`Job::pending_value`].
+    async fn put_value(&self) -> Result<StoredValue, Error> {
+        let value = until(self.aws, PENDING_VALUES, || self.pending_value(), Option::is_some).await?;
+        value.ok_or_else(|| self.no_pending_value())
     }
 
     /// Whether the intent announces a key for this version. Its value is then no copy of the current value.

@@ -13,7 +13,7 @@ const LISTINGS: Tries = Tries { count: 4, wait: Duration::from_secs(3) };
 
 /// Checks the pending key, and that the current value is of the same user.
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
-    let pending = job.pending_value().await?.ok_or_else(|| job.no_pending_value())?;
+    let pending = job.put_value().await?;
     // Fails for another user's value: the new key must not replace it. A value that nobody can decrypt is replaced.
     let current = current::read(job).await?;
     let pending = match pending {

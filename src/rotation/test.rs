@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{debug, info};
 
 use super::{Job, current};
-use crate::aws::{CURRENT, CallFailure, CallerIdentity, FailureKind, Tries, is_kms_refusal, until};
+use crate::aws::{CURRENT, CallFailure, CallerIdentity, FailureKind, is_kms_refusal};
 use crate::error::Error;
 use crate::keys::{UserArn, home_region};
 use crate::redact;
@@ -35,21 +35,18 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// Time reserved before Lambda ends the invocation, so that the step can return an error that says what was tried.
 const TIME_FOR_THE_ERROR: TimeDelta = TimeDelta::seconds(3);
-/// Limits the reads of the pending value. It may not be visible just after it was put.
-const READS: Tries = Tries { count: 4, wait: Duration::from_secs(2) };
 
 /// Proves the pending key or, where there is none, that a rotation could begin.
 pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
-    let pending = match pending_value(job).await {
-        Ok(Some(pending)) => pending,
+    let pending = match job.put_value().await {
+        Ok(pending) => pending,
         // RotateImmediately=false copies the current value, even if nobody can decrypt it, or if there is none.
         Err(Error::Aws(failure)) if is_kms_refusal(&failure) && !job.is_announced() => {
             return check_reachable(job).await;
         }
-        Ok(None) if !job.is_announced() && job.description.version_at(CURRENT).is_none() => {
+        Err(Error::NoPendingValue { .. }) if !job.is_announced() && job.description.version_at(CURRENT).is_none() => {
             return check_reachable(job).await;
         }
-        Ok(None) => return Err(job.no_pending_value()),
         Err(error) => return Err(error),
     };
     if let StoredValue::Key(key) = &pending
@@ -71,10 +68,6 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
 /// Fails unless the key works and belongs to the user.
 async fn prove(job: &Job<'_>, key: &StoredKey) -> Result<(), Error> {
     Trial::new(job, key).run().await
-}
-
-async fn pending_value(job: &Job<'_>) -> Result<Option<StoredValue>, Error> {
-    until(job.aws, READS, || job.pending_value(), Option::is_some).await
 }
 
 /// Fails unless the role can be assumed and the user exists. Changes nothing.

@@ -30,9 +30,9 @@ impl World {
         self.accounts.get(&location.account)?.secrets.get(&location.name)
     }
 
-    /// The secret, for a change. Its state before the change is kept for as long as lists may lag.
+    /// The secret, for a change. Its state before the change is kept for as long as reads may lag.
     pub(crate) fn change_secret(&mut self, location: &SecretLocation, now: DateTime<Utc>) -> Option<&mut Secret> {
-        let lag = self.switches.list_secrets_lag;
+        let lag = self.switches.list_secrets_lag.max(self.switches.describe_tags_lag);
         let secret = self.accounts.get_mut(&location.account)?.secrets.get_mut(&location.name)?;
         if lag.is_zero() {
             secret.past.clear();

@@ -112,6 +112,9 @@ pub(super) fn describe(exchange: &mut Exchange<'_>, input: &Input) -> ServiceRes
     let secret = exchange.world.secret_at(&location).ok_or_else(|| not_found(NO_SECRET))?;
     let mut answer = details(secret);
     answer["VersionIdsToStages"] = stages(secret);
+    if let Some(before) = before(secret, exchange.world.switches.describe_tags_lag, exchange.now) {
+        answer["Tags"] = details(before)["Tags"].take();
+    }
     Ok(Reply::Json(answer))
 }
 
@@ -245,7 +248,11 @@ pub(super) fn as_listed<'s>(
     secret: &'s Secret,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Option<&'s Secret> {
-    let lag = world.switches.list_secrets_lag;
+    before(secret, world.switches.list_secrets_lag, now)
+}
+
+/// The state of a secret `lag` ago; none: it did not exist.
+fn before(secret: &Secret, lag: std::time::Duration, now: chrono::DateTime<chrono::Utc>) -> Option<&Secret> {
     if lag.is_zero() {
         return Some(secret);
     }

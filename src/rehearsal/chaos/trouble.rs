@@ -111,11 +111,13 @@ pub(super) fn behaviour(rng: &mut Rng) -> Switches {
     let cold_starts = rng.choice(&[0, 30, 100]).copied().unwrap_or(0);
     let mut seldom = |most: u64| if rng.u32(..3) == 0 { up_to(rng, most) } else { Duration::ZERO };
     let (list_secrets_lag, list_access_keys_lag, pending_read_lag) = (seldom(300), seldom(*lag_of_keys), seldom(6));
+    let describe_tags_lag = seldom(5);
     Switches {
         key_propagation: up_to(rng, 60),
         list_secrets_lag,
         list_access_keys_lag,
         pending_read_lag,
+        describe_tags_lag,
         pending_label_lingers: rng.bool(),
         put_abandons_rotation: rng.bool(),
         short_iam_pages: rng.u32(..4) == 0,
