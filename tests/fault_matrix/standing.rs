@@ -112,12 +112,13 @@ fn tag_value(
     }
 }
 
-/// Keys that no longer exist need no more notices, so their records do not matter.
+/// Keys that no longer exist need no more notices, so their records do not matter. The days in the records are times.
 fn notified(text: &str, names: &BTreeMap<String, String>, there: &BTreeSet<String>) -> String {
     let entries = text.split(' ').filter_map(|entry| entry.split_once('=')).filter(|(key, _)| there.contains(*key));
     let mut entries: Vec<String> = entries
         .map(|(key, phases)| {
-            let mut phases: Vec<&str> = phases.split('.').filter(|phase| !OF_THE_FAULT.contains(phase)).collect();
+            let phases = phases.split('.').map(|phase| phase.split(':').next().unwrap_or_default());
+            let mut phases: Vec<&str> = phases.filter(|phase| !OF_THE_FAULT.contains(phase)).collect();
             phases.sort_unstable();
             (key, phases)
         })
