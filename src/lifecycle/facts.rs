@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::held_key::HeldKey;
+use super::named_key::NamedKey;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, UserArn, UserRef, VersionId};
 use crate::state::{State, WHOLE_SECOND};
 
@@ -177,8 +177,8 @@ impl KeyFacts {
     }
 
     /// The key as a notice names it.
-    pub(super) fn held(&self) -> HeldKey {
-        HeldKey { id: self.id.clone(), status: self.status.clone(), created: self.created }
+    pub(super) fn named(&self) -> NamedKey {
+        NamedKey { id: self.id.clone(), status: self.status.clone(), created: self.created }
     }
 }
 

@@ -5,7 +5,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `facts` | what was observed of a user, and the questions that decisions ask about it |
-//! | `action`, `action_name`, `held_key`, `notice`, `user_plan` | the values that a plan consists of, which print themselves |
+//! | `action`, `action_name`, `named_key`, `notice`, `user_plan` | the values that a plan consists of, which print themselves |
 //! | `notice_date` | the date that a notice names: the day itself, or the first possible day |
 //! | `record` | what the tags say once an action is carried out |
 //! | `planner` | gathers a plan while decisions are made |
@@ -20,7 +20,7 @@ mod action_name;
 mod deleted_user;
 mod facts;
 mod gone_keys;
-mod held_key;
+mod named_key;
 mod news;
 mod notice;
 mod notice_date;
@@ -39,7 +39,7 @@ pub use action::{Action, RestoredFacts};
 pub use action_name::ActionName;
 pub use deleted_user::plan_for_deleted_user;
 pub use facts::{CancelReason, Drift, Exemption, KeyFacts, PresentSecret, ReadObstacle, SecretFacts, UserFacts};
-pub use held_key::HeldKey;
+pub use named_key::NamedKey;
 pub use news::{News, names_keys, notices_of};
 pub use notice::{Notice, NoticeKind};
 pub use notice_date::NoticeDate;

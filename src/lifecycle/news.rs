@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::facts::{KeyFacts, PresentSecret};
-use super::held_key::HeldKey;
+use super::named_key::NamedKey;
 use super::notice::NoticeKind;
 use super::notice_date::NoticeDate;
 use super::planner::Planner;
@@ -35,7 +35,7 @@ pub enum News {
 pub fn notices_of(
     secret: &PresentSecret,
     news: News,
-    keys: &[HeldKey],
+    keys: &[NamedKey],
     periods: &Periods,
     now: DateTime<Utc>,
 ) -> Vec<(AccessKeyId, NoticeKind)> {
@@ -50,7 +50,7 @@ pub fn notices_of(
 fn notice_of(
     secret: &PresentSecret,
     news: News,
-    keys: &[HeldKey],
+    keys: &[NamedKey],
     periods: &Periods,
     now: DateTime<Utc>,
 ) -> Option<(AccessKeyId, NoticeKind)> {
@@ -94,7 +94,7 @@ fn rotated(secret: &PresentSecret, periods: &Periods, now: DateTime<Utc>) -> Opt
     Some(NoticeKind::Rotated { old_key, disable_at, forced: state.notified.owed_forced().next().cloned() })
 }
 
-fn newest_active(keys: &[HeldKey]) -> Option<AccessKeyId> {
+fn newest_active(keys: &[NamedKey]) -> Option<AccessKeyId> {
     keys.iter().filter(|key| key.is_active()).max_by_key(|key| key.created).map(|key| key.id.clone())
 }
 
@@ -116,7 +116,7 @@ impl Planner<'_> {
         let current = secret.state.current_key.as_ref();
         let Some(key) = current.or(self.facts.reference_key().map(|key| &key.id)) else { return };
         if is_unfinished(secret, failed) {
-            let keys = self.facts.keys.iter().map(KeyFacts::held).collect();
+            let keys = self.facts.keys.iter().map(KeyFacts::named).collect();
             self.notify(key, NoticeKind::RotationFailed { failed: Some(failed.clone()), keys });
         } else if secret.unfinished_version.is_none() && is_test(failed) && self.is_of_this_key(secret, failed) {
             self.notify(key, NoticeKind::RotationTestFailed { failed: Some(failed.clone()) });

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action_name::ActionName;
 use super::facts::CancelReason;
-use super::held_key::HeldKey;
+use super::named_key::NamedKey;
 use super::notice_date::NoticeDate;
 use crate::calendar::midnight;
 use crate::keys::{AccessKeyId, KeyUse, UserRef};
@@ -61,7 +61,7 @@ pub enum NoticeKind {
         /// The failed step, as the rotation function left it on the secret; `None` if it left none.
         failed: Option<FailedStep>,
         /// The user's keys, oldest first; empty if they are not known.
-        keys: Vec<HeldKey>,
+        keys: Vec<NamedKey>,
     },
     /// Somebody put a version into the secret by hand, which ended an unfinished rotation.
     RotationAbandoned,

@@ -268,7 +268,7 @@ impl<'a> Planner<'a> {
 
     /// Reports all keys of a user with more than two. All rules about keys are rules about two, so none is touched.
     fn report_too_many_keys(&mut self) {
-        let named: Vec<String> = self.facts.keys.iter().map(|key| key.held().to_string()).collect();
+        let named: Vec<String> = self.facts.keys.iter().map(|key| key.named().to_string()).collect();
         let error = format!(
             "the user has {} access keys, more than IAM allows: {}; none is rotated, disabled or deleted. Delete those \
              that nothing uses, until two are left",

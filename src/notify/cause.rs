@@ -3,11 +3,11 @@
 //! The rotation function leaves the cause on the secret. Nothing of an event's text gets into a message.
 
 use crate::keys::AccountId;
-use crate::lifecycle::HeldKey;
+use crate::lifecycle::NamedKey;
 use crate::state::{FailedStep, FailureCause};
 
 /// Returns why the step failed, in one sentence.
-pub(super) fn cause(failed: Option<&FailedStep>, keys: &[HeldKey], account: &AccountId) -> String {
+pub(super) fn cause(failed: Option<&FailedStep>, keys: &[NamedKey], account: &AccountId) -> String {
     let Some(failed) = failed else {
         return "The cause is in the log of the rotation function.".to_owned();
     };
@@ -40,7 +40,7 @@ pub(super) fn cause(failed: Option<&FailedStep>, keys: &[HeldKey], account: &Acc
 }
 
 /// IAM allows a user two keys, but more were seen, so all of them are named.
-fn no_free_slot(keys: &[HeldKey]) -> String {
+fn no_free_slot(keys: &[NamedKey]) -> String {
     let named: Vec<String> = keys.iter().map(ToString::to_string).collect();
     let keys = if named.is_empty() { String::new() } else { format!(": {}", named.join(" and ")) };
     format!("The user has as many access keys as IAM allows, and none can be removed without loss{keys}.")
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn on_aws_b1_a_full_user_has_its_keys_named() {
-        let held = |n, status| HeldKey { id: key(n), status, created: now() };
+        let held = |n, status| NamedKey { id: key(n), status, created: now() };
         let keys = [held(1, KeyStatus::Active), held(2, KeyStatus::Other("`rm -rf /`".to_owned()))];
         let failed = FailedStep::new(FailureCause::NoFreeSlot, Step::CreateSecret, &version(1), now());
         assert_eq!(

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::addressed::AccountContact;
 use crate::keys::{AccessKeyId, EmailAddress, KeyStatus, KeyUse, UserRef, VersionId};
-use crate::lifecycle::{CancelReason, HeldKey, Notice, NoticeDate, NoticeKind, ReadObstacle};
+use crate::lifecycle::{CancelReason, NamedKey, Notice, NoticeDate, NoticeKind, ReadObstacle};
 use crate::state::{FailedStep, FailureCause, Step};
 
 /// The time at which all samples are sent.
@@ -39,8 +39,8 @@ fn failed(cause: FailureCause) -> FailedStep {
 }
 
 /// Two keys, neither of which can be removed without loss.
-fn two_keys() -> Vec<HeldKey> {
-    let held = |n, made| HeldKey { id: key(n), status: KeyStatus::Active, created: time(made) };
+fn two_keys() -> Vec<NamedKey> {
+    let held = |n, made| NamedKey { id: key(n), status: KeyStatus::Active, created: time(made) };
     vec![held(2, "2025-01-13T10:00:00Z"), held(1, "2026-08-31T07:30:00Z")]
 }
 

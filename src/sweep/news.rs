@@ -17,7 +17,7 @@ use super::run::Run;
 use super::stage::Stage;
 use crate::aws::{CallFailure, ListedKey, SecretDescription, Tries, until};
 use crate::keys::{SecretName, UserRef};
-use crate::lifecycle::{HeldKey, News, Notice, UserPlan, names_keys, notices_of};
+use crate::lifecycle::{NamedKey, News, Notice, UserPlan, names_keys, notices_of};
 use crate::notify::{Delivered, Scope};
 
 /// How often the secret is read until its tags describe the current version: the rotation function writes them a moment
@@ -87,7 +87,7 @@ async fn observe(run: &Run<'_>, name: &SecretName, news: News) -> Result<Option<
 #[derive(Default)]
 struct InIam {
     owner: Option<String>,
-    keys: Vec<HeldKey>,
+    keys: Vec<NamedKey>,
     /// The user does not exist.
     is_gone: bool,
     /// Why the user could not be read.
@@ -110,7 +110,7 @@ impl InIam {
             None => self.is_gone = true,
         }
         if needs_keys && !self.is_gone {
-            let held = |key: ListedKey| HeldKey { id: key.id, status: key.status, created: key.created };
+            let held = |key: ListedKey| NamedKey { id: key.id, status: key.status, created: key.created };
             self.keys = iam.access_keys(&user.name).await?.into_iter().map(held).collect();
         }
         Ok(())

@@ -123,6 +123,9 @@ def test_a_failed_rotation_is_told_at_once(stack: Stack, organization: Organizat
     assert {tuple(mail["to"]) for mail in mails} == {(account.email,), ("jane.doe@example.com",)}
 
 
+FUNCTION = f"arn:aws:lambda:{REGION}:{PRIMARY_ACCOUNT}:function:keywheel-rotation"
+
+
 def rotation_failed(arn: str) -> dict[str, Any]:
     """https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html"""
     return {
@@ -142,6 +145,8 @@ def rotation_failed(arn: str) -> dict[str, Any]:
             "eventName": "RotationFailed",
             "awsRegion": REGION,
             "eventType": "AwsServiceEvent",
+            "errorMessage": f"Error when executing lambda {FUNCTION} during createSecret step",
+            "readOnly": False,
             "additionalEventData": {"SecretId": arn},
             "recipientAccountId": PRIMARY_ACCOUNT,
         },

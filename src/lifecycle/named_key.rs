@@ -8,7 +8,7 @@ use crate::keys::{AccessKeyId, KeyStatus};
 
 /// A key that a user holds, as far as a notice names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldKey {
+pub struct NamedKey {
     /// `AKIA…`.
     pub id: AccessKeyId,
     /// Whether requests can be signed with it.
@@ -17,13 +17,13 @@ pub struct HeldKey {
     pub created: DateTime<Utc>,
 }
 
-impl HeldKey {
+impl NamedKey {
     pub(super) fn is_active(&self) -> bool {
         self.status == KeyStatus::Active
     }
 }
 
-impl fmt::Display for HeldKey {
+impl fmt::Display for NamedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = match &self.status {
             KeyStatus::Active => "active",
