@@ -121,3 +121,24 @@ fn on_aws_b5_tags_and_values_that_lag_lose_no_fact() {
         }
     });
 }
+
+/// Secrets Manager takes AWSPENDING off the tested version when somebody puts a value by hand. The version still proves
+/// whose the announced key is.
+#[test]
+fn on_aws_b8_the_key_of_an_abandoned_rotation_is_the_orphan() {
+    rehearse(async {
+        let rotation = Rotation::first("ci-bot").await;
+        rotation.steps(&["createSecret", "setSecret", "testSecret"]).await;
+        let (stage, made) = (&rotation.stage, rotation.new_key());
+        let old = stage.user("ci-bot").keys[0].id.clone();
+        let value = serde_json::json!({"AccessKeyId": old, "SecretAccessKey": "x"}).to_string();
+        let put = stage.operator().put_secret_value().secret_id(&rotation.secret).secret_string(value);
+        put.send().await.expect("put");
+        assert!(stage.secret("ci-bot").version_with("AWSPENDING").is_none(), "abandoned");
+        stage.pass_days(1).await;
+        stage.live_days(2).await;
+        let keys: Vec<String> = stage.user("ci-bot").keys.into_iter().map(|key| key.id).collect();
+        assert!(keys.contains(&old) && !keys.contains(&made) && keys.len() == 2, "{keys:?}");
+        assert_eq!((stage.current_key("ci-bot"), stage.count("CreateAccessKey")), (keys[1].clone(), 2));
+    });
+}
