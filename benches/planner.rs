@@ -170,6 +170,7 @@ fn provisioned(n: u32, which: u32) -> PresentSecret {
         rotation_enabled: true,
         current_version: Some(version),
         unfinished_version: None,
+        unfinished_since: None,
         state,
         drift: Vec::new(),
     }

@@ -94,6 +94,7 @@ mod rotation_contract;
 mod rotation_failures;
 mod rotation_steps;
 mod secrecy;
+mod stuck_rotation;
 mod sweep_inventory;
 mod sweep_memory;
 mod transports;

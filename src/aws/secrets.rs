@@ -145,6 +145,14 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
         stage: Option<&str>,
     ) -> Result<Option<Zeroizing<String>>, CallFailure>;
 
+    /// Returns when a version with a staging label was registered, which for a pending version is when its rotation
+    /// began; `None` if no such version has a label. Safe to repeat.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecretVersionIds.html>
+    ///
+    /// # Errors
+    /// Any failure.
+    async fn registered_at(&self, id: &str, version: &VersionId) -> Result<Option<DateTime<Utc>>, CallFailure>;
+
     /// Puts a value into the pending version of a rotation. Repeating it with the same value changes nothing; another
     /// value for the same version fails with `Conflict`. The rotation token is required if Secrets Manager sent one.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>

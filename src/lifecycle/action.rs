@@ -48,8 +48,8 @@ pub enum Action {
     DropIntent,
     /// Correct one part of the secret.
     Repair(Drift),
-    /// Remove the pending version of a rotation that does not finish and prevents the repair of the schedule. Secrets
-    /// Manager would continue that rotation with the function that began it, which may be gone.
+    /// Remove AWSPENDING from the version of a rotation that makes no progress. While it is there, no other rotation
+    /// begins, and it is not documented whether Secrets Manager attempts that rotation again.
     AbandonRotation {
         /// The version that the rotation prepares.
         version: VersionId,

@@ -215,6 +215,9 @@ pub struct PresentSecret {
     pub current_version: Option<VersionId>,
     /// The version with the label AWSPENDING, which a rotation prepares or left behind.
     pub unfinished_version: Option<VersionId>,
+    /// When Secrets Manager registered that version, which is when its rotation began; `None` if there is no such
+    /// version, or if that is not known.
+    pub unfinished_since: Option<DateTime<Utc>>,
     /// The facts in its tags.
     pub state: State,
     /// The parts that differ from the settings.

@@ -14,14 +14,23 @@ use super::planner::Planner;
 use super::second_key;
 use super::user_plan::{UserPlan, Wait};
 use crate::calendar::{due, midnight};
-use crate::keys::{AccessKeyId, MAX_KEYS_PER_USER, VersionId};
+use crate::keys::{AccessKeyId, LastUse, MAX_KEYS_PER_USER, VersionId};
 use crate::settings::Periods;
 use crate::state::{Phase, State, format_time, tag};
 
-/// Limits how long a rotation may take after its due date before it is reported as unfinished, and how long an
-/// announced rotation is left to itself. Secrets Manager repeats a failed step within a day; after that, nothing
-/// repeats it.
+/// Limits how long a rotation may take after its due date before it is reported as unfinished. Secrets Manager repeats
+/// a failed step within a day.
 const UNFINISHED_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(1);
+
+/// Limits how long a rotation may take to announce its key. Then it is abandoned, because nobody documents whether
+/// Secrets Manager attempts it again. The function announces the key within minutes. Secrets Manager repeats a failed
+/// rotation within its window of a day at most, and the sweep of the next day must find the rotation abandoned.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_schedule.html>
+const ABANDONED_WITHOUT_KEY_AFTER: TimeDelta = TimeDelta::hours(20);
+
+/// Limits how long a rotation is left to Secrets Manager after it announced its key: three days longer than one
+/// without a key, because the next rotation makes another key.
+const ABANDONED_WITH_KEY_AFTER: TimeDelta = TimeDelta::days(4);
 
 /// Returns the plan for one user: what to do, which notices to send, which problems to report, and what is not done
 /// yet. The same facts, periods and time always give the same plan.
@@ -157,6 +166,10 @@ impl<'a> Planner<'a> {
         self.rotate_if_due(secret.drift.contains(&Drift::Schedule));
         if forced {
             self.resume_forced_rotation();
+        }
+        let repair = self.plan.actions.iter().position(|action| *action == Action::Repair(Drift::Schedule));
+        if let Some(repair) = repair {
+            self.abandon_stuck_rotation(repair);
         }
         self.wait_for_rotation(secret);
     }
@@ -297,10 +310,8 @@ impl<'a> Planner<'a> {
         let unfinished = unfinished.filter(|_| is_late);
         if configure {
             self.plan.actions.retain(|action| *action != Action::Repair(Drift::Schedule));
-            if let Some(version) = unfinished.clone().filter(|version| !self.was_announced_lately(version)) {
-                self.act(Action::AbandonRotation { version });
-            }
         }
+        self.abandon_stuck_rotation(self.plan.actions.len());
         self.act(Action::Rotate { key: key.id.clone(), created: key.created, configure });
         if unfinished.is_some() && self.knows_cause() {
             // Its own notice says more.
@@ -336,6 +347,7 @@ impl<'a> Planner<'a> {
     fn resume_forced_rotation(&mut self) {
         let rotates = self.rotates() || self.has_too_many_keys();
         let Some(key) = self.facts.reference_key().filter(|_| !rotates) else { return };
+        self.abandon_stuck_rotation(self.plan.actions.len());
         self.act(Action::Rotate { key: key.id.clone(), created: key.created, configure: false });
     }
 
@@ -350,10 +362,28 @@ impl<'a> Planner<'a> {
         self.plan.actions.iter().any(|action| matches!(action, Action::Rotate { .. }))
     }
 
-    fn was_announced_lately(&self, version: &VersionId) -> bool {
-        let intent = self.facts.state().and_then(|state| state.intent.as_ref());
-        let intent = intent.filter(|intent| intent.version == *version);
-        intent.is_some_and(|intent| self.now < intent.at + UNFINISHED_IS_NEWS_AFTER)
+    /// Abandons an unfinished rotation that makes no progress, before the action at that place of the plan: no other
+    /// rotation can begin, and no schedule can be set, while its version is pending.
+    fn abandon_stuck_rotation(&mut self, before: usize) {
+        let abandons = |action: &Action| matches!(action, Action::AbandonRotation { .. });
+        let Some(secret) = self.facts.secret.present().filter(|_| self.is_rotation_stuck()) else { return };
+        if let Some(version) = secret.unfinished_version.clone().filter(|_| !self.plan.actions.iter().any(abandons)) {
+            self.plan.actions.insert(before, Action::AbandonRotation { version });
+        }
+    }
+
+    /// Whether the unfinished rotation makes no progress, and nobody loses anything if another one begins.
+    fn is_rotation_stuck(&self) -> bool {
+        if !self.facts.is_rotation_under_way() {
+            let since = self.facts.secret.present().and_then(|secret| secret.unfinished_since);
+            return since.is_some_and(|since| self.now >= since + ABANDONED_WITHOUT_KEY_AFTER);
+        }
+        let announced_at = self.facts.state().and_then(|state| state.intent.as_ref()).map(|intent| intent.at);
+        // A key that somebody uses may be the key of a rotation that Secrets Manager still finishes.
+        let is_unused = |key: &KeyFacts| !matches!(key.last_use, LastUse::Unknown(_) | LastUse::NotAsked);
+        let loses_nothing =
+            self.facts.announced_candidates().is_empty() || self.facts.key_in_flight().is_some_and(is_unused);
+        loses_nothing && announced_at.is_some_and(|at| self.now >= due(at, ABANDONED_WITH_KEY_AFTER))
     }
 
     /// Reports an orphan that is the user's only active key: the rotation function makes no key beside it.

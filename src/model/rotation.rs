@@ -86,6 +86,26 @@ impl World {
         })
     }
 
+    /// Refuses a pending version with a value that the secret's rotation function did not put.
+    fn check_pending(&self, job: &RotationJob) -> Result<(), String> {
+        if !self.switches.refuses_foreign_pending || job.extent == Extent::TestOnly {
+            return Ok(());
+        }
+        let Some(secret) = self.secret_at(&job.location) else { return Ok(()) };
+        let Some(pending) = secret.version(&job.token).filter(|version| version.value.is_some()) else { return Ok(()) };
+        let function = secret.rotation.function.as_deref();
+        if pending.stages.contains(CURRENT) || pending.put_by.as_deref() == function {
+            return Ok(());
+        }
+        Err(format!(
+            "Pending secret version {} for Secret {} was not created by Lambda {}. Remove the AWSPENDING staging label \
+             and restart rotation.",
+            pending.id,
+            secret.arn,
+            function.unwrap_or_default()
+        ))
+    }
+
     fn alter(&mut self, job: &RotationJob, now: DateTime<Utc>, change: impl FnOnce(&mut Secret)) {
         if let Some(secret) = self.change_secret(&job.location, now) {
             change(secret);
@@ -182,7 +202,13 @@ impl Cloud {
             let token = ids::uuid(&mut world.rng);
             // If an earlier rotation is incomplete, it is queued instead. The schedule has no caller that could get the
             // error.
-            let _ = start_rotation(&mut world, &location, &token, Extent::Whole, now);
+            let started = start_rotation(&mut world, &location, &token, Extent::Whole, now);
+            if started.is_err()
+                && world.switches.never_reattempts
+                && let Some(secret) = world.change_secret(&location, now)
+            {
+                secret.rotation.not_before = Some(now + PAUSE_AFTER_FAILURE);
+            }
         }
     }
 
@@ -201,6 +227,7 @@ impl Cloud {
             match self.attempt(job).await {
                 Ok(()) => return self.conclude(job, Ok(())),
                 Err(AttemptFailure::Abandoned(why)) => return self.abandon(job, why),
+                Err(AttemptFailure::Refused(why)) => return self.conclude(job, Err(why)),
                 Err(AttemptFailure::Step(why)) if attempt == attempts => return self.conclude(job, Err(why)),
                 Err(AttemptFailure::Step(_)) => {
                     self.clock().sleep_for(wait).await;
@@ -228,6 +255,7 @@ impl Cloud {
             Extent::Whole => &STEPS[..],
             Extent::TestOnly => &["testSecret"],
         };
+        self.world().check_pending(job).map_err(AttemptFailure::Refused)?;
         for step in steps {
             let target = self.world().target(job).map_err(AttemptFailure::Abandoned)?;
             self.step(job, &target, step).await.map_err(|why| AttemptFailure::Step(format!("{step}: {why}")))?;
@@ -297,6 +325,8 @@ enum AttemptFailure {
     Step(String),
     /// There is nothing left to rotate.
     Abandoned(String),
+    /// The service does not work on this version, and no attempt changes that.
+    Refused(String),
 }
 
 /// Records the result of a test, and removes the copied version in any case.

@@ -48,6 +48,8 @@ pub(crate) struct Version {
     pub(crate) created: DateTime<Utc>,
     /// When the value was put, which may be later than the registration.
     pub(crate) put_at: DateTime<Utc>,
+    /// The rotation function for which the value was put during its rotation; `None` if somebody else put it.
+    pub(crate) put_by: Option<String>,
     /// Whether it was ever under AWSCURRENT.
     pub(crate) was_current: bool,
 }
@@ -61,6 +63,7 @@ impl Version {
             kms_keys: BTreeSet::new(),
             created: now,
             put_at: now,
+            put_by: None,
             was_current: false,
         }
     }

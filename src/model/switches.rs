@@ -60,6 +60,13 @@ pub struct Switches {
     pub rotation_retry_wait: Duration,
     /// How long one step of the rotation function may run.
     pub rotation_step_limit: Duration,
+    /// While AWSPENDING sits on a version that is not current, `RotateSecret` and the schedule attempt nothing. AWS
+    /// answers that the rotation "will be reattempted", and does not document when.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html>
+    pub never_reattempts: bool,
+    /// A pending version whose value the rotation function did not put is refused for good, before any step.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot_rotation.html>
+    pub refuses_foreign_pending: bool,
     /// How many rotations run at once.
     pub rotations_at_once: usize,
     /// Percentage of the rotation function's invocations that start a new process, as after a deployment or a long
@@ -125,6 +132,8 @@ impl Default for Switches {
             rotation_attempts: 5,
             rotation_retry_wait: Duration::from_mins(2),
             rotation_step_limit: Duration::from_mins(2),
+            never_reattempts: false,
+            refuses_foreign_pending: false,
             rotations_at_once: 32,
             cold_starts: 0,
             mail_sandbox: false,

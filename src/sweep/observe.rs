@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::warn;
 
 use super::account_user::AccountUser;
 use super::run::Run;
@@ -69,6 +70,7 @@ impl AccountContext<'_> {
                     if !self.policy_fits(user, &present, &keys, check).await? {
                         present.drift = self.drift(user, secret, false);
                     }
+                    present.unfinished_since = unfinished_since(self.run, &present).await;
                 }
                 SecretFacts::Present(present)
             }
@@ -105,7 +107,12 @@ impl AccountContext<'_> {
             let policy_fits = !drift_before.is_some_and(|drift| drift.contains(&Drift::Policy));
             let is_rotated = user.exemption == Exemption::NotExempt && facts.keys.iter().any(KeyFacts::is_active);
             let drift = if is_rotated { self.drift(&user, &described, policy_fits) } else { Vec::new() };
-            SecretFacts::Present(present_secret(&described, drift))
+            let mut present = present_secret(&described, drift);
+            // A version keeps its date, so it is read once.
+            let before =
+                facts.secret.present().filter(|before| before.unfinished_version == present.unfinished_version);
+            present.unfinished_since = before.and_then(|before| before.unfinished_since);
+            SecretFacts::Present(present)
         };
         Ok(Some((user.facts(facts.keys, secret, unreadable), described.tags)))
     }
@@ -218,6 +225,18 @@ pub(super) fn unreadable(
     (needs_group && !user.can_join_group).then_some(ReadObstacle::NoRoomInGroups)
 }
 
+/// When the unfinished rotation of the secret began. If that cannot be read, the rotation counts as running.
+async fn unfinished_since(run: &Run<'_>, secret: &PresentSecret) -> Option<DateTime<Utc>> {
+    let version = secret.unfinished_version.as_ref()?;
+    match run.aws.secrets().registered_at(&secret.arn, version).await {
+        Ok(registered_at) => registered_at,
+        Err(failure) => {
+            warn!(secret = %secret.arn, %version, error = %failure, "unknown when the unfinished rotation began");
+            None
+        }
+    }
+}
+
 /// Whether the secret's resource policy is for that user, and for nobody else.
 ///
 /// # Errors
@@ -263,6 +282,7 @@ pub(super) fn present_secret(secret: &SecretDescription, drift: Vec<Drift>) -> P
         rotation_enabled: secret.rotation_enabled,
         current_version: secret.version_at(CURRENT),
         unfinished_version: secret.unfinished_version(),
+        unfinished_since: None,
         state: State::read(&secret.tags),
         drift,
     }

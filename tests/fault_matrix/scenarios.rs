@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Act, Scenario, next_rotation, survive};
+use super::{Act, SWEEPS_TO_CONVERGE, Scenario, next_rotation, survive};
 use crate::harness::{MEMBER, TestStack, secret_name};
 
 /// The days of sweeps after a rotation, until the old key is deleted.
@@ -57,7 +57,7 @@ fn scenario(name: &'static str, stage: TestStack, act: Act, days: &'static [i64]
     // A short history makes the model cheaper to fork.
     stage.cloud.forget_calls();
     let at = stage.now();
-    Scenario { name, stage, at, act, days, forced: false }
+    Scenario { name, stage, at, act, days, forced: false, sweeps: SWEEPS_TO_CONVERGE }
 }
 
 #[test]

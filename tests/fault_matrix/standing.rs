@@ -35,6 +35,13 @@ pub(crate) fn standing(stage: &TestStack) -> BTreeSet<String> {
     lines
 }
 
+/// Whether a line is different for a while after a key was rotated days later: its notices follow later, and the next
+/// sweep records its reader.
+pub(crate) fn comes_days_later(line: &str) -> bool {
+    line.starts_with("told of ")
+        || ["notified", "reader"].iter().any(|tag| line.contains(&format!(" keywheel:{tag} = ")))
+}
+
 /// Returns the lines that the second state lacks, and the lines that it has in addition to the first.
 pub(crate) fn difference(clean: &BTreeSet<String>, other: &BTreeSet<String>) -> Vec<String> {
     let missing = clean.difference(other).map(|line| format!("- {line}"));

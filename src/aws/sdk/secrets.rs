@@ -146,6 +146,15 @@ impl SecretStore for SdkSecretStore {
         }
     }
 
+    async fn registered_at(&self, id: &str, version: &VersionId) -> Result<Option<DateTime<Utc>>, CallFailure> {
+        // A secret has at most 20 labels, so one page holds all versions with a label.
+        let request = self.client.list_secret_version_ids().secret_id(id).max_results(PAGE_SIZE);
+        let answer = request.send().await.or_failure("secretsmanager:ListSecretVersionIds", id)?;
+        let listed = answer.versions.unwrap_or_default();
+        let found = listed.iter().find(|listed| listed.version_id.as_deref() == Some(version.as_str()));
+        Ok(found.and_then(|listed| listed.created_date.as_ref()).and_then(utc))
+    }
+
     async fn put_pending(
         &self,
         id: &str,

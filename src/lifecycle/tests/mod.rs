@@ -7,6 +7,7 @@ mod news;
 mod properties;
 mod simulation;
 mod states;
+mod stuck;
 mod table;
 mod upstream;
 mod waiting;
@@ -90,6 +91,7 @@ fn placeholder(current: u64) -> PresentSecret {
         rotation_enabled: true,
         current_version: Some(version(1)),
         unfinished_version: None,
+        unfinished_since: None,
         state,
         drift: Vec::new(),
     }
@@ -135,6 +137,10 @@ impl PresentSecret {
 
     fn unfinished(self, of: u64) -> Self {
         Self { unfinished_version: Some(version(of)), ..self }
+    }
+
+    fn begun(self, ago: TimeDelta) -> Self {
+        Self { unfinished_since: Some(now() - ago), ..self }
     }
 
     fn current(self, of: u64) -> Self {

@@ -191,6 +191,10 @@ fn expected(case: &KeyPair) -> ExpectedPlan {
         let other = 1 - own;
         return match (case.is_active(other), case.is_due(other)) {
             (false, _) => ("problem".to_owned(), "the only active key is one that nobody has: a person has to act"),
+            (true, true) if case.place(Pending).is_some() && case.is_known(own) && case.age(own) >= days(4) => (
+                format!("abandon the unfinished rotation of version {}, {}", version(2), say("rotate", other)),
+                "the rotation makes no progress: another one begins and clears its key away",
+            ),
             (true, true) => (say("rotate", other), "the rotation is repeated and clears its own key away"),
             (true, false) => {
                 (String::new(), "nothing is due, and the key that nobody has is the rotation's to clear away")

@@ -75,8 +75,8 @@ fn configure(
     secret.changed = now;
 }
 
-/// Registers the pending version and queues the rotation. If an earlier rotation is incomplete, queues that rotation
-/// and returns AWS's error.
+/// Registers the pending version and queues the rotation. If an earlier rotation is incomplete, queues that rotation,
+/// unless the switches say otherwise, and returns AWS's error.
 pub(crate) fn start_rotation(
     world: &mut World,
     location: &SecretLocation,
@@ -86,7 +86,9 @@ pub(crate) fn start_rotation(
 ) -> Result<(), ServiceError> {
     let secret = world.secret_at(location).ok_or_else(|| not_found(NO_SECRET))?;
     if let Some(unfinished) = secret.unfinished() {
-        world.queue(RotationJob::new(location, &unfinished, Extent::Whole));
+        if !world.switches.never_reattempts {
+            world.queue(RotationJob::new(location, &unfinished, Extent::Whole));
+        }
         return Err(invalid_request("A previous rotation isn't complete. That rotation will be reattempted."));
     }
     let rotation_token = ids::rotation_token(&mut world.rng);

@@ -209,6 +209,10 @@ fn store(
     }
     let first = secret.staged(CURRENT).is_none();
     let by_rotation = secret.rotation.under_way.as_ref().is_some_and(|(version, _)| version == token);
+    let put_by = secret.rotation.function.clone().filter(|_| by_rotation);
+    if let Some(version) = secret.version_mut(token) {
+        version.put_by = put_by;
+    }
     for stage in stages.iter().filter(|it| *it != CURRENT) {
         set_stage(secret, stage, Some(token));
     }

@@ -133,6 +133,8 @@ pub(super) fn behaviour(rng: &mut Rng) -> Switches {
             .collect(),
         rotation_attempts: rng.u32(1..4),
         schedule_hour: rng.bool().then(|| rng.u8(..24)),
+        never_reattempts: rng.bool(),
+        refuses_foreign_pending: rng.bool(),
         cold_starts,
         ..Switches::default()
     }

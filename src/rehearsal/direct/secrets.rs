@@ -98,6 +98,14 @@ impl SecretStore for DirectSecrets {
         }
     }
 
+    async fn registered_at(&self, id: &str, version: &VersionId) -> Result<Option<DateTime<Utc>>, CallFailure> {
+        let input = json!({"SecretId": id, "MaxResults": 100});
+        let answer = self.0.ask("secretsmanager:ListSecretVersionIds", id, input).await?.json();
+        let mut listed = answer["Versions"].as_array().into_iter().flatten();
+        let found = listed.find(|listed| listed["VersionId"].as_str() == Some(version.as_str()));
+        Ok(found.and_then(|listed| time(&listed["CreatedDate"])))
+    }
+
     async fn put_pending(
         &self,
         id: &str,
