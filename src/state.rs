@@ -54,6 +54,8 @@ pub mod tag {
     pub const KEY_DATES: &str = "keywheel:key-dates";
     /// The user whom the resource policy allowed when it was last read or made: `<unique id> <path>`.
     pub const READER: &str = "keywheel:reader";
+    /// The key for which the schedule is left off, because it would rotate the key before it is due.
+    pub const SCHEDULE_OFF: &str = "keywheel:schedule-off";
     /// The version with keywheel's placeholder. If that version is the current one and cannot be decrypted, it is known
     /// that no key is in it.
     pub const PLACEHOLDER: &str = "keywheel:placeholder";
@@ -134,6 +136,8 @@ pub struct State {
     pub key_dates: Option<KeyDates>,
     /// The user whom the resource policy allowed when it was last read or made.
     pub reader: Option<Reader>,
+    /// The key for which the schedule is left off.
+    pub schedule_off: Option<AccessKeyId>,
     /// Tags that cannot be read. While there is one, nothing destructive is done.
     pub malformed: Vec<MalformedTag>,
 }
@@ -168,6 +172,8 @@ impl State {
             // These two only save calls. If one cannot be read, it saves none.
             key_dates: read.text(tag::KEY_DATES).and_then(KeyDates::read),
             reader: read.text(tag::READER).and_then(Reader::read),
+            // If it cannot be read, the schedule is tried once more.
+            schedule_off: read.text(tag::SCHEDULE_OFF).and_then(|text| text.parse().ok()),
             malformed: Vec::new(),
         };
         Self { malformed, ..state }
@@ -421,6 +427,7 @@ mod tests {
                 .set(tag::DISABLED_AT, format_time(disabled))
                 .retiring(&retiring, since)
                 .intent(&intent)
+                .set(tag::SCHEDULE_OFF, current.as_str())
                 .set_or_remove(tag::FORCE, flags.1.then_some("true"));
             let fits = |value: &String| value.len() <= MAX_TAG_VALUE_LENGTH
                 && value.chars().all(|c| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c));
@@ -428,7 +435,7 @@ mod tests {
             let expected = State {
                 managed: flags.0,
                 version: Some(version.clone()),
-                current_key: Some(current),
+                current_key: Some(current.clone()),
                 previous_key: Some(previous),
                 rotated_at: Some(rotated),
                 disabled_at: Some(disabled),
@@ -441,6 +448,7 @@ mod tests {
                 placeholder: None,
                 key_dates: None,
                 reader: None,
+                schedule_off: Some(current),
                 malformed: Vec::new(),
             };
             prop_assert_eq!(State::read(&change.set), expected);

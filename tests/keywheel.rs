@@ -72,6 +72,7 @@ mod credential_report;
 mod current_value;
 mod dates;
 mod digest;
+mod early_schedule;
 mod events;
 mod exemption;
 mod fault_matrix;

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::named_key::NamedKey;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, UserArn, UserRef, VersionId};
+use crate::settings::Periods;
 use crate::state::{State, WHOLE_SECOND};
 
 /// Limits the time after a rotation in which **a plan** waits for the new key to be listed. Afterwards, a key that IAM
@@ -102,6 +103,11 @@ impl UserFacts {
     pub(super) fn is_rotation_under_way(&self) -> bool {
         let announced = self.state().and_then(|state| state.intent.as_ref()).map(|intent| &intent.version);
         announced.is_some() && announced == self.secret.present().and_then(|secret| secret.unfinished_version.as_ref())
+    }
+
+    /// The key whose age decides when the next rotation is due, and that date; `None` if no such key is known.
+    pub fn rotation_due(&self, periods: &Periods) -> Option<(&AccessKeyId, DateTime<Utc>)> {
+        self.reference_key().map(|key| (&key.id, key.created + periods.rotation))
     }
 
     pub(super) fn keys_with_dates(&self) -> impl Iterator<Item = (&AccessKeyId, DateTime<Utc>)> {
@@ -228,6 +234,11 @@ impl PresentSecret {
     /// Whether the tags describe the version that readers get.
     pub fn facts_are_fresh(&self) -> bool {
         self.state.version.is_some() && self.state.version == self.current_version
+    }
+
+    /// The key for which the schedule is off on purpose; `None` if the schedule is on, or off for another reason.
+    pub fn schedule_off_for(&self) -> Option<&AccessKeyId> {
+        self.state.schedule_off.as_ref().filter(|_| !self.rotation_enabled)
     }
 
     /// The key that keywheel made, tested and put into the current version, with the time at which that version became

@@ -135,6 +135,10 @@ impl<'a> Planner<'a> {
         for drift in &secret.drift {
             self.act(Action::Repair(*drift));
         }
+        let switches_on = self.switches_schedule_on(secret);
+        if switches_on && !secret.drift.contains(&Drift::Schedule) {
+            self.act(Action::Repair(Drift::Schedule));
+        }
         if !secret.state.malformed.is_empty() {
             return;
         }
@@ -163,7 +167,7 @@ impl<'a> Planner<'a> {
         }
         self.report_unclear_orphan();
         self.notify_of_failure(secret);
-        self.rotate_if_due(secret.drift.contains(&Drift::Schedule));
+        self.rotate_if_due(switches_on || !secret.rotation_enabled);
         if forced {
             self.resume_forced_rotation();
         }
@@ -174,13 +178,22 @@ impl<'a> Planner<'a> {
         self.wait_for_rotation(secret);
     }
 
+    /// Whether the schedule is set anew. A schedule that is left off for a key stays off until that key is due: a
+    /// rotation then switches it on.
+    fn switches_schedule_on(&self, secret: &PresentSecret) -> bool {
+        let key = self.facts.reference_key().map(|key| &key.id);
+        let is_for_another_key = secret.schedule_off_for().is_some_and(|off_for| Some(off_for) != key);
+        secret.drift.contains(&Drift::Schedule) || is_for_another_key
+    }
+
     /// Gives the outgoing key its whole grace again after a time without a schedule: no grace ran meanwhile. An exempt
     /// user or a user without an active key has no schedule. This is decided before the schedule is repaired, because
     /// the missing schedule is the only trace of that time. Returns whether there is an outgoing key to which this
     /// applies.
     fn resume_grace(&mut self, secret: &PresentSecret) -> bool {
         let state = &secret.state;
-        if secret.rotation_enabled || !state.managed || !state.malformed.is_empty() || !secret.facts_are_fresh() {
+        let had_schedule = secret.rotation_enabled || state.schedule_off.is_some();
+        if had_schedule || !state.managed || !state.malformed.is_empty() || !secret.facts_are_fresh() {
             return false;
         }
         let outgoing = state.previous_key.as_ref().and_then(|id| self.facts.key(id)).filter(|key| key.is_active());
@@ -244,13 +257,14 @@ impl<'a> Planner<'a> {
         let Some(secret) = self.facts.secret.present().filter(|secret| secret.state.managed) else { return };
         let named = secret.state.current_key.clone();
         let key = named.or_else(|| self.facts.keys.last().map(|key| key.id.clone()));
-        if secret.rotation_enabled {
+        let had_schedule = secret.rotation_enabled || secret.state.schedule_off.is_some();
+        if had_schedule {
             self.act(Action::CancelSchedule(reason));
         }
         let kind = NoticeKind::ScheduleCancelled(reason);
         match key {
             // An earlier notice was about an earlier time without a schedule, so it is sent again.
-            Some(key) if secret.rotation_enabled => self.notify_again_of(ActionName::Cancel, &key, kind),
+            Some(key) if had_schedule => self.notify_again_of(ActionName::Cancel, &key, kind),
             Some(key) => self.notify(&key, kind),
             None => {}
         }

@@ -177,7 +177,9 @@ fn policy_is_known(listed: &Listed<'_>, keys: &[KeyFacts]) -> bool {
 /// Whether the resource policy was for this user when it was last read or made.
 pub(crate) fn is_reader(secret: &PresentSecret, id: &str, arn: &UserArn) -> bool {
     let reader = Reader::of(id, arn);
-    reader.is_some() && secret.rotation_enabled && secret.state.reader == reader
+    // A schedule that is left off was set before.
+    let was_made = secret.rotation_enabled || secret.schedule_off_for().is_some();
+    reader.is_some() && was_made && secret.state.reader == reader
 }
 
 /// Returns the dates of an observed user's keys, which the tags record.

@@ -119,12 +119,12 @@ impl Action {
             Self::RestartGrace { key } => change.retiring(key, done_at),
             Self::RecordDeleted { .. } | Self::Delete { .. } => change.remove(tag::DISABLED_AT).remove(tag::RETIRING),
             Self::DropIntent => change.remove(tag::INTENT),
+            Self::CancelSchedule(_) => change.remove(tag::SCHEDULE_OFF),
             Self::Provision { .. }
             | Self::Restore
             | Self::Repair(_)
             | Self::AbandonRotation { .. }
             | Self::Rotate { .. }
-            | Self::CancelSchedule(_)
             | Self::DeleteSecret => change,
         }
     }

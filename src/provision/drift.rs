@@ -4,6 +4,7 @@ use super::Wanted;
 use crate::aws::SecretDescription;
 use crate::keys::is_kms_key_arn;
 use crate::lifecycle::Drift;
+use crate::state::tag;
 
 /// The group membership that a user needs to read its secret, besides the secret's resource policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +28,10 @@ pub fn drift(secret: &SecretDescription, policy_fits: bool, wanted: &Wanted, rea
     checks.into_iter().filter_map(|(drift, found)| found.then_some(drift)).collect()
 }
 
-/// Whether the schedule is disabled, or has another function or period.
+/// Whether the schedule is disabled, unless it is left off for a key, or has another function or period.
 pub(super) fn schedule_differs(secret: &SecretDescription, wanted: &Wanted) -> bool {
     let schedule = &secret.schedule;
-    !secret.rotation_enabled
+    (!secret.rotation_enabled && !secret.has_tag(tag::SCHEDULE_OFF, ""))
         || schedule.function.as_deref() != Some(wanted.function_arn.as_str())
         || schedule.days != Some(wanted.days)
         || schedule.expression.is_some()
@@ -135,7 +136,13 @@ mod tests {
         };
         assert_eq!(found(&SecretDescription { kms_key: None, ..secret() }), [Drift::KmsKey]);
         assert_eq!(found(&SecretDescription { kms_key: Some("other-key".to_owned()), ..secret() }), [Drift::KmsKey]);
-        assert_eq!(found(&SecretDescription { rotation_enabled: false, ..secret() }), [Drift::Schedule]);
+        let off = SecretDescription { rotation_enabled: false, ..secret() };
+        assert_eq!(found(&off), [Drift::Schedule]);
+        let mut on_purpose = off;
+        on_purpose.tags.insert(tag::SCHEDULE_OFF.to_owned(), "AKIAIOSFODNN7EXAMPLE".to_owned());
+        assert_eq!(found(&on_purpose), [], "left off until the key is due");
+        let sooner = RotationSchedule { days: Some(30), ..on_purpose.schedule.clone() };
+        assert_eq!(found(&SecretDescription { schedule: sooner, ..on_purpose }), [Drift::Schedule]);
         assert_eq!(found(&schedule(|s| s.days = Some(30))), [Drift::Schedule]);
         assert_eq!(found(&schedule(|s| s.function = Some("other".to_owned()))), [Drift::Schedule]);
         assert_eq!(found(&schedule(|s| s.expression = Some("rate(4 hours)".to_owned()))), [Drift::Schedule]);

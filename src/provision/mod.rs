@@ -8,10 +8,11 @@ pub mod policy;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::aws::{Aws, CallFailure, Iam, NewSecret, is_rotation_unfinished};
+use crate::aws::{Aws, CallFailure, Iam, NewSecret, SecretDescription, Tries, is_rotation_unfinished, until};
 use crate::keys::{AccessKeyId, SecretName, UserArn, VersionId};
 use crate::lifecycle::Drift;
 use crate::settings::Settings;
@@ -85,12 +86,13 @@ pub async fn provision(
     let name = SecretName::of(user.arn.user());
     create(aws, wanted, user, &name).await?;
     let id = name.to_string();
-    repair(aws, iam, wanted, &id, user.arn, Drift::Policy).await?;
+    repair(aws, iam, wanted, &id, user.arn, Drift::Policy, None).await?;
     if schedule {
-        repair(aws, iam, wanted, &id, user.arn, Drift::Schedule).await?;
+        // A new secret's schedule counts from now, so it rotates no key before its time.
+        configure(aws, wanted, &id, false).await?;
     }
     let joined = match user.reach {
-        Reach::JoinGroup => repair(aws, iam, wanted, &id, user.arn, Drift::ReaderGroup).await,
+        Reach::JoinGroup => repair(aws, iam, wanted, &id, user.arn, Drift::ReaderGroup, None).await,
         Reach::Given => Ok(()),
     };
     Ok(joined.err())
@@ -129,7 +131,7 @@ async fn create(aws: &Aws, wanted: &Wanted, user: &NewUser<'_>, name: &SecretNam
     aws.secrets().create(secret).await
 }
 
-/// Repairs one part of a secret. Safe to repeat.
+/// Repairs one part of a secret. `due` is the key that the schedule is for, and when it is due. Safe to repeat.
 ///
 /// # Errors
 /// The failure of the call.
@@ -140,6 +142,7 @@ pub async fn repair(
     secret_id: &str,
     arn: &UserArn,
     drift: Drift,
+    due: Option<(&AccessKeyId, DateTime<Utc>)>,
 ) -> Result<(), CallFailure> {
     let secrets = aws.secrets();
     match drift {
@@ -148,13 +151,42 @@ pub async fn repair(
             None => Ok(()),
         },
         Drift::Policy => secrets.put_policy(secret_id, &policy::for_user(arn).to_string()).await,
-        Drift::Schedule => configure(aws, wanted, secret_id, false).await,
+        Drift::Schedule => switch_on(aws, wanted, secret_id, due).await,
         Drift::Tags => secrets.tag(secret_id, &wanted.tags).await,
         Drift::ReaderGroup => match &wanted.reader_group {
             Some(group) => iam.add_to_group(group, &arn.user().name).await,
             None => Ok(()),
         },
     }
+}
+
+/// Limits the reads of a schedule that was just set.
+const READS_OF_A_NEW_SCHEDULE: Tries = Tries { count: 3, wait: Duration::from_secs(2) };
+
+/// Sets the function and the schedule, and leaves the schedule off if it would rotate the key before the day on which
+/// the key is due.
+///
+/// A schedule that is switched on again counts from the last rotation or change by hand, even if the key is younger.
+/// Only the service knows when that was.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_schedule.html>
+async fn switch_on(
+    aws: &Aws,
+    wanted: &Wanted,
+    secret_id: &str,
+    due: Option<(&AccessKeyId, DateTime<Utc>)>,
+) -> Result<(), CallFailure> {
+    configure(aws, wanted, secret_id, false).await?;
+    let Some((key, due)) = due else { return Ok(()) };
+    let secrets = aws.secrets();
+    let is_on = |found: &Option<SecretDescription>| found.as_ref().is_some_and(|secret| secret.rotation_enabled);
+    let found = until(aws, READS_OF_A_NEW_SCHEDULE, || secrets.describe(secret_id), is_on).await?;
+    let next = found.and_then(|secret| secret.next_rotation);
+    if next.is_none_or(|next| next.date_naive() >= due.date_naive()) {
+        return Ok(());
+    }
+    // The tag is first: without it, the next sweep would take the schedule for a cancelled one, and switch it on.
+    secrets.tag(secret_id, &TagChange::default().set(tag::SCHEDULE_OFF, key.as_str()).set).await?;
+    secrets.cancel_rotation(secret_id).await
 }
 
 /// Sets the function and the schedule. With `rotate_now` the same call starts a rotation.

@@ -1,5 +1,7 @@
 //! Carries one action out by calls to AWS. Decides nothing.
 
+use chrono::{DateTime, Utc};
+
 use super::account_user::AccountUser;
 use super::observe::AccountContext;
 use super::run::Run;
@@ -23,6 +25,8 @@ pub(super) struct ActionTarget<'a> {
     id: &'a str,
     /// When the user's keys were made.
     dates: KeyDates,
+    /// The key that the schedule is for, and when it is due.
+    due: Option<(&'a AccessKeyId, DateTime<Utc>)>,
     reach: Reach,
 }
 
@@ -34,12 +38,13 @@ impl<'a> ActionTarget<'a> {
         let others = facts.keys.iter().filter(|key| Some(&key.id) != named.map(|named| &named.id));
         let dates = KeyDates::new(named.map(|key| key.created), others.map(|key| key.created));
         let reach = context.reach(user);
-        Self { run: context.run, iam: context.iam, arn: &facts.arn, id: &facts.id, dates, reach }
+        let due = facts.rotation_due(&context.run.settings.periods);
+        Self { run: context.run, iam: context.iam, arn: &facts.arn, id: &facts.id, dates, due, reach }
     }
 
     /// A deleted user: only its secret is left.
     pub(super) fn gone(run: &'a Run<'a>, iam: &'a dyn Iam, arn: &'a UserArn) -> Self {
-        Self { run, iam, arn, id: "", dates: KeyDates::default(), reach: Reach::Given }
+        Self { run, iam, arn, id: "", dates: KeyDates::default(), due: None, reach: Reach::Given }
     }
 
     /// Carries one action out, without its record. Returns a failure to join the reader group of an action
@@ -58,7 +63,7 @@ impl<'a> ActionTarget<'a> {
                 let user = NewUser { arn, id: self.id, key, created: *created, dates: &self.dates, reach: self.reach };
                 return provision::provision(aws, iam, wanted, &user, !then_rotate).await;
             }
-            Action::Repair(drift) => provision::repair(aws, iam, wanted, secret, arn, *drift).await,
+            Action::Repair(drift) => provision::repair(aws, iam, wanted, secret, arn, *drift, self.due).await,
             Action::AbandonRotation { version } => aws.secrets().remove_pending(secret, version).await,
             Action::Rotate { configure: true, .. } => provision::configure(aws, wanted, secret, true).await,
             Action::Rotate { configure: false, .. } => provision::rotate(aws, secret).await,

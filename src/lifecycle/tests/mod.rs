@@ -3,6 +3,7 @@
 mod boundaries;
 mod checks;
 mod display;
+mod early_schedule;
 mod news;
 mod properties;
 mod simulation;

@@ -68,9 +68,9 @@ fn configure(
     if rules.is_some() && rules != rotation.rules {
         rotation.rules = rules;
     }
-    if !rotation.enabled || rotation.counted_from.is_none() {
-        rotation.counted_from = Some(now);
-    }
+    // A schedule that is switched on again counts from the last rotation or change by hand.
+    // <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CancelRotateSecret.html>
+    rotation.counted_from.get_or_insert(now);
     rotation.enabled = true;
     secret.changed = now;
 }

@@ -366,3 +366,64 @@ async fn a_version_put_by_hand_abandons_a_rotation() {
     stage.cloud.run_rotations().await;
     assert_eq!(stage.secret().last_rotation, Some(Err("a new version was put by hand".to_owned())));
 }
+
+#[tokio::test(start_paused = true)]
+async fn on_aws_b3_a_schedule_that_is_on_again_counts_from_before() {
+    let stage = stage(0).await;
+    let made = stage.cloud.clock().now();
+    stage.rotate().rotate_immediately(false).send().await.expect("configured");
+    stage.cloud.run_rotations().await;
+    let expected = made + TimeDelta::days(90);
+    assert_eq!(stage.secret().next_rotation, Some(expected), "a new secret's schedule counts from its start");
+    for by_hand in [false, true] {
+        stage.client.cancel_rotate_secret().secret_id("s").send().await.expect("cancelled");
+        stage.cloud.clock().advance(Duration::from_hours(24 * 30)).await;
+        let put_at = stage.cloud.clock().now();
+        if by_hand {
+            stage.client.put_secret_value().secret_id("s").secret_string("by hand").send().await.expect("put");
+        }
+        stage.cloud.clock().advance(Duration::from_hours(24 * 20)).await;
+        stage.rotate().rotate_immediately(false).send().await.expect("switched on");
+        stage.cloud.run_rotations().await;
+        let expected = if by_hand { put_at + TimeDelta::days(90) } else { expected };
+        assert_eq!(stage.secret().next_rotation, Some(expected), "by hand: {by_hand}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_aws_b4_a_service_may_never_reattempt_a_rotation() {
+    let stage = stage(9).await;
+    stage.cloud.switch(|aws| aws.never_reattempts = true);
+    stage.rotate().send().await.expect("started");
+    stage.cloud.run_rotations().await;
+    let steps = stage.steps().len();
+    for _ in 0..3 {
+        stage.cloud.clock().advance(Duration::from_hours(24 * 40)).await;
+        let refused = stage.rotate().send().await.expect_err("not complete");
+        assert!(format!("{refused:?}").contains("A previous rotation isn't complete"), "{refused:?}");
+        stage.cloud.fire_due_rotations().await;
+    }
+    assert_eq!(stage.steps().len(), steps, "nothing was attempted");
+    let pending = stage.secret().version_with("AWSPENDING").expect("left behind").id.clone();
+    let label = stage.client.update_secret_version_stage().secret_id("s").version_stage("AWSPENDING");
+    label.remove_from_version_id(pending).send().await.expect("removed");
+    stage.rotate().send().await.expect("started anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_aws_b4_a_pending_value_by_hand_is_refused_for_good() {
+    let stage = stage(0).await;
+    stage.cloud.switch(|aws| aws.refuses_foreign_pending = true);
+    stage.rotate().rotate_immediately(false).send().await.expect("configured");
+    stage.cloud.run_rotations().await;
+    assert_eq!(stage.steps(), ["testSecret"], "the service's own copy is tested");
+    let put = stage.client.put_secret_value().secret_id("s").secret_string("by hand").version_stages("AWSPENDING");
+    put.send().await.expect("put");
+    for _ in 0..2 {
+        stage.rotate().send().await.expect_err("not complete");
+        stage.cloud.run_rotations().await;
+        let why = stage.secret().last_rotation.expect("it ended").expect_err("refused");
+        assert!(why.contains(&format!("was not created by Lambda {FUNCTION}")), "{why}");
+    }
+    assert_eq!(stage.steps(), ["testSecret"], "no step ran");
+}

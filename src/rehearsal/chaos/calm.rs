@@ -161,7 +161,8 @@ fn disorder(user: &IamUser, secret: Option<&Secret>, oldest: TimeDelta, now: Dat
         }
     };
     expect(secret.deletion_date.is_none(), &|| "the secret is marked for deletion".to_owned());
-    expect(secret.rotation.enabled, &|| "the schedule is off".to_owned());
+    let is_scheduled = secret.rotation.enabled || secret.tags.contains_key(tag::SCHEDULE_OFF);
+    expect(is_scheduled, &|| "the schedule is off".to_owned());
     expect(secret.unfinished().is_none(), &|| format!("a rotation is unfinished: {:?}", secret.rotation.last_result));
     let state = State::read(&secret.tags);
     expect(state.managed && state.malformed.is_empty(), &|| format!("tags: {:?}", secret.tags));
