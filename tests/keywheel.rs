@@ -91,6 +91,7 @@ mod orphans;
 mod people;
 mod provisioning;
 mod refusals;
+mod renamed_user;
 mod rotation_contract;
 mod rotation_failures;
 mod rotation_steps;

@@ -12,13 +12,7 @@ use crate::state::Phase;
 /// and the secret is scheduled for deletion. A secret without the tag `keywheel:managed` is a problem instead.
 pub fn plan_for_deleted_user(user: &UserRef, secret: &PresentSecret) -> UserPlan {
     let mut plan = UserPlan::nothing(user);
-    if !secret.state.managed {
-        let error = format!(
-            "secret {} has the name of a secret of keywheel's, but {user} does not exist and the secret has no tag \
-             keywheel:managed; delete it, or tag it keywheel:managed = 1 to have it deleted",
-            secret.arn
-        );
-        plan.problems.push(Problem { action: ActionName::DeleteSecret, error });
+    if refuse_foreign(&mut plan, secret) {
         return plan;
     }
     if secret.rotation_enabled {
@@ -39,4 +33,18 @@ pub fn plan_for_deleted_user(user: &UserRef, secret: &PresentSecret) -> UserPlan
         });
     }
     plan
+}
+
+/// Adds a problem to the plan of a secret that is not keywheel's, and returns whether it did.
+pub(super) fn refuse_foreign(plan: &mut UserPlan, secret: &PresentSecret) -> bool {
+    if secret.state.managed {
+        return false;
+    }
+    let error = format!(
+        "secret {} has the name of a secret of keywheel's, but {} does not exist and the secret has no tag \
+         keywheel:managed; delete it, or tag it keywheel:managed = 1 to have it deleted",
+        secret.arn, plan.user
+    );
+    plan.problems.push(Problem { action: ActionName::DeleteSecret, error });
+    true
 }

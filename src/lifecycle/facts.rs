@@ -285,6 +285,8 @@ pub enum CancelReason {
     UserGone,
     /// The user cannot read its secret, so a new key would be of no use to it.
     Unreadable(ReadObstacle),
+    /// The user has another name now, and another secret.
+    UserRenamed,
 }
 
 impl std::fmt::Display for CancelReason {
@@ -294,6 +296,7 @@ impl std::fmt::Display for CancelReason {
             Self::NoActiveKey => "the user has no active key",
             Self::UserGone => "the user was deleted",
             Self::Unreadable(_) => "the user cannot read its secret",
+            Self::UserRenamed => "the user was renamed",
         })
     }
 }

@@ -12,7 +12,7 @@
 //! | `gone_keys`, `outgoing`, `second_key` | the retirement of keys: gone, outgoing, and a person's second key |
 //! | `plan` | the order of the decisions |
 //! | `news` | the notices of a rotation and of its failure, for an event as for a sweep |
-//! | `deleted_user` | the plan for the secret of a user who was deleted |
+//! | `deleted_user`, `renamed_user` | the plan for the secret of a user who was deleted, or who has another name now |
 //! | `quiet` | proves from lists alone that a user's plan would be empty |
 
 mod action;
@@ -29,6 +29,7 @@ mod plan;
 mod planner;
 mod quiet;
 mod record;
+mod renamed_user;
 mod second_key;
 #[cfg(test)]
 mod tests;
@@ -46,4 +47,5 @@ pub use notice_date::NoticeDate;
 pub use plan::plan;
 pub(crate) use quiet::is_reader;
 pub use quiet::{KeySighting, Listed, Sighting, is_quiet, key_dates};
+pub use renamed_user::{RenamedUser, plan_for_renamed_user};
 pub use user_plan::{Problem, UserPlan, Wait, Waiting};

@@ -212,6 +212,29 @@ impl Cloud {
         }
     }
 
+    /// Gives a user another name, as `UpdateUser` does: the id, the keys, the tags and the groups stay.
+    /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateUser.html>
+    ///
+    /// # Panics
+    /// If the account lacks the user, or has a user of the new name, ignoring case.
+    pub fn rename_user(&self, account: &str, name: &str, new_name: &str) {
+        let mut world = self.world();
+        let found = world.expect_account(account);
+        let mut user = found.users.remove(&name.to_ascii_lowercase()).expect("the user is there");
+        new_name.clone_into(&mut user.name);
+        let keys: Vec<String> = user.keys.iter().map(|key| key.id.clone()).collect();
+        let before = found.users.insert(new_name.to_ascii_lowercase(), user);
+        assert!(before.is_none(), "{account} already has a user {new_name}");
+        for group in found.groups.values_mut() {
+            if group.members.remove(&name.to_ascii_lowercase()) {
+                group.members.insert(new_name.to_ascii_lowercase());
+            }
+        }
+        for key in keys {
+            world.key_owners.insert(key, (account.to_owned(), new_name.to_owned()));
+        }
+    }
+
     /// Sets a tag of an existing user, or replaces its value. Limits of IAM are not checked.
     pub fn tag_user(&self, account: &str, user: &str, key: &str, value: &str) {
         let mut world = self.world();

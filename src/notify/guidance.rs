@@ -197,6 +197,14 @@ impl Commands<'_> {
                 ),
                 self.enable("If this key is still needed, enable it."),
             ],
+            CancelReason::UserRenamed => vec![
+                Instruction::say(
+                    "Let programs read the secret of the new name from now on. After the next rotation it holds the new \
+                     key; until then it holds a placeholder. If a program lacks its current key, an administrator of \
+                     the account that holds the secrets can still read it in this secret.",
+                ),
+                Instruction::say("To undo, give the user its old name back.").undoing(),
+            ],
             CancelReason::UserGone => vec![Instruction::say("There is nothing to do."), nothing_to_undo()],
             CancelReason::Unreadable(ReadObstacle::ManagedKey) => vec![
                 Instruction::say(

@@ -100,6 +100,7 @@ pub(crate) fn kinds() -> Vec<(&'static str, NoticeKind)> {
         ("reactivated", NoticeKind::Reactivated { disable_at: at }),
         ("cancelled_exempt", NoticeKind::ScheduleCancelled(CancelReason::Exempt)),
         ("cancelled_no_active_key", NoticeKind::ScheduleCancelled(CancelReason::NoActiveKey)),
+        ("cancelled_user_renamed", NoticeKind::ScheduleCancelled(CancelReason::UserRenamed)),
         ("cancelled_user_gone", NoticeKind::ScheduleCancelled(CancelReason::UserGone)),
         (
             "cancelled_in_ten_groups",

@@ -220,6 +220,11 @@ fn reason(notice: &Notice, mode: Mode, periods: &Periods) -> String {
         }
         NoticeKind::ScheduleCancelled(CancelReason::Exempt) => "The user is exempt from rotation.".to_owned(),
         NoticeKind::ScheduleCancelled(CancelReason::NoActiveKey) => "The user has no active access key.".to_owned(),
+        NoticeKind::ScheduleCancelled(CancelReason::UserRenamed) => {
+            "The user has another name now. Its access keys work as before. keywheel makes a secret for the new name, and \
+             keeps this secret until the new secret holds a key that was made and tested."
+                .to_owned()
+        }
         NoticeKind::ScheduleCancelled(CancelReason::UserGone) => "The user was deleted.".to_owned(),
         NoticeKind::ScheduleCancelled(CancelReason::Unreadable(why)) => {
             let cause = match why {

@@ -134,7 +134,7 @@ async fn sweep_candidates(
                     let outcome = user::sweep(context, &user, secret.as_ref(), check).await;
                     (outcome, secret.map(|secret| (user, secret)))
                 }
-                Candidate::Gone(secret) => (gone::sweep(run, context.iam, &secret).await, None),
+                Candidate::Gone(secret) => (gone::sweep(run, context.iam, context.users, &secret).await, None),
             }
         })
         .buffer_unordered(run.settings.max_concurrent_users);

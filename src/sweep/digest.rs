@@ -18,6 +18,7 @@ use super::report::{Failure, Report};
 use super::run::{OUT_OF_TIME, Run};
 use super::stage::Stage;
 use super::totals::SweepTotals;
+use super::user_list::UserList;
 use super::user_pages::{LARGEST_PAGE, UserPages};
 use super::{gone, observe};
 use crate::aws::{CallFailure, Iam};
@@ -130,8 +131,9 @@ async fn observe_account(
     };
     let iam = run.aws.iam(&id, run.partition()).await.map_err(|failure| failed(&failure))?;
     let users = listed_users(run, &*iam, &marked).await;
+    let all_users = UserList::first(run.aws.now(), 1, LARGEST_PAGE);
     let outcomes = stream::iter(&marked)
-        .map(|secret| observe_user(run, &*iam, secret, users.get(&secret.user().name)))
+        .map(|secret| observe_user(run, &*iam, &all_users, secret, users.get(&secret.user().name)))
         .buffer_unordered(run.settings.max_concurrent_users)
         .collect()
         .await;
@@ -159,7 +161,13 @@ async fn listed_users(run: &Run<'_>, iam: &dyn Iam, marked: &[SecretName]) -> BT
     }
 }
 
-async fn observe_user(run: &Run<'_>, iam: &dyn Iam, marked: &SecretName, listed: Option<&AccountUser>) -> UserOutcome {
+async fn observe_user(
+    run: &Run<'_>,
+    iam: &dyn Iam,
+    all_users: &UserList,
+    marked: &SecretName,
+    listed: Option<&AccountUser>,
+) -> UserOutcome {
     let user = marked.user();
     let late = || UserOutcome::failed(user, Stage::Digest, OUT_OF_TIME);
     if run.is_out_of_time() {
@@ -173,7 +181,7 @@ async fn observe_user(run: &Run<'_>, iam: &dyn Iam, marked: &SecretName, listed:
             let notices = notices_of_today(run, &facts);
             UserOutcome { notices, ..UserOutcome::planned(UserPlan::nothing(user), ledger) }
         }
-        Ok(None) => gone::sweep_marked(run, iam, marked).await.unwrap_or_else(late),
+        Ok(None) => gone::sweep_marked(run, iam, all_users, marked).await.unwrap_or_else(late),
         Err(failure) => UserOutcome::failed(user, Stage::Digest, &failure),
     }
 }

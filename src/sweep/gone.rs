@@ -1,5 +1,6 @@
-//! The secret of a user who was deleted: its schedule is cancelled, its notice is sent, then it is scheduled for
-//! deletion.
+//! The secret whose user does not exist under its name. If the user was deleted, the schedule is cancelled, the notice
+//! is sent, and the secret is scheduled for deletion. If the user has another name now, the secret is kept until the
+//! secret of the new name holds a tested key.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -10,9 +11,13 @@ use super::outcome::{SentNotice, UserOutcome};
 use super::run::Run;
 use super::stage::Stage;
 use super::user::{carry_out_all, carry_out_one, write_unless_notices_follow};
+use super::user_list::UserList;
 use crate::aws::{CallFailure, Iam, SecretDescription};
-use crate::keys::{SecretName, UserArn};
-use crate::lifecycle::{Action, ActionName, CancelReason, UserPlan, plan_for_deleted_user};
+use crate::keys::{SecretName, UserArn, UserRef};
+use crate::lifecycle::{
+    Action, ActionName, CancelReason, PresentSecret, RenamedUser, UserPlan, plan_for_deleted_user,
+    plan_for_renamed_user,
+};
 use crate::notify::Delivered;
 use crate::state::State;
 
@@ -20,26 +25,77 @@ use crate::state::State;
 /// until the next one.
 const WAITS_FOR_DIGEST: TimeDelta = TimeDelta::hours(20);
 
+/// Why the user of a secret does not exist under its name.
+enum Fate {
+    Deleted,
+    Renamed(RenamedUser),
+}
+
+impl Fate {
+    /// Recognizes a renamed user by its unique id, which a new name does not change.
+    ///
+    /// # Errors
+    /// The failure to list the account's users or to read the new secret: a user who cannot be found may exist.
+    async fn of(
+        run: &Run<'_>,
+        iam: &dyn Iam,
+        users: &UserList,
+        secret: &SecretDescription,
+    ) -> Result<Self, CallFailure> {
+        let Some(reader) = State::read(&secret.tags).reader else { return Ok(Self::Deleted) };
+        let Some(user) = users.by_id(run, iam, &reader.id).await? else { return Ok(Self::Deleted) };
+        let described = run.aws.secrets().describe(&SecretName::of(user.arn.user()).to_string()).await?;
+        let present = described.filter(|secret| secret.deleted.is_none());
+        // Under the same name, this very secret is the user's: the first list lagged.
+        let is_another = user.arn.user() != secret.name.user();
+        let has_tested_key =
+            is_another && present.is_some_and(|secret| present_secret(&secret, Vec::new()).tested_key().is_some());
+        Ok(Self::Renamed(RenamedUser { user: user.arn.user().clone(), owner: user.owner, has_tested_key }))
+    }
+
+    fn plan(&self, user: &UserRef, secret: &PresentSecret) -> UserPlan {
+        match self {
+            Self::Deleted => plan_for_deleted_user(user, secret),
+            Self::Renamed(renamed) if renamed.user == *user => UserPlan::nothing(user),
+            Self::Renamed(renamed) => plan_for_renamed_user(user, renamed, secret),
+        }
+    }
+}
+
 /// Sweeps a secret whose user is not in the list; `None` if the time has run out. The secret is deleted later, by
 /// [`delete_after_notice`].
-pub(super) async fn sweep(run: &Run<'_>, iam: &dyn Iam, listed: &SecretDescription) -> Option<UserOutcome> {
+pub(super) async fn sweep(
+    run: &Run<'_>,
+    iam: &dyn Iam,
+    users: &UserList,
+    listed: &SecretDescription,
+) -> Option<UserOutcome> {
     let user = listed.name.user();
     if run.is_out_of_time() {
         return None;
     }
-    let planned = plan_for_deleted_user(user, &present_secret(listed, Vec::new()));
-    if run.dry_run || planned.actions.is_empty() {
+    let stage = Stage::Action(ActionName::DeleteSecret);
+    let fate = match Fate::of(run, iam, users, listed).await {
+        Ok(fate) => fate,
+        Err(failure) => return Some(UserOutcome::failed(user, stage, &failure)),
+    };
+    let planned = fate.plan(user, &present_secret(listed, Vec::new()));
+    if run.dry_run || (planned.actions.is_empty() && planned.notices.is_empty()) {
         return Some(UserOutcome::planned(planned, Ledger::empty(user)));
     }
-    let confirmed = confirm_and_carry_out(run, iam, listed, planned).await;
-    let stage = Stage::Action(ActionName::DeleteSecret);
+    let confirmed = confirm_and_carry_out(run, iam, listed, &fate, planned).await;
     Some(confirmed.unwrap_or_else(|failure| UserOutcome::failed(user, stage, &failure)))
 }
 
 /// The same for a secret with the mark, in a digest.
-pub(super) async fn sweep_marked(run: &Run<'_>, iam: &dyn Iam, secret: &SecretName) -> Option<UserOutcome> {
+pub(super) async fn sweep_marked(
+    run: &Run<'_>,
+    iam: &dyn Iam,
+    users: &UserList,
+    secret: &SecretName,
+) -> Option<UserOutcome> {
     match run.aws.secrets().describe(&secret.to_string()).await {
-        Ok(Some(secret)) => sweep(run, iam, &secret).await,
+        Ok(Some(secret)) => sweep(run, iam, users, &secret).await,
         Ok(None) => Some(UserOutcome::nothing(secret.user())),
         Err(failure) => Some(UserOutcome::failed(secret.user(), Stage::Digest, &failure)),
     }
@@ -50,6 +106,7 @@ async fn confirm_and_carry_out(
     run: &Run<'_>,
     iam: &dyn Iam,
     listed: &SecretDescription,
+    fate: &Fate,
     planned: UserPlan,
 ) -> Result<UserOutcome, CallFailure> {
     let user = listed.name.user();
@@ -58,7 +115,7 @@ async fn confirm_and_carry_out(
     let (Some(secret), None) = (present, iam.find_user(&user.name).await?) else {
         return Ok(UserOutcome::nothing(user));
     };
-    let mut confirmed = plan_for_deleted_user(user, &present_secret(&secret, Vec::new()));
+    let mut confirmed = fate.plan(user, &present_secret(&secret, Vec::new()));
     confirmed.actions.retain(|action| planned.actions.contains(action));
     // The user's ARN without its path, which does not matter here.
     let arn = format!("arn:{}:iam::{}:user/{}", run.partition(), user.account, user.name);

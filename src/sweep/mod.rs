@@ -9,7 +9,7 @@
 //! | `account_user`, `user_list`, `user_pages` | a user as the lists have it; listing users again; pages |
 //! | `observe` | reads → facts about one user |
 //! | `user` | one user: observe → plan → confirm → carry out |
-//! | `gone` | the secret of a deleted user |
+//! | `gone` | the secret of a user who was deleted, or who has another name now |
 //! | `carry_out` | one action → calls to AWS |
 //! | `ledger` | reads and writes the tags of one secret |
 //! | `outcome`, `totals`, `report`, `stage` | results of a user, of accounts, of the run |

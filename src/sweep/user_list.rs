@@ -75,6 +75,30 @@ impl UserList {
     }
 }
 
+impl UserList {
+    /// The user with this unique id, whatever its name is today; `None` if no such user is listed. The account's users
+    /// are listed again, once for all secrets of the sweep.
+    ///
+    /// # Errors
+    /// The failure to list the users: a user who cannot be found may exist.
+    pub(super) async fn by_id(
+        &self,
+        run: &Run<'_>,
+        iam: &dyn Iam,
+        id: &str,
+    ) -> Result<Option<AccountUser>, CallFailure> {
+        let mut latest = self.0.lock().await;
+        if latest.users.is_none() || latest.is_old(run.aws.now()) {
+            let at = run.aws.now();
+            let (users, pages) = list(run, iam, latest.at_most).await?;
+            let (pages, at_most) = (pages.count, pages.at_most);
+            *latest = LatestList { at, pages, at_most, users: Some(users), read_alone: 0, has_failed: false };
+        }
+        let mut users = latest.users.iter().flat_map(BTreeMap::values);
+        Ok(users.find(|user| user.id == id).cloned())
+    }
+}
+
 impl LatestList {
     fn is_old(&self, now: DateTime<Utc>) -> bool {
         now >= self.at + LIST_STAYS_FRESH
