@@ -171,6 +171,8 @@ fn provisioned(n: u32, which: u32) -> PresentSecret {
         current_version: Some(version),
         unfinished_version: None,
         unfinished_since: None,
+        replicas: Vec::new(),
+        replica_of: None,
         state,
         drift: Vec::new(),
     }

@@ -38,7 +38,7 @@ pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_binary_value, is_kms_ref
 pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretPage, SecretStore};
 pub use services::{CallerIdentity, RoleSession, Services, SweeperServices};
 pub use topic::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, TopicMessage, Topics};
-pub(crate) use until::{Tries, until};
+pub(crate) use until::{ONCE, Tries, once_found, until};
 
 // Used by the rehearsal's own transport, which answers as the SDK's does.
 #[cfg(feature = "rehearsal")]

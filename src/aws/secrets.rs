@@ -34,6 +34,10 @@ pub struct SecretDescription {
     pub next_rotation: Option<DateTime<Utc>>,
     /// `DeletedDate`, which is set while the secret is scheduled for deletion. `None` for a secret in use.
     pub deleted: Option<DateTime<Utc>>,
+    /// Other Regions with a replica of this secret; no list shows them.
+    pub replicas: Vec<String>,
+    /// Region of the primary secret; `None` if the secret is not replicated.
+    pub primary_region: Option<String>,
     /// Tag values by tag name; tags with an empty value are left out, because keywheel writes none.
     pub tags: BTreeMap<String, String>,
     /// Staging labels by version id.
@@ -50,6 +54,11 @@ impl SecretDescription {
     /// Returns the version of an unfinished rotation: the pending version, unless it is the current one too.
     pub fn unfinished_version(&self) -> Option<VersionId> {
         self.version_at(PENDING).filter(|pending| Some(pending) != self.version_at(CURRENT).as_ref())
+    }
+
+    /// Returns the Region of the primary secret if this secret is its replica, which takes no writes.
+    pub fn replica_of(&self) -> Option<&str> {
+        self.primary_region.as_deref().filter(|primary| self.arn.split(':').nth(3) != Some(*primary))
     }
 
     /// Whether the secret has a tag with this name and a value that starts with `prefix`.
@@ -254,6 +263,13 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// Any failure.
     async fn set_kms_key(&self, id: &str, kms_key: &str) -> Result<(), CallFailure>;
+
+    /// Deletes the replicas of a secret in these Regions. Secrets Manager does so within seconds. Safe to repeat.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RemoveRegionsFromReplication.html>
+    ///
+    /// # Errors
+    /// Any failure.
+    async fn remove_replicas(&self, id: &str, regions: &[String]) -> Result<(), CallFailure>;
 
     /// Schedules a secret for deletion. It can be restored for `recovery_window_days` days, 7 to 30.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html>

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::client::Aws;
+use super::failure::CallFailure;
 
 /// How often a read is made at most, and the pause between two reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,9 @@ pub(crate) struct Tries {
     /// The pause after each read but the last.
     pub(crate) wait: Duration,
 }
+
+/// A single call.
+pub(crate) const ONCE: Tries = Tries { count: 1, wait: Duration::ZERO };
 
 /// Repeats `ask` until `is_settled` accepts its answer, and returns that answer.
 ///
@@ -40,6 +44,19 @@ where
         aws.sleep(tries.wait).await;
     }
     ask().await
+}
+
+/// Repeats a call on a resource that was just made, while the service answers that it does not exist, and returns the
+/// last answer. On an older resource that answer is final, and the call must not be made in this way.
+///
+/// # Errors
+/// The failure of the last call; any other failure at once.
+pub(crate) async fn once_found<T, F>(aws: &Aws, tries: Tries, call: impl Fn() -> F) -> Result<T, CallFailure>
+where
+    F: Future<Output = Result<T, CallFailure>>,
+{
+    let is_found = |answer: &Result<T, CallFailure>| !matches!(answer, Err(failure) if failure.is_not_found());
+    until(aws, tries, || async { Ok::<_, CallFailure>(call().await) }, is_found).await?
 }
 
 #[cfg(test)]

@@ -102,6 +102,11 @@ pub enum Action {
     },
     /// Switch the native schedule off.
     CancelSchedule(CancelReason),
+    /// Delete the replicas of a secret: while it has any, it cannot be deleted.
+    RemoveReplicas {
+        /// The Regions of the replicas.
+        regions: Vec<String>,
+    },
     /// Schedule the secret of a deleted user for deletion. Carried out after the mail, because the notice cannot be
     /// recorded afterwards.
     DeleteSecret,
@@ -118,6 +123,7 @@ impl Action {
             | Self::DropIntent
             | Self::Repair(_)
             | Self::AbandonRotation { .. }
+            | Self::RemoveReplicas { .. }
             | Self::StopRetiring { .. } => ActionName::Repair,
             Self::Rotate { .. } => ActionName::Rotate,
             Self::Retire { .. } => ActionName::Retire,
@@ -161,6 +167,7 @@ impl fmt::Display for Action {
             Self::Disable { key } => write!(f, "disable {key}"),
             Self::Delete { key } => write!(f, "delete {key}"),
             Self::CancelSchedule(reason) => write!(f, "cancel the schedule: {reason}"),
+            Self::RemoveReplicas { regions } => write!(f, "delete the secret's replicas in {}", regions.join(", ")),
             Self::DeleteSecret => f.write_str("schedule the secret for deletion"),
         }
     }

@@ -18,7 +18,7 @@ pub fn plan_for_deleted_user(user: &UserRef, secret: &PresentSecret) -> UserPlan
     if secret.rotation_enabled {
         plan.actions.push(Action::CancelSchedule(CancelReason::UserGone));
     }
-    plan.actions.push(Action::DeleteSecret);
+    delete_secret(&mut plan, secret);
     if let Some(key) = secret.state.current_key.clone().or(secret.state.previous_key.clone())
         && !secret.state.notified.was_sent(&key, Phase::SecretDeleted)
     {
@@ -35,8 +35,21 @@ pub fn plan_for_deleted_user(user: &UserRef, secret: &PresentSecret) -> UserPlan
     plan
 }
 
-/// Adds a problem to the plan of a secret that is not keywheel's, and returns whether it did.
+/// Plans the deletion of a secret. Its replicas go first, because a secret with replicas cannot be deleted.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html>
+pub(super) fn delete_secret(plan: &mut UserPlan, secret: &PresentSecret) {
+    if !secret.replicas.is_empty() {
+        plan.actions.push(Action::RemoveReplicas { regions: secret.replicas.clone() });
+    }
+    plan.actions.push(Action::DeleteSecret);
+}
+
+/// Whether the secret is not this stack's: nothing is planned for a replica, and a problem for a secret without
+/// keywheel's tag.
 pub(super) fn refuse_foreign(plan: &mut UserPlan, secret: &PresentSecret) -> bool {
+    if secret.replica_of.is_some() {
+        return true;
+    }
     if secret.state.managed {
         return false;
     }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::named_key::NamedKey;
+use crate::calendar::due;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, UserArn, UserRef, VersionId};
 use crate::settings::Periods;
 use crate::state::{State, WHOLE_SECOND};
@@ -105,9 +106,22 @@ impl UserFacts {
         announced.is_some() && announced == self.secret.present().and_then(|secret| secret.unfinished_version.as_ref())
     }
 
+    /// Whether the user was deleted and made again, so that the secret holds a key of the user before. The policy's
+    /// reader is recorded anew once a rotation has ended that.
+    pub fn is_made_again(&self, now: DateTime<Utc>) -> bool {
+        let Some(state) = self.state() else { return false };
+        let is_another = state.reader.as_ref().is_some_and(|reader| reader.id != self.id);
+        let is_dead = |current: &AccessKeyId| self.key(current).is_none();
+        let was_tested = self.secret.present().and_then(PresentSecret::tested_key).is_some();
+        is_another
+            && was_tested
+            && state.current_key.as_ref().is_some_and(is_dead)
+            && self.current_key_is_listed_by(now).is_none()
+    }
+
     /// The key whose age decides when the next rotation is due, and that date; `None` if no such key is known.
     pub fn rotation_due(&self, periods: &Periods) -> Option<(&AccessKeyId, DateTime<Utc>)> {
-        self.reference_key().map(|key| (&key.id, key.created + periods.rotation))
+        self.reference_key().map(|key| (&key.id, due(key.created, periods.rotation)))
     }
 
     pub(super) fn keys_with_dates(&self) -> impl Iterator<Item = (&AccessKeyId, DateTime<Utc>)> {
@@ -224,6 +238,10 @@ pub struct PresentSecret {
     /// When Secrets Manager registered that version, which is when its rotation began; `None` if there is no such
     /// version, or if that is not known.
     pub unfinished_since: Option<DateTime<Utc>>,
+    /// The other Regions with a replica of the secret, if they were read.
+    pub replicas: Vec<String>,
+    /// The Region of the primary secret, if this secret is its replica.
+    pub replica_of: Option<String>,
     /// The facts in its tags.
     pub state: State,
     /// The parts that differ from the settings.

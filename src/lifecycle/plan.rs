@@ -83,6 +83,11 @@ fn is_forced_and_unfinished(secret: &PresentSecret) -> bool {
 
 impl<'a> Planner<'a> {
     fn decide(&mut self) {
+        if let Some(secret) = self.facts.secret.present()
+            && let Some(region) = &secret.replica_of
+        {
+            return self.leave_replica(secret, region);
+        }
         match &self.facts.exemption {
             Exemption::Exempt => {
                 self.stop_schedule(CancelReason::Exempt);
@@ -100,6 +105,19 @@ impl<'a> Planner<'a> {
                 None => self.rotate_user(),
             },
         }
+    }
+
+    /// Reports a secret that takes no writes here. The stack in the Region of the primary secret rotates its key.
+    fn leave_replica(&mut self, secret: &PresentSecret, region: &str) {
+        if self.facts.exemption == Exemption::Exempt || self.facts.newest_active_key().is_none() {
+            return;
+        }
+        let error = format!(
+            "secret {} is a replica of the secret in {region}, which another stack works with; it takes no writes here, \
+             and nothing is done for this user. Sweep the account from one of the two stacks only",
+            secret.arn
+        );
+        self.problem(ActionName::Repair, error);
     }
 
     fn rotate_user(&mut self) {
@@ -315,7 +333,11 @@ impl<'a> Planner<'a> {
         }
         let Some(key) = self.facts.reference_key() else { return self.report_orphan() };
         let due = self.rotation_day(key);
-        if self.now < due || !self.has_free_slot() {
+        let holds_dead_key = self.facts.is_made_again(self.now);
+        if holds_dead_key && !self.has_free_slot() {
+            self.report_dead_key();
+        }
+        if (self.now < due && !holds_dead_key) || !self.has_free_slot() {
             return self.announce_rotation(key, due);
         }
         // Before this limit, a rotation that the last run or this run started may still be under way.
@@ -334,6 +356,14 @@ impl<'a> Planner<'a> {
         } else {
             self.notify_of(ActionName::Rotate, &key.id, NoticeKind::RotationDue { since: due });
         }
+    }
+
+    /// Reports that readers get a key of a user who was deleted, and that no rotation can end that yet.
+    fn report_dead_key(&mut self) {
+        let error = "the user was deleted and made again, and its secret still holds the key of the user before, which \
+                     does not exist any more; the user has two keys, so that no other can be made. Delete the key that is \
+                     not needed";
+        self.problem(ActionName::Rotate, error.to_owned());
     }
 
     /// Announces a rotation that comes, with the date from which its slot is free. A key that has to give way itself is

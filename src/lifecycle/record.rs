@@ -125,6 +125,7 @@ impl Action {
             | Self::Repair(_)
             | Self::AbandonRotation { .. }
             | Self::Rotate { .. }
+            | Self::RemoveReplicas { .. }
             | Self::DeleteSecret => change,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::action::Action;
 use super::action_name::ActionName;
-use super::deleted_user::refuse_foreign;
+use super::deleted_user::{delete_secret, refuse_foreign};
 use super::facts::{CancelReason, PresentSecret};
 use super::notice::{Notice, NoticeKind};
 use super::user_plan::UserPlan;
@@ -32,7 +32,7 @@ pub fn plan_for_renamed_user(old: &UserRef, renamed: &RenamedUser, secret: &Pres
         plan.actions.push(Action::CancelSchedule(CancelReason::UserRenamed));
     }
     if renamed.has_tested_key {
-        plan.actions.push(Action::DeleteSecret);
+        delete_secret(&mut plan, secret);
     }
     let told = &secret.state.notified;
     let key = secret.state.current_key.clone().or(secret.state.previous_key.clone());

@@ -104,6 +104,10 @@ pub(crate) struct Secret {
     /// The policy with unique ids in place of the ARNs of users and roles.
     pub(crate) policy: Option<Value>,
     pub(crate) rotation: RotationStatus,
+    /// The other Regions that have a replica of this secret.
+    pub(crate) replicas: BTreeSet<String>,
+    /// The Region of the primary secret, if this secret is a replica.
+    pub(crate) replica_of: Option<String>,
     pub(crate) deletion_date: Option<DateTime<Utc>>,
     pub(crate) deleted: Option<DateTime<Utc>>,
     /// The states before recent changes, for lists that lag. `None`: the secret did not exist.

@@ -41,6 +41,8 @@ pub struct Switches {
     pub list_secrets_lag: Duration,
     /// How long `DescribeSecret` shows the tags before a change.
     pub describe_tags_lag: Duration,
+    /// How long calls on a new secret answer that it does not exist.
+    pub new_secret_lag: Duration,
     /// How many secrets one call of `ListSecrets` examines before its filter applies. Pages are then shorter than
     /// asked, or empty, and have a `NextToken`. `None`: pages are full.
     pub secrets_looked_at: Option<usize>,
@@ -124,6 +126,7 @@ impl Default for Switches {
             omit_account_state: false,
             list_secrets_lag: Duration::ZERO,
             describe_tags_lag: Duration::ZERO,
+            new_secret_lag: Duration::ZERO,
             secrets_looked_at: None,
             pending_read_lag: Duration::ZERO,
             pending_label_lingers: false,

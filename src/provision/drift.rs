@@ -94,6 +94,8 @@ mod tests {
             schedule: RotationSchedule { function: Some(FUNCTION.to_owned()), days: Some(90), expression: None },
             next_rotation: None,
             deleted: None,
+            replicas: Vec::new(),
+            primary_region: None,
             tags: BTreeMap::from([("team".to_owned(), "keys".to_owned()), ("other".to_owned(), "kept".to_owned())]),
             stages: BTreeMap::new(),
         }

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::aws::{Aws, CallFailure, Iam, NewSecret, SecretDescription, Tries, is_rotation_unfinished, until};
+use crate::aws::{
+    Aws, CallFailure, Iam, NewSecret, SecretDescription, Tries, is_rotation_unfinished, once_found, until,
+};
 use crate::keys::{AccessKeyId, SecretName, UserArn, VersionId};
 use crate::lifecycle::Drift;
 use crate::settings::Settings;
@@ -86,16 +88,43 @@ pub async fn provision(
     let name = SecretName::of(user.arn.user());
     create(aws, wanted, user, &name).await?;
     let id = name.to_string();
-    repair(aws, iam, wanted, &id, user.arn, Drift::Policy, None).await?;
+    let put_policy = || repair(aws, iam, wanted, &id, user.arn, Drift::Policy, None);
+    once_found(aws, CALLS_ON_A_NEW_SECRET, put_policy).await?;
     if schedule {
         // A new secret's schedule counts from now, so it rotates no key before its time.
-        configure(aws, wanted, &id, false).await?;
+        once_found(aws, CALLS_ON_A_NEW_SECRET, || configure(aws, wanted, &id, false)).await?;
     }
     let joined = match user.reach {
         Reach::JoinGroup => repair(aws, iam, wanted, &id, user.arn, Drift::ReaderGroup, None).await,
         Reach::Given => Ok(()),
     };
     Ok(joined.err())
+}
+
+/// Limits the calls on a secret that was just made. For seconds, Secrets Manager may answer that it does not exist.
+pub(crate) const CALLS_ON_A_NEW_SECRET: Tries = Tries { count: 6, wait: Duration::from_secs(2) };
+
+/// Sets function and schedule of a secret that was just made, and starts its first rotation.
+///
+/// # Errors
+/// As [`configure`].
+pub async fn rotate_new(aws: &Aws, wanted: &Wanted, secret_id: &str) -> Result<(), CallFailure> {
+    once_found(aws, CALLS_ON_A_NEW_SECRET, || configure(aws, wanted, secret_id, true)).await
+}
+
+/// Limits the reads of a secret whose replicas are being deleted.
+const READS_OF_REPLICAS: Tries = Tries { count: 6, wait: Duration::from_secs(2) };
+
+/// Deletes the replicas of a secret, and waits until Secrets Manager lists none. Safe to repeat.
+///
+/// # Errors
+/// The failure of a call. If replicas are left after the wait, the deletion of the secret fails, and the next sweep
+/// repeats both.
+pub async fn remove_replicas(aws: &Aws, secret_id: &str, regions: &[String]) -> Result<(), CallFailure> {
+    let secrets = aws.secrets();
+    secrets.remove_replicas(secret_id, regions).await?;
+    let is_alone = |found: &Option<SecretDescription>| found.as_ref().is_none_or(|secret| secret.replicas.is_empty());
+    until(aws, READS_OF_REPLICAS, || secrets.describe(secret_id), is_alone).await.map(drop)
 }
 
 /// Whether a secret could not be created because its name is taken: the list of secrets lagged.

@@ -7,7 +7,7 @@ use super::observe::AccountContext;
 use super::run::Run;
 use crate::aws::{CallFailure, FailureKind, Iam};
 use crate::keys::{AccessKeyId, KeyStatus, SecretName, UserArn, UserName};
-use crate::lifecycle::{Action, UserFacts};
+use crate::lifecycle::{Action, SecretFacts, UserFacts};
 use crate::provision::{self, NewUser, Reach};
 use crate::state::KeyDates;
 
@@ -28,6 +28,8 @@ pub(super) struct ActionTarget<'a> {
     /// The key that the schedule is for, and when it is due.
     due: Option<(&'a AccessKeyId, DateTime<Utc>)>,
     reach: Reach,
+    /// Whether this run makes the secret.
+    is_new: bool,
 }
 
 impl<'a> ActionTarget<'a> {
@@ -38,13 +40,14 @@ impl<'a> ActionTarget<'a> {
         let others = facts.keys.iter().filter(|key| Some(&key.id) != named.map(|named| &named.id));
         let dates = KeyDates::new(named.map(|key| key.created), others.map(|key| key.created));
         let reach = context.reach(user);
+        let is_new = facts.secret == SecretFacts::Missing;
         let due = facts.rotation_due(&context.run.settings.periods);
-        Self { run: context.run, iam: context.iam, arn: &facts.arn, id: &facts.id, dates, due, reach }
+        Self { run: context.run, iam: context.iam, arn: &facts.arn, id: &facts.id, dates, due, reach, is_new }
     }
 
     /// A deleted user: only its secret is left.
     pub(super) fn gone(run: &'a Run<'a>, iam: &'a dyn Iam, arn: &'a UserArn) -> Self {
-        Self { run, iam, arn, id: "", dates: KeyDates::default(), due: None, reach: Reach::Given }
+        Self { run, iam, arn, id: "", dates: KeyDates::default(), due: None, reach: Reach::Given, is_new: false }
     }
 
     /// Carries one action out, without its record. Returns a failure to join the reader group of an action
@@ -65,10 +68,12 @@ impl<'a> ActionTarget<'a> {
             }
             Action::Repair(drift) => provision::repair(aws, iam, wanted, secret, arn, *drift, self.due).await,
             Action::AbandonRotation { version } => aws.secrets().remove_pending(secret, version).await,
+            Action::Rotate { configure: true, .. } if self.is_new => provision::rotate_new(aws, wanted, secret).await,
             Action::Rotate { configure: true, .. } => provision::configure(aws, wanted, secret, true).await,
             Action::Rotate { configure: false, .. } => provision::rotate(aws, secret).await,
             Action::Disable { key } => disable(iam, name, key).await,
             Action::Delete { key } => iam.delete_access_key(name, key).await,
+            Action::RemoveReplicas { regions } => provision::remove_replicas(aws, secret, regions).await,
             Action::CancelSchedule(_) => aws.secrets().cancel_rotation(secret).await,
             Action::Restore => aws.secrets().restore(secret).await,
             Action::DeleteSecret => aws.secrets().schedule_deletion(secret, SECRET_RECOVERY_WINDOW_DAYS).await,

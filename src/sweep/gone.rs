@@ -116,7 +116,9 @@ async fn confirm_and_carry_out(
         return Ok(UserOutcome::nothing(user));
     };
     let mut confirmed = fate.plan(user, &present_secret(&secret, Vec::new()));
-    confirmed.actions.retain(|action| planned.actions.contains(action));
+    // No list shows replicas.
+    let is_new = |action: &Action| matches!(action, Action::RemoveReplicas { .. });
+    confirmed.actions.retain(|action| planned.actions.contains(action) || is_new(action));
     // The user's ARN without its path, which does not matter here.
     let arn = format!("arn:{}:iam::{}:user/{}", run.partition(), user.account, user.name);
     let arn = arn.parse().expect("an ARN made of a checked account id and user name");

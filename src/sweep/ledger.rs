@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::run::Run;
-use crate::aws::CallFailure;
+use crate::aws::{CallFailure, ONCE, once_found, until};
 use crate::keys::{SecretName, UserRef};
 use crate::lifecycle::Action;
+use crate::provision::CALLS_ON_A_NEW_SECRET;
 use crate::state::{Notified, State, TagChange, tag};
 
 /// How long the tags that a sweep read just before a change count as current when it records the notices. Reading them
@@ -38,6 +39,8 @@ pub(super) struct Ledger {
     pub(super) mark: Option<DateTime<Utc>>,
     /// Until when the tags count as current; `None` if they must be read again.
     fresh_until: Option<DateTime<Utc>>,
+    /// Whether this run made the secret.
+    is_new: bool,
     /// The actions that this run has begun, because they may have made notices void.
     begun: Vec<Action>,
 }
@@ -64,6 +67,7 @@ impl Ledger {
             notified: Notified::default(),
             mark: None,
             fresh_until: None,
+            is_new: false,
             begun: Vec::new(),
         }
     }
@@ -144,6 +148,7 @@ impl Ledger {
         if !action.can_be_observed_again() {
             self.write(run).await?;
         }
+        self.is_new |= matches!(action, Action::Provision { .. });
         if matches!(action, Action::Rotate { .. }) {
             // The rotation and the event that follows it write into the same tags.
             self.fresh_until = None;
@@ -166,7 +171,11 @@ impl Ledger {
         if !change.remove.is_empty() {
             store.untag(&self.secret, &change.remove).await?;
         }
-        store.tag(&self.secret, &change.set).await?;
+        if self.is_new {
+            once_found(run.aws, CALLS_ON_A_NEW_SECRET, || store.tag(&self.secret, &change.set)).await?;
+        } else {
+            store.tag(&self.secret, &change.set).await?;
+        }
         change.apply_to(&mut self.tags);
         self.pending = TagChange::default();
         Ok(())
@@ -204,7 +213,9 @@ impl Ledger {
         if self.fresh_until.is_some_and(|until| run.aws.now() < until) {
             return Ok(Reread::SameMark);
         }
-        let Some(described) = run.aws.secrets().describe(&self.secret).await? else { return Ok(Reread::Gone) };
+        let tries = if self.is_new { CALLS_ON_A_NEW_SECRET } else { ONCE };
+        let described = until(run.aws, tries, || run.aws.secrets().describe(&self.secret), Option::is_some).await?;
+        let Some(described) = described else { return Ok(Reread::Gone) };
         let State { mut notified, mark, .. } = State::read(&described.tags);
         // A notice that an action made void stays void, even if that could not be recorded.
         for action in &self.begun {

@@ -283,6 +283,8 @@ pub(super) fn present_secret(secret: &SecretDescription, drift: Vec<Drift>) -> P
         current_version: secret.version_at(CURRENT),
         unfinished_version: secret.unfinished_version(),
         unfinished_since: None,
+        replicas: secret.replicas.clone(),
+        replica_of: secret.replica_of().map(str::to_owned),
         state: State::read(&secret.tags),
         drift,
     }

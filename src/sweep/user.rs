@@ -278,6 +278,8 @@ fn observations(facts: &UserFacts, plan: &UserPlan, now: DateTime<Utc>) -> TagCh
     };
     let is_rotated = facts.exemption == Exemption::NotExempt && facts.keys.iter().any(KeyFacts::is_active);
     match Reader::of(&facts.id, &facts.arn) {
+        // While the secret holds the key of a deleted user, the reader of before says so.
+        Some(_) if facts.is_made_again(now) => change,
         Some(reader) if is_rotated && !is_reader(secret, &facts.id, &facts.arn) && secret.rotation_enabled => {
             change.set(tag::READER, reader.to_string())
         }

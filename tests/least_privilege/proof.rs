@@ -264,5 +264,10 @@ async fn repairs() -> TestStack {
     operator.delete_secret().secret_id(&arn).send().await.expect("deleted");
     stage.live_days(1).await;
     assert_eq!(stage.secret("ci-bot").deletion_date, None, "the secret was restored");
+    let name = crate::harness::secret_name(PRIMARY_ACCOUNT, "backup");
+    stage.cloud.replicate_secret(PRIMARY_ACCOUNT, &name, "eu-west-1");
+    stage.cloud.delete_user(PRIMARY_ACCOUNT, "backup");
+    stage.live_days(1).await;
+    assert!(stage.cloud.secret(&name).is_some_and(|secret| secret.deletion_date.is_some()), "its replica went first");
     stage
 }

@@ -92,6 +92,8 @@ impl SecretStore for SdkSecretStore {
             schedule: schedule(answer.rotation_lambda_arn, answer.rotation_rules),
             next_rotation: answer.next_rotation_date.as_ref().and_then(utc),
             deleted,
+            replicas: answer.replication_status.unwrap_or_default().into_iter().filter_map(|it| it.region).collect(),
+            primary_region: answer.primary_region,
             tags: tags(answer.tags),
             stages: answer.version_ids_to_stages.unwrap_or_default().into_iter().collect(),
         }))
@@ -299,6 +301,13 @@ impl SecretStore for SdkSecretStore {
         confirmed("secretsmanager:UpdateSecret", id, answer.arn)
     }
 
+    async fn remove_replicas(&self, id: &str, regions: &[String]) -> Result<(), CallFailure> {
+        let request = self.client.remove_regions_from_replication().secret_id(id);
+        let request = request.set_remove_replica_regions(Some(regions.to_vec()));
+        request.send().await.or_failure("secretsmanager:RemoveRegionsFromReplication", id)?;
+        Ok(())
+    }
+
     async fn schedule_deletion(&self, id: &str, recovery_window_days: i64) -> Result<(), CallFailure> {
         let request = self.client.delete_secret().secret_id(id).recovery_window_in_days(recovery_window_days);
         let answer = request.send().await.or_failure("secretsmanager:DeleteSecret", id)?;
@@ -321,6 +330,8 @@ fn listed(name: &SecretName, entry: SecretListEntry) -> Option<SecretDescription
         schedule: schedule(entry.rotation_lambda_arn, entry.rotation_rules),
         next_rotation: entry.next_rotation_date.as_ref().and_then(utc),
         deleted: readable(entry.deleted_date.as_ref())?,
+        replicas: Vec::new(),
+        primary_region: entry.primary_region,
         tags: tags(entry.tags),
         stages: entry.secret_versions_to_stages.unwrap_or_default().into_iter().collect(),
     })

@@ -93,6 +93,8 @@ fn placeholder(current: u64) -> PresentSecret {
         current_version: Some(version(1)),
         unfinished_version: None,
         unfinished_since: None,
+        replicas: Vec::new(),
+        replica_of: None,
         state,
         drift: Vec::new(),
     }

@@ -355,6 +355,7 @@ impl Simulation {
             Action::Delete { key } => self.delete(key, facts),
             Action::CancelSchedule(_) => self.present().rotation_enabled = false,
             Action::Repair(_) => self.present().rotation_enabled = true,
+            Action::RemoveReplicas { .. } => {}
             Action::AbandonRotation { .. } => self.present().pending = None,
             Action::RestoreFacts(restored) => self.present().facts_lost |= restored.current_key.is_none(),
             Action::Adopt { .. }

@@ -4,12 +4,13 @@ mod encryption;
 mod list;
 pub(crate) mod policy;
 mod reading;
+mod replicas;
 mod rotate;
 mod secrets;
 mod tags;
 mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -94,6 +95,8 @@ impl World {
             tags: BTreeMap::new(),
             policy: None,
             rotation: RotationStatus::default(),
+            replicas: BTreeSet::new(),
+            replica_of: None,
             deletion_date: None,
             deleted: None,
             past: vec![(now, None)],
@@ -139,6 +142,7 @@ pub(crate) fn plant(world: &mut World, account: &str, name: &str, value: Plain, 
 
 pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Input) -> ServiceResult {
     exchange.world.purge_secrets(exchange.now);
+    replicas::check(exchange, operation, input)?;
     match operation {
         "CreateSecret" => secrets::create(exchange, input),
         "DescribeSecret" => secrets::describe(exchange, input),
@@ -158,6 +162,7 @@ pub(crate) fn handle(exchange: &mut Exchange<'_>, operation: &str, input: &Input
         "ValidateResourcePolicy" => policy::validate(exchange, input),
         "RotateSecret" => rotate::rotate(exchange, input),
         "CancelRotateSecret" => rotate::cancel(exchange, input),
+        "RemoveRegionsFromReplication" => replicas::remove(exchange, input),
         _ => Err(ServiceError::unknown_operation(Service::SecretsManager, operation)),
     }
 }
@@ -206,9 +211,10 @@ pub(crate) fn locate(exchange: &mut Exchange<'_>, input: &Input, action: &str) -
             " because no resource-based policy allows the action",
         ));
     }
+    let lag = super::clock::delta(exchange.world.switches.new_secret_lag);
     match exchange.world.secret_at(&location) {
-        Some(_) => Ok(location),
-        None => Err(not_found(NO_SECRET)),
+        Some(secret) if lag.is_zero() || secret.created + lag <= exchange.now => Ok(location),
+        _ => Err(not_found(NO_SECRET)),
     }
 }
 

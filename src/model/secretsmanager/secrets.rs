@@ -115,6 +115,8 @@ pub(super) fn describe(exchange: &mut Exchange<'_>, input: &Input) -> ServiceRes
     if let Some(before) = before(secret, exchange.world.switches.describe_tags_lag, exchange.now) {
         answer["Tags"] = details(before)["Tags"].take();
     }
+    let replicas = secret.replicas.iter().map(|region| json!({ "Region": region, "Status": "InSync" }));
+    answer["ReplicationStatus"] = replicas.collect::<Vec<_>>().into();
     Ok(Reply::Json(answer))
 }
 
@@ -143,6 +145,7 @@ pub(super) fn details(secret: &Secret) -> Value {
     optional("NextRotationDate", secret.next_rotation().map(seconds));
     optional("LastAccessedDate", secret.accessed.map(seconds));
     optional("DeletedDate", secret.deleted.map(seconds));
+    optional("PrimaryRegion", secret.replica_of.as_ref().map(|it| json!(it)));
     details
 }
 

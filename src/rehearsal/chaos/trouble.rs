@@ -112,8 +112,11 @@ pub(super) fn behaviour(rng: &mut Rng) -> Switches {
     let mut seldom = |most: u64| if rng.u32(..3) == 0 { up_to(rng, most) } else { Duration::ZERO };
     let (list_secrets_lag, list_access_keys_lag, pending_read_lag) = (seldom(300), seldom(*lag_of_keys), seldom(6));
     let describe_tags_lag = seldom(5);
+    let key_propagation = up_to(rng, 60);
+    // Another draw would change the stories of all seeds.
+    let chance = key_propagation.as_secs();
     Switches {
-        key_propagation: up_to(rng, 60),
+        key_propagation,
         list_secrets_lag,
         list_access_keys_lag,
         pending_read_lag,
@@ -133,8 +136,9 @@ pub(super) fn behaviour(rng: &mut Rng) -> Switches {
             .collect(),
         rotation_attempts: rng.u32(1..4),
         schedule_hour: rng.bool().then(|| rng.u8(..24)),
-        never_reattempts: rng.bool(),
-        refuses_foreign_pending: rng.bool(),
+        new_secret_lag: Duration::from_secs(chance % 10),
+        never_reattempts: chance.is_multiple_of(2),
+        refuses_foreign_pending: chance.is_multiple_of(3),
         cold_starts,
         ..Switches::default()
     }

@@ -202,6 +202,11 @@ impl SecretStore for DirectSecrets {
         self.change("secretsmanager:UpdateSecret", id, json!({"KmsKeyId": kms_key})).await
     }
 
+    async fn remove_replicas(&self, id: &str, regions: &[String]) -> Result<(), CallFailure> {
+        let input = json!({"RemoveReplicaRegions": regions});
+        self.change("secretsmanager:RemoveRegionsFromReplication", id, input).await
+    }
+
     async fn schedule_deletion(&self, id: &str, recovery_window_days: i64) -> Result<(), CallFailure> {
         let input = json!({"RecoveryWindowInDays": recovery_window_days});
         self.change("secretsmanager:DeleteSecret", id, input).await
@@ -220,6 +225,7 @@ fn description(entry: &Value, stages: &Value) -> Option<SecretDescription> {
     let labels =
         |labels: &Value| labels.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
     let stages = stages.as_object().into_iter().flatten();
+    let replicas = entry["ReplicationStatus"].as_array().into_iter().flatten();
     Some(SecretDescription {
         arn: text("ARN")?,
         name: entry["Name"].as_str()?.parse().ok()?,
@@ -232,6 +238,8 @@ fn description(entry: &Value, stages: &Value) -> Option<SecretDescription> {
         },
         next_rotation: time(&entry["NextRotationDate"]),
         deleted: time(&entry["DeletedDate"]),
+        replicas: replicas.filter_map(|replica| replica["Region"].as_str().map(str::to_owned)).collect(),
+        primary_region: text("PrimaryRegion"),
         tags: entry["Tags"]
             .as_array()
             .into_iter()
