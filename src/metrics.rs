@@ -9,6 +9,7 @@
 //! | `UsersSeen` | Count | sweeper | users of a run |
 //! | `UserFailures` | Count | sweeper | failures of a run, but for those of mails |
 //! | `SecretsProvisioned`, `RotationsStarted`, `KeysDisabled`, `KeysDeleted`, `Warnings` | Count | sweeper | actions of a run |
+//! | `ChangesPostponed` | Count | sweeper | due changes of keys that a run left to the next, because of `CHANGES_PER_RUN` |
 //! | `MailsSent`, `MailsFailed` | Count | sweeper | mails of a run |
 //! | `OldestActiveKeyAge` | None (days) | sweeper | age of the oldest active key of a user who is not exempt |
 //! | `RotationSteps`, `RotationStepFailures` | Count | rotation | steps, and those that failed |
@@ -41,6 +42,8 @@ pub struct SweepCounts {
     pub disabled: usize,
     /// Keys that were deleted.
     pub deleted: usize,
+    /// Due rotations, disablings and deletions that have to wait for their turn in a later run.
+    pub postponed: usize,
     /// Warnings that were sent.
     pub warnings: usize,
     /// Mails that were sent.
@@ -72,6 +75,7 @@ fn sweep_line(counts: &SweepCounts, now: DateTime<Utc>) -> Value {
         ("KeysDisabled", "Count", json!(counts.disabled)),
         ("KeysDeleted", "Count", json!(counts.deleted)),
         ("Warnings", "Count", json!(counts.warnings)),
+        ("ChangesPostponed", "Count", json!(counts.postponed)),
         ("MailsSent", "Count", json!(counts.mails)),
         ("MailsFailed", "Count", json!(counts.mails_failed)),
     ];
@@ -131,6 +135,7 @@ mod tests {
             "KeysDisabled",
             "KeysDeleted",
             "Warnings",
+            "ChangesPostponed",
             "MailsSent",
             "MailsFailed",
             "OldestActiveKeyAge",

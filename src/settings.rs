@@ -30,13 +30,16 @@ const ROTATION_ROLE_SUFFIX: &str = "-rotation";
 const ROTATION_DAYS: RangeInclusive<i64> = 1..=1000;
 /// Limits the other periods to the longest rotation period.
 const GRACE_DAYS: RangeInclusive<i64> = 0..=1000;
+/// Limits `CHANGES_PER_RUN` to the users that IAM allows in one account.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+const CHANGES: RangeInclusive<i64> = 0..=5_000;
 /// Limits `MAX_CONCURRENCY`.
 const ACCOUNTS_AT_ONCE: RangeInclusive<i64> = 1..=256;
 /// Limits `MAX_CONCURRENT_USERS`, because IAM throttles per account.
 const USERS_AT_ONCE: RangeInclusive<i64> = 1..=64;
 
 /// The names of all variables that [`Settings::read`] reads. A test holds the list to the code.
-pub const VARIABLES: [&str; 32] = [
+pub const VARIABLES: [&str; 33] = [
     "DRY_RUN_FLAG",
     "PRIMARY_ACCOUNT_ID",
     "AWS_ORG_ID",
@@ -47,6 +50,7 @@ pub const VARIABLES: [&str; 32] = [
     "INSTALLATION_GRACE_PERIOD",
     "RECOVERY_GRACE_PERIOD",
     "PENDING_ACTION_WARN_PERIOD",
+    "CHANGES_PER_RUN",
     "IAM_EXEMPTION_GROUP",
     "IAM_ASSUMED_ROLE_NAME",
     "EXECUTION_ROLE_NAME",
@@ -114,6 +118,8 @@ pub struct Settings {
     /// `ROTATION_PERIOD`, `INSTALLATION_GRACE_PERIOD`, `RECOVERY_GRACE_PERIOD`, `PENDING_ACTION_WARN_PERIOD`,
     /// `NOTICE_REPEAT_PERIOD`.
     pub periods: Periods,
+    /// `CHANGES_PER_RUN`: rotations started, keys disabled and keys deleted, each, per account and run. 0: no limit.
+    pub changes_per_run: usize,
     /// `IAM_EXEMPTION_GROUP`: members of this group, in any account, are exempt.
     pub exemption_group: String,
     /// `IAM_ASSUMED_ROLE_NAME`: the sweeper's role in member accounts.
@@ -192,6 +198,7 @@ impl Settings {
             notices: NoticeSettings::read(&mut read, recipient.as_ref()),
             recipient,
             periods: read.periods(),
+            changes_per_run: usize::try_from(read.number("CHANGES_PER_RUN", 25, CHANGES)).unwrap_or(25),
             exemption_group: read.name("IAM_EXEMPTION_GROUP", "ASAIAMExemptionsGroup", 128),
             member_role: read.name("IAM_ASSUMED_ROLE_NAME", DEFAULT_MEMBER_ROLE, MAX_ROLE_NAME_LENGTH),
             execution_role: read.name("EXECUTION_ROLE_NAME", DEFAULT_EXECUTION_ROLE, MAX_ROLE_NAME_LENGTH),

@@ -215,7 +215,7 @@ fn an_action_with_its_notice_costs_five_calls_a_disabling_six() {
 fn an_action_late_in_a_long_sweep_costs_five_calls_too() {
     rehearse(async {
         let users = 150;
-        let stage = stage(&[("MAX_CONCURRENT_USERS", "2")]);
+        let stage = stage(&[("MAX_CONCURRENT_USERS", "2"), ("CHANGES_PER_RUN", "0")]);
         add_users(&stage, users, 90);
         stage.live_days(9).await;
         stage.pass_days(2).await;
@@ -230,6 +230,30 @@ fn an_action_late_in_a_long_sweep_costs_five_calls_too() {
         let lists = counts["GetAccountAuthorizationDetails"];
         assert!(minutes >= 4 && (3..=minutes + 1).contains(&lists), "{lists} lists in {minutes} minutes");
         assert!(of_users(&calls) <= users * CALLS_FOR_A_USER_ACTED_UPON, "{counts:#?}");
+    });
+}
+
+/// While others are looked at, the keys of those who wait grow old: before their turn they are read again.
+#[test]
+fn on_aws_b7_a_change_in_its_turn_costs_seven_calls() {
+    rehearse(async {
+        let (users, changes) = (60, 10);
+        let stage = stage(&[("CHANGES_PER_RUN", "0")]);
+        add_users(&stage, users, 90);
+        stage.live_days(9).await;
+        stage.pass_days(2).await;
+        let keywheel = stage.keywheel.redeployed(&[("CHANGES_PER_RUN", "10")]).expect("settings");
+        let slow = Fault::on("*", "*", FaultKind::Latency(Duration::from_secs(1))).every();
+        stage.cloud.faults().inject(slow);
+        let stage = TestStack { keywheel, cloud: stage.cloud.clone() };
+        let before = stage.cloud.calls().len();
+        let answer = stage.sweep_and_hold(MEMBER).await;
+        assert_eq!((failures(&answer), done(&answer, "disable")), ("[]".to_owned(), 10), "{answer}");
+        assert_eq!(answer["postponed"]["disable"], 50);
+        let calls = stage.cloud.calls().split_off(before);
+        // Those who wait cost the look at their keys.
+        let limit = changes * (CALLS_FOR_A_USER_ACTED_UPON + 2) + (users - changes) * 2;
+        assert!(of_users(&calls) <= limit, "{:#?}", by_operation(&calls));
     });
 }
 
@@ -263,12 +287,12 @@ fn a_user_whose_key_is_due_at_first_sight_costs_five_calls() {
 #[test]
 fn throttling_costs_time_and_nothing_else() {
     rehearse(async {
-        let stage = TestStack::with(&[]);
+        let stage = TestStack::with(&[("CHANGES_PER_RUN", "0")]);
         stage.cloud.switch(|aws| {
             aws.sdk_attempts = ATTEMPTS;
             aws.key_propagation = Duration::ZERO;
         });
-        let keywheel = stage.keywheel.redeployed(&[]).expect("the same settings");
+        let keywheel = stage.keywheel.redeployed(&[("CHANGES_PER_RUN", "0")]).expect("the same settings");
         let stage = TestStack { keywheel, cloud: stage.cloud.clone() };
         add_users(&stage, 150, 85);
         let throttled = async || {

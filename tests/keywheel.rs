@@ -105,4 +105,5 @@ mod transports;
 mod two_keys;
 mod unknown_is_not_no;
 mod unreadable_answers;
+mod volume;
 mod who_must_act;

@@ -49,7 +49,10 @@ fn an_owner_gets_seven_mails_over_the_usual_life_of_a_key() {
             (110, "was deleted"),
         ]);
         assert_eq!(subjects_to(&stage, OWNER), mails);
-        assert_eq!(subjects_to(&stage, "prod@example.com"), mails, "the account's contact gets the same");
+        // The key is the owner's to install; the account finds it in the next day's list.
+        let later = |(day, subject): &(i64, String)| (if *day == 90 { 91 } else { *day }, subject.clone());
+        let of_account: Vec<(i64, String)> = mails.iter().map(later).collect();
+        assert_eq!(subjects_to(&stage, "prod@example.com"), of_account, "the account's contact gets the same");
         assert_eq!(stage.cloud.mails().len(), 2 * mails.len(), "and nobody else gets mail");
     });
 }

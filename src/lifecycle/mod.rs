@@ -7,6 +7,7 @@
 //! | `facts` | what was observed of a user, and the questions that decisions ask about it |
 //! | `action`, `action_name`, `named_key`, `notice`, `user_plan` | the values that a plan consists of, which print themselves |
 //! | `notice_date` | the date that a notice names: the day itself, or the first possible day |
+//! | `allowance` | the limit of changes per run, and the changes that have their turn |
 //! | `record` | what the tags say once an action is carried out |
 //! | `planner` | gathers a plan while decisions are made |
 //! | `gone_keys`, `outgoing`, `second_key` | the retirement of keys: gone, outgoing, and a person's second key |
@@ -17,6 +18,7 @@
 
 mod action;
 mod action_name;
+mod allowance;
 mod deleted_user;
 mod facts;
 mod gone_keys;
@@ -38,13 +40,14 @@ mod user_plan;
 pub use crate::keys::LastUse;
 pub use action::{Action, RestoredFacts};
 pub use action_name::ActionName;
+pub use allowance::{Allowance, Change, GrantedTurns, Room, changes_allowed};
 pub use deleted_user::plan_for_deleted_user;
 pub use facts::{CancelReason, Drift, Exemption, KeyFacts, PresentSecret, ReadObstacle, SecretFacts, UserFacts};
 pub use named_key::NamedKey;
 pub use news::{News, names_keys, notices_of};
 pub use notice::{Notice, NoticeKind};
 pub use notice_date::NoticeDate;
-pub use plan::plan;
+pub use plan::{plan, plan_within};
 pub(crate) use quiet::is_reader;
 pub use quiet::{KeySighting, Listed, Sighting, is_quiet, key_dates};
 pub use renamed_user::{RenamedUser, plan_for_renamed_user};

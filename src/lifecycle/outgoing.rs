@@ -154,6 +154,10 @@ impl<'a> Outgoing<'a> {
         if let Some(obstacle) = self.obstacle(planner) {
             return planner.problem(ActionName::Disable, obstacle);
         }
+        if !planner.takes_turn(ActionName::Disable, self.key, disable_at) {
+            planner.slot_free_at = Some(due(planner.now, planner.periods.recovery_grace));
+            return;
+        }
         planner.act(Action::Disable { key: id.clone() });
         let delete_at = due(planner.now, planner.periods.recovery_grace);
         planner.slot_free_at = Some(delete_at);
@@ -187,6 +191,10 @@ impl<'a> Outgoing<'a> {
         }
         if let Some(obstacle) = self.obstacle(planner) {
             return planner.problem(ActionName::Delete, obstacle);
+        }
+        if !planner.takes_turn(ActionName::Delete, self.key, delete_at) {
+            planner.slot_free_at = Some(planner.now);
+            return;
         }
         planner.act(Action::Delete { key: id.clone() });
         planner.notify_of(ActionName::Delete, id, NoticeKind::Deleted);

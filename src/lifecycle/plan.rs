@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action::{Action, RestoredFacts};
 use super::action_name::ActionName;
+use super::allowance::Allowance;
 use super::facts::{CancelReason, Drift, Exemption, KeyFacts, PLAN_TRUSTS_KEY_LIST_AFTER};
 use super::facts::{PresentSecret, ReadObstacle, SecretFacts, UserFacts};
 use super::gone_keys;
@@ -72,7 +73,13 @@ const ABANDONED_WITH_KEY_AFTER: TimeDelta = TimeDelta::days(4);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn plan(facts: &UserFacts, periods: &Periods, now: DateTime<Utc>) -> UserPlan {
-    let mut planner = Planner::new(facts, periods, now);
+    plan_within(facts, periods, now, Allowance::UNLIMITED)
+}
+
+/// Returns the plan for one user if only the changes of that allowance have their turn. A change that has to wait for
+/// its turn is in [`UserPlan::waiting`], and everything else is planned as without a limit.
+pub fn plan_within(facts: &UserFacts, periods: &Periods, now: DateTime<Utc>, allowance: Allowance) -> UserPlan {
+    let mut planner = Planner::new(facts, periods, now, allowance);
     planner.decide();
     planner.plan
 }
@@ -139,7 +146,7 @@ impl<'a> Planner<'a> {
 
     fn provision(&mut self) {
         let Some(key) = self.facts.newest_active_key() else { return };
-        let then_rotate = self.is_due() && self.has_free_slot();
+        let then_rotate = self.is_due() && self.has_free_slot() && self.allowance.turns.rotate;
         self.act(Action::Provision { key: key.id.clone(), created: key.created, then_rotate });
         self.retire_keys();
         self.rotate_if_due(true);
@@ -347,6 +354,9 @@ impl<'a> Planner<'a> {
         if configure {
             self.plan.actions.retain(|action| *action != Action::Repair(Drift::Schedule));
         }
+        if !self.is_ordered_or_begun() && !self.takes_turn(ActionName::Rotate, key, key.created) {
+            return self.postpone_rotation(key);
+        }
         self.abandon_stuck_rotation(self.plan.actions.len());
         self.act(Action::Rotate { key: key.id.clone(), created: key.created, configure });
         if unfinished.is_some() && self.knows_cause() {
@@ -364,6 +374,21 @@ impl<'a> Planner<'a> {
                      does not exist any more; the user has two keys, so that no other can be made. Delete the key that is \
                      not needed";
         self.problem(ActionName::Rotate, error.to_owned());
+    }
+
+    /// Whether the limit of changes does not apply: a person ordered this rotation by force, or an earlier run or the
+    /// schedule began it.
+    fn is_ordered_or_begun(&self) -> bool {
+        let Some(secret) = self.facts.secret.present() else { return false };
+        secret.unfinished_version.is_some() || (secret.state.managed && secret.state.force)
+    }
+
+    /// Puts a due rotation off to the next run. A schedule that is not as it should be stays so until then: if it were
+    /// set now, Secrets Manager itself might rotate the overdue key at once.
+    fn postpone_rotation(&mut self, key: &KeyFacts) {
+        self.plan.actions.retain(|action| *action != Action::Repair(Drift::Schedule));
+        // Another run of this day may have room.
+        self.notify(&key.id, NoticeKind::RotationAhead { at: NoticeDate::From(midnight(self.now)) });
     }
 
     /// Announces a rotation that comes, with the date from which its slot is free. A key that has to give way itself is

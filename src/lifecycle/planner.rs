@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::action::Action;
 use super::action_name::ActionName;
+use super::allowance::{Allowance, Change};
 use super::facts::{KeyFacts, UserFacts};
 use super::notice::{Notice, NoticeKind};
 use super::user_plan::{Problem, UserPlan, Wait, Waiting};
@@ -22,17 +23,30 @@ pub(super) struct Planner<'a> {
     pub(super) periods: &'a Periods,
     pub(super) now: DateTime<Utc>,
     pub(super) plan: UserPlan,
+    pub(super) allowance: Allowance,
     /// The earliest day on which the outgoing key leaves its slot; `None` if no key is in retirement.
     pub(super) slot_free_at: Option<DateTime<Utc>>,
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(facts: &'a UserFacts, periods: &'a Periods, now: DateTime<Utc>) -> Self {
-        Self { facts, periods, now, plan: UserPlan::nothing(facts.user()), slot_free_at: None }
+    pub(super) fn new(facts: &'a UserFacts, periods: &'a Periods, now: DateTime<Utc>, allowance: Allowance) -> Self {
+        Self { facts, periods, now, allowance, plan: UserPlan::nothing(facts.user()), slot_free_at: None }
     }
 
     pub(super) fn act(&mut self, action: Action) {
         self.plan.actions.push(action);
+    }
+
+    /// Whether a change of that key has its turn. If so, the plan counts the change; if not, it waits. `since` decides
+    /// which changes of an account come first.
+    pub(super) fn takes_turn(&mut self, action: ActionName, key: &KeyFacts, since: DateTime<Utc>) -> bool {
+        let has_turn = self.allowance.turns.has(action);
+        if has_turn {
+            self.plan.changes.push(Change { action, since });
+        } else {
+            self.wait(action, Some(&key.id), Wait::Turn, None);
+        }
+        has_turn
     }
 
     pub(super) fn problem(&mut self, action: ActionName, error: String) {
@@ -80,7 +94,10 @@ impl<'a> Planner<'a> {
         self.facts.secret.present().is_some_and(|secret| secret.state.notified.was_sent(key, phase))
     }
 
-    fn push_notice(&mut self, key: &AccessKeyId, kind: NoticeKind, tells_of: Option<ActionName>) {
+    fn push_notice(&mut self, key: &AccessKeyId, mut kind: NoticeKind, tells_of: Option<ActionName>) {
+        if self.allowance.is_limited {
+            kind.put_off();
+        }
         self.plan.notices.push(Notice {
             user: self.facts.user().clone(),
             owner: self.facts.owner.clone(),

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::action::Action;
 use super::action_name::ActionName;
+use super::allowance::Change;
 use super::notice::Notice;
 use crate::keys::{AccessKeyId, UserRef, VersionId};
 use crate::state::format_time;
@@ -17,6 +18,8 @@ pub struct UserPlan {
     pub user: UserRef,
     /// Actions in the order in which they are carried out; the first failure stops the rest.
     pub actions: Vec<Action>,
+    /// The changes of keys among the actions that the limit of changes per run counts, in the same order.
+    pub changes: Vec<Change>,
     /// Notices to send to the owner and the account.
     pub notices: Vec<Notice>,
     /// Reasons for which actions were not planned, and their remedies.
@@ -28,19 +31,26 @@ pub struct UserPlan {
 impl UserPlan {
     /// A plan to do nothing.
     pub fn nothing(user: &UserRef) -> Self {
-        Self { user: user.clone(), actions: Vec::new(), notices: Vec::new(), problems: Vec::new(), waiting: Vec::new() }
+        Self {
+            user: user.clone(),
+            actions: Vec::new(),
+            changes: Vec::new(),
+            notices: Vec::new(),
+            problems: Vec::new(),
+            waiting: Vec::new(),
+        }
     }
 
     /// Whether there is nothing to do, to send or to report. Waiting is none of these.
     pub fn is_empty(&self) -> bool {
-        let Self { user: _, actions, notices, problems, waiting: _ } = self;
+        let Self { user: _, actions, changes: _, notices, problems, waiting: _ } = self;
         actions.is_empty() && notices.is_empty() && problems.is_empty()
     }
 }
 
 impl fmt::Display for UserPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { user, actions, notices, problems, waiting } = self;
+        let Self { user, actions, changes: _, notices, problems, waiting } = self;
         write!(f, "{user}:")?;
         for action in actions {
             write!(f, "\n  {action}")?;
@@ -99,6 +109,8 @@ pub enum Wait {
     KeyList,
     /// The rotation that prepares this version is under way.
     Rotation(VersionId),
+    /// A run changes a limited number of keys in an account, and older changes come first.
+    Turn,
     /// The tags describe another version than the current one, and are corrected first.
     Tags,
 }
@@ -122,6 +134,7 @@ impl fmt::Display for Waiting {
             Wait::RecoveryGrace => f.write_str(" for the recovery grace to end"),
             Wait::KeyList => f.write_str(" for IAM to list the key that a rotation has just made"),
             Wait::Rotation(version) => write!(f, " for the rotation of version {version} to finish"),
+            Wait::Turn => f.write_str(" for its turn: a run makes at most so many changes (CHANGES_PER_RUN)"),
             Wait::Tags => f.write_str(" for the tags to describe the current version"),
         }
     }

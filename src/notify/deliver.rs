@@ -130,7 +130,7 @@ async fn send_due(
     dispatch: &Dispatch<'_>,
     readiness: Readiness,
 ) -> SentMessages {
-    let DeliveryOptions { mode, scope: _, deadline, settings, now: _ } = *options;
+    let DeliveryOptions { mode, scope: _, deadline, settings, defers: _, now: _ } = *options;
     let Some(sender) = settings.sender.as_ref() else {
         let unset = |due| general(format!("{} not mailed: SENDER_EMAIL is not set", counted(due, "notice")));
         let failures = Some(dispatch.due_by_mail()).filter(|due| *due > 0).map(unset);

@@ -23,6 +23,8 @@ pub struct DeliveryOptions<'a> {
     pub mode: Mode,
     /// The occasion.
     pub scope: Scope,
+    /// Whether audiences that need not learn of a notice at once get it in the digest of a later run.
+    pub defers: bool,
     /// The time of the run.
     pub now: DateTime<Utc>,
     /// The time at which the function is stopped. Sent notices must be recorded before it.

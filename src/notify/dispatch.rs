@@ -18,6 +18,7 @@ use super::suppressed::Suppressed;
 use super::tone::{Urgency, urgency};
 use crate::aws::masked;
 use crate::keys::{AccountId, EmailAddress, UserName};
+use crate::lifecycle::{Notice, NoticeKind};
 
 /// The longest part of an owner tag or an address that a report repeats, in characters.
 const MAX_TAG_EXCERPT_LENGTH: usize = 100;
@@ -76,8 +77,12 @@ impl<'a> Dispatch<'a> {
             let recipients = Recipients::of(item.account, item.notice.owner.as_deref(), options.settings);
             let state = DeliveryState::of(options, item, &recipients);
             problems.add(item, &recipients, &state);
-            let is_urgent = options.mode == Mode::Enforced && item.notice.kind.is_urgent();
             for audience in state.missing() {
+                let is_urgent = options.mode == Mode::Enforced && is_urgent_for(item.notice, &recipients, audience);
+                // The caller holds back all other notices that are not urgent.
+                if options.defers && options.mode == Mode::Enforced && item.notice.kind.is_urgent() && !is_urgent {
+                    continue;
+                }
                 for address in recipients.addresses(audience) {
                     problems.add_suppressed(item, address, suppressed, stand_in);
                     let Some(address) = suppressed.replaced(address, stand_in) else { continue };
@@ -212,6 +217,18 @@ impl DeliveryState {
             Delivered::ToSome(self.reached.into_iter().collect())
         }
     }
+}
+
+/// Whether that audience gets the notice at once. The audience that installs a new key learns of it at once: the owner
+/// or, if the user has none, the account. For others the rotations of a day are one list, because an account may have
+/// hundreds. A rotation that deleted a key by force is news for all.
+fn is_urgent_for(notice: &Notice, recipients: &Recipients, audience: Audience) -> bool {
+    let is_for_installer = || {
+        let installer = if recipients.owners.is_empty() { Audience::Account } else { Audience::Owner };
+        let installers: BTreeSet<String> = recipients.addresses(installer).iter().map(mailbox).collect();
+        recipients.addresses(audience).iter().all(|address| installers.contains(&mailbox(address)))
+    };
+    notice.kind.is_urgent() && (!matches!(notice.kind, NoticeKind::Rotated { forced: None, .. }) || is_for_installer())
 }
 
 /// Returns a part of a text that a person has to correct. The part before an `@` is masked, because it may be a name.

@@ -167,6 +167,7 @@ mod tests {
             let options = DeliveryOptions {
                 mode: Mode::Enforced,
                 scope: Scope::Run,
+                defers: false,
                 now: self.aws.now(),
                 deadline: self.aws.now() + self.time,
                 settings: &settings(&[]),

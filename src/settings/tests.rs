@@ -111,6 +111,9 @@ fn each_setting_out_of_range_is_refused_by_name() {
         ("RESOURCE_OWNER_TAG", "<owner>"),
         ("READER_GROUP", "a/b"),
         ("MAX_CONCURRENCY", "0"),
+        ("CHANGES_PER_RUN", "-1"),
+        ("CHANGES_PER_RUN", "5001"),
+        ("CHANGES_PER_RUN", "many"),
         ("ORG_LIST_ROLE_ARN", "arn:aws:iam::1:role/x"),
         ("DRY_RUN_FLAG", "1"),
     ] {
@@ -255,6 +258,7 @@ fn held(settings: &Settings, variable: &str) -> Option<String> {
         "SES_CONFIGURATION_SET" => settings.notices.configuration_set.clone(),
         "NOTICE_TOPIC_ARN" => settings.notices.topic_arn.clone(),
         "NOTICE_REPEAT_PERIOD" => days(settings.periods.repeat.unwrap_or_default()),
+        "CHANGES_PER_RUN" => Some(settings.changes_per_run.to_string()),
         "SES_REGION" => settings.notices.ses_region.clone(),
         "AUDIT_NOTICE_PERIOD" => Some(settings.notices.audit_every_days.to_string()),
         other => panic!("{other} is held nowhere"),

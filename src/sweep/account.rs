@@ -20,6 +20,8 @@ use super::sample::PolicySample;
 use super::sightings::{self, sighting};
 use super::stage::Stage;
 use super::totals::SweepTotals;
+use super::turn_queue::TurnQueue;
+use super::user::Swept;
 use super::user_list::UserList;
 use super::user_pages::{LARGEST_PAGE, UserPages};
 use super::{gone, user};
@@ -77,7 +79,9 @@ pub(super) async fn sweep(
     let has_readers = run.wanted.reader_group.as_ref().is_some_and(|group| has_group(&lists.groups, group));
     let iam = Arc::clone(&lists.iam);
     let users = UserList::first(lists.listed_at, lists.pages, lists.at_most);
-    let context = AccountContext { run, iam: &*iam, has_readers, users: &users };
+    let listed = lists.users.len();
+    let context = AccountContext { run, iam: &*iam, has_readers, users: &users, is_limited: run.is_limited(listed) };
+    let mut turns = TurnQueue::new(run.changes_allowed(listed));
     let mut sample = PolicySample::new(run.now);
     let (mut tokens, mut from) = (PageTokens::default(), None);
     loop {
@@ -90,12 +94,12 @@ pub(super) async fn sweep(
         }
         let secrets = page.secrets.into_iter();
         let candidates = secrets.filter_map(|secret| lists.candidate(&context, secret, &mut sample, totals)).collect();
-        unfinished.extend(sweep_candidates(&context, candidates, Some(&mut sample), totals).await);
+        unfinished.extend(sweep_candidates(&context, candidates, Some(&mut sample), &mut turns, totals).await);
         from = tokens.next("secretsmanager:ListSecrets", format_args!("account {id}"), page.next)?;
         if from.is_none() {
             break;
         }
-        if run.is_out_of_time() {
+        if turns.must_begin(run) {
             totals.leave(lists.users.len());
             lists.users.clear();
             break;
@@ -106,24 +110,30 @@ pub(super) async fn sweep(
         if without_secret.is_empty() {
             break;
         }
-        unfinished.extend(sweep_candidates(&context, without_secret, None, totals).await);
+        if turns.must_begin(run) {
+            totals.leave(without_secret.len() + lists.users.len());
+            break;
+        }
+        unfinished.extend(sweep_candidates(&context, without_secret, None, &mut turns, totals).await);
     }
     let wrong = sample.check(run, totals).await;
     for _ in &wrong {
         totals.take_back_user();
     }
     let wrong = wrong.into_iter().map(|(user, secret)| Candidate::User(user, Some(secret), PolicyCheck::Differs));
-    unfinished.extend(sweep_candidates(&context, wrong.collect(), None, totals).await);
+    unfinished.extend(sweep_candidates(&context, wrong.collect(), None, &mut turns, totals).await);
+    unfinished.extend(turns.sweep(&context, totals).await);
     totals.report_left(id, OUT_OF_TIME);
     Ok(())
 }
 
 /// Sweeps the candidates, a bounded number at the same time, and returns the unfinished outcomes. Users for whom there
-/// was nothing to do are offered to the sample.
+/// was nothing to do are offered to the sample, and those whose changes have to wait for their turn to the queue.
 async fn sweep_candidates(
     context: &AccountContext<'_>,
     candidates: Vec<Candidate>,
     mut sample: Option<&mut PolicySample>,
+    turns: &mut TurnQueue,
     totals: &mut SweepTotals,
 ) -> Vec<UserOutcome> {
     let run = context.run;
@@ -131,18 +141,28 @@ async fn sweep_candidates(
         .map(|candidate| async move {
             match candidate {
                 Candidate::User(user, secret, check) => {
-                    let outcome = user::sweep(context, &user, secret.as_ref(), check).await;
-                    (outcome, secret.map(|secret| (user, secret)))
+                    let swept = user::sweep(context, &user, secret.as_ref(), check).await;
+                    (swept, secret.map(|secret| (user, secret)))
                 }
-                Candidate::Gone(secret) => (gone::sweep(run, context.iam, context.users, &secret).await, None),
+                Candidate::Gone(secret) => {
+                    let outcome = gone::sweep(run, context.iam, context.users, &secret).await;
+                    (outcome.map(|outcome| Swept::Done(Box::new(outcome))), None)
+                }
             }
         })
         .buffer_unordered(run.settings.max_concurrent_users);
     let mut unfinished = Vec::new();
-    while let Some((outcome, user)) = swept.next().await {
-        let Some(outcome) = outcome else {
-            totals.leave(1);
-            continue;
+    while let Some((swept, user)) = swept.next().await {
+        let outcome = match swept {
+            Some(Swept::Done(outcome)) => *outcome,
+            Some(Swept::Waits(waiting)) => {
+                turns.add(*waiting);
+                continue;
+            }
+            None => {
+                totals.leave(1);
+                continue;
+            }
         };
         totals.add(&outcome);
         let is_idle = outcome.plan.is_empty() && outcome.failures.is_empty();

@@ -24,7 +24,7 @@ use super::{gone, observe};
 use crate::aws::{CallFailure, Iam};
 use crate::error::Error;
 use crate::keys::{AccountId, SecretName, UserName};
-use crate::lifecycle::{Notice, UserFacts, UserPlan, plan};
+use crate::lifecycle::{Allowance, GrantedTurns, Notice, UserFacts, UserPlan, plan_within};
 use crate::notify::{AccountContact, Scope};
 use crate::state::{UNTOLD_PREFIX, tag};
 
@@ -130,10 +130,13 @@ async fn observe_account(
         None => inventory::contact(run.aws, run.settings, &id).await.map_err(|failure| failed(&failure))?,
     };
     let iam = run.aws.iam(&id, run.partition()).await.map_err(|failure| failed(&failure))?;
-    let users = listed_users(run, &*iam, &marked).await;
+    let (users, is_limited) = listed_users(run, &*iam, &marked).await;
     let all_users = UserList::first(run.aws.now(), 1, LARGEST_PAGE);
     let outcomes = stream::iter(&marked)
-        .map(|secret| observe_user(run, &*iam, &all_users, secret, users.get(&secret.user().name)))
+        .map(|secret| {
+            let listed = users.get(&secret.user().name);
+            observe_user(run, &*iam, &all_users, secret, listed, is_limited)
+        })
         .buffer_unordered(run.settings.max_concurrent_users)
         .collect()
         .await;
@@ -141,22 +144,30 @@ async fn observe_account(
 }
 
 /// The users of these secrets from the account's list: a page is one call, and a user alone is two. Users who are
-/// missing here are read one by one, as are all users if there is no list.
-async fn listed_users(run: &Run<'_>, iam: &dyn Iam, marked: &[SecretName]) -> BTreeMap<UserName, AccountUser> {
+/// missing here are read one by one, as are all users if there is no list. Also returns whether the account has more
+/// users than a run may change keys of; if that is not known, it may have.
+async fn listed_users(run: &Run<'_>, iam: &dyn Iam, marked: &[SecretName]) -> (BTreeMap<UserName, AccountUser>, bool) {
     let wanted: BTreeSet<&UserName> = marked.iter().map(|secret| &secret.user().name).collect();
     let (mut found, mut pages) = (BTreeMap::new(), UserPages::of(iam, LARGEST_PAGE));
+    let has_limit = run.settings.changes_per_run > 0;
+    let mut seen = 0;
     loop {
-        let page = pages.next().await.unwrap_or_else(|failure| {
-            warn!(account = %iam.account(), error = %failure, "users are read one by one");
-            None
-        });
-        let Some(page) = page else { return found };
+        let page = match pages.next().await {
+            Ok(Some(page)) => page,
+            Ok(None) => return (found, run.is_limited(seen)),
+            Err(failure) => {
+                warn!(account = %iam.account(), error = %failure, "users are read one by one");
+                return (found, has_limit);
+            }
+        };
+        seen += page.users.len();
         let users = page.users.into_iter().map(|listed| AccountUser::of(run, listed));
         let users = users.filter(|user| wanted.contains(user.name()));
         found.extend(users.map(|user| (user.name().clone(), user)));
         let is_last_missing_cheaper = found.len() + 1 >= wanted.len();
-        if is_last_missing_cheaper {
-            return found;
+        let is_limited = run.is_limited(seen);
+        if is_last_missing_cheaper && (is_limited || !has_limit) {
+            return (found, is_limited);
         }
     }
 }
@@ -167,6 +178,7 @@ async fn observe_user(
     all_users: &UserList,
     marked: &SecretName,
     listed: Option<&AccountUser>,
+    is_limited: bool,
 ) -> UserOutcome {
     let user = marked.user();
     let late = || UserOutcome::failed(user, Stage::Digest, OUT_OF_TIME);
@@ -178,7 +190,7 @@ async fn observe_user(
         Ok(Some((facts, tags))) => {
             let state = facts.secret.present().map(|secret| &secret.state);
             let ledger = Ledger::read(user, tags, state, fresh_until);
-            let notices = notices_of_today(run, &facts);
+            let notices = notices_of_today(run, &facts, is_limited);
             UserOutcome { notices, ..UserOutcome::planned(UserPlan::nothing(user), ledger) }
         }
         Ok(None) => gone::sweep_marked(run, iam, all_users, marked).await.unwrap_or_else(late),
@@ -187,8 +199,10 @@ async fn observe_user(
 }
 
 /// The notices that are true of the user now. The next sweep sends those of actions that it has yet to carry out.
-fn notices_of_today(run: &Run<'_>, facts: &UserFacts) -> Vec<Notice> {
-    let planned = plan(facts, &run.settings.periods, run.now);
+fn notices_of_today(run: &Run<'_>, facts: &UserFacts, is_limited: bool) -> Vec<Notice> {
+    // The sweep decided which changes have their turn, and a digest makes none.
+    let allowance = Allowance { turns: GrantedTurns::NONE, is_limited };
+    let planned = plan_within(facts, &run.settings.periods, run.now, allowance);
     let is_true = |notice: &Notice| notice.tells_of.is_none() && !notice.kind.is_for_dry_run_only();
     planned.notices.into_iter().filter(is_true).collect()
 }

@@ -10,6 +10,7 @@
 //! | `observe` | reads → facts about one user |
 //! | `user` | one user: observe → plan → confirm → carry out |
 //! | `gone` | the secret of a user who was deleted, or who has another name now |
+//! | `turn_queue` | the users whose changes wait for their turn, because a run changes a limited number of keys |
 //! | `carry_out` | one action → calls to AWS |
 //! | `ledger` | reads and writes the tags of one secret |
 //! | `outcome`, `totals`, `report`, `stage` | results of a user, of accounts, of the run |
@@ -38,6 +39,7 @@ mod sample;
 mod sightings;
 mod stage;
 mod totals;
+mod turn_queue;
 mod user;
 mod user_list;
 mod user_pages;

@@ -3,6 +3,8 @@
 //! The secret's tags have the facts, so an event takes seven calls: the secret, the role, the user with its owner, the
 //! account's address, SES's suppression list, the mail, and its record. Only the owner and the user's keys are in IAM.
 //! If it cannot be asked, the account is notified all the same, and the next sweep notifies the owner.
+//! A notice with a date takes one call more: whether a limit may put the date off depends on how many users the account
+//! has.
 
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use super::outcome::UserOutcome;
 use super::report::{Failure, Report};
 use super::run::Run;
 use super::stage::Stage;
+use super::user_pages;
 use crate::aws::{CallFailure, ListedKey, SecretDescription, Tries, until};
 use crate::keys::{SecretName, UserRef};
 use crate::lifecycle::{NamedKey, News, Notice, UserPlan, names_keys, notices_of};
@@ -42,6 +45,14 @@ pub(super) async fn send(run: &Run<'_>, secret: &SecretName, news: News) -> Repo
     report.finish()
 }
 
+/// Whether the date of a change in the user's account may move. If the account cannot be asked, it may.
+async fn is_limited(run: &Run<'_>, user: &UserRef) -> bool {
+    match run.aws.iam(&user.account, run.partition()).await {
+        Ok(iam) => user_pages::is_limited(run, &*iam).await,
+        Err(_) => run.settings.changes_per_run > 0,
+    }
+}
+
 async fn observe(run: &Run<'_>, name: &SecretName, news: News) -> Result<Option<SweptAccount>, CallFailure> {
     let user = name.user();
     // In a dry run the rotation function refuses on purpose, which is no failure.
@@ -56,9 +67,12 @@ async fn observe(run: &Run<'_>, name: &SecretName, news: News) -> Result<Option<
         return Ok(None);
     }
     let in_iam = InIam::read(run, user, needs_keys).await;
-    let told = notices_of(&secret, news, &in_iam.keys, periods, run.now);
+    let mut told = notices_of(&secret, news, &in_iam.keys, periods, run.now);
     if told.is_empty() || in_iam.is_gone {
         return Ok(None);
+    }
+    if told.iter().any(|(_, kind)| kind.date().is_some()) && is_limited(run, user).await {
+        told.iter_mut().for_each(|(_, kind)| kind.put_off());
     }
     let contact = inventory::contact(run.aws, run.settings, &user.account).await?;
     let notices = told.into_iter().map(|(key, kind)| {

@@ -30,6 +30,7 @@ pub(super) async fn send_and_record(run: &Run<'_>, swept: &mut [SweptAccount], s
     let options = DeliveryOptions {
         mode: if run.dry_run { Mode::DryRun } else { Mode::Enforced },
         scope,
+        defers: run.defers_notices || scope == Scope::Event,
         now: run.now,
         deadline: run.deadline,
         settings: run.settings,

@@ -28,6 +28,8 @@ pub(super) struct AccountContext<'a> {
     /// Whether the account has the group through which users read their secrets.
     pub(super) has_readers: bool,
     pub(super) users: &'a UserList,
+    /// Whether the account has more users than a run may change keys of, so that changes wait for their turn.
+    pub(super) is_limited: bool,
 }
 
 /// Whether the secret's resource policy is read. No list shows it.
@@ -270,7 +272,7 @@ pub(super) async fn observe_alone(
     };
     let secret = run.aws.secrets().describe(&SecretName::of(user.arn.user()).to_string()).await?;
     let users = UserList::first(run.now, 1, LARGEST_PAGE);
-    let context = AccountContext { run, iam, has_readers: false, users: &users };
+    let context = AccountContext { run, iam, has_readers: false, users: &users, is_limited: false };
     let facts = context.observe(user, secret.as_ref(), PolicyCheck::Skip).await?;
     Ok(facts.map(|facts| (facts, secret.map(|secret| secret.tags).unwrap_or_default())))
 }

@@ -17,6 +17,8 @@ pub(super) struct UserOutcome {
     pub(super) plan: UserPlan,
     /// Names of the actions that were carried out.
     pub(super) done: Vec<ActionName>,
+    /// Names of the actions that failed without an answer: they may have been carried out.
+    pub(super) in_doubt: Vec<ActionName>,
     /// The notices that are to be sent.
     pub(super) notices: Vec<Notice>,
     /// The tags of the user's secret.
@@ -38,6 +40,7 @@ impl UserOutcome {
     pub(super) fn planned(plan: UserPlan, ledger: Ledger) -> Self {
         Self {
             done: Vec::new(),
+            in_doubt: Vec::new(),
             notices: plan.notices.clone(),
             ledger,
             secret_to_delete: None,
@@ -61,6 +64,11 @@ impl UserOutcome {
 
     pub(super) fn add_failure(&mut self, stage: Stage, error: &(impl ToString + ?Sized)) {
         self.failures.push(Failure::of_user(&self.plan.user, stage, error));
+    }
+
+    /// Whether the action was carried out, or may have been.
+    pub(super) fn may_have_done(&self, action: ActionName) -> bool {
+        self.done.contains(&action) || self.in_doubt.contains(&action)
     }
 
     /// Whether something is left to do when all users are swept.

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::stage::Stage;
 use crate::keys::{AccountId, UserName, UserRef};
-use crate::lifecycle::{ActionName, UserPlan};
+use crate::lifecycle::{ActionName, UserPlan, Wait};
 use crate::metrics::SweepCounts;
 
 /// Most entries of each list in the answer: more would not fit. The rest is counted, and the log has all.
@@ -35,6 +35,9 @@ pub struct Report {
     pub digest_after: Option<AccountId>,
     /// How often each action was carried out, or planned in a dry run.
     pub actions: BTreeMap<ActionName, usize>,
+    /// How many due changes of keys wait for their turn in a later run, by action: a run changes a limited number of
+    /// keys in an account (`CHANGES_PER_RUN`).
+    pub postponed: BTreeMap<ActionName, usize>,
     /// Mails that SES accepted.
     pub mails: usize,
     /// Age in whole days of the oldest active key of a user who is not exempt.
@@ -129,7 +132,10 @@ pub struct Planned {
 impl Report {
     /// Adds the plan for one user. The log has all of it, the answer as much as fits.
     pub(super) fn add_plan(&mut self, plan: &UserPlan) {
-        let UserPlan { user, actions, notices, problems, waiting } = plan;
+        let UserPlan { user, actions, changes: _, notices, problems, waiting } = plan;
+        for postponed in waiting.iter().filter(|waiting| waiting.wait == Wait::Turn) {
+            *self.postponed.entry(postponed.action).or_default() += 1;
+        }
         let dry_run = self.dry_run;
         let mut add = |action: ActionName, detail: String| {
             let UserRef { account, name } = user;
@@ -184,13 +190,17 @@ impl Report {
 
     /// Adds the report of other accounts.
     pub(super) fn merge(&mut self, other: Self) {
-        let Self { accounts, users, left, actions, mails, oldest_active_key_days: _, dry_run: _, .. } = other;
+        let Self { accounts, users, left, actions, postponed, mails, oldest_active_key_days: _, dry_run: _, .. } =
+            other;
         self.accounts += accounts;
         self.users += users;
         self.left += left;
         self.mails += mails;
         for (action, count) in actions {
             *self.actions.entry(action).or_default() += count;
+        }
+        for (action, count) in postponed {
+            *self.postponed.entry(action).or_default() += count;
         }
         self.skipped.extend(other.skipped);
         self.failures.extend(other.failures);
@@ -225,6 +235,7 @@ impl Report {
             rotations: count(ActionName::Rotate),
             disabled: count(ActionName::Disable),
             deleted: count(ActionName::Delete),
+            postponed: self.postponed.values().sum(),
             warnings: count(ActionName::Warn),
             mails: self.mails,
             mails_failed,

@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::report::Report;
 use crate::aws::SweeperAws;
 use crate::error::Error;
+use crate::lifecycle;
 use crate::notify::Templates;
 use crate::provision::Wanted;
 use crate::settings::Settings;
@@ -74,8 +75,24 @@ impl<'a> Run<'a> {
         self.wanted.function_arn.split(':').nth(3).unwrap_or_default()
     }
 
+    /// How many keys this run may rotate, disable and delete, each, in an account with so many users; `None` for no
+    /// limit.
+    pub(super) fn changes_allowed(&self, users: usize) -> Option<usize> {
+        lifecycle::changes_allowed(self.settings.changes_per_run, users, self.settings.periods.rotation)
+    }
+
+    /// Whether changes in an account with so many users, or more, may have to wait for a later run.
+    pub(super) fn is_limited(&self, users: usize) -> bool {
+        self.changes_allowed(users).is_some_and(|allowed| allowed < users)
+    }
+
     pub(super) fn is_out_of_time(&self) -> bool {
-        self.aws.now() + TIME_TO_FINISH >= self.deadline
+        self.is_out_of_time_in(TimeDelta::zero())
+    }
+
+    /// Whether the time will have run out after this long.
+    pub(super) fn is_out_of_time_in(&self, wait: TimeDelta) -> bool {
+        self.aws.now() + wait + TIME_TO_FINISH >= self.deadline
     }
 
     /// How many accounts this invocation can sweep in its time, if nothing is due in most of them.

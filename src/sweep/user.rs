@@ -13,14 +13,36 @@ use super::observe::{AccountContext, KEYS_STAY_FRESH, PolicyCheck};
 use super::outcome::UserOutcome;
 use super::run::{OUT_OF_TIME, Run};
 use super::stage::Stage;
-use crate::aws::{CallFailure, SecretDescription, is_rotation_unfinished};
+use crate::aws::{CallFailure, FailureKind, SecretDescription, is_rotation_unfinished};
 use crate::calendar::midnight;
 use crate::keys::UserRef;
 use crate::lifecycle::{
-    Action, ActionName, Drift, Exemption, KeyFacts, UserFacts, UserPlan, is_reader, key_dates, plan,
+    Action, ActionName, Allowance, Change, Drift, Exemption, GrantedTurns, KeyFacts, UserFacts, UserPlan, is_reader,
+    key_dates, plan_within,
 };
 use crate::provision;
 use crate::state::{KeyDates, Reader, TagChange, tag};
+
+/// The result of looking at one user.
+pub(super) enum Swept {
+    /// The user is done.
+    Done(Box<UserOutcome>),
+    /// Keys are to be changed, and the account's oldest changes come first.
+    Waits(Box<WaitingUser>),
+}
+
+/// A user whose changes wait for their turn. Nothing of its plan is done yet.
+pub(super) struct WaitingUser {
+    pub(super) user: AccountUser,
+    first: FirstPlan,
+}
+
+impl WaitingUser {
+    /// The changes that wait.
+    pub(super) fn changes(&self) -> &[Change] {
+        &self.first.plan.changes
+    }
+}
 
 /// Sweeps one user; `None` if the time has run out.
 pub(super) async fn sweep(
@@ -28,32 +50,57 @@ pub(super) async fn sweep(
     user: &AccountUser,
     secret: Option<&SecretDescription>,
     check: PolicyCheck,
-) -> Option<UserOutcome> {
+) -> Option<Swept> {
     let run = context.run;
     if run.is_out_of_time() {
         return None;
     }
     let name = user.arn.user();
+    let done = |outcome| Some(Swept::Done(Box::new(outcome)));
     let observed_at = run.aws.now();
     let facts = match context.observe(user, secret, check).await {
         Ok(Some(facts)) => facts,
-        Ok(None) => return Some(deleted_meanwhile(name)),
-        Err(failure) => return Some(UserOutcome::failed(name, Stage::Observe, &failure)),
+        Ok(None) => return done(deleted_meanwhile(name)),
+        Err(failure) => return done(UserOutcome::failed(name, Stage::Observe, &failure)),
     };
-    let oldest_key = oldest_key(&facts);
-    let planned = decide(run, &facts);
-    let is_idle = planned.actions.is_empty() && planned.notices.is_empty();
-    if run.dry_run || (is_idle && observations(&facts, &planned, run.now).is_empty()) {
-        let ledger = Ledger::listed(name, facts.secret.present().map(|secret| &secret.state));
-        return Some(UserOutcome { oldest_key, ..UserOutcome::planned(planned, ledger) });
+    let turns = GrantedTurns::ALL;
+    let first = FirstPlan { plan: decide(context, &facts, turns), facts, observed_at, turns };
+    if context.is_limited && !first.plan.changes.is_empty() {
+        return Some(Swept::Waits(Box::new(WaitingUser { user: user.clone(), first })));
     }
-    let first = FirstPlan { facts, plan: planned, observed_at };
+    done(conclude(context, user, first).await)
+}
+
+/// Sweeps a user whose changes waited, with these turns; `None` if the time has run out.
+pub(super) async fn sweep_in_turn(
+    context: &AccountContext<'_>,
+    waiting: WaitingUser,
+    turns: GrantedTurns,
+) -> Option<UserOutcome> {
+    if context.run.is_out_of_time() {
+        return None;
+    }
+    let WaitingUser { user, first } = waiting;
+    let plan = if turns == first.turns { first.plan } else { decide(context, &first.facts, turns) };
+    Some(conclude(context, &user, FirstPlan { plan, turns, ..first }).await)
+}
+
+/// Confirms the plan and carries it out. A dry run stops before.
+async fn conclude(context: &AccountContext<'_>, user: &AccountUser, first: FirstPlan) -> UserOutcome {
+    let (run, name) = (context.run, user.arn.user());
+    let FirstPlan { facts, plan: planned, .. } = &first;
+    let oldest_key = oldest_key(facts);
+    let is_idle = planned.actions.is_empty() && planned.notices.is_empty();
+    if run.dry_run || (is_idle && observations(facts, planned, run.now).is_empty()) {
+        let ledger = Ledger::listed(name, facts.secret.present().map(|secret| &secret.state));
+        return UserOutcome { oldest_key, ..UserOutcome::planned(first.plan, ledger) };
+    }
     let outcome = match confirm(context, user, first).await {
         Ok(Some(confirmed)) => carry_out(context, user, confirmed).await,
         Ok(None) => deleted_meanwhile(name),
         Err(failure) => UserOutcome::failed(name, Stage::Confirm, &failure),
     };
-    Some(UserOutcome { oldest_key, ..outcome })
+    UserOutcome { oldest_key, ..outcome }
 }
 
 fn deleted_meanwhile(user: &UserRef) -> UserOutcome {
@@ -67,8 +114,9 @@ fn oldest_key(facts: &UserFacts) -> Option<DateTime<Utc>> {
     facts.keys.iter().filter(|key| is_rotated && key.is_active()).map(|key| key.created).min()
 }
 
-fn decide(run: &Run<'_>, facts: &UserFacts) -> UserPlan {
-    plan(facts, &run.settings.periods, run.now)
+fn decide(context: &AccountContext<'_>, facts: &UserFacts, turns: GrantedTurns) -> UserPlan {
+    let AccountContext { run, is_limited, .. } = *context;
+    plan_within(facts, &run.settings.periods, run.now, Allowance { turns, is_limited })
 }
 
 /// The plan that the first observation of a user leads to.
@@ -76,6 +124,7 @@ struct FirstPlan {
     facts: UserFacts,
     plan: UserPlan,
     observed_at: DateTime<Utc>,
+    turns: GrantedTurns,
 }
 
 /// A plan whose actions two observations agree on.
@@ -96,10 +145,10 @@ async fn confirm(
     first: FirstPlan,
 ) -> Result<Option<ConfirmedPlan>, CallFailure> {
     let run = context.run;
-    let FirstPlan { facts, plan: planned, observed_at } = first;
+    let FirstPlan { facts, plan: planned, observed_at, turns } = first;
     let Some((mut facts, tags)) = context.again(user, facts).await? else { return Ok(None) };
     let tags_fresh_until = run.aws.now() + FRESH_IN_A_SWEEP;
-    let mut plan = decide(run, &facts);
+    let mut plan = decide(context, &facts, turns);
     // The keys were listed before the secret was read: another sweep may have disabled one of them in between, and a
     // call may take long.
     let is_surprising =
@@ -107,7 +156,7 @@ async fn confirm(
     if run.aws.now() >= observed_at + KEYS_STAY_FRESH || plan.actions.iter().any(is_surprising) {
         let Some(again) = context.with_keys_again(user, facts).await? else { return Ok(None) };
         facts = again;
-        plan = decide(run, &facts);
+        plan = decide(context, &facts, turns);
     }
     // An action after a dropped one may depend on it. A key that a person enabled needs no second observation.
     let is_agreed =
@@ -176,6 +225,9 @@ pub(super) async fn carry_out_all(target: &ActionTarget<'_>, outcome: &mut UserO
                 outcome.add_failure(stage_of(action), &failure);
                 if *action == Action::Repair(Drift::ReaderGroup) {
                     outcome.notices.retain(|notice| !notice.kind.needs_reader());
+                }
+                if failure.kind() == FailureKind::NoAnswer {
+                    outcome.in_doubt.push(action.name());
                 }
                 if !is_beside_the_keys(action, &failure) {
                     break;

@@ -2,6 +2,7 @@
 
 use tracing::warn;
 
+use super::run::Run;
 use crate::aws::{AccountDetails, CallFailure, FailureKind, Iam, PageTokens};
 
 /// Users of one page at most: the maximum that IAM accepts, to make few calls.
@@ -55,4 +56,23 @@ impl<'a> UserPages<'a> {
             warn!(%account, at_most, error = %failure, "IAM is asked for half as many users");
         }
     }
+}
+
+/// Whether changes in the account may have to wait for a later run, because it has more users than a run may change
+/// keys of. If the list cannot be read, they may. Each event asks, so the pages are small.
+pub(super) async fn is_limited(run: &Run<'_>, iam: &dyn Iam) -> bool {
+    let setting = run.settings.changes_per_run;
+    let enough = setting.saturating_add(1).clamp(SMALLEST_PAGE, LARGEST_PAGE);
+    let (mut pages, mut users) = (UserPages::of(iam, enough), 0);
+    while setting > 0 && !run.is_limited(users) {
+        match pages.next().await {
+            Ok(Some(page)) => users += page.users.len(),
+            Ok(None) => return false,
+            Err(failure) => {
+                warn!(account = %iam.account(), error = %failure, "the number of users is not known");
+                return true;
+            }
+        }
+    }
+    setting > 0
 }

@@ -101,6 +101,7 @@ fn a_plan_prints_all_of_its_parts() {
         tells_of: None,
     };
     let plan = UserPlan {
+        changes: Vec::new(),
         user: user.clone(),
         actions: actions(),
         notices: kinds().into_iter().map(notice).collect(),

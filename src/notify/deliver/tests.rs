@@ -100,7 +100,14 @@ impl MailFixture {
         let addressed: Vec<Addressed<'_>> =
             notices.iter().map(|notice| Addressed { notice, account, notified: &notified }).collect();
         let templates = templates();
-        let options = DeliveryOptions { mode, scope: self.scope, now: now(), deadline: now() + self.time, settings };
+        let options = DeliveryOptions {
+            mode,
+            scope: self.scope,
+            defers: false,
+            now: now(),
+            deadline: now() + self.time,
+            settings,
+        };
         // Boxed as `Send`, which executors with several threads require.
         let delivery: Pin<Box<dyn Future<Output = Delivery> + Send + '_>> =
             Box::pin(deliver(&self.aws, &options, &templates, &addressed));

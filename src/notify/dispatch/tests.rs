@@ -16,7 +16,7 @@ fn dispatch_of<'a>(addressed: &'a [Addressed<'a>]) -> Dispatch<'a> {
 }
 
 fn options(mode: Mode, now: DateTime<Utc>, settings: &Settings) -> DeliveryOptions<'_> {
-    DeliveryOptions { mode, scope: Scope::Run, now, deadline: now, settings }
+    DeliveryOptions { mode, scope: Scope::Run, defers: false, now, deadline: now, settings }
 }
 
 fn dispatch_as<'a>(given: &[(&str, &str)], mode: Mode, addressed: &'a [Addressed<'a>]) -> Dispatch<'a> {
@@ -187,9 +187,9 @@ fn urgent_notices_have_their_own_message_and_go_first() {
         letters(&enforced),
         [
             letter("jo@example.com", urgent),
-            letter("prod@example.com", urgent),
+            letter("prod@example.com", &["c"]),
             letter("jo@example.com", digest),
-            letter("prod@example.com", digest)
+            letter("prod@example.com", &["b", "e", "d", "a"])
         ]
     );
     let delivered = enforced.result(&[true, true, false, true], &[]);

@@ -340,6 +340,7 @@ pub(super) fn deploy(rng: &mut Rng) -> Act {
     let mut settings = with_periods(periods);
     let mut set = |name, value: &str| settings.push((name, value.to_owned()));
     set("DRY_RUN_FLAG", if rng.u32(..10) == 0 { "true" } else { "false" });
+    set("CHANGES_PER_RUN", rng.choice(["0", "1", "3", "25"]).unwrap_or("25"));
     set("MAX_CONCURRENCY", rng.choice(["1", "4", "16"]).unwrap_or("16"));
     if rng.u32(..10) == 0 {
         set("IAM_EXEMPTION_GROUP", "SomeOtherGroup");
