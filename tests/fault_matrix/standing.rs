@@ -179,6 +179,8 @@ fn told(stage: &TestStack) -> BTreeSet<(String, String)> {
         for row in text.split(&"-".repeat(70)).skip(1) {
             let headline = row.trim().lines().next().unwrap_or_default();
             let headline = headline.split(|letter: char| letter.is_ascii_digit()).next().unwrap_or_default().trim();
+            // A date is only the first possible one while a fact is unknown.
+            let headline = headline.trim_end_matches(" on").trim_end_matches(" from");
             let label =
                 row.lines().find_map(|line| line.trim().to_ascii_lowercase().find("access key: ").map(|_| line));
             let key = label.and_then(|line| line.rsplit(' ').next()).unwrap_or_default().to_owned();
