@@ -53,6 +53,8 @@ pub struct KeyEvent {
     pub status_before: String,
     /// Whether the key was ever used.
     pub used: bool,
+    /// The service of the last use.
+    pub last_service: Option<String>,
     /// The user's other keys: id, status, and whether it was ever used.
     pub others: Vec<(String, String, bool)>,
 }

@@ -328,6 +328,7 @@ impl World {
             rotation: rotation_under_way(),
             status_before: before.status.clone(),
             used: before.last_use.is_some(),
+            last_service: before.last_use.as_ref().map(|it| it.service.clone()),
             others,
         };
         self.observer.clone().tell(self, &event);

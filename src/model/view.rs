@@ -134,6 +134,8 @@ pub struct VersionView {
     pub stages: Vec<String>,
     /// When it was registered.
     pub created: DateTime<Utc>,
+    /// Whether it was ever the current version.
+    pub was_current: bool,
     value: Option<Plain>,
 }
 
@@ -238,6 +240,7 @@ fn secret_view(world: &World, secret: &Secret) -> SecretView {
         id: version.id.clone(),
         stages: version.stages.iter().cloned().collect(),
         created: version.created,
+        was_current: version.was_current,
         value: version.value.clone(),
     });
     let policy = secret.policy.as_ref();

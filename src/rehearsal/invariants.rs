@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::calendar::due;
 use crate::keys::SecretName;
-use crate::model::{Cloud, KeyChange, KeyEvent, KeyView, SecretView};
+use crate::model::{Cloud, KeyChange, KeyEvent, KeyView, SecretView, VersionView};
 use crate::settings::Settings;
 
 /// Each invariant's letter and its text, as the command line prints them.
@@ -137,7 +137,7 @@ impl Watch {
                 self.check('c', !self.unknown.contains(&who), || {
                     format!("{what} was deleted while its use was unknown")
                 });
-                let recovered = self.recovery_is_over(settings, event);
+                let recovered = self.recovery_is_over(cloud, settings, event);
                 self.check('b', recovered, || format!("{what} was deleted within its recovery period"));
             }
             KeyChange::Enabled => self.check('f', false, || format!("{what} was enabled by keywheel")),
@@ -145,21 +145,23 @@ impl Watch {
     }
 
     /// Whether no grace applies: the key is an orphan of an interrupted rotation, or its user's rotation was forced.
-    fn may_go_at_once(&self, event: &KeyEvent) -> bool {
-        let orphan = self.made.contains(&event.key) && !event.used;
+    /// Nobody but its own test used an orphan, and readers never got it.
+    fn may_go_at_once(&self, cloud: &Cloud, event: &KeyEvent) -> bool {
+        let is_only_tested = event.last_service.as_deref() == Some("sts") && was_never_current(cloud, event);
+        let orphan = self.made.contains(&event.key) && (!event.used || is_only_tested);
         orphan || self.forced.contains(&(event.account.clone(), event.user.clone()))
     }
 
-    fn recovery_is_over(&self, settings: &Settings, event: &KeyEvent) -> bool {
+    fn recovery_is_over(&self, cloud: &Cloud, settings: &Settings, event: &KeyEvent) -> bool {
         let disabled_at = self.disabled_at.get(&event.key);
-        self.may_go_at_once(event)
+        self.may_go_at_once(cloud, event)
             || disabled_at.is_some_and(|disabled_at| event.at >= due(*disabled_at, settings.periods.recovery_grace))
     }
 
     /// Whether another key works: it is active, and it is in the secret and tested. Before a user's first rotation no
     /// key is tested; then the other key must have been used, or neither key.
     fn successor_works(&self, cloud: &Cloud, event: &KeyEvent) -> bool {
-        if self.may_go_at_once(event) {
+        if self.may_go_at_once(cloud, event) {
             return true;
         }
         let current = current_key(cloud, &event.account, &event.user);
@@ -227,6 +229,14 @@ fn key_in(text: &str) -> Option<String> {
 
 fn current_key(cloud: &Cloud, account: &str, user: &str) -> Option<String> {
     key_in(secret_of(cloud, account, user)?.text("AWSCURRENT")?)
+}
+
+/// Whether a version holds the key, and none that holds it was ever current.
+fn was_never_current(cloud: &Cloud, event: &KeyEvent) -> bool {
+    let versions = secret_of(cloud, &event.account, &event.user).map(|secret| secret.versions).unwrap_or_default();
+    let holds_it = |version: &&VersionView| version.text().and_then(key_in).as_deref() == Some(&*event.key);
+    let holders: Vec<&VersionView> = versions.iter().filter(holds_it).collect();
+    !holders.is_empty() && !holders.iter().any(|version| version.was_current)
 }
 
 fn is_stored(cloud: &Cloud, account: &str, user: &str, key: &str) -> bool {
