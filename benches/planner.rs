@@ -168,6 +168,7 @@ fn provisioned(n: u32, which: u32) -> PresentSecret {
     PresentSecret {
         arn: format!("arn:aws:secretsmanager:eu-west-1:999988887777:secret:{}-a1B2c3", SecretName::of(arn(n).user())),
         rotation_enabled: true,
+        next_rotation: Some(now() + days(90)),
         current_version: Some(version),
         unfinished_version: None,
         unfinished_since: None,

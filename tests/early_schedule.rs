@@ -1,5 +1,7 @@
-//! A schedule that is switched on again counts from the last rotation: it must not rotate a younger key.
+//! A schedule counts from the last rotation or change of the value: it must not rotate a younger key, nor a key before
+//! the day that was announced.
 
+use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::harness::{MEMBER, TestStack, done, rehearse};
@@ -60,5 +62,55 @@ fn on_aws_b3_a_schedule_in_time_is_switched_on_again() {
         let secret = stage.secret("ci-bot");
         assert!(secret.rotation_enabled && secret.next_rotation == next, "{:?} is not {next:?}", secret.next_rotation);
         assert_eq!(stage.tag("ci-bot", "schedule-off"), None);
+    });
+}
+
+#[test]
+fn on_aws_b3_a_key_made_by_hand_lives_its_whole_period() {
+    rehearse(async {
+        let stage = TestStack::new();
+        let (_, replaced) = stage.add_rotated_user("ci-bot").await;
+        stage.live_days(80).await;
+        let young = stage.cloud.add_access_key(MEMBER, "ci-bot", stage.now()).access_key_id;
+        stage.cloud.delete_key(MEMBER, "ci-bot", &replaced);
+        assert!(stage.secret("ci-bot").rotation_enabled, "it would rotate on day 90");
+        stage.live_days(1).await;
+        assert!(!stage.secret("ci-bot").rotation_enabled);
+        assert_eq!(stage.tag("ci-bot", "schedule-off"), Some(young.clone()));
+        let mails = stage.cloud.mails().len();
+        stage.cloud.forget_calls();
+        stage.live_days(80).await;
+        assert_eq!(stage.count("RotateSecret") + stage.count("CancelRotateSecret"), 0, "it stays off");
+        assert_eq!(stage.cloud.mails().len(), mails, "nothing failed, and nothing is announced yet");
+        assert_eq!(stage.user("ci-bot").keys.len(), 1, "the young key alone");
+        stage.live_days(8).await;
+        assert!(!stage.mails_with(&["will be rotated on"]).is_empty(), "announced");
+        assert_eq!(stage.current_key("ci-bot"), replaced, "readers get the key of before until day 170");
+        stage.live_days(1).await;
+        let current = stage.current_key("ci-bot");
+        assert!(current != replaced && current != young, "rotated 90 days after the key was made");
+        assert!(stage.secret("ci-bot").rotation_enabled, "from now on the schedule is right");
+        stage.cloud.forget_calls();
+        stage.live_days(30).await;
+        assert_eq!(stage.count("CancelRotateSecret"), 0);
+    });
+}
+
+#[test]
+fn on_aws_b3_a_shorter_period_keeps_the_announced_day() {
+    rehearse(async {
+        let mut stage = TestStack::new();
+        let (_, current) = stage.add_rotated_user("ci-bot").await;
+        stage.live_days(84).await;
+        let announced = (stage.now() + TimeDelta::days(6)).date_naive().to_string();
+        assert!(!stage.mails_with(&["will be rotated on", &announced]).is_empty(), "day 90");
+        stage.keywheel = stage.keywheel.redeployed(&[("ROTATION_PERIOD", "60")]).expect("settings");
+        for day in 85..90 {
+            stage.live_days(1).await;
+            assert_eq!(stage.current_key("ci-bot"), current, "day {day}");
+        }
+        stage.live_days(1).await;
+        assert_ne!(stage.current_key("ci-bot"), current);
+        assert!(stage.secret("ci-bot").rotation_enabled);
     });
 }

@@ -102,6 +102,13 @@ pub enum Action {
     },
     /// Switch the native schedule off.
     CancelSchedule(CancelReason),
+    /// Switch the native schedule off until a key is due: it would rotate the key before.
+    LeaveScheduleOff {
+        /// The key that the sweeper rotates when it is due.
+        key: AccessKeyId,
+        /// The day on which it does.
+        until: DateTime<Utc>,
+    },
     /// Delete the replicas of a secret: while it has any, it cannot be deleted.
     RemoveReplicas {
         /// The Regions of the replicas.
@@ -123,6 +130,7 @@ impl Action {
             | Self::DropIntent
             | Self::Repair(_)
             | Self::AbandonRotation { .. }
+            | Self::LeaveScheduleOff { .. }
             | Self::RemoveReplicas { .. }
             | Self::StopRetiring { .. } => ActionName::Repair,
             Self::Rotate { .. } => ActionName::Rotate,
@@ -167,6 +175,9 @@ impl fmt::Display for Action {
             Self::Disable { key } => write!(f, "disable {key}"),
             Self::Delete { key } => write!(f, "delete {key}"),
             Self::CancelSchedule(reason) => write!(f, "cancel the schedule: {reason}"),
+            Self::LeaveScheduleOff { key, until } => {
+                write!(f, "leave the schedule off until {key} is due on {}", until.date_naive())
+            }
             Self::RemoveReplicas { regions } => write!(f, "delete the secret's replicas in {}", regions.join(", ")),
             Self::DeleteSecret => f.write_str("schedule the secret for deletion"),
         }

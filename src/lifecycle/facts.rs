@@ -3,9 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::named_key::NamedKey;
-use crate::calendar::due;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, UserArn, UserRef, VersionId};
-use crate::settings::Periods;
 use crate::state::{State, WHOLE_SECOND};
 
 /// Limits the time after a rotation in which **a plan** waits for the new key to be listed. Afterwards, a key that IAM
@@ -119,11 +117,6 @@ impl UserFacts {
             && self.current_key_is_listed_by(now).is_none()
     }
 
-    /// The key whose age decides when the next rotation is due, and that date; `None` if no such key is known.
-    pub fn rotation_due(&self, periods: &Periods) -> Option<(&AccessKeyId, DateTime<Utc>)> {
-        self.reference_key().map(|key| (&key.id, due(key.created, periods.rotation)))
-    }
-
     pub(super) fn keys_with_dates(&self) -> impl Iterator<Item = (&AccessKeyId, DateTime<Utc>)> {
         self.keys.iter().map(|key| (&key.id, key.created))
     }
@@ -231,6 +224,8 @@ pub struct PresentSecret {
     pub arn: String,
     /// Whether the native schedule runs.
     pub rotation_enabled: bool,
+    /// The latest time of the schedule's next rotation; in the past after a failure. `None` if none is planned.
+    pub next_rotation: Option<DateTime<Utc>>,
     /// The version with the label AWSCURRENT, which readers get.
     pub current_version: Option<VersionId>,
     /// The version with the label AWSPENDING, which a rotation prepares or left behind.

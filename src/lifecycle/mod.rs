@@ -11,6 +11,7 @@
 //! | `record` | what the tags say once an action is carried out |
 //! | `planner` | gathers a plan while decisions are made |
 //! | `gone_keys`, `outgoing`, `second_key` | the retirement of keys: gone, outgoing, and a person's second key |
+//! | `rotation_day` | the day on which a key is rotated, and the schedule that would rotate it before |
 //! | `plan` | the order of the decisions |
 //! | `news` | the notices of a rotation and of its failure, for an event as for a sweep |
 //! | `deleted_user`, `renamed_user` | the plan for the secret of a user who was deleted, or who has another name now |
@@ -32,6 +33,7 @@ mod planner;
 mod quiet;
 mod record;
 mod renamed_user;
+mod rotation_day;
 mod second_key;
 #[cfg(test)]
 mod tests;

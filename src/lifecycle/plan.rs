@@ -12,6 +12,7 @@ use super::notice::NoticeKind;
 use super::notice_date::NoticeDate;
 use super::outgoing::Outgoing;
 use super::planner::Planner;
+use super::rotation_day;
 use super::second_key;
 use super::user_plan::{UserPlan, Wait};
 use crate::calendar::{due, midnight};
@@ -181,6 +182,9 @@ impl<'a> Planner<'a> {
                 self.notify_of_rotation(secret);
             }
             Some(version) => return self.restore_facts(secret, version.clone()),
+        }
+        if !switches_on {
+            rotation_day::leave_early_schedule_off(self, secret);
         }
         gone_keys::notify_of_forced(self);
         let forced = is_forced_and_unfinished(secret);

@@ -1,6 +1,6 @@
 //! Gathers a plan while decisions are made.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::action::Action;
 use super::action_name::ActionName;
@@ -8,14 +8,9 @@ use super::allowance::{Allowance, Change};
 use super::facts::{KeyFacts, UserFacts};
 use super::notice::{Notice, NoticeKind};
 use super::user_plan::{Problem, UserPlan, Wait, Waiting};
-use crate::calendar::due;
 use crate::keys::{AccessKeyId, MAX_KEYS_PER_USER};
 use crate::settings::Periods;
 use crate::state::Phase;
-
-/// How long after a key is due an announced day still puts its rotation off, so that no tag that somebody else wrote
-/// can stop a rotation for good. The announced day is the later one only if the period became shorter meanwhile.
-const ROTATION_KEEPS_DATE: TimeDelta = TimeDelta::days(31);
 
 /// The facts about one user, the time, and the plan as far as it is decided.
 pub(super) struct Planner<'a> {
@@ -111,15 +106,12 @@ impl<'a> Planner<'a> {
 
     /// Returns the latest day that notices of these phases named for the key.
     pub(super) fn announced(&self, key: &AccessKeyId, phases: &[Phase]) -> Option<DateTime<Utc>> {
-        let notified = &self.facts.secret.present()?.state.notified;
-        phases.iter().filter_map(|phase| notified.announced(key, *phase)).map(|(day, _)| day).max()
+        self.facts.announced(key, phases)
     }
 
     /// Returns the day on which the key is rotated: after its period, and never before the day that was announced.
     pub(super) fn rotation_day(&self, key: &KeyFacts) -> DateTime<Utc> {
-        let due = due(key.created, self.periods.rotation);
-        let announced = self.announced(&key.id, &[Phase::RotateAhead]);
-        announced.filter(|day| *day <= due + ROTATION_KEEPS_DATE).map_or(due, |day| day.max(due))
+        self.facts.rotation_day(key, self.periods)
     }
 
     pub(super) fn is_due(&self) -> bool {

@@ -16,6 +16,10 @@ impl Action {
     /// Returns the change of tags before the action is carried out; `None` for most actions. Once a schedule is
     /// switched, no later run could see that a record became void.
     pub fn change_before(&self, notified: &Notified) -> Option<TagChange> {
+        if let Self::LeaveScheduleOff { key, .. } = self {
+            // Without the tag, the next sweep would take the schedule for a cancelled one, and switch it on.
+            return Some(TagChange::default().set(tag::SCHEDULE_OFF, key.as_str()));
+        }
         let switches = matches!(
             self,
             Self::CancelSchedule(_) | Self::Repair(Drift::Schedule) | Self::Rotate { configure: true, .. }
@@ -125,6 +129,7 @@ impl Action {
             | Self::Repair(_)
             | Self::AbandonRotation { .. }
             | Self::Rotate { .. }
+            | Self::LeaveScheduleOff { .. }
             | Self::RemoveReplicas { .. }
             | Self::DeleteSecret => change,
         }

@@ -74,7 +74,7 @@ impl<'a> ActionTarget<'a> {
             Action::Disable { key } => disable(iam, name, key).await,
             Action::Delete { key } => iam.delete_access_key(name, key).await,
             Action::RemoveReplicas { regions } => provision::remove_replicas(aws, secret, regions).await,
-            Action::CancelSchedule(_) => aws.secrets().cancel_rotation(secret).await,
+            Action::CancelSchedule(_) | Action::LeaveScheduleOff { .. } => aws.secrets().cancel_rotation(secret).await,
             Action::Restore => aws.secrets().restore(secret).await,
             Action::DeleteSecret => aws.secrets().schedule_deletion(secret, SECRET_RECOVERY_WINDOW_DAYS).await,
             Action::Adopt { .. }

@@ -282,6 +282,7 @@ pub(super) fn present_secret(secret: &SecretDescription, drift: Vec<Drift>) -> P
     PresentSecret {
         arn: secret.arn.clone(),
         rotation_enabled: secret.rotation_enabled,
+        next_rotation: secret.next_rotation,
         current_version: secret.version_at(CURRENT),
         unfinished_version: secret.unfinished_version(),
         unfinished_since: None,

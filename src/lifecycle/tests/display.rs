@@ -35,6 +35,7 @@ fn actions() -> Vec<Action> {
         Action::CancelSchedule(CancelReason::Exempt),
         Action::CancelSchedule(CancelReason::NoActiveKey),
         Action::CancelSchedule(CancelReason::UserGone),
+        Action::LeaveScheduleOff { key: id(1), until: now() + days(80) },
         Action::DeleteSecret,
     ]
 }
@@ -134,6 +135,7 @@ fn a_plan_prints_all_of_its_parts() {
       cancel the schedule: the user is exempt
       cancel the schedule: the user has no active key
       cancel the schedule: the user was deleted
+      leave the schedule off until AKIA0000000000000001 is due on 2027-02-10
       schedule the secret for deletion
       notify: AKIA0000000000000001: will be rotated on 2026-11-29
       notify: AKIA0000000000000001: is due for rotation since 2026-11-22

@@ -90,6 +90,7 @@ fn placeholder(current: u64) -> PresentSecret {
         arn: "arn:aws:secretsmanager:eu-west-1:111122223333:secret:Account_111122223333_User_ci-bot_AccessKey-AbCdEf"
             .to_owned(),
         rotation_enabled: true,
+        next_rotation: None,
         current_version: Some(version(1)),
         unfinished_version: None,
         unfinished_since: None,

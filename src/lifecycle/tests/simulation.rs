@@ -353,7 +353,7 @@ impl Simulation {
             Action::Rotate { .. } => self.rotate_as_planned(run.rotation),
             Action::Disable { key } => self.disable(key, facts),
             Action::Delete { key } => self.delete(key, facts),
-            Action::CancelSchedule(_) => self.present().rotation_enabled = false,
+            Action::CancelSchedule(_) | Action::LeaveScheduleOff { .. } => self.present().rotation_enabled = false,
             Action::Repair(_) => self.present().rotation_enabled = true,
             Action::RemoveReplicas { .. } => {}
             Action::AbandonRotation { .. } => self.present().pending = None,
