@@ -182,6 +182,19 @@ proptest! {
     }
 
     #[test]
+    fn on_aws_b3_a_replaced_key_waits_for_its_own_day(on in 25i64..89) {
+        let mut world = world(periods(), &[(90, true)]);
+        live(&mut world, on, |_| {});
+        world.interfere(PersonAct::Delete(0));
+        world.interfere(PersonAct::MakeKey);
+        live(&mut world, 89, |world| assert_eq!(world.keys.len(), 1, "rotated before its day: {world:#?}"));
+        live(&mut world, 2, |_| {});
+        prop_assert_eq!(world.keys.len(), 2, "rotated on its day: {:#?}", world.done);
+        let left_off = count(&world, |action| matches!(action, Action::LeaveScheduleOff { .. }));
+        prop_assert_eq!(left_off, 1, "and the schedule was switched off once");
+    }
+
+    #[test]
     fn users_with_two_keys_get_into_regular_rotation(
         keys in [(0i64..300, any::<bool>()), (0i64..300, any::<bool>())],
         inactive in prop::option::of(0usize..2),

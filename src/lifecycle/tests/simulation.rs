@@ -55,6 +55,13 @@ pub(super) struct SimSecret {
     pub(super) facts_lost: bool,
 }
 
+impl SimSecret {
+    /// Whether the schedule runs, or is left off on purpose.
+    fn is_schedule_right(&self) -> bool {
+        self.rotation_enabled || self.tags.contains_key(tag::SCHEDULE_OFF)
+    }
+}
+
 /// Where a rotation stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RotationEnd {
@@ -241,10 +248,11 @@ impl Simulation {
             Some(secret) if secret.deletion_scheduled => SecretFacts::PendingDeletion,
             Some(secret) => SecretFacts::Present(PresentSecret {
                 rotation_enabled: secret.rotation_enabled,
+                next_rotation: secret.rotation_enabled.then(|| secret.last_rotated + self.periods.rotation),
                 current_version: secret.current.clone(),
                 unfinished_version: secret.pending.clone(),
                 state: State::read(&secret.tags),
-                drift: if secret.rotation_enabled { Vec::new() } else { vec![Drift::Schedule] },
+                drift: if secret.is_schedule_right() { Vec::new() } else { vec![Drift::Schedule] },
                 ..placeholder(1)
             }),
         };
@@ -321,6 +329,9 @@ impl Simulation {
             if run.fault == StopAt::Before(n) {
                 return true;
             }
+            if let Some(before) = action.change_before(&notified) {
+                self.write(&before, true);
+            }
             self.carry_out(action, facts, run);
             self.done.push(Done { at: self.now, action: action.clone() });
             if run.fault == StopAt::BeforeTags(n) {
@@ -354,7 +365,7 @@ impl Simulation {
             Action::Disable { key } => self.disable(key, facts),
             Action::Delete { key } => self.delete(key, facts),
             Action::CancelSchedule(_) | Action::LeaveScheduleOff { .. } => self.present().rotation_enabled = false,
-            Action::Repair(_) => self.present().rotation_enabled = true,
+            Action::Repair(_) => self.switch_on(facts),
             Action::RemoveReplicas { .. } => {}
             Action::AbandonRotation { .. } => self.present().pending = None,
             Action::RestoreFacts(restored) => self.present().facts_lost |= restored.current_key.is_none(),
@@ -367,6 +378,16 @@ impl Simulation {
             | Action::RestartGrace { .. }
             | Action::DeleteSecret => {}
         }
+    }
+
+    /// Sets the schedule, and leaves it off if it would rotate the key before its day.
+    fn switch_on(&mut self, facts: &UserFacts) {
+        let next = self.present().last_rotated + self.periods.rotation;
+        let is_early = |(_, day): &(&AccessKeyId, DateTime<Utc>)| next.date_naive() < day.date_naive();
+        let young = facts.rotation_due(&self.periods).filter(is_early).map(|(key, _)| key.to_string());
+        let secret = self.present();
+        secret.rotation_enabled = young.is_none();
+        secret.tags.extend(young.map(|key| (tag::SCHEDULE_OFF.to_owned(), key)));
     }
 
     fn present(&mut self) -> &mut SimSecret {
@@ -478,6 +499,7 @@ impl Simulation {
             secret.versions.insert(foreign.clone(), None);
             secret.current = Some(foreign);
             secret.pending = None;
+            secret.last_rotated = self.now;
             secret.facts_lost = true;
         }
     }
