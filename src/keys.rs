@@ -269,9 +269,12 @@ impl SecretName {
         &self.user
     }
 
+    /// The prefix that the names of all secrets share.
+    pub const PREFIX: &'static str = "Account_";
+
     /// Returns the prefix that the names of one account's secrets share.
     pub fn account_prefix(account: &AccountId) -> String {
-        format!("Account_{account}_User_")
+        format!("{}{account}_User_", Self::PREFIX)
     }
 }
 
@@ -287,7 +290,7 @@ impl FromStr for SecretName {
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let invalid = || InvalidName::new("secret name", text, SECRET_NAME_SHAPE);
-        let rest = text.strip_prefix("Account_").ok_or_else(invalid)?;
+        let rest = text.strip_prefix(Self::PREFIX).ok_or_else(invalid)?;
         let (account, rest) = rest.split_at_checked(12).ok_or_else(invalid)?;
         let encoded =
             rest.strip_prefix("_User_").and_then(|rest| rest.strip_suffix("_AccessKey")).ok_or_else(invalid)?;

@@ -56,6 +56,9 @@ pub mod tag {
     pub const READER: &str = "keywheel:reader";
     /// The key for which the schedule is left off, because it would rotate the key before it is due.
     pub const SCHEDULE_OFF: &str = "keywheel:schedule-off";
+    /// Since when the user's account is known to be closed, or to have left the organization, with the schedule off.
+    /// The deletion of the secret counts from it.
+    pub const DEPARTED: &str = "keywheel:departed";
     /// The version with keywheel's placeholder. If that version is the current one and cannot be decrypted, it is known
     /// that no key is in it.
     pub const PLACEHOLDER: &str = "keywheel:placeholder";
@@ -138,6 +141,8 @@ pub struct State {
     pub reader: Option<Reader>,
     /// The key for which the schedule is left off.
     pub schedule_off: Option<AccessKeyId>,
+    /// Since when the account is known to be closed, or to have left the organization.
+    pub departed: Option<DateTime<Utc>>,
     /// Tags that cannot be read. While there is one, nothing destructive is done.
     pub malformed: Vec<MalformedTag>,
 }
@@ -174,6 +179,8 @@ impl State {
             reader: read.text(tag::READER).and_then(Reader::read),
             // If it cannot be read, the schedule is tried once more.
             schedule_off: read.text(tag::SCHEDULE_OFF).and_then(|text| text.parse().ok()),
+            // If it cannot be read, the time begins again.
+            departed: read.text(tag::DEPARTED).and_then(parse_time),
             malformed: Vec::new(),
         };
         Self { malformed, ..state }
@@ -428,6 +435,7 @@ mod tests {
                 .retiring(&retiring, since)
                 .intent(&intent)
                 .set(tag::SCHEDULE_OFF, current.as_str())
+                .set(tag::DEPARTED, format_time(disabled))
                 .set_or_remove(tag::FORCE, flags.1.then_some("true"));
             let fits = |value: &String| value.len() <= MAX_TAG_VALUE_LENGTH
                 && value.chars().all(|c| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c));
@@ -449,6 +457,7 @@ mod tests {
                 key_dates: None,
                 reader: None,
                 schedule_off: Some(current),
+                departed: Some(disabled),
                 malformed: Vec::new(),
             };
             prop_assert_eq!(State::read(&change.set), expected);

@@ -71,6 +71,7 @@ mod chaos;
 mod credential_report;
 mod current_value;
 mod dates;
+mod departed_accounts;
 mod digest;
 mod early_schedule;
 mod events;

@@ -45,7 +45,7 @@ pub(crate) use until::{ONCE, Tries, once_found, until};
 pub(crate) use {
     iam::{is_report_capacity_exhausted, is_report_unavailable},
     mail::{SUPPRESSED_PAGE_SIZE, masked_identity},
-    organizations::read_email,
+    organizations::{organization_of, read_email},
     secrets::binary_value,
     topic::{BatchEntryError, PUBLISH_BATCH, PUBLISH_TIMEOUT, publish_result},
 };

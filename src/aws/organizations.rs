@@ -17,6 +17,20 @@ pub enum AccountState {
     Other(String),
 }
 
+impl AccountState {
+    /// Returns the state if the account is closed or about to be: no role of it can be assumed, now or soon. A state
+    /// that is missing or new does not count.
+    /// <https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_accounts_account_state.html>
+    pub fn closed(&self) -> Option<&str> {
+        match self {
+            Self::Other(state) => Some(state.as_str()).filter(|it| CLOSED_STATES.contains(it)),
+            Self::Active => None,
+        }
+    }
+}
+
+const CLOSED_STATES: [&str; 3] = ["SUSPENDED", "PENDING_CLOSURE", "CLOSED"];
+
 /// An account of the organization, as ListAccounts or DescribeAccount returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedAccount {
@@ -30,6 +44,8 @@ pub struct ListedAccount {
     pub malformed_email: Option<String>,
     /// State; only active accounts are swept.
     pub state: AccountState,
+    /// Id of the organization, `o-…`, from the account's ARN; `None` if the ARN is absent or of another form.
+    pub organization: Option<String>,
 }
 
 /// One response of ListAccounts: at most 20 accounts.
@@ -41,6 +57,13 @@ pub struct AccountPage {
     pub unreadable: usize,
     /// Token of the next page; `None` on the last page only.
     pub next_token: Option<String>,
+}
+
+/// Returns the organization in an account's ARN: `arn:aws:organizations::<account>:account/<organization>/<account>`.
+/// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_Account.html>
+pub(crate) fn organization_of(arn: &str) -> Option<String> {
+    let (_, path) = arn.split_once(":account/")?;
+    path.split_once('/').map(|(organization, _)| organization.to_owned())
 }
 
 /// Parses an account's address. Returns the address, or the text if it is malformed, or neither if there is no text.

@@ -133,6 +133,14 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     /// Any failure.
     async fn of_account(&self, account: &AccountId, from: Option<String>) -> Result<SecretPage, CallFailure>;
 
+    /// Returns a page of the secrets of all accounts' users, without secrets scheduled for deletion. `from` and the lag
+    /// are as for [`SecretStore::of_account`]. Safe to repeat.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
+    ///
+    /// # Errors
+    /// Any failure.
+    async fn of_all_accounts(&self, from: Option<String>) -> Result<SecretPage, CallFailure>;
+
     /// Returns the names of all keywheel secrets that have a tag with this name and a value that starts with `prefix`,
     /// without secrets scheduled for deletion. The list lags up to five minutes behind writes. Safe to repeat.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>

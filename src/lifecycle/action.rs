@@ -109,13 +109,18 @@ pub enum Action {
         /// The day on which it does.
         until: DateTime<Utc>,
     },
+    /// Record that the schedule is off because the account is closed or has left the organization: the recovery grace
+    /// of its secret starts now.
+    RecordDeparture,
+    /// Remove that record: the account is active again.
+    ForgetDeparture,
     /// Delete the replicas of a secret: while it has any, it cannot be deleted.
     RemoveReplicas {
         /// The Regions of the replicas.
         regions: Vec<String>,
     },
-    /// Schedule the secret of a deleted user for deletion. Carried out after the mail, because the notice cannot be
-    /// recorded afterwards.
+    /// Schedule the secret for deletion. For a deleted user it is carried out after the mail, because the notice cannot
+    /// be recorded afterwards.
     DeleteSecret,
 }
 
@@ -131,6 +136,8 @@ impl Action {
             | Self::Repair(_)
             | Self::AbandonRotation { .. }
             | Self::LeaveScheduleOff { .. }
+            | Self::RecordDeparture
+            | Self::ForgetDeparture
             | Self::RemoveReplicas { .. }
             | Self::StopRetiring { .. } => ActionName::Repair,
             Self::Rotate { .. } => ActionName::Rotate,
@@ -178,6 +185,8 @@ impl fmt::Display for Action {
             Self::LeaveScheduleOff { key, until } => {
                 write!(f, "leave the schedule off until {key} is due on {}", until.date_naive())
             }
+            Self::RecordDeparture => f.write_str("record that the account is closed or has left the organization"),
+            Self::ForgetDeparture => f.write_str("record that the account is active again"),
             Self::RemoveReplicas { regions } => write!(f, "delete the secret's replicas in {}", regions.join(", ")),
             Self::DeleteSecret => f.write_str("schedule the secret for deletion"),
         }

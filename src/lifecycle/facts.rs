@@ -300,6 +300,8 @@ pub enum CancelReason {
     Unreadable(ReadObstacle),
     /// The user has another name now, and another secret.
     UserRenamed,
+    /// The account is closed or has left the organization.
+    AccountDeparted,
 }
 
 impl std::fmt::Display for CancelReason {
@@ -310,6 +312,7 @@ impl std::fmt::Display for CancelReason {
             Self::UserGone => "the user was deleted",
             Self::Unreadable(_) => "the user cannot read its secret",
             Self::UserRenamed => "the user was renamed",
+            Self::AccountDeparted => "the account is closed or has left the organization",
         })
     }
 }

@@ -15,12 +15,14 @@
 //! | `plan` | the order of the decisions |
 //! | `news` | the notices of a rotation and of its failure, for an event as for a sweep |
 //! | `deleted_user`, `renamed_user` | the plan for the secret of a user who was deleted, or who has another name now |
+//! | `departed_account` | the plan for a secret whose account is closed or has left the organization |
 //! | `quiet` | proves from lists alone that a user's plan would be empty |
 
 mod action;
 mod action_name;
 mod allowance;
 mod deleted_user;
+mod departed_account;
 mod facts;
 mod gone_keys;
 mod named_key;
@@ -44,6 +46,7 @@ pub use action::{Action, RestoredFacts};
 pub use action_name::ActionName;
 pub use allowance::{Allowance, Change, GrantedTurns, Room, changes_allowed};
 pub use deleted_user::plan_for_deleted_user;
+pub use departed_account::{Departure, is_own_secret, plan_for_departed_account, plan_for_returned_account};
 pub use facts::{CancelReason, Drift, Exemption, KeyFacts, PresentSecret, ReadObstacle, SecretFacts, UserFacts};
 pub use named_key::NamedKey;
 pub use news::{News, names_keys, notices_of};

@@ -230,7 +230,7 @@ impl NoticeKind {
             Self::RotationUnfinished { .. }
                 | Self::RotationFailed { .. }
                 | Self::StillInUse { .. }
-                | Self::ScheduleCancelled(CancelReason::Unreadable(_))
+                | Self::ScheduleCancelled(CancelReason::Unreadable(_) | CancelReason::AccountDeparted)
         )
     }
 

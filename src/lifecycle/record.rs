@@ -47,6 +47,8 @@ impl Action {
                 | Self::RecordDisabled { .. }
                 | Self::RecordDeleted { .. }
                 | Self::RestartGrace { .. }
+                | Self::RecordDeparture
+                | Self::ForgetDeparture
         )
     }
 
@@ -124,6 +126,10 @@ impl Action {
             Self::RecordDeleted { .. } | Self::Delete { .. } => change.remove(tag::DISABLED_AT).remove(tag::RETIRING),
             Self::DropIntent => change.remove(tag::INTENT),
             Self::CancelSchedule(_) => change.remove(tag::SCHEDULE_OFF),
+            // The deferred notices are about an account in which nothing can be read any more, so no digest can tell
+            // them.
+            Self::RecordDeparture => change.set(tag::DEPARTED, format_time(done_at)).remove(tag::UNTOLD),
+            Self::ForgetDeparture => change.remove(tag::DEPARTED),
             Self::Provision { .. }
             | Self::Restore
             | Self::Repair(_)

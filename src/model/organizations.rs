@@ -53,7 +53,9 @@ fn list_accounts(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
         },
     };
     let rest = || {
-        let ids = world.accounts.keys().map(String::as_str);
+        let members = world.accounts.values().filter(|account| account.is_member);
+        let ids = members.map(|account| account.id.as_str());
+        let ids = ids.filter(|id| !world.switches.unlisted_accounts.contains(*id));
         ids.skip_while(move |id| after.is_some_and(|after| *id <= after))
     };
     if world.switches.no_accounts {
@@ -81,7 +83,7 @@ fn describe_account(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult
     exchange.resource = account_arn(exchange.world, id);
     reader(exchange)?;
     let world = &*exchange.world;
-    match world.accounts.get(id) {
+    match world.accounts.get(id).filter(|account| account.is_member) {
         Some(account) => Ok(Reply::Json(json!({ "Account": shown(world, account) }))),
         None => Err(ServiceError::new(400, "AccountNotFoundException", "You specified an account that doesn't exist.")),
     }

@@ -135,6 +135,8 @@ pub(crate) struct AwsAccount {
     pub(crate) name: String,
     pub(crate) email: Option<String>,
     pub(crate) state: AccountStatus,
+    /// Whether it belongs to the organization, if there is one.
+    pub(crate) is_member: bool,
     pub(crate) joined: DateTime<Utc>,
     pub(crate) alias: Option<String>,
     /// Opt-in Regions that the account has not enabled.

@@ -33,6 +33,8 @@ pub struct Switches {
     pub repeated_accounts: bool,
     /// `ListAccounts` lists no account at all.
     pub no_accounts: bool,
+    /// Accounts that `ListAccounts` leaves out, because the list is behind. `DescribeAccount` shows them.
+    pub unlisted_accounts: BTreeSet<String>,
     /// Lists of accounts leave out the retired member `Status`.
     pub omit_account_status: bool,
     /// Lists of accounts leave out the new member `State`.
@@ -122,6 +124,7 @@ impl Default for Switches {
             empty_account_pages: false,
             repeated_accounts: false,
             no_accounts: false,
+            unlisted_accounts: BTreeSet::new(),
             omit_account_status: false,
             omit_account_state: false,
             list_secrets_lag: Duration::ZERO,

@@ -106,6 +106,7 @@ impl Cloud {
             name: name.to_owned(),
             email: email.map(ToOwned::to_owned),
             state: AccountStatus::Active,
+            is_member: true,
             joined: self.clock().now(),
             alias: None,
             regions_off: BTreeSet::new(),
@@ -132,6 +133,13 @@ impl Cloud {
         self.world().expect_account(id).state = state;
     }
 
+    /// Takes an account out of the organization, or lets it join again. Outside it is an account as before: its users,
+    /// its roles and what they trust stay.
+    /// <https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_accounts_remove.html>
+    pub fn set_membership(&self, id: &str, is_member: bool) {
+        self.world().expect_account(id).is_member = is_member;
+    }
+
     /// Changes an account's e-mail address.
     pub fn set_account_email(&self, id: &str, email: Option<&str>) {
         self.world().expect_account(id).email = email.map(ToOwned::to_owned);
@@ -145,6 +153,13 @@ impl Cloud {
     /// Sets the management account of the organization.
     pub fn set_management_account(&self, id: &str) {
         self.world().expect_organization().management = Some(id.to_owned());
+    }
+
+    /// Gives the organization an id, `o-…`.
+    pub fn set_organization_id(&self, id: &str) {
+        if let Some(organization) = &mut self.world().organization {
+            id.clone_into(&mut organization.id);
+        }
     }
 
     /// Lets an account read the organization.

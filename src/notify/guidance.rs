@@ -205,6 +205,16 @@ impl Commands<'_> {
                 ),
                 Instruction::say("To undo, give the user its old name back.").undoing(),
             ],
+            CancelReason::AccountDeparted => vec![
+                Instruction::say(
+                    "There is nothing to do if the account is not needed any more. If a value is still needed, an \
+                     administrator of the account that holds the secrets can read it until the secret is gone.",
+                ),
+                Instruction::say(
+                    "To undo, reopen the account, or let it join the organization again. The next daily run rotates again.",
+                )
+                .undoing(),
+            ],
             CancelReason::UserGone => vec![Instruction::say("There is nothing to do."), nothing_to_undo()],
             CancelReason::Unreadable(ReadObstacle::ManagedKey) => vec![
                 Instruction::say(

@@ -101,6 +101,7 @@ pub(crate) fn kinds() -> Vec<(&'static str, NoticeKind)> {
         ("cancelled_exempt", NoticeKind::ScheduleCancelled(CancelReason::Exempt)),
         ("cancelled_no_active_key", NoticeKind::ScheduleCancelled(CancelReason::NoActiveKey)),
         ("cancelled_user_renamed", NoticeKind::ScheduleCancelled(CancelReason::UserRenamed)),
+        ("cancelled_account_departed", NoticeKind::ScheduleCancelled(CancelReason::AccountDeparted)),
         ("cancelled_user_gone", NoticeKind::ScheduleCancelled(CancelReason::UserGone)),
         (
             "cancelled_in_ten_groups",

@@ -26,7 +26,7 @@ impl Tone {
             | NoticeKind::RotationTestFailed { .. }
             | NoticeKind::StillInUse { .. }
             | NoticeKind::LastCall { .. }
-            | NoticeKind::ScheduleCancelled(CancelReason::Unreadable(_)) => Self::Alert,
+            | NoticeKind::ScheduleCancelled(CancelReason::Unreadable(_) | CancelReason::AccountDeparted) => Self::Alert,
             NoticeKind::DisableAhead { last_use: Some(_), .. } | NoticeKind::Disabled { last_use: Some(_), .. } => {
                 Self::Alert
             }

@@ -225,6 +225,11 @@ fn reason(notice: &Notice, mode: Mode, periods: &Periods) -> String {
              keeps this secret until the new secret holds a key that was made and tested."
                 .to_owned()
         }
+        NoticeKind::ScheduleCancelled(CancelReason::AccountDeparted) => format!(
+            "The account is closed or has left the organization, so nothing in it can be rotated. The schedules of all its \
+             secrets are cancelled. The secrets are scheduled for deletion after {}, unless the account is active again.",
+            days(periods.recovery_grace)
+        ),
         NoticeKind::ScheduleCancelled(CancelReason::UserGone) => "The user was deleted.".to_owned(),
         NoticeKind::ScheduleCancelled(CancelReason::Unreadable(why)) => {
             let cause = match why {

@@ -87,6 +87,9 @@ impl Deployment {
         if !cloud.account_ids().contains(&primary) {
             cloud.add_account(&primary, "security", Some("security@example.com"));
         }
+        if let Some(organization) = &settings.organization_id {
+            cloud.set_organization_id(organization);
+        }
         cloud.add_kms_key(settings.kms_key.as_deref().unwrap_or(KMS_KEY));
         Ok(Self::connected(transport, cloud, settings, Arc::new(templates), Clocks::default()))
     }

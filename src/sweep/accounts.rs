@@ -3,13 +3,13 @@
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use super::account;
-use super::inventory::{self, Inventory};
+use super::inventory::{self, Inventory, WholeList};
 use super::notices::{self, SweptAccount};
 use super::report::{Failure, Report, Skipped};
 use super::run::{OUT_OF_TIME, Run};
 use super::stage::Stage;
 use super::totals::SweepTotals;
+use super::{account, departed};
 use crate::error::Error;
 use crate::keys::{AccountId, EmailAddress};
 use crate::notify::{AccountContact, Scope};
@@ -19,21 +19,22 @@ use crate::notify::{AccountContact, Scope};
 /// # Errors
 /// [`Error::Aws`] if the accounts cannot be listed; [`Error::TooManyAccounts`] if there are more than the time allows.
 pub(super) async fn sweep_all(run: &Run<'_>) -> Result<Report, Error> {
-    let inventory = inventory::all(run.aws, run.settings).await?;
+    let mut inventory = inventory::all(run.aws, run.settings).await?;
+    let whole = inventory.take_whole();
     let fit = run.accounts_that_fit();
     if inventory.accounts.len() > fit {
         return Err(Error::TooManyAccounts { accounts: inventory.accounts.len(), fit });
     }
-    Ok(sweep_inventory(run, inventory).await)
+    Ok(sweep_inventory(run, inventory, whole).await)
 }
 
-/// Sweeps the accounts of a list.
-pub(super) async fn sweep_inventory(run: &Run<'_>, inventory: Inventory) -> Report {
+/// Sweeps the accounts of a list and then, if the whole list is known, the secrets of accounts that are closed or gone.
+pub(super) async fn sweep_inventory(run: &Run<'_>, inventory: Inventory, whole: Option<WholeList>) -> Report {
     let mut totals = SweepTotals::new(run.dry_run);
     inventory.skipped.into_iter().for_each(|skipped| totals.report.add_skipped(skipped));
     totals.add_failures(inventory.failures);
     let accounts = inventory.accounts.into_iter().map(|contact| (contact.id.clone(), Some(contact)));
-    sweep(run, accounts.collect(), totals).await
+    sweep(run, accounts.collect(), whole, totals).await
 }
 
 /// Sweeps one account. Organizations is asked for its address unless the caller knows it.
@@ -56,11 +57,16 @@ pub(super) async fn sweep_one(
     };
     let contact =
         known.map_err(|failure| totals.add_failures([Failure::of_account(&id, Stage::Inventory, &failure)])).ok();
-    sweep(run, vec![(id, contact)], totals).await
+    sweep(run, vec![(id, contact)], None, totals).await
 }
 
 /// An account has no contact if its address could not be read.
-async fn sweep(run: &Run<'_>, accounts: Vec<(AccountId, Option<AccountContact>)>, mut totals: SweepTotals) -> Report {
+async fn sweep(
+    run: &Run<'_>,
+    accounts: Vec<(AccountId, Option<AccountContact>)>,
+    whole: Option<WholeList>,
+    mut totals: SweepTotals,
+) -> Report {
     let mut results = stream::iter(accounts)
         .map(|(id, contact)| sweep_account(run, id, contact))
         .buffer_unordered(run.settings.max_concurrency);
@@ -68,6 +74,9 @@ async fn sweep(run: &Run<'_>, accounts: Vec<(AccountId, Option<AccountContact>)>
     while let Some((account, of_account)) = results.next().await {
         totals.merge(of_account);
         swept.extend(account);
+    }
+    if let Some(whole) = whole {
+        swept.extend(departed::sweep(run, &whole, &mut totals).await);
     }
     let mut report = totals.into_report(run.now);
     notices::send_and_record(run, &mut swept, Scope::Run, &mut report).await;

@@ -6,7 +6,7 @@ use super::account_user::AccountUser;
 use super::observe::AccountContext;
 use super::run::Run;
 use crate::aws::{CallFailure, FailureKind, Iam};
-use crate::keys::{AccessKeyId, KeyStatus, SecretName, UserArn, UserName};
+use crate::keys::{AccessKeyId, KeyStatus, SecretName, UserArn, UserName, UserRef};
 use crate::lifecycle::{Action, SecretFacts, UserFacts};
 use crate::provision::{self, NewUser, Reach};
 use crate::state::KeyDates;
@@ -73,11 +73,14 @@ impl<'a> ActionTarget<'a> {
             Action::Rotate { configure: false, .. } => provision::rotate(aws, secret).await,
             Action::Disable { key } => disable(iam, name, key).await,
             Action::Delete { key } => iam.delete_access_key(name, key).await,
-            Action::RemoveReplicas { regions } => provision::remove_replicas(aws, secret, regions).await,
-            Action::CancelSchedule(_) | Action::LeaveScheduleOff { .. } => aws.secrets().cancel_rotation(secret).await,
+            Action::LeaveScheduleOff { .. } => aws.secrets().cancel_rotation(secret).await,
             Action::Restore => aws.secrets().restore(secret).await,
-            Action::DeleteSecret => aws.secrets().schedule_deletion(secret, SECRET_RECOVERY_WINDOW_DAYS).await,
-            Action::Adopt { .. }
+            Action::RemoveReplicas { .. } | Action::CancelSchedule(_) | Action::DeleteSecret => {
+                on_secret(run, arn.user(), action).await
+            }
+            Action::RecordDeparture
+            | Action::ForgetDeparture
+            | Action::Adopt { .. }
             | Action::RestoreFacts(_)
             | Action::DropIntent
             | Action::Retire { .. }
@@ -87,6 +90,21 @@ impl<'a> ActionTarget<'a> {
             | Action::RestartGrace { .. } => Ok(()),
         }
         .map(|()| None)
+    }
+}
+
+/// Carries out an action that ends the use of a secret, without its record. It makes no call in the user's account,
+/// which may be closed. Actions of any other kind change nothing. Safe to repeat.
+///
+/// # Errors
+/// The failure of a call.
+pub(super) async fn on_secret(run: &Run<'_>, user: &UserRef, action: &Action) -> Result<(), CallFailure> {
+    let (store, secret) = (run.aws.secrets(), &SecretName::of(user).to_string());
+    match action {
+        Action::RemoveReplicas { regions } => provision::remove_replicas(run.aws, secret, regions).await,
+        Action::CancelSchedule(_) => store.cancel_rotation(secret).await,
+        Action::DeleteSecret => store.schedule_deletion(secret, SECRET_RECOVERY_WINDOW_DAYS).await,
+        _ => Ok(()),
     }
 }
 

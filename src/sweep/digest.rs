@@ -20,7 +20,7 @@ use super::stage::Stage;
 use super::totals::SweepTotals;
 use super::user_list::UserList;
 use super::user_pages::{LARGEST_PAGE, UserPages};
-use super::{gone, observe};
+use super::{departed, gone, observe};
 use crate::aws::{CallFailure, Iam};
 use crate::error::Error;
 use crate::keys::{AccountId, SecretName, UserName};
@@ -74,6 +74,9 @@ pub(super) async fn send(run: &Run<'_>, after: Option<&AccountId>) -> Result<Rep
             Err(failure) => totals.add_failures([failure]),
         }
     }
+    if digest_after.is_none() {
+        observed.extend(departed::list_and_sweep(run, &mut totals).await);
+    }
     let mut report = Report { digest_after, ..totals.into_report(run.now) };
     notices::send_and_record(run, &mut observed, Scope::Run, &mut report).await;
     Ok(report.finish())
@@ -84,7 +87,9 @@ pub(super) async fn send(run: &Run<'_>, after: Option<&AccountId>) -> Result<Rep
 /// # Errors
 /// [`Error::Aws`] if the accounts could not be listed.
 pub(super) async fn plan_again(run: &Run<'_>, after: Option<&AccountId>) -> Result<Report, Error> {
-    let Inventory { mut accounts, mut skipped, mut failures, .. } = inventory::all(run.aws, run.settings).await?;
+    let mut inventory = inventory::all(run.aws, run.settings).await?;
+    let whole = inventory.take_whole();
+    let Inventory { mut accounts, mut skipped, mut failures, .. } = inventory;
     accounts.retain(|account| is_after(&account.id, after));
     accounts.sort_by(|a, b| a.id.cmp(&b.id));
     if after.is_some() {
@@ -94,8 +99,10 @@ pub(super) async fn plan_again(run: &Run<'_>, after: Option<&AccountId>) -> Resu
     }
     let rest = accounts.split_off(accounts.len().min(run.accounts_that_fit().clamp(1, MAX_ACCOUNTS)));
     let last = accounts.last().map(|account| account.id.clone());
-    let report = accounts::sweep_inventory(run, Inventory::of(accounts, skipped, failures)).await;
-    Ok(Report { digest_after: last.filter(|_| !rest.is_empty()), ..report })
+    let digest_after = last.filter(|_| !rest.is_empty());
+    let whole = whole.filter(|_| digest_after.is_none());
+    let report = accounts::sweep_inventory(run, Inventory::of(accounts, skipped, failures), whole).await;
+    Ok(Report { digest_after, ..report })
 }
 
 fn is_after(account: &AccountId, after: Option<&AccountId>) -> bool {

@@ -20,8 +20,19 @@ pub(super) struct Inventory {
     pub(super) accounts: Vec<AccountContact>,
     pub(super) skipped: Vec<Skipped>,
     pub(super) failures: Vec<Failure>,
-    /// Every account so far. A list that changes while it is read may show an account twice.
-    listed: BTreeSet<AccountId>,
+    /// Every account so far, with its state. A list that changes while it is read may show an account twice.
+    listed: BTreeMap<AccountId, AccountState>,
+    /// The organization, as the entries of its accounts name it; `None` if they do not all name the same.
+    organization: Option<String>,
+    /// Whether the list was read through its last page, and every entry of it.
+    is_whole: bool,
+}
+
+/// The whole list of the organization's accounts.
+#[derive(Debug)]
+pub(super) struct WholeList {
+    pub(super) states: BTreeMap<AccountId, AccountState>,
+    pub(super) organization: Option<String>,
 }
 
 impl Inventory {
@@ -30,7 +41,17 @@ impl Inventory {
         Self { accounts, skipped, failures, ..Self::default() }
     }
 
+    /// Takes the whole list; `None` if a part of it is missing or cannot be read, and if accounts cannot be listed.
+    pub(super) fn take_whole(&mut self) -> Option<WholeList> {
+        let states = std::mem::take(&mut self.listed);
+        self.is_whole.then(|| WholeList { states, organization: self.organization.take() })
+    }
+
     fn add_page(&mut self, page: AccountPage) {
+        let is_first = self.listed.is_empty();
+        if let Some(first) = page.accounts.first().filter(|_| is_first) {
+            self.organization.clone_from(&first.organization);
+        }
         page.accounts.into_iter().for_each(|account| self.add(account));
         if page.unreadable > 0 {
             let error = format!("{} account(s) in {LIST} have no readable id and are not swept", page.unreadable);
@@ -39,7 +60,10 @@ impl Inventory {
     }
 
     fn add(&mut self, account: ListedAccount) {
-        if !self.listed.insert(account.id.clone()) {
+        if account.organization != self.organization {
+            self.organization = None;
+        }
+        if self.listed.insert(account.id.clone(), account.state.clone()).is_some() {
             return;
         }
         match &account.state {
@@ -69,6 +93,7 @@ pub(super) async fn all(aws: &SweeperAws, settings: &Settings) -> Result<Invento
         inventory.add_page(page);
         if next_token.is_none() {
             refuse_nobody(&inventory)?;
+            inventory.is_whole = inventory.failures.is_empty();
             return Ok(inventory);
         }
     }
@@ -183,7 +208,7 @@ pub(super) async fn listed_contacts(
 }
 
 fn contact_of(account: ListedAccount) -> AccountContact {
-    let ListedAccount { id, name, email, malformed_email, state: _ } = account;
+    let ListedAccount { id, name, email, malformed_email, state: _, organization: _ } = account;
     AccountContact { id, name, email, malformed_email }
 }
 
@@ -207,7 +232,7 @@ async fn page(aws: &SweeperAws, next_token: Option<String>, at_most: usize) -> R
 /// one account must not look like all of them.
 fn own_account_alone(aws: &SweeperAws, settings: &Settings, why: &CallFailure) -> Inventory {
     let own = AccountContact::without_address(aws.primary_account());
-    let listed = BTreeSet::from([own.id.clone()]);
+    let listed = BTreeMap::from([(own.id.clone(), AccountState::Active)]);
     let failures = settings.organization_id.iter().map(|organization| {
         let error = format!("only this account is swept, not organization {organization} (AWS_ORG_ID): {why}");
         Failure { account: None, user: None, action: Stage::Inventory, error }

@@ -10,6 +10,7 @@
 //! | `observe` | reads → facts about one user |
 //! | `user` | one user: observe → plan → confirm → carry out |
 //! | `gone` | the secret of a user who was deleted, or who has another name now |
+//! | `departed` | the secrets of accounts that are closed or have left the organization |
 //! | `turn_queue` | the users whose changes wait for their turn, because a run changes a limited number of keys |
 //! | `carry_out` | one action → calls to AWS |
 //! | `ledger` | reads and writes the tags of one secret |
@@ -24,6 +25,7 @@ mod account;
 mod account_user;
 mod accounts;
 mod carry_out;
+mod departed;
 mod digest;
 mod event;
 mod gone;
@@ -100,7 +102,7 @@ pub async fn handle(
     };
     // The sweeps that deferred these notices have counted users and accounts already.
     if is_digest {
-        metrics::of_sweep(&report.of_sending().counts(), run.now);
+        metrics::of_sweep(&report.of_digest().counts(), run.now);
     } else {
         metrics::of_sweep(&report.counts(), run.now);
     }

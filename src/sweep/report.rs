@@ -210,13 +210,14 @@ impl Report {
         self.plan_omitted += other.plan_omitted + cut_list(&mut self.plan, MAX_LISTED);
     }
 
-    /// The part of the report about sending and recording notices.
-    pub(super) fn of_sending(&self) -> Self {
-        let is_sending = |failure: &&Failure| failure.action.is_sending();
+    /// The part of the report that no sweep of an account has reported: sending and recording notices, and accounts
+    /// that no sweep reaches.
+    pub(super) fn of_digest(&self) -> Self {
+        let is_of_digest = |failure: &&Failure| failure.action.is_of_digest();
         Self {
             mails: self.mails,
             actions: self.actions.iter().filter(|_| !self.dry_run).map(|(name, count)| (*name, *count)).collect(),
-            failures: self.failures.iter().filter(is_sending).cloned().collect(),
+            failures: self.failures.iter().filter(is_of_digest).cloned().collect(),
             dry_run: self.dry_run,
             ..Self::default()
         }

@@ -25,6 +25,8 @@ pub enum Stage {
     Confirm,
     /// One of the user's planned actions was carried out, or could not be planned.
     Action(ActionName),
+    /// The secrets of accounts that are closed, or have left the organization, were looked at.
+    DepartedAccount,
     /// A mail was sent.
     Mail,
     /// A notice was published on the topic.
@@ -49,6 +51,7 @@ impl Stage {
             Self::Observe => "observe",
             Self::Confirm => "confirm",
             Self::Action(name) => name.as_str(),
+            Self::DepartedAccount => "departed-account",
             Self::Mail => "mail",
             Self::Topic => "topic",
             Self::Record => "record",
@@ -57,9 +60,9 @@ impl Stage {
         }
     }
 
-    /// Whether it is a part of sending and recording notices.
-    pub(super) const fn is_sending(self) -> bool {
-        matches!(self, Self::Mail | Self::Topic | Self::Record | Self::Digest)
+    /// Whether it is the work of a digest: sending and recording notices, and accounts that no sweep reaches.
+    pub(super) const fn is_of_digest(self) -> bool {
+        matches!(self, Self::Mail | Self::Topic | Self::Record | Self::Digest | Self::DepartedAccount)
     }
 }
 
@@ -90,6 +93,7 @@ mod tests {
             (Stage::Observe, "observe"),
             (Stage::Confirm, "confirm"),
             (Stage::Action(ActionName::DeleteSecret), "delete-secret"),
+            (Stage::DepartedAccount, "departed-account"),
             (Stage::Mail, "mail"),
             (Stage::Topic, "topic"),
             (Stage::Record, "record"),

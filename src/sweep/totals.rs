@@ -26,6 +26,11 @@ impl SweepTotals {
     pub(super) fn add(&mut self, outcome: &UserOutcome) {
         self.report.users += 1;
         self.age(outcome.oldest_key);
+        self.add_work(outcome);
+    }
+
+    /// Adds what was planned and done for a secret whose user is not counted: its account is gone.
+    pub(super) fn add_work(&mut self, outcome: &UserOutcome) {
         self.report.add_plan(&outcome.plan);
         self.add_failures(outcome.failures.iter().cloned());
         if self.report.dry_run {

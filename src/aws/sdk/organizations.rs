@@ -8,7 +8,7 @@ use super::failure::OrFailure;
 use super::retry::own_quota;
 use super::whole::WholeAnswer;
 use crate::aws::failure::CallFailure;
-use crate::aws::organizations::{AccountPage, AccountState, ListedAccount, Organizations, read_email};
+use crate::aws::organizations::{AccountPage, AccountState, ListedAccount, Organizations, organization_of, read_email};
 use crate::keys::AccountId;
 
 /// Accounts of one page: the maximum that ListAccounts accepts.
@@ -64,7 +64,8 @@ fn read(account: Account) -> Option<ListedAccount> {
     let state = state(&account);
     let (email, malformed_email) = read_email(account.email);
     let id = account.id.as_deref().and_then(|id| id.parse().ok());
-    Some(ListedAccount { id: id?, name: account.name.unwrap_or_default(), email, malformed_email, state })
+    let organization = account.arn.as_deref().and_then(organization_of);
+    Some(ListedAccount { id: id?, name: account.name.unwrap_or_default(), email, malformed_email, state, organization })
 }
 
 /// Returns the account's `State`, or its `Status` if the response has no `State`. AWS replaced `Status` by `State` and

@@ -376,6 +376,8 @@ impl Simulation {
             | Action::RecordDeleted { .. }
             | Action::DropIntent
             | Action::RestartGrace { .. }
+            | Action::RecordDeparture
+            | Action::ForgetDeparture
             | Action::DeleteSecret => {}
         }
     }

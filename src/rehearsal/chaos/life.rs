@@ -387,7 +387,8 @@ impl Life {
         }
     }
 
-    /// Checks the secrets that were marked for deletion since the last call: keywheel marks none of an existing user.
+    /// Checks the secrets that were marked for deletion since the last call: keywheel marks none of an existing user
+    /// in an account that is not closed.
     fn note_given_up(&mut self, by_keywheel: bool) {
         let marked = sweeping::marked_for_deletion(&self.cloud);
         if marked == self.given_up {
@@ -397,7 +398,8 @@ impl Life {
         for name in marked.difference(&self.given_up).filter(|_| by_keywheel) {
             let person = self.people.iter().find(|person| person.secret() == *name);
             let Some(person) = person else { continue };
-            let there = self.cloud.user(&person.account, &person.name).is_some();
+            let is_open = self.cloud.world().accounts[&person.account].state == AccountStatus::Active;
+            let there = is_open && self.cloud.user(&person.account, &person.name).is_some();
             let who = (person.account.clone(), person.name.clone());
             let mut judge = self.judge();
             let excused = judge.was_touched(&who, now);

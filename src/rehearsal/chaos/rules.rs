@@ -15,7 +15,7 @@ pub const RULES: [(char, &str); 15] = [
     ('l', "a dry run changes nothing"),
     ('n', "owners get a notice before a key is disabled and before it is deleted"),
     ('p', "a key that a person enables again gets its whole grace again, if its disabling was recorded"),
-    ('s', "no secret of an existing user is marked for deletion"),
+    ('s', "no secret of an existing user in an open account is marked for deletion"),
     ('z', "after a calm period everything is in order"),
 ];
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::Actor;
-use crate::aws::{AccountPage, AccountState, CallFailure, ListedAccount, Organizations, read_email};
+use crate::aws::{AccountPage, AccountState, CallFailure, ListedAccount, Organizations, organization_of, read_email};
 use crate::keys::AccountId;
 
 #[derive(Debug)]
@@ -51,5 +51,6 @@ fn listed(account: &Value) -> Option<ListedAccount> {
         email,
         malformed_email,
         state,
+        organization: account["Arn"].as_str().and_then(organization_of),
     })
 }

@@ -67,6 +67,10 @@ impl SecretStore for DirectSecrets {
         Ok(page)
     }
 
+    async fn of_all_accounts(&self, from: Option<String>) -> Result<SecretPage, CallFailure> {
+        self.page(("name", SecretName::PREFIX), false, from).await
+    }
+
     async fn names_with_tag(&self, tag: &str, prefix: &str) -> Result<Vec<SecretName>, CallFailure> {
         let (mut names, mut pages, mut from) = (Vec::new(), PageTokens::default(), None);
         loop {

@@ -29,11 +29,11 @@ fn a_digest_does_not_count_users_and_keys_again() {
         failures: vec![failure(Stage::Mail), failure(Stage::Sweep)],
         ..Report::default()
     };
-    let sending = report.of_sending();
+    let sending = report.of_digest();
     assert_eq!((sending.accounts, sending.users, sending.mails, sending.oldest_active_key_days), (0, 0, 2, None));
     assert_eq!((sending.failures, sending.actions[&ActionName::Warn]), (vec![failure(Stage::Mail)], 4));
     assert!(
-        Report { dry_run: true, ..report }.of_sending().actions.is_empty(),
+        Report { dry_run: true, ..report }.of_digest().actions.is_empty(),
         "the sweeps that planned the actions have counted them"
     );
 }
