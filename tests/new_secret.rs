@@ -29,7 +29,7 @@ fn on_aws_b5_a_secret_that_lags_is_provisioned_in_one_run() {
 fn on_aws_b5_a_secret_that_never_shows_is_reported() {
     rehearse(async {
         let stage = TestStack::new();
-        stage.cloud.switch(|aws| aws.new_secret_lag = Duration::from_secs(60));
+        stage.cloud.switch(|aws| aws.new_secret_lag = Duration::from_mins(1));
         stage.add_user("ci-bot", &[10]);
         let answer = stage.sweep().await;
         assert!(failures(&answer).contains("PutResourcePolicy"), "{answer}");

@@ -157,7 +157,7 @@ fn upstream_defect_29_without_our_kms_key_no_secret_is_made() {
     });
 }
 
-/// Without AWS_ORG_ID the settings cannot know of other accounts.
+/// Without `AWS_ORG_ID` the settings cannot know of other accounts.
 #[test]
 fn reported_c2_without_a_keys_arn_no_member_gets_a_secret() {
     rehearse(async {

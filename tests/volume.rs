@@ -226,7 +226,7 @@ fn on_aws_b7_200_rotations_are_not_200_mails_to_an_address() {
             for address in ["prod@example.com", "platform@example.com"] {
                 let mails = about_rotations(&stage, address);
                 assert!((1..=2).contains(&mails.len()), "{} mails to {address}", mails.len());
-                let all: String = mails.iter().map(|mail| format!("{mail:?}")).collect();
+                let all = format!("{mails:?}");
                 let all = mails
                     .iter()
                     .flat_map(|mail| &mail.attachments)

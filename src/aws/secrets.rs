@@ -315,8 +315,8 @@ pub(crate) fn is_binary_value(failure: &CallFailure) -> bool {
 /// Whether Secrets Manager could not use the KMS key of the secret: the key is disabled, pending deletion, deleted, or
 /// its policy does not allow the caller.
 ///
-/// The API reference names DecryptionFailure and EncryptionFailure. AWS also returns errors of other codes, whose text
-/// names KMS or the key, such as `Access to KMS is not allowed`.
+/// The API reference names `DecryptionFailure` and `EncryptionFailure`. AWS also returns errors of other codes, whose
+/// text names KMS or the key, such as `Access to KMS is not allowed`.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>
 pub(crate) fn is_kms_refusal(failure: &CallFailure) -> bool {
     let (code, message) = (failure.code(), failure.message());

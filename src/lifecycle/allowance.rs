@@ -135,7 +135,9 @@ impl Room {
             let room = self.of(action);
             due.truncate(*room);
             *room -= due.len();
-            due.into_iter().for_each(|(_, user)| turns[user].give(action));
+            for (_, user) in due {
+                turns[user].give(action);
+            }
         }
         turns
     }

@@ -118,7 +118,7 @@ impl Planner<'_> {
         if is_unfinished(secret, failed) {
             let keys = self.facts.keys.iter().map(KeyFacts::named).collect();
             self.notify(key, NoticeKind::RotationFailed { failed: Some(failed.clone()), keys });
-        } else if secret.unfinished_version.is_none() && is_test(failed) && self.is_of_this_key(secret, failed) {
+        } else if secret.unfinished_version.is_none() && is_test(failed) && is_of_this_key(secret, failed) {
             self.notify(key, NoticeKind::RotationTestFailed { failed: Some(failed.clone()) });
         }
     }
@@ -128,9 +128,9 @@ impl Planner<'_> {
         let secret = self.facts.secret.present();
         secret.is_some_and(|secret| secret.state.failed.as_ref().is_some_and(|failed| is_unfinished(secret, failed)))
     }
+}
 
-    /// Whether the failure came after the current key, which a rotation that succeeded would have replaced.
-    fn is_of_this_key(&self, secret: &PresentSecret, failed: &FailedStep) -> bool {
-        secret.facts_are_fresh() && secret.state.rotated_at.is_none_or(|rotated_at| failed.at >= rotated_at)
-    }
+/// Whether the failure came after the current key, which a rotation that succeeded would have replaced.
+fn is_of_this_key(secret: &PresentSecret, failed: &FailedStep) -> bool {
+    secret.facts_are_fresh() && secret.state.rotated_at.is_none_or(|rotated_at| failed.at >= rotated_at)
 }

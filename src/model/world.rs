@@ -383,6 +383,9 @@ impl Cloud {
     }
 
     /// Changes the state of a KMS key.
+    ///
+    /// # Panics
+    /// If that key was never added.
     pub fn set_kms_key_state(&self, arn: &str, state: KmsKeyState) {
         match self.world().kms_keys.get_mut(arn) {
             Some(key) => *key = state,

@@ -3,7 +3,7 @@
 //! In a dry run, everything that keywheel has not done *would* be done. Facts that do not depend on the mode, such as
 //! a rotation or the use of an old key, are worded as facts.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::cause::cause;
 use super::mode::Mode;
@@ -129,10 +129,13 @@ pub(super) fn why(notice: &Notice, mode: Mode, periods: &Periods) -> String {
     format!("{reason} This is the first possible date: it may be later, for example while another key is in the way.")
 }
 
+fn days(period: TimeDelta) -> String {
+    counted(usize::try_from(period.num_days()).unwrap_or_default(), "day")
+}
+
 fn reason(notice: &Notice, mode: Mode, periods: &Periods) -> String {
     let Notice { key, kind, .. } = notice;
     let will = mode.will();
-    let days = |period: chrono::TimeDelta| counted(usize::try_from(period.num_days()).unwrap_or_default(), "day");
     match kind {
         NoticeKind::RotationAhead { .. } => {
             format!("Access keys are replaced {} after their creation.", days(periods.rotation))
@@ -218,20 +221,31 @@ fn reason(notice: &Notice, mode: Mode, periods: &Periods) -> String {
                 days(periods.installation_grace)
             )
         }
-        NoticeKind::ScheduleCancelled(CancelReason::Exempt) => "The user is exempt from rotation.".to_owned(),
-        NoticeKind::ScheduleCancelled(CancelReason::NoActiveKey) => "The user has no active access key.".to_owned(),
-        NoticeKind::ScheduleCancelled(CancelReason::UserRenamed) => {
+        NoticeKind::ScheduleCancelled(reason) => why_cancelled(*reason, periods),
+        NoticeKind::SecretDeleted => {
+            let can = if mode == Mode::Enforced { "can" } else { "could" };
+            format!("The user was deleted. The secret {can} be restored until Secrets Manager deletes it.")
+        }
+    }
+}
+
+/// Returns why the schedule was cancelled.
+fn why_cancelled(reason: CancelReason, periods: &Periods) -> String {
+    match reason {
+        CancelReason::Exempt => "The user is exempt from rotation.".to_owned(),
+        CancelReason::NoActiveKey => "The user has no active access key.".to_owned(),
+        CancelReason::UserRenamed => {
             "The user has another name now. Its access keys work as before. keywheel makes a secret for the new name, and \
              keeps this secret until the new secret holds a key that was made and tested."
                 .to_owned()
         }
-        NoticeKind::ScheduleCancelled(CancelReason::AccountDeparted) => format!(
+        CancelReason::AccountDeparted => format!(
             "The account is closed or has left the organization, so nothing in it can be rotated. The schedules of all its \
              secrets are cancelled. The secrets are scheduled for deletion after {}, unless the account is active again.",
             days(periods.recovery_grace)
         ),
-        NoticeKind::ScheduleCancelled(CancelReason::UserGone) => "The user was deleted.".to_owned(),
-        NoticeKind::ScheduleCancelled(CancelReason::Unreadable(why)) => {
+        CancelReason::UserGone => "The user was deleted.".to_owned(),
+        CancelReason::Unreadable(why) => {
             let cause = match why {
                 ReadObstacle::ManagedKey => {
                     "The user cannot read its secret: it is encrypted with a key that other accounts cannot use."
@@ -242,10 +256,6 @@ fn reason(notice: &Notice, mode: Mode, periods: &Periods) -> String {
                 }
             };
             format!("{cause} Until it can, none of its keys is rotated, disabled or deleted.")
-        }
-        NoticeKind::SecretDeleted => {
-            let can = if mode == Mode::Enforced { "can" } else { "could" };
-            format!("The user was deleted. The secret {can} be restored until Secrets Manager deletes it.")
         }
     }
 }

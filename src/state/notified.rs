@@ -78,7 +78,7 @@ type ByKey = BTreeMap<AccessKeyId, BTreeMap<RecordedPhase, SentTo>>;
 pub struct Notified(ByKey);
 
 impl Notified {
-    /// Reads the tag's value. ReadObstacle parts are dropped: their notices are sent again. An unknown phase is kept.
+    /// Reads the tag's value. Unreadable parts are dropped: their notices are sent again. An unknown phase is kept.
     pub(super) fn read(text: &str) -> Self {
         let mut notified = Self::default();
         for entry in text.split(' ') {

@@ -73,7 +73,9 @@ pub(super) async fn sweep(run: &Run<'_>, whole: &WholeList, totals: &mut SweepTo
             }
         };
         let outcomes = sweep_account(run, &fate, secrets).await;
-        outcomes.iter().for_each(|outcome| totals.add_work(outcome));
+        for outcome in &outcomes {
+            totals.add_work(outcome);
+        }
         totals.add_failures(fate.report(run, &outcomes).map(|error| failed(&error)));
         let outcomes: Vec<_> = outcomes.into_iter().filter(UserOutcome::is_unfinished).collect();
         if !outcomes.is_empty() {
@@ -159,20 +161,20 @@ impl AccountFate {
             outcomes.iter().partition(|outcome| outcome.plan.actions.contains(&Action::DeleteSecret));
         let waits = kept.iter().flat_map(|outcome| &outcome.plan.waiting).filter_map(|waiting| waiting.until);
         let from = waits.min().unwrap_or_else(|| due(run.now, run.settings.periods.recovery_grace));
-        let mut line = format!("{why}, so nothing in it can be rotated.");
+        let (mut kept_line, mut deleted_line) = (String::new(), String::new());
         if !kept.is_empty() {
             let (count, is) = (kept.len(), if run.dry_run { "would not be" } else { "are not" });
-            line += &format!(
-                " {count} secret(s) {is} rotated any more; their deletion is due from {} on, unless the account is active \
-                 again",
-                from.date_naive()
+            let day = from.date_naive();
+            kept_line = format!(
+                " {count} secret(s) {is} rotated any more; their deletion is due from {day} on, unless the account is \
+                 active again"
             );
         }
         if !deleted.is_empty() {
             let (count, is) = (deleted.len(), if run.dry_run { "would be" } else { "are" });
-            line += &format!(" {count} secret(s) {is} scheduled for deletion, with 30 days to restore");
+            deleted_line = format!(" {count} secret(s) {is} scheduled for deletion, with 30 days to restore");
         }
-        Some(line)
+        Some(format!("{why}, so nothing in it can be rotated.{kept_line}{deleted_line}"))
     }
 }
 

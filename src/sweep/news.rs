@@ -72,7 +72,9 @@ async fn observe(run: &Run<'_>, name: &SecretName, news: News) -> Result<Option<
         return Ok(None);
     }
     if told.iter().any(|(_, kind)| kind.date().is_some()) && is_limited(run, user).await {
-        told.iter_mut().for_each(|(_, kind)| kind.put_off());
+        for (_, kind) in &mut told {
+            kind.put_off();
+        }
     }
     let contact = inventory::contact(run.aws, run.settings, &user.account).await?;
     let notices = told.into_iter().map(|(key, kind)| {

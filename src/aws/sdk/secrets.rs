@@ -220,8 +220,8 @@ impl SecretStore for SdkSecretStore {
     }
 
     async fn create(&self, secret: NewSecret<'_>) -> Result<(), CallFailure> {
-        let NewSecret { name, version, description, kms_key, placeholder, tags } = secret;
         const OPERATION: &str = "secretsmanager:CreateSecret";
+        let NewSecret { name, version, description, kms_key, placeholder, tags } = secret;
         let answer = self
             .client
             .create_secret()

@@ -258,9 +258,11 @@ fn assert_dates_hold(world: &Simulation) {
             Action::Delete { key } => (key, &[Phase::Disabled, Phase::DeleteAhead, Phase::LastCall][..]),
             _ => continue,
         };
-        let named =
+        let mut named =
             world.sent.iter().filter(|sent| sent.key == *key && phases.contains(&sent.phase) && sent.at < done.at);
-        let Some(date) = named.last().and_then(|sent| sent.date) else { panic!("{key} without a date: {world:#?}") };
+        let Some(date) = named.next_back().and_then(|sent| sent.date) else {
+            panic!("{key} without a date: {world:#?}")
+        };
         let holds = if date.is_exact() { day(done.at) == day(date.at()) } else { day(done.at) >= day(date.at()) };
         assert!(holds, "{:?} of {key} was announced {date}: {world:#?}", done.at);
     }

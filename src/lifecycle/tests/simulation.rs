@@ -366,10 +366,10 @@ impl Simulation {
             Action::Delete { key } => self.delete(key, facts),
             Action::CancelSchedule(_) | Action::LeaveScheduleOff { .. } => self.present().rotation_enabled = false,
             Action::Repair(_) => self.switch_on(facts),
-            Action::RemoveReplicas { .. } => {}
             Action::AbandonRotation { .. } => self.present().pending = None,
             Action::RestoreFacts(restored) => self.present().facts_lost |= restored.current_key.is_none(),
-            Action::Adopt { .. }
+            Action::RemoveReplicas { .. }
+            | Action::Adopt { .. }
             | Action::Retire { .. }
             | Action::StopRetiring { .. }
             | Action::RecordDisabled { .. }
