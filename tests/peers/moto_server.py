@@ -193,8 +193,9 @@ def inside() -> dict[str, Any]:
 
 
 def with_inside(application: Application, clock: time_machine.Traveller) -> Application:
-    """moto's application, with three more paths: its inside, its clock, which is set to so many seconds ahead, and what
-    SES says of the account, which moto does not have: that of an account in production.
+    """moto's application, with four more paths: its inside, its clock, which is set to so many seconds ahead, and what
+    SES says of the account and of its suppression list, which moto does not have: an account in production, and nobody
+    on the list.
     """
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -211,6 +212,8 @@ def with_inside(application: Application, clock: time_machine.Traveller) -> Appl
                 "EnforcementStatus": "HEALTHY",
                 "SendQuota": {"Max24HourSend": 50000.0, "MaxSendRate": 14.0, "SentLast24Hours": 0.0},
             }
+        elif environ["PATH_INFO"] == "/v2/email/suppression/addresses":
+            body = {"SuppressedDestinationSummaries": []}
         else:
             return application(environ, start_response)
         start_response("200 OK", [("Content-Type", "application/json")])

@@ -15,6 +15,11 @@ OWNER = "jane.doe@example.com"
 A_MINUTE = timedelta(minutes=1)
 
 
+def last_minute_before(moment: datetime) -> datetime:
+    """Returns the last minute of the day before, in UTC. keywheel counts days of the calendar."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0) - A_MINUTE
+
+
 @dataclass
 class Life:
     """One user's keys, day by day."""
@@ -74,7 +79,7 @@ def life(stack: Stack, organization: Organization, account: Account) -> Life:
 
 
 def test_day_83_warns_the_account_and_the_owner_once(life: Life) -> None:
-    before = life.sweep_at(life.born + timedelta(days=83) - A_MINUTE)
+    before = life.sweep_at(last_minute_before(life.born + timedelta(days=83)))
     assert life.organization.mails() == [], before
     life.sweep_at(life.born + timedelta(days=83))
     assert {tuple(mail["to"]) for mail in life.organization.mails()} == {(life.account.email,), (OWNER,)}
@@ -89,7 +94,7 @@ def test_day_83_warns_the_account_and_the_owner_once(life: Life) -> None:
 
 
 def test_day_90_rotates_and_both_keys_work(life: Life) -> None:
-    life.sweep_at(life.born + timedelta(days=90) - A_MINUTE)
+    life.sweep_at(last_minute_before(life.born + timedelta(days=90)))
     assert life.keys == {life.old: "Active"}
     life.rotate()
     assert life.keys == {life.old: "Active", life.new: "Active"}
@@ -117,7 +122,7 @@ def test_a_key_older_than_the_period_is_rotated_at_first_sight(
 def test_day_100_disables_the_old_key_and_not_before(life: Life) -> None:
     life.rotate()
     assert life.rotated_at
-    life.sweep_at(life.rotated_at + timedelta(days=10) - A_MINUTE)
+    life.sweep_at(last_minute_before(life.rotated_at + timedelta(days=10)))
     assert life.keys == {life.old: "Active", life.new: "Active"}
     life.disable()
     assert life.keys == {life.old: "Inactive", life.new: "Active"}
@@ -130,7 +135,7 @@ def test_day_110_deletes_the_old_key_and_not_before(life: Life) -> None:
     life.rotate()
     life.disable()
     assert life.disabled_at
-    life.sweep_at(life.disabled_at + timedelta(days=10) - A_MINUTE)
+    life.sweep_at(last_minute_before(life.disabled_at + timedelta(days=10)))
     assert life.keys == {life.old: "Inactive", life.new: "Active"}
     life.sweep_at(life.disabled_at + timedelta(days=10))
     assert life.keys == {life.new: "Active"}
@@ -161,7 +166,7 @@ def test_a_sweeper_that_was_down_for_a_month_gives_the_whole_recovery_period(lif
     assert life.keys == {life.old: "Inactive", life.new: "Active"}
     disabled_at = datetime.fromisoformat(life.organization.tags(life.secret)["keywheel:disabled-at"])
     assert disabled_at >= life.rotated_at + timedelta(days=40)
-    life.sweep_at(disabled_at + timedelta(days=10) - A_MINUTE)
+    life.sweep_at(last_minute_before(disabled_at + timedelta(days=10)))
     assert life.keys == {life.old: "Inactive", life.new: "Active"}
     life.sweep_at(disabled_at + timedelta(days=10))
     assert life.keys == {life.new: "Active"}
@@ -189,7 +194,7 @@ def test_a_person_who_enables_the_old_key_again_is_heeded(life: Life) -> None:
     life.account.iam.update_access_key(UserName="ci-bot", AccessKeyId=life.old, Status="Active")
     seen = life.disabled_at + timedelta(days=1)
     life.sweep_at(seen)
-    life.sweep_at(seen + timedelta(days=10) - A_MINUTE)
+    life.sweep_at(last_minute_before(seen + timedelta(days=10)))
     assert life.keys == {life.old: "Active", life.new: "Active"}
     life.sweep_at(seen + timedelta(days=10) + A_MINUTE)
     assert life.keys == {life.old: "Inactive", life.new: "Active"}

@@ -58,6 +58,8 @@ def schedule(organization: Organization, stack: Stack, failed: dict[str, list[st
             continue
         rotation = Rotation(organization, stack.rotation, listed["Name"])
         for step in STEPS:
+            if step == "testSecret":
+                rotation.let_the_key_age()
             answer = stack.rotation.invoke(rotation.event(step))
             if answer.kind == "error":
                 failed[listed["Name"]].append(answer.text)
