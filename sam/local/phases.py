@@ -115,6 +115,10 @@ class Retirement:
             ScheduleState="ENABLED",
             ScheduleExpression=_once(datetime.now(UTC) + timedelta(seconds=45)),
         )
+        # A date that was announced holds, whatever the settings become. Without the record nothing was announced.
+        store = organization.primary.client("secretsmanager")
+        for account, user in self._rotated(organization):
+            store.untag_resource(SecretId=secret_name(account, user), TagKeys=["keywheel:notified"])
         self._delete_user(self.deleted_in, "new-bot")
         group = {"GroupName": "ASAIAMExemptionsGroup", "UserName": "new-bot"}
         self.exempt_in.iam.add_user_to_group(**group)
