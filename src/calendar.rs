@@ -1,12 +1,12 @@
 //! Days of the calendar in UTC. Pure.
 //!
-//! Every period of a key's life is a number of days. A fact of the day D is followed by its action on the day D + N: in
-//! whichever run of that day, whatever the hour of the fact. So a notice can name the day, and the action keeps to it.
-//! If days were spans of 24 hours, a step that follows a fact of 06:00:04 would miss the run of 06:00:00.
+//! Each period of a key's life is a number of days. If a fact dates from day D, its action is due on day D + N, in any
+//! run of that day. The hour of the fact does not matter, so a notice can name the day of the action. If days were
+//! spans of 24 hours, an action that follows a fact of 06:00:04 would miss the run of 06:00:00.
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
-/// Returns when an action is due that follows `fact` by `period`, which is in whole days: the first moment of that day.
+/// Returns the first moment of the day on which an action is due: `period`, in whole days, after the day of `fact`.
 ///
 /// ```
 /// use chrono::TimeDelta;
@@ -20,7 +20,7 @@ pub fn due(fact: DateTime<Utc>, period: TimeDelta) -> DateTime<Utc> {
     midnight(fact) + period
 }
 
-/// Returns the first moment of that day.
+/// Returns the first moment of the day of `time`, in UTC.
 pub fn midnight(time: DateTime<Utc>) -> DateTime<Utc> {
     time.date_naive().and_time(NaiveTime::MIN).and_utc()
 }

@@ -14,12 +14,12 @@ const SHORTEST: usize = 40;
 /// A match of this many characters with a secret is not a coincidence.
 const PIECE: usize = 8;
 /// The most breaks in [`SHORTEST`] characters of a readable name. A break is a change between capitals, small letters
-/// and digits, without that from the capitals to the small letters of a word. A name has one in each word, and random
-/// characters have 18 on average.
+/// and digits. The change from a word's capitals to its small letters does not count. A name has one break in each
+/// word, and random characters have 18 on average.
 const MOST_BREAKS: usize = 6;
-/// At most one in this many letters of a readable name is a capital. Of random letters, every second one is.
+/// At most one in this many letters of a readable name is a capital. Half of all random letters are capitals.
 const LETTERS_PER_CAPITAL: usize = 3;
-/// At least so many of so many letters of a readable name are vowels. Of random letters, one in five is a vowel.
+/// At least two in seven letters of a readable name are vowels. One in five random letters is a vowel.
 const VOWELS_OF_LETTERS: (usize, usize) = (2, 7);
 
 /// Returns the text without words that may be secret access keys or tokens.
@@ -154,7 +154,7 @@ mod tests {
         }
     }
 
-    /// A secret that reads like a name would be shown. Of these, the same in each run, none does.
+    /// A secret that reads like a name would be shown. None of these secrets does, and they are the same in each run.
     #[test]
     fn reported_c8_random_secrets_are_withheld_anywhere() {
         const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

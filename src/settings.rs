@@ -302,7 +302,8 @@ impl SettingsReader<'_> {
         Some(key)
     }
 
-    /// A key or a topic is in the Region of the functions, and any ARN in their partition: the services find no other.
+    /// Checks that a key or a topic is in the functions' Region, and any ARN in their partition. Calls would fail for
+    /// others.
     fn check_place(&mut self, variable: &'static str, arn: Option<&str>, function_arn: Option<&str>) {
         let (Some(arn), Some(function_arn)) = (arn.filter(|arn| arn.starts_with("arn:")), function_arn) else { return };
         let part = |arn: &str, at| arn.split(':').nth(at).unwrap_or_default().to_owned();
@@ -314,8 +315,8 @@ impl SettingsReader<'_> {
         }
     }
 
-    /// `READER_GROUP` and `IAM_EXEMPTION_GROUP` differ, in IAM's eyes: keywheel adds users to the first, and would
-    /// exempt each of them.
+    /// Checks that `READER_GROUP` and `IAM_EXEMPTION_GROUP` are two groups, as IAM compares names. Otherwise keywheel
+    /// would exempt each user that it lets read its secret.
     fn check_groups(&mut self, exemption: &str, readers: Option<&str>) {
         if let Some(readers) = readers.filter(|readers| readers.eq_ignore_ascii_case(exemption)) {
             let allowed = "a group other than IAM_EXEMPTION_GROUP, since IAM ignores case in names";

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{MEMBER, TestStack, done, rehearse};
 
-/// The beginning of the day that is so many days after 2026-01-01.
+/// Returns the beginning of the n-th day after 2026-01-01.
 fn day(days: i64) -> DateTime<Utc> {
     "2026-01-01T00:00:00Z".parse::<DateTime<Utc>>().expect("a time") + TimeDelta::days(days)
 }

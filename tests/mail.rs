@@ -1,4 +1,4 @@
-//! Notices by mail: each is sent once and complete, without secrets, and in spite of failures of the mail service.
+//! Notices by mail: each is sent once and complete, without secrets, even if the mail service fails.
 
 use keywheel::model::{Clock, Cloud, Fault, FaultKind, KeyView, Switches};
 use keywheel::rehearsal::Transport;

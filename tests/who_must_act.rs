@@ -1,4 +1,4 @@
-//! The people who must act are told: in spite of addresses without mail, missing roles, and users who cannot read their
+//! The people who must act get a notice, even if an address gets no mail, a role is missing, or a user cannot read its
 //! secret.
 
 use keywheel::model::{Fault, FaultKind};
@@ -35,7 +35,7 @@ fn reported_c3_a_suppressed_owner_is_not_told_in_vain() {
     });
 }
 
-/// Puts a user into ten groups, none of which lets it read its secret.
+/// Puts a user into ten groups. None of them lets it read its secret.
 fn fill_groups(stage: &TestStack, user: &str) {
     for n in 0..10 {
         let group = format!("team-{n}");

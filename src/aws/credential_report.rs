@@ -21,7 +21,7 @@
 //!
 //! Columns are found by their names, because IAM has added columns and may add more. A row that is not understood is
 //! odd: the report then says nothing about the users that the row names, and everything about the others. A user
-//! without a row is asked for alone, so a row that is lost proves nothing.
+//! without a row is observed by itself, so a row that is lost proves nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 

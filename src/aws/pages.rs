@@ -6,8 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::failure::CallFailure;
 
-/// The most pages of one list. The longest list that AWS allows is that of 500,000 secrets in a Region: 5,000 full
-/// pages.
+/// The most pages of one list. The longest list has the 500,000 secrets that AWS allows in a Region: 5,000 full pages.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>
 const MOST_PAGES: usize = 10_000;
 
@@ -16,7 +15,7 @@ const MOST_PAGES: usize = 10_000;
 pub(crate) struct PageTokens(HashSet<u64>);
 
 impl PageTokens {
-    /// Returns the token of the next page; `None` after the last page. An empty token is none.
+    /// Returns the token of the next page; `None` after the last page. An empty token counts as none.
     ///
     /// # Errors
     /// A token that this list has had before, or more pages than any list has. The list would never end.

@@ -47,7 +47,7 @@ where
 }
 
 /// Repeats a call on a resource that was just made, while the service answers that it does not exist, and returns the
-/// last answer. On an older resource that answer is final, and the call must not be made in this way.
+/// last answer. On an older resource that answer is final, and must not be waited out.
 ///
 /// # Errors
 /// The failure of the last call; any other failure at once.

@@ -48,8 +48,8 @@ pub enum Action {
     DropIntent,
     /// Correct one part of the secret.
     Repair(Drift),
-    /// Remove AWSPENDING from the version of a rotation that makes no progress. While it is there, no other rotation
-    /// begins, and it is not documented whether Secrets Manager attempts that rotation again.
+    /// Remove AWSPENDING from the version of a rotation that makes no progress. While the label is there, no other
+    /// rotation begins. AWS does not document whether Secrets Manager attempts the unfinished rotation again.
     AbandonRotation {
         /// The version that the rotation prepares.
         version: VersionId,
@@ -102,17 +102,17 @@ pub enum Action {
     },
     /// Switch the native schedule off.
     CancelSchedule(CancelReason),
-    /// Switch the native schedule off until a key is due: it would rotate the key before.
+    /// Switch the native schedule off until a key is due, because the schedule would rotate the key before.
     LeaveScheduleOff {
         /// The key that the sweeper rotates when it is due.
         key: AccessKeyId,
-        /// The day on which it does.
+        /// The day on which the key is due.
         until: DateTime<Utc>,
     },
     /// Record that the schedule is off because the account is closed or has left the organization: the recovery grace
     /// of its secret starts now.
     RecordDeparture,
-    /// Remove that record: the account is active again.
+    /// Remove the record of a departure, because the account is active again.
     ForgetDeparture,
     /// Delete the replicas of a secret: while it has any, it cannot be deleted.
     RemoveReplicas {

@@ -11,11 +11,11 @@ use super::action_name::ActionName;
 /// Accounts with more users have a limit that grows with them.
 const USERS_OF_A_SMALL_ACCOUNT: usize = 500;
 
-/// A large account may change the keys of one user in this many per run. With daily runs and a rotation period of more
+/// A run may change the keys of one user in this many in a large account. With daily runs and a rotation period of more
 /// days, the keys that come due in a day always fit, and a backlog becomes smaller every day.
 const ONE_USER_IN: usize = 20;
 
-/// Returns how many keys a run may rotate, disable and delete, each, in an account with so many users; `None` for no
+/// Returns how many keys a run may rotate, disable and delete, each, in an account of `users` users; `None` for no
 /// limit. `setting` is `CHANGES_PER_RUN`.
 ///
 /// With a rotation period under 20 days, more than one user in twenty comes due on an average day, so the limit is one
@@ -34,8 +34,8 @@ pub fn changes_allowed(setting: usize, users: usize, rotation: TimeDelta) -> Opt
 pub struct Change {
     /// `Rotate`, `Disable` or `Delete`.
     pub action: ActionName,
-    /// The older this time, the sooner the change has its turn: when a key to rotate was made, and when the grace of a
-    /// key to disable or to delete ended.
+    /// When the key to rotate was made, or when the grace of the key to disable or delete ended. Older changes have
+    /// their turn first.
     pub since: DateTime<Utc>,
 }
 
@@ -56,7 +56,7 @@ impl GrantedTurns {
     /// Nothing that the limit counts has its turn.
     pub const NONE: Self = Self { rotate: false, disable: false, delete: false };
 
-    /// Whether that action has its turn. The limit does not count any other action.
+    /// Whether the action has its turn. An action that the limit does not count always has.
     pub fn has(self, action: ActionName) -> bool {
         match action {
             ActionName::Rotate => self.rotate,
@@ -86,7 +86,7 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// Without a limit.
+    /// No limit: everything that is due has its turn.
     pub const UNLIMITED: Self = Self { turns: GrantedTurns::ALL, is_limited: false };
 }
 
@@ -99,7 +99,7 @@ pub struct Room {
 }
 
 impl Room {
-    /// Room for so many changes of each kind.
+    /// Returns room for `allowed` changes of each kind.
     pub fn for_each_kind(allowed: usize) -> Self {
         Self { rotate: allowed, disable: allowed, delete: allowed }
     }
@@ -118,8 +118,8 @@ impl Room {
     }
 
     /// Takes room for the oldest changes of these users, and returns the turns of each user in the same order. Of
-    /// equally old changes, those of earlier users come first. A change that follows another in a user's plan needs the
-    /// other: without the deletion of a key, for example, a rotation finds no slot.
+    /// equally old changes, those of earlier users come first. A change needs all changes before it in its user's plan:
+    /// a rotation, for example, finds no slot without the deletion of a key.
     pub fn take(&mut self, users: &[&[Change]]) -> Vec<GrantedTurns> {
         let mut turns = vec![GrantedTurns::NONE; users.len()];
         // In the order in which changes follow each other in one plan.

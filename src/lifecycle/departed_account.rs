@@ -1,5 +1,5 @@
-//! The plan for a secret whose account is closed or has left the organization, and the proof that it is. Nothing can be
-//! rotated there, and no list of users names the secret any more.
+//! The plan for a secret whose account is closed or has left the organization. Nothing can be rotated there, and no
+//! list of users names the secret any more.
 
 use std::fmt;
 
@@ -33,17 +33,17 @@ impl fmt::Display for Departure {
     }
 }
 
-/// Whether this stack's secrets include that one, and may be changed here: it has keywheel's tag and is no replica of
-/// another stack's.
+/// Whether the secret belongs to this stack and may be changed: it has keywheel's tag, and is no replica of another
+/// stack's secret.
 pub fn is_own_secret(secret: &PresentSecret) -> bool {
     secret.state.managed && secret.replica_of.is_none()
 }
 
 /// Returns the plan for the secret of `user` in an account that is known to be closed or gone. The schedule is switched
-/// off, which can be taken back. The secret is scheduled for deletion once the recovery grace has passed since then, in
-/// days of the calendar: lists of accounts lag, and a closed account may be reopened.
+/// off, which can be undone. After the recovery grace, the secret is scheduled for deletion. The grace is needed
+/// because lists of accounts lag, and because a closed account may be reopened.
 ///
-/// `tells` is set for one secret of each account: its notice stands for all of them.
+/// `tells` is set for one secret of each account, whose notice stands for all of them.
 pub fn plan_for_departed_account(
     user: &UserRef,
     secret: &PresentSecret,
@@ -77,7 +77,7 @@ pub fn plan_for_departed_account(
     plan
 }
 
-/// Returns the plan for a secret whose account is active: a record that it was not is removed, so that another
+/// Returns the plan for a secret whose account is active. The record of a departure is removed, so that another
 /// departure begins a new recovery grace. The account's own sweep repairs the schedule.
 pub fn plan_for_returned_account(user: &UserRef, secret: &PresentSecret) -> UserPlan {
     let mut plan = UserPlan::nothing(user);
@@ -87,7 +87,8 @@ pub fn plan_for_returned_account(user: &UserRef, secret: &PresentSecret) -> User
     plan
 }
 
-/// The notice of the account, unless it was sent and is not due again. A cancellation is news.
+/// Returns the notice of the account; `None` if it was sent and is not due again. A schedule that this plan cancels
+/// always has its notice.
 fn notice(user: &UserRef, secret: &PresentSecret, periods: &Periods, now: DateTime<Utc>) -> Option<Notice> {
     let kind = NoticeKind::ScheduleCancelled(CancelReason::AccountDeparted);
     let key = secret.state.current_key.clone().or(secret.state.previous_key.clone())?;

@@ -134,7 +134,7 @@ impl UserFacts {
 /// the store's are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadObstacle {
-    /// The secret's key is not named by the ARN of a customer managed key, and no other can be used across accounts.
+    /// The secret does not name its KMS key by the ARN of a customer managed key. No other form works across accounts.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html>
     ManagedKey,
     /// The user is not in the reader group, and IAM allows it no further group.

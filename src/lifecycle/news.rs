@@ -1,5 +1,5 @@
-//! The notices of one secret that its tags explain: of a rotation, and of one that failed. An event and a sweep decide
-//! by the same rules.
+//! The notices about a rotation, or about a rotation that failed, as the tags of its secret explain them. An event and
+//! a sweep decide by the same rules.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -13,11 +13,11 @@ use crate::keys::AccessKeyId;
 use crate::settings::Periods;
 use crate::state::{FailedStep, FailureCause, Step};
 
-/// Limits how long a failed step is left to the event of its rotation. Secrets Manager attempts the rotation again
-/// within minutes, and sends the event when it gives up.
+/// Limits how long a sweep leaves the notice of a failed step to the event of its rotation. Secrets Manager attempts
+/// the rotation again within minutes, and sends the event when it gives up.
 const FAILURE_IS_NEWS_AFTER: TimeDelta = TimeDelta::hours(1);
 
-/// An event of Secrets Manager about one secret. It says what happened, and nothing of the reason.
+/// An event of Secrets Manager about one secret. It says what happened, but not why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
     /// The label AWSCURRENT moved.
@@ -30,8 +30,8 @@ pub enum News {
     TestFailed,
 }
 
-/// Returns the notices of an event, each with the key that it is about, unless it was sent and is not due again. Empty
-/// for an event that the tags do not explain: the next sweep observes more. `keys` are the user's, if they were read.
+/// Returns the notices of an event, each with its key, without notices that were sent and are not due again. Returns
+/// none if the tags do not explain the event: the next sweep observes more. `keys` are the user's, if they were read.
 pub fn notices_of(
     secret: &PresentSecret,
     news: News,
@@ -83,7 +83,8 @@ pub fn names_keys(secret: &PresentSecret, news: News) -> bool {
     }
 }
 
-/// While a rotation is announced, `current_key` is the key that it found, and `rotated_at` is of the rotation before.
+/// Returns the notice of the last rotation; `None` if the secret holds no tested key, or if its new key is announced
+/// and not recorded. Until then, `current_key` and `rotated_at` are facts of the rotation before.
 fn rotated(secret: &PresentSecret, periods: &Periods, now: DateTime<Utc>) -> Option<NoticeKind> {
     let state = &secret.state;
     let is_tested = state.unsettled_intent(secret.current_version.as_ref()).is_none();
@@ -107,7 +108,7 @@ fn is_test(failed: &FailedStep) -> bool {
 }
 
 impl Planner<'_> {
-    /// Sends the notice of a failed rotation or test whose event was lost, or whose mail was: the tag keeps the cause.
+    /// Plans the notice of a failed rotation or test whose event or mail was lost: the tag keeps the cause.
     pub(super) fn notify_of_failure(&mut self, secret: &PresentSecret) {
         let Some(failed) = secret.state.failed.as_ref().filter(|failed| self.now >= failed.at + FAILURE_IS_NEWS_AFTER)
         else {
@@ -130,7 +131,7 @@ impl Planner<'_> {
     }
 }
 
-/// Whether the failure came after the current key, which a rotation that succeeded would have replaced.
+/// Whether the step failed after the last rotation, so that the failure concerns the current key.
 fn is_of_this_key(secret: &PresentSecret, failed: &FailedStep) -> bool {
     secret.facts_are_fresh() && secret.state.rotated_at.is_none_or(|rotated_at| failed.at >= rotated_at)
 }

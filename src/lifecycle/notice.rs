@@ -157,7 +157,7 @@ impl NoticeKind {
         }
     }
 
-    /// The next date in the key's life, if the notice names one.
+    /// Returns the next date in the key's life; `None` if the notice names no date.
     pub fn date(&self) -> Option<NoticeDate> {
         match self {
             Self::RotationAhead { at }
@@ -180,13 +180,13 @@ impl NoticeKind {
         }
     }
 
-    /// Makes every date of the notice the first possible one: something else than this user's facts, such as a limit
-    /// for a whole account, may put the action off.
+    /// Changes every date of the notice to a first possible day. Something beyond this user's facts, such as the limit
+    /// of its account, may put the action off.
     pub fn put_off(&mut self) {
         self.change_dates(NoticeDate::at_the_earliest);
     }
 
-    /// Moves every date of the notice by whole days: the action from which the dates count was carried out that much
+    /// Moves every date of the notice by whole days, because the action from which the dates count was carried out
     /// later than planned.
     pub fn delay(&mut self, days: TimeDelta) {
         self.change_dates(|date| match date {
@@ -267,8 +267,8 @@ impl NoticeKind {
         is_recorded || is_covered_by_event()
     }
 
-    /// Whether the notice names the day that is recorded, or a later one where a first possible day is recorded. If it
-    /// names another day, it is news. A record without a day, of an earlier version, is taken for the same notice.
+    /// Whether the notice names the recorded day or, if a first possible day is recorded, a later day. A notice with
+    /// any other day is news. A record of an earlier version, which has no day, counts as the same notice.
     pub fn keeps_its_date(&self, key: &AccessKeyId, notified: &Notified) -> bool {
         match (self.dated(), notified.announced(key, self.phase())) {
             (Some(date), Some((day, is_exact))) => day == midnight(date.at()) || (!is_exact && day < date.at()),
@@ -276,8 +276,8 @@ impl NoticeKind {
         }
     }
 
-    /// The date that is recorded with the notice. Of a notice that is repeated, the record has the day on which it was
-    /// sent.
+    /// Returns the date to record with the notice; `None` for a notice that is repeated, whose record has the day on
+    /// which it was sent.
     pub fn dated(&self) -> Option<NoticeDate> {
         self.date().filter(|_| !self.lasts())
     }

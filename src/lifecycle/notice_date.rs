@@ -1,4 +1,4 @@
-//! The date that a notice names: the day itself, or the first day on which it can be.
+//! The date that a notice names: the day of the action, or the first possible day.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub enum NoticeDate {
 }
 
 impl NoticeDate {
-    /// The beginning of the day, in UTC.
+    /// Returns the beginning of the day, in UTC.
     pub fn at(self) -> DateTime<Utc> {
         let (Self::On(at) | Self::From(at)) = self;
         at
@@ -25,7 +25,7 @@ impl NoticeDate {
         matches!(self, Self::On(_))
     }
 
-    /// The same day as the first possible one.
+    /// Returns the same day as a first possible day.
     #[must_use]
     pub fn at_the_earliest(self) -> Self {
         Self::From(self.at())

@@ -27,7 +27,7 @@ const LAST_CALL_BEFORE: TimeDelta = TimeDelta::days(1);
 /// The phases of an outgoing key whose notices name the day of its disabling.
 pub(super) const DISABLING: [Phase; 3] = [Phase::Reactivated, Phase::Retiring, Phase::DisableAhead];
 
-/// The phases whose notices name the day of a deletion. The notice of an inactive second key does that, too.
+/// The phases whose notices name the day of a deletion. `Retiring` does so for an inactive second key.
 const DELETION: [Phase; 4] = [Phase::Retiring, Phase::Disabled, Phase::DeleteAhead, Phase::LastCall];
 
 /// A key that has to go.

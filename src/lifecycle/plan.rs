@@ -24,13 +24,13 @@ use crate::state::{Phase, State, format_time, tag};
 /// a failed step within a day.
 const UNFINISHED_IS_NEWS_AFTER: TimeDelta = TimeDelta::days(1);
 
-/// Limits how long a rotation may take to announce its key. Then it is abandoned, because nobody documents whether
+/// Limits how long a rotation may take to announce its key. Then it is abandoned, because AWS does not document whether
 /// Secrets Manager attempts it again. The function announces the key within minutes. Secrets Manager repeats a failed
-/// rotation within its window of a day at most, and the sweep of the next day must find the rotation abandoned.
+/// rotation within its window, a day at most, and the next day's sweep must be able to abandon the rotation.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_schedule.html>
 const ABANDONED_WITHOUT_KEY_AFTER: TimeDelta = TimeDelta::hours(20);
 
-/// Limits how long a rotation is left to Secrets Manager after it announced its key: three days longer than one
+/// Limits how long a rotation is left to Secrets Manager if it announced its key: three days longer than a rotation
 /// without a key, because the next rotation makes another key.
 const ABANDONED_WITH_KEY_AFTER: TimeDelta = TimeDelta::days(4);
 
@@ -136,8 +136,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Leaves the keys of a user alone who cannot read its secret: a rotation would be of no use to its owner, and
-    /// afterwards nobody would have a key that works. The schedule goes off, because it would rotate all the same. When
+    /// Leaves all keys alone if the user cannot read its secret: nobody could fetch a new key, and after the graces
+    /// nobody would have a key that works. The schedule is switched off, because it would rotate all the same. When
     /// the user can read the secret again, the schedule is repaired, and an outgoing key gets its whole grace.
     fn leave_alone(&mut self, why: ReadObstacle) {
         self.stop_schedule(CancelReason::Unreadable(why));
@@ -387,8 +387,8 @@ impl<'a> Planner<'a> {
         secret.unfinished_version.is_some() || (secret.state.managed && secret.state.force)
     }
 
-    /// Puts a due rotation off to the next run. A schedule that is not as it should be stays so until then: if it were
-    /// set now, Secrets Manager itself might rotate the overdue key at once.
+    /// Puts a due rotation off to the next run. Drift of the schedule stays until then: if the schedule were set now,
+    /// Secrets Manager itself might rotate the overdue key at once.
     fn postpone_rotation(&mut self, key: &KeyFacts) {
         self.plan.actions.retain(|action| *action != Action::Repair(Drift::Schedule));
         // Another run of this day may have room.
@@ -406,7 +406,7 @@ impl<'a> Planner<'a> {
             let wait = Wait::Slot(other.id.clone());
             self.wait(ActionName::Rotate, Some(&key.id), wait, self.slot_free_at);
         }
-        // If an earlier day was announced and cannot be kept, its owner is told at once.
+        // If an earlier day was announced and cannot be kept, the owner gets a notice at once.
         let announced = self.announced(&key.id, &[Phase::RotateAhead]);
         let is_coming = announced.is_some_and(|day| day >= midnight(self.now));
         if self.now < at && (is_coming || self.now >= at - self.periods.warn) {
@@ -435,8 +435,8 @@ impl<'a> Planner<'a> {
         self.plan.actions.iter().any(|action| matches!(action, Action::Rotate { .. }))
     }
 
-    /// Abandons an unfinished rotation that makes no progress, before the action at that place of the plan: no other
-    /// rotation can begin, and no schedule can be set, while its version is pending.
+    /// Plans to abandon an unfinished rotation that makes no progress, before the action at index `before`. While its
+    /// version is pending, no other rotation can begin, and no schedule can be set.
     fn abandon_stuck_rotation(&mut self, before: usize) {
         let abandons = |action: &Action| matches!(action, Action::AbandonRotation { .. });
         let Some(secret) = self.facts.secret.present().filter(|_| self.is_rotation_stuck()) else { return };

@@ -126,8 +126,7 @@ impl Action {
             Self::RecordDeleted { .. } | Self::Delete { .. } => change.remove(tag::DISABLED_AT).remove(tag::RETIRING),
             Self::DropIntent => change.remove(tag::INTENT),
             Self::CancelSchedule(_) => change.remove(tag::SCHEDULE_OFF),
-            // The deferred notices are about an account in which nothing can be read any more, so no digest can tell
-            // them.
+            // Nothing can be read in the account any more, so no digest can send its deferred notices.
             Self::RecordDeparture => change.set(tag::DEPARTED, format_time(done_at)).remove(tag::UNTOLD),
             Self::ForgetDeparture => change.remove(tag::DEPARTED),
             Self::Provision { .. }

@@ -12,7 +12,7 @@ use crate::state::Phase;
 /// A user who has another name now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenamedUser {
-    /// The account and the name today.
+    /// The account and the present name.
     pub user: UserRef,
     /// The value of the tag that names the owner, if there is one.
     pub owner: Option<String>,

@@ -10,13 +10,13 @@ use crate::keys::AccessKeyId;
 use crate::settings::Periods;
 use crate::state::Phase;
 
-/// How long after a key is due an announced day still puts its rotation off, so that no tag that somebody else wrote
-/// can stop a rotation for good. The announced day is the later one only if the period became shorter meanwhile.
+/// Limits how long an announced day may put a due rotation off, because a forged tag could otherwise stop it for good.
+/// An announced day is later than the due day only if the rotation period became shorter meanwhile.
 const ROTATION_KEEPS_DATE: TimeDelta = TimeDelta::days(31);
 
 /// Limits the time after a rotation in which `NextRotationDate` may still count from the rotation before. Secrets
-/// Manager counts anew once finishSecret has returned, which is after the facts are in the tags, and the list of
-/// secrets lags up to five minutes. An hour covers both, and clocks that differ.
+/// Manager counts anew only after finishSecret has recorded the facts in the tags. The list of secrets lags by up to
+/// five minutes. An hour covers both, and clocks that differ.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html>
 const NEXT_ROTATION_IS_NEW_AFTER: TimeDelta = TimeDelta::hours(1);
 
@@ -34,15 +34,15 @@ impl UserFacts {
         announced.filter(|day| *day <= due + ROTATION_KEEPS_DATE).map_or(due, |day| day.max(due))
     }
 
-    /// The key whose age decides when the next rotation is due, and the day of that rotation; `None` if no such key is
-    /// known.
+    /// Returns the key whose age decides when the next rotation is due, and the day of that rotation; `None` if no such
+    /// key is known.
     pub fn rotation_due(&self, periods: &Periods) -> Option<(&AccessKeyId, DateTime<Utc>)> {
         self.reference_key().map(|key| (&key.id, self.rotation_day(key, periods)))
     }
 }
 
-/// Leaves a running schedule off that would rotate the key before its day. A schedule counts from the last rotation or
-/// change of the value. It knows nothing of a key that a person made since, nor of a day that was announced.
+/// Plans to leave a running schedule off that would rotate the key before its day. A schedule counts from the last
+/// rotation or change of the value. It ignores a key that a person made since, and a day that was announced.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_schedule.html>
 pub(super) fn leave_early_schedule_off(planner: &mut Planner<'_>, secret: &PresentSecret) {
     let (facts, now) = (planner.facts, planner.now);

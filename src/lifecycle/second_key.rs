@@ -15,8 +15,8 @@ use crate::keys::{KeyStatus, LastUse};
 use crate::settings::Periods;
 
 /// How much earlier the retirement of a second key begins than its graces need. The native schedule may start the
-/// rotation at the first minute of its day, before the run that would delete the key on that day; and a run may be
-/// missed. Without this reserve, the rotation would find the slot still taken.
+/// rotation in the first minute of its day, before that day's run could delete the key. A run may also be missed.
+/// Without this reserve, the rotation would find the slot still taken.
 const LATENESS: TimeDelta = TimeDelta::days(2);
 
 /// How long before its disabling the owner of a second key is notified.

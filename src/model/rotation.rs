@@ -112,8 +112,8 @@ impl World {
         }
     }
 
-    /// Emits the event that CloudTrail sends to EventBridge. Of the failure `error` the event has the step, and nothing
-    /// that the function said.
+    /// Emits the event that CloudTrail sends to EventBridge. The event has the step in which `error` came, and nothing
+    /// of the function's message.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html>
     pub(crate) fn announce(
         &mut self,

@@ -28,7 +28,7 @@ impl fmt::Debug for Plain {
 /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KmsKeyState {
-    /// It can be used.
+    /// The key can be used.
     Enabled,
     /// Somebody disabled it.
     Disabled,
@@ -43,7 +43,7 @@ pub(crate) struct Version {
     pub(crate) id: String,
     pub(crate) value: Option<Plain>,
     pub(crate) stages: BTreeSet<String>,
-    /// ARNs of the KMS keys, each of which decrypts the value; empty for the key that Secrets Manager makes itself.
+    /// ARNs of the KMS keys. Each decrypts the value; empty for the key that Secrets Manager makes itself.
     pub(crate) kms_keys: BTreeSet<String>,
     pub(crate) created: DateTime<Utc>,
     /// When the value was put, which may be later than the registration.

@@ -53,7 +53,7 @@ impl Service {
     }
 }
 
-/// Which operation of which service.
+/// An operation of a service.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
     pub(crate) service: Service,

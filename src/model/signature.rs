@@ -93,8 +93,8 @@ pub(crate) fn authenticate(
     }
 }
 
-/// The services are only where they are: IAM and Organizations in the partition's own region, STS and SES in every
-/// region, the others in the model's.
+/// Fails if the service has no endpoint in the call's region. IAM and Organizations are in the partition's own region,
+/// STS and SES in every region, and the others in the model's.
 fn check_region(world: &World, authorization: &Authorization, service: Service) -> Result<(), ServiceError> {
     let expected = match service {
         Service::Organizations if world.partition == "aws-cn" => "cn-northwest-1",

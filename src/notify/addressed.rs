@@ -18,7 +18,7 @@ pub struct AccountContact {
 }
 
 impl AccountContact {
-    /// Returns an account of which only the id is known.
+    /// Returns an account with its id alone, because nothing else is known.
     pub fn without_address(id: &AccountId) -> Self {
         Self { id: id.clone(), name: String::new(), email: None, malformed_email: None }
     }

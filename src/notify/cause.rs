@@ -1,6 +1,6 @@
 //! The cause of a failed rotation in keywheel's own words. Pure.
 //!
-//! The rotation function leaves the cause on the secret. Nothing of an event's text gets into a message.
+//! The rotation function leaves the cause on the secret. A message holds no text of an event.
 
 use crate::keys::AccountId;
 use crate::lifecycle::NamedKey;
@@ -34,12 +34,12 @@ pub(super) fn cause(failed: Option<&FailedStep>, keys: &[NamedKey], account: &Ac
         FailureCause::DeniedBySecretsManager => "Secrets Manager denied the rotation function a call.",
         FailureCause::Throttled => "AWS throttled the rotation function.",
         FailureCause::NoAnswer => "AWS did not answer the rotation function.",
-        FailureCause::AwsCallFailed => "A call to AWS failed, which the log of the rotation function names.",
+        FailureCause::AwsCallFailed => "The log of the rotation function names the call to AWS that failed.",
     };
     words.to_owned()
 }
 
-/// IAM allows a user two keys, but more were seen, so all of them are named.
+/// Returns the cause with the names of all keys. IAM allows a user two, but users with more have been seen.
 fn no_free_slot(keys: &[NamedKey]) -> String {
     let named: Vec<String> = keys.iter().map(ToString::to_string).collect();
     let keys = if named.is_empty() { String::new() } else { format!(": {}", named.join(" and ")) };

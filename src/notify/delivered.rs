@@ -45,7 +45,8 @@ pub enum Delivered {
 }
 
 impl Delivered {
-    /// The same for a notice whose owner is not known: whoever else there is may have it, and the owner does not.
+    /// Returns the record for a notice whose owner is not known. All other audiences keep the notice, and the owner
+    /// counts as without it.
     #[must_use]
     pub fn without_owner(self) -> Self {
         match self {

@@ -66,8 +66,8 @@ struct DeliveryState {
 impl<'a> Dispatch<'a> {
     /// Finds the recipients of every notice, and makes their messages.
     ///
-    /// The recipient of the settings stands in for an address to which SES delivers nothing. Without one that can be
-    /// reached, the notice stays due.
+    /// The recipient of the settings stands in for an address to which SES delivers nothing. If SES delivers nothing to
+    /// the recipient either, the notice stays due.
     pub(super) fn of(options: &DeliveryOptions<'_>, addressed: &'a [Addressed<'a>], suppressed: &Suppressed) -> Self {
         let stand_in = options.settings.recipient.as_ref();
         let mut envelopes: BTreeMap<(bool, String), Envelope<'a>> = BTreeMap::new();

@@ -20,7 +20,7 @@ pub(super) fn rotation_ahead() -> NoticeKind {
     NoticeKind::RotationAhead { at: NoticeDate::On(time("2026-11-29T00:00:00Z")) }
 }
 
-/// Calls `then` with notices about users of that account of which none was sent before.
+/// Calls `then` with notices about users of that account. None of them was sent before.
 pub(super) fn with_items<T>(account: &AccountContact, notices: &[Notice], then: impl Fn(&[&Addressed<'_>]) -> T) -> T {
     let notified = Notified::default();
     let addressed: Vec<Addressed<'_>> =

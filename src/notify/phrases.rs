@@ -1,4 +1,4 @@
-//! Small pieces of text of which messages consist. Pure.
+//! Small pieces of text for messages. Pure.
 
 use chrono::{DateTime, Utc};
 

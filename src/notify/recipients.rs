@@ -19,8 +19,8 @@ pub(super) struct Recipients {
     pub(super) malformed: Vec<String>,
 }
 
-/// Characters between addresses, besides white space. The values of IAM's tags hold none of them; a person who copies
-/// an address from a mail may meet them elsewhere. No address has one: `Jo <jo@example.com>` has one address.
+/// Characters between addresses, besides white space. IAM refuses them in tags today. An address that a person copies
+/// from a mail comes with them, as in `Jo <jo@example.com>`, and an address itself never has one.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html>
 const SEPARATORS: &str = ",;<>()[]|\"'";
 

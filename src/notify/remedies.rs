@@ -5,12 +5,14 @@ use super::instruction::Instruction;
 use crate::keys::VersionId;
 use crate::state::{FailedStep, FailureCause as Cause};
 
-/// Returns what to do about a failed step, then how to undo that. `None` stands for a failure of unknown cause.
+/// Returns what to do about a failed step, then how to undo it. `failed` is `None` if the cause is unknown.
 pub(super) fn remedies(commands: &Commands<'_>, failed: Option<&FailedStep>) -> Vec<Instruction> {
     let mut steps = match failed {
         Some(failed) => for_cause(commands, failed),
         None => vec![
-            commands.list_keys("Check whether the user already has two keys. That is the most frequent reason."),
+            commands.list_keys(
+                "Check whether the user already has two keys, the most frequent reason for a failed rotation.",
+            ),
             again(
                 commands,
                 "Rotate again, or wait: Secrets Manager tries again by itself. The log of the rotation function has \
@@ -95,7 +97,8 @@ fn for_cause(commands: &Commands<'_>, failed: &FailedStep) -> Vec<Instruction> {
         Cause::ForeignValue => vec![
             Instruction::say(
                 "The secret holds a value that is not a key of this user, and keywheel does not overwrite it. Put a key of \
-                 the user back, or have the secret deleted, so that the next sweep makes a new secret.",
+                 the user back, or delete the secret with --force-delete-without-recovery: the next sweep makes a new \
+                 secret.",
             ),
             again(commands, "Then rotate again."),
         ],

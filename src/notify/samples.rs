@@ -38,7 +38,7 @@ fn failed(cause: FailureCause) -> FailedStep {
     FailedStep::new(cause, Step::CreateSecret, &version, time("2026-11-22T06:10:00Z"))
 }
 
-/// Two keys, neither of which can be removed without loss.
+/// Two keys that cannot be removed without loss.
 fn two_keys() -> Vec<NamedKey> {
     let held = |n, made| NamedKey { id: key(n), status: KeyStatus::Active, created: time(made) };
     vec![held(2, "2025-01-13T10:00:00Z"), held(1, "2026-08-31T07:30:00Z")]

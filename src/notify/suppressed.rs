@@ -19,8 +19,7 @@ impl Suppressed {
         self.0.get(&mailbox(address)).map(String::as_str)
     }
 
-    /// Returns the address that gets the mail of `address`: itself or, if SES drops its mail, the recipient of the
-    /// settings. `None` if SES drops the mail of both.
+    /// Returns `address` or, if SES drops its mail, the recipient of the settings; `None` if SES drops mail to both.
     pub(super) fn replaced<'a>(
         &self,
         address: &'a EmailAddress,

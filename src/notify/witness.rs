@@ -1,5 +1,5 @@
-//! The notices in each mail that was sent, for the rehearsal: a mail is words, and the rehearsal shows and checks what
-//! it announces. Built with the feature `rehearsal` alone, and idle until [`watch`] is called.
+//! The notices in each mail that was sent. The rehearsal shows them, and checks that keywheel keeps their dates. Built
+//! with the feature `rehearsal` alone, and idle until [`watch`] is called.
 
 use std::cell::RefCell;
 
@@ -33,6 +33,7 @@ pub fn take() -> Vec<MailedNotices> {
     MAILED.with_borrow_mut(|mailed| mailed.as_mut().map(std::mem::take).unwrap_or_default())
 }
 
+/// Keeps the notices of one mail, if [`watch`] was called on this thread.
 pub(super) fn note(to: &EmailAddress, subject: &str, items: &[&Addressed<'_>]) {
     MAILED.with_borrow_mut(|mailed| {
         if let Some(mailed) = mailed {

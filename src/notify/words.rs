@@ -160,8 +160,8 @@ fn reason(notice: &Notice, mode: Mode, periods: &Periods) -> String {
             }
         }
         NoticeKind::RotationAbandoned => {
-            "A rotation was under way, and Secrets Manager ended it for that. Programs that read the secret get the value \
-             that was put by hand, which keywheel has not tested."
+            "A rotation was under way, and Secrets Manager ended it because of that value. Programs that read the secret get \
+             the value that was put by hand, which keywheel has not tested."
                 .to_owned()
         }
         NoticeKind::RotationTestFailed { failed } => {

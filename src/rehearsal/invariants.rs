@@ -29,7 +29,7 @@ pub const INVARIANTS: [(char, &str); 9] = [
 pub struct Violation {
     /// The invariant's letter.
     pub invariant: char,
-    /// The event that broke it: which key of which user, and when.
+    /// The event that broke it, with key, user and time.
     pub what: String,
 }
 

@@ -1,7 +1,7 @@
 //! The value that readers get, as far as a rotation can learn it.
 //!
-//! A new key does not depend on the old value. The old value only shows which key is in it, and that it is of this
-//! user. If nobody can decrypt it any more, a rotation is the way out, so the tags have to show these facts.
+//! A new key does not depend on the old value. The old value only shows its key and its user. If nobody can decrypt it
+//! any more, only a rotation gives readers a value again, and the tags have to show these facts.
 
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ const READS: Tries = Tries { count: 3, wait: Duration::from_secs(2) };
 /// Reads the current value.
 ///
 /// # Errors
-/// [`Error::ForeignValue`] if it is of another user, or of no known form. The failure of the call if it was denied or
-/// not answered: then nothing is known about the value.
+/// [`Error::ForeignValue`] if the value is another user's, or has no known form. The failure of the call if it was
+/// denied or not answered: then nothing is known about the value.
 pub(super) async fn read(job: &Job<'_>) -> Result<CurrentValue, Error> {
     let value = until(job.aws, READS, || job.aws.secrets().value(job.secret(), None, Some(CURRENT)), Option::is_some);
     match value.await {
@@ -44,7 +44,7 @@ pub(super) async fn read(job: &Job<'_>) -> Result<CurrentValue, Error> {
 }
 
 impl CurrentValue {
-    /// The value, if it could be read.
+    /// Returns the value; `None` if it is absent or could not be read.
     pub(super) fn read(&self) -> Option<&StoredValue> {
         match self {
             Self::Read(value) => Some(value),

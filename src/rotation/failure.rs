@@ -16,7 +16,7 @@ const TIME_FOR_THE_ERROR: TimeDelta = TimeDelta::seconds(1);
 /// Writes the tag with the cause of the error.
 ///
 /// If that fails or would take too long, it is logged: the step's own error matters more. Nothing is written in a dry
-/// run, which changes nothing, nor on a secret that is not keywheel's.
+/// run, or on a secret that is not keywheel's.
 pub(super) async fn leave_cause(job: &Job<'_>, error: &Error) {
     if job.settings.dry_run || !job.state.managed {
         return;

@@ -1,7 +1,7 @@
 //! The first value of a secret that has none: keywheel's placeholder.
 //!
 //! Secrets Manager makes the first value of a secret current by itself. If that were the new key, readers would get it
-//! before its test, and a sweep would take it for a tested one.
+//! before its test, and a sweep would count it as tested.
 //! <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
 
 use tracing::warn;
@@ -41,7 +41,8 @@ fn no_current_value(job: &Job<'_>) -> Error {
     Error::NoCurrentValue(job.secret().to_owned())
 }
 
-/// Returns the id of the placeholder's version. A repeated attempt puts the same version again, which changes nothing.
+/// Returns the id of the placeholder's version, made from the pending version's id. A repeated attempt puts the same
+/// version again, which changes nothing.
 fn version_beside(version: &VersionId) -> Option<VersionId> {
     const PREFIX: &str = "first-";
     /// An id has at most 64 characters.

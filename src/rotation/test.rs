@@ -25,9 +25,9 @@ const WAIT_AFTER_SUCCESS: Duration = Duration::from_millis(500);
 const PROVEN_AT_AGE: TimeDelta = TimeDelta::seconds(30);
 /// Limits the wait for that age, even if our clock is behind IAM's.
 const LONGEST_WAIT_FOR_AGE: Duration = Duration::from_secs(30);
-/// Limits a call by the home Region. A function in a VPC without a way to it gets no answer.
+/// Limits a call to STS of the home Region. A function in a VPC without a way to that Region gets no answer.
 const HOME_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-/// The calls by the home Region without an answer after which it is not asked any more.
+/// After this many calls without an answer, the home Region is not asked any more.
 const MOST_SILENT_HOME_CALLS: u32 = 2;
 /// The longest pause after the first failure. It doubles with every failure up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -155,10 +155,11 @@ impl<'a> Trial<'a> {
         until_old.clamp(WAIT_AFTER_SUCCESS, LONGEST_WAIT_FOR_AGE)
     }
 
-    /// Asks STS of the stack's Region and, if that does not know the key, of the partition's home Region.
+    /// Asks STS of the stack's Region and, if that does not know the key, of the partition's home Region. Returns the
+    /// owner of the key, or the failures of both.
     ///
-    /// A Region that the user's account has not enabled never knows its keys, and looks like one that does not know
-    /// them yet. The home Region is always enabled.
+    /// A Region that the user's account has not enabled never knows its keys. It answers like a Region that does not
+    /// know them yet. The home Region is always enabled.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_enable-regions.html>
     async fn ask(&mut self) -> Result<CallerIdentity, String> {
         let failure = match self.ask_within(Duration::MAX, None).await {
@@ -210,7 +211,7 @@ impl<'a> Trial<'a> {
         })
     }
 
-    /// Names the endpoints that were asked.
+    /// Returns the endpoints that were asked, for the error.
     fn endpoints(&self) -> String {
         let own = format!("STS of {}", self.job.event.secret.region());
         match self.home.filter(|_| self.asked_home) {

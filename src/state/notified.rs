@@ -1,4 +1,4 @@
-//! Which notices of each key were sent, and to whom, as a tag holds it. Pure.
+//! The notices of each key that were sent, and their audiences, as a tag. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ const BEFORE_DAY: char = ':';
 const AT_THE_EARLIEST: char = '+';
 /// Limits the letters after one phase: account, owner, copy and topic. More letters are not keywheel's writing.
 const MAX_AUDIENCES: usize = 4;
-/// Stands in the place of the audiences while nobody has the notice and the rotation function alone knows of it.
+/// Stands in place of the audiences if the rotation function recorded the notice and nobody has it yet.
 const ROTATION: char = 'r';
 
 /// Days since 1970, in UTC.
@@ -122,12 +122,12 @@ impl Notified {
         self.put(key, Phase::Forced, SentTo { audiences: BTreeSet::from([ROTATION]), ..SentTo::default() });
     }
 
-    /// Whether a forced rotation removed the key and somebody still lacks the notice of that.
+    /// Whether a forced rotation removed the key, and somebody still lacks the notice about it.
     pub fn owes_forced(&self, key: &AccessKeyId) -> bool {
         self.sent(key, Phase::Forced).is_some_and(|sent| !sent.audiences.is_empty())
     }
 
-    /// The keys that a forced rotation removed, as far as somebody still lacks the notice of that.
+    /// Returns the keys that a forced rotation removed, and whose notice somebody still lacks.
     pub fn owed_forced(&self) -> impl Iterator<Item = &AccessKeyId> {
         self.0.keys().filter(|key| self.owes_forced(key))
     }

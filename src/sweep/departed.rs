@@ -1,10 +1,10 @@
 //! The secrets of accounts that are closed or have left the organization. No sweep of an account reaches them: no role
-//! can be assumed there, or no list names the account. So one pass over all secrets looks for them, where the whole
-//! list of accounts is known.
+//! can be assumed there, or no list names the account. If the whole list of accounts is known, one pass over all
+//! secrets finds them.
 //!
-//! An account that the list lacks, or shows as closed, is read once more by itself: lists lag. An account is taken for
-//! gone only if `AWS_ORG_ID` is set and the list is that organization's. Otherwise nothing shows that the account ever
-//! belonged to it.
+//! An account that the list lacks, or shows as closed, is read once more by itself, because lists lag. An account
+//! counts as gone only if `AWS_ORG_ID` is set and the list is that organization's. Otherwise nothing shows that the
+//! account ever belonged to it.
 
 use std::collections::BTreeMap;
 
@@ -86,8 +86,8 @@ pub(super) async fn sweep(run: &Run<'_>, whole: &WholeList, totals: &mut SweepTo
     swept
 }
 
-/// Lists the secrets, a call for each hundred, and returns those of accounts that are not known to be active, and those
-/// that record a departure, in the order of their names.
+/// Lists the secrets, a call for each hundred. Returns the secrets whose account is not known to be active, and the
+/// secrets that record a departure, in the order of their names.
 async fn find(
     run: &Run<'_>,
     whole: &WholeList,
@@ -119,8 +119,7 @@ enum AccountFate {
 }
 
 impl AccountFate {
-    /// Returns the state of the account as far as the list and the account's own entry agree; `None` if they do not, or
-    /// if they prove nothing.
+    /// Returns the state of the account; `None` if the list and the account's own entry disagree, or prove nothing.
     ///
     /// # Errors
     /// The failure to read the account: it is unknown then, and nothing is done.
@@ -154,7 +153,7 @@ impl AccountFate {
         }
     }
 
-    /// Returns the report of a closed or gone account: one line for all of its secrets.
+    /// Returns the report of a closed or gone account, one line for all of its secrets; `None` for an active account.
     fn report(&self, run: &Run<'_>, outcomes: &[UserOutcome]) -> Option<String> {
         let Self::Departed(why) = self else { return None };
         let (deleted, kept): (Vec<_>, Vec<_>) =
@@ -250,7 +249,7 @@ async fn carry_out(run: &Run<'_>, outcome: &mut UserOutcome) {
         info!(%user, %action, "done");
         outcome.done.push(action.name());
     }
-    // The record of the departure has removed it.
+    // Recording the departure has removed the mark.
     outcome.ledger.leave_mark_to_digest();
     let done = outcome.done.clone();
     let is_deleted = done.contains(&ActionName::DeleteSecret);

@@ -207,7 +207,7 @@ async fn observe_user(
 
 /// The notices that are true of the user now. The next sweep sends those of actions that it has yet to carry out.
 fn notices_of_today(run: &Run<'_>, facts: &UserFacts, is_limited: bool) -> Vec<Notice> {
-    // The sweep decided which changes have their turn, and a digest makes none.
+    // The sweep decided which changes have their turn, and a digest changes no key.
     let allowance = Allowance { turns: GrantedTurns::NONE, is_limited };
     let planned = plan_within(facts, &run.settings.periods, run.now, allowance);
     let is_true = |notice: &Notice| notice.tells_of.is_none() && !notice.kind.is_for_dry_run_only();

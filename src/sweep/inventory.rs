@@ -152,7 +152,7 @@ pub(super) async fn one_page(
 }
 
 /// One account's name and address. An account that may not ask Organizations gets neither, and notices go to
-/// `RECIPIENT_EMAIL`. In an organization a permission is missing then, which is logged: nobody waits for it.
+/// `RECIPIENT_EMAIL`. In an organization this means that a permission is missing, which is logged.
 ///
 /// # Errors
 /// Any other failure: an unknown address is not the same as none.

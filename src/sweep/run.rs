@@ -75,13 +75,13 @@ impl<'a> Run<'a> {
         self.wanted.function_arn.split(':').nth(3).unwrap_or_default()
     }
 
-    /// How many keys this run may rotate, disable and delete, each, in an account with so many users; `None` for no
-    /// limit.
+    /// Returns how many keys this run may rotate, disable and delete, each, in an account of `users` users; `None` for
+    /// no limit.
     pub(super) fn changes_allowed(&self, users: usize) -> Option<usize> {
         lifecycle::changes_allowed(self.settings.changes_per_run, users, self.settings.periods.rotation)
     }
 
-    /// Whether changes in an account with so many users, or more, may have to wait for a later run.
+    /// Whether changes in an account of at least `users` users may have to wait for a later run.
     pub(super) fn is_limited(&self, users: usize) -> bool {
         self.changes_allowed(users).is_some_and(|allowed| allowed < users)
     }
@@ -90,7 +90,7 @@ impl<'a> Run<'a> {
         self.is_out_of_time_in(TimeDelta::zero())
     }
 
-    /// Whether the time will have run out after this long.
+    /// Whether the time will have run out after `wait`.
     pub(super) fn is_out_of_time_in(&self, wait: TimeDelta) -> bool {
         self.aws.now() + wait + TIME_TO_FINISH >= self.deadline
     }

@@ -16,8 +16,8 @@ use super::totals::SweepTotals;
 use super::user::{self, WaitingUser};
 use crate::lifecycle::{GrantedTurns, Room};
 
-/// The part of the function's time that is kept for the users who wait. Without it, an account with more users than one
-/// invocation can look at would never come to a change. In this time, 5,000 users are swept.
+/// The part of the function's time that is kept for the users who wait. Without it, nothing would be changed in an
+/// account with more users than one invocation can look at. In this time, 5,000 users are swept.
 const TIME_FOR_CHANGES: TimeDelta = TimeDelta::minutes(4);
 
 /// The waiting users of one account.
@@ -28,7 +28,7 @@ pub(super) struct TurnQueue {
 }
 
 impl TurnQueue {
-    /// An empty queue, with so many changes allowed of each kind.
+    /// Returns an empty queue that allows this many changes of each kind; `None` for no limit.
     pub(super) fn new(allowed: Option<usize>) -> Self {
         Self { waiting: Vec::new(), room: allowed.map(Room::for_each_kind) }
     }

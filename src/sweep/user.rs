@@ -274,8 +274,8 @@ pub(super) async fn carry_out_one(
 
 /// Whether the actions after a failed action may still be carried out. No decision about keys depends on tags that are
 /// not keywheel's. A schedule that cannot be repaired before an unfinished rotation ends must not stop the retirement
-/// of the key whose slot that rotation waits for. But a secret with a wrong policy or KMS key, or one that its user
-/// cannot read, must not get a new key.
+/// of the key whose slot that rotation waits for. A new key must not be made for a secret with a wrong policy or KMS
+/// key, or for a secret that its user cannot read.
 fn is_beside_the_keys(action: &Action, failure: &CallFailure) -> bool {
     match action {
         Action::Repair(Drift::Tags) => true,
@@ -330,7 +330,7 @@ fn observations(facts: &UserFacts, plan: &UserPlan, now: DateTime<Utc>) -> TagCh
     };
     let is_rotated = facts.exemption == Exemption::NotExempt && facts.keys.iter().any(KeyFacts::is_active);
     match Reader::of(&facts.id, &facts.arn) {
-        // While the secret holds the key of a deleted user, the reader of before says so.
+        // The tag still names the deleted user, which shows that the secret holds a dead key.
         Some(_) if facts.is_made_again(now) => change,
         Some(reader) if is_rotated && !is_reader(secret, &facts.id, &facts.arn) && secret.rotation_enabled => {
             change.set(tag::READER, reader.to_string())

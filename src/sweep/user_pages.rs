@@ -1,4 +1,4 @@
-//! Reads the list of an account's users and groups page by page, in smaller pages if IAM does not manage large ones.
+//! Reads the list of an account's users and groups page by page, in smaller pages if IAM does not answer large ones.
 
 use tracing::warn;
 
@@ -9,7 +9,7 @@ use crate::aws::{AccountDetails, CallFailure, FailureKind, Iam, PageTokens};
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html>
 pub(super) const LARGEST_PAGE: usize = 1000;
 /// Users of the smallest page. Inline policies of users and groups make pages large, and `MaxItems` does not count
-/// them. A page of so few users that is not answered either has another cause.
+/// them. If IAM does not answer for so few users, the size of the page is not the cause.
 const SMALLEST_PAGE: usize = 50;
 
 /// The pages of an account's list of users and groups.
@@ -24,7 +24,7 @@ pub(super) struct UserPages<'a> {
 }
 
 impl<'a> UserPages<'a> {
-    /// The pages from the first on. `at_most` is [`LARGEST_PAGE`], or the size that an earlier list came down to.
+    /// Returns the pages, from the first on. `at_most` is [`LARGEST_PAGE`], or the last page size of an earlier list.
     pub(super) fn of(iam: &'a dyn Iam, at_most: usize) -> Self {
         Self { iam, at_most, tokens: PageTokens::default(), from: None, count: 0 }
     }
@@ -59,7 +59,7 @@ impl<'a> UserPages<'a> {
 }
 
 /// Whether changes in the account may have to wait for a later run, because it has more users than a run may change
-/// keys of. If the list cannot be read, they may. Each event asks, so the pages are small.
+/// keys of. Returns `true` if the list cannot be read. Each event calls this, so the pages are small.
 pub(super) async fn is_limited(run: &Run<'_>, iam: &dyn Iam) -> bool {
     let setting = run.settings.changes_per_run;
     let enough = setting.saturating_add(1).clamp(SMALLEST_PAGE, LARGEST_PAGE);

@@ -193,7 +193,7 @@ def inside() -> dict[str, Any]:
 
 
 def with_inside(application: Application, clock: time_machine.Traveller) -> Application:
-    """moto's application, with four more paths: its inside, its clock, which is set to so many seconds ahead, and what
+    """moto's application, with four more paths: its inside, its clock, which is set ahead by a number of seconds, and what
     SES says of the account and of its suppression list, which moto does not have: an account in production, and nobody
     on the list.
     """

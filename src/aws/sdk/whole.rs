@@ -11,7 +11,8 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 
-/// The protocol of a service, whose responses are checked. A call fails with an unreadable response if the check fails.
+/// The protocol of a service. As an interceptor it checks each successful response, and fails the call as unreadable if
+/// the response is not whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WholeAnswer {
     /// Query with XML: IAM, STS and SNS.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::calendar::midnight;
 
-/// The time since the last second of the day that is so many days of the calendar ago. A fact of one second later is of
+/// The time since the last second of the day that many days of the calendar ago. A fact of one second later dates from
 /// the next day.
 fn day_ago(days_ago: i64) -> TimeDelta {
     now() - midnight(now()) + days(days_ago - 1) + SECOND
@@ -156,7 +156,7 @@ fn on_aws_a2_a_doubt_makes_a_date_the_first_possible() {
     assert!(decide(&facts(false)).contains("notify 1: will be disabled from 2026-11-24 on"));
 }
 
-/// Records that a notice of this phase named the day that comes in so many days.
+/// Records that a notice of this phase named the day that many days ahead.
 fn named(secret: PresentSecret, n: u64, phase: Phase, in_days: i64) -> PresentSecret {
     let day = midnight(now()) + days(in_days);
     secret.state(|state| state.notified.record_dated(&id(n), phase, std::collections::BTreeSet::new(), day, true))

@@ -56,7 +56,7 @@ fn on_aws_b3_an_exemption_ends_the_time_without_a_schedule() {
     assert_eq!(change.remove, [tag::SCHEDULE_OFF]);
 }
 
-/// The plan for a secret whose schedule runs and rotates next in so many days.
+/// The plan for a secret whose schedule runs and rotates next after that many days.
 fn with_next(secret: PresentSecret, keys: impl Into<Vec<KeyFacts>>, in_days: i64) -> String {
     let next_rotation = Some(now() + days(in_days));
     decide(&user(keys).with(PresentSecret { next_rotation, ..secret }))

@@ -76,8 +76,8 @@ impl Readiness {
         }
     }
 
-    /// Reads where SES delivers nothing, and no limits, for the one or two messages of an event. SES throttles this
-    /// read, and many events may come at once, so a list that cannot be read is logged and not reported each time.
+    /// Reads where SES delivers nothing, but not SES's limits, for the one or two messages of an event. SES throttles
+    /// this read, and many events may come at once, so a list that cannot be read is logged and not reported each time.
     pub(super) async fn for_event(aws: &SweeperAws, mailboxes: &BTreeSet<String>) -> Self {
         let SuppressionAnswer { suppressed, unknown } = suppression::read(aws, mailboxes, None).await;
         if let Some(why) = unknown {

@@ -6,7 +6,7 @@ use super::tests::{CUSTOM, load};
 use super::*;
 use crate::notify::fixtures::{contact, kinds, notice, now};
 
-/// Pieces of which templates and their mistakes are made.
+/// Pieces of templates and of their mistakes.
 fn piece() -> impl Strategy<Value = String> {
     let names = prop::sample::select(vec![
         "subject",

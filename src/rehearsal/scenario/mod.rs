@@ -156,7 +156,7 @@ struct Rehearsal {
     failures: BTreeSet<String>,
     /// Users whose rotation a person has forced, until it makes its key.
     forced: BTreeSet<(String, String)>,
-    /// The notices of mails that are not told yet.
+    /// The notices of mails that are not in the timeline yet.
     mailed: Vec<MailedNotices>,
 }
 
@@ -313,7 +313,7 @@ impl Rehearsal {
         self.mails = mails.len();
     }
 
-    /// The line of a change of a key by keywheel, and the end of the order that caused it.
+    /// Returns the line of a change of a key by keywheel. Ends the order of a person that caused it.
     fn step(&mut self, day: i64, event: &KeyEvent) -> TimelineEntry {
         let user = (event.account.clone(), event.user.clone());
         let by_rotation = event.by.as_deref().is_some_and(|by| by.contains("-rotation/"));
@@ -345,13 +345,13 @@ impl Rehearsal {
         self.mailed.remove(at).notices.iter().map(MailedNotice::of).collect()
     }
 
-    /// A line of now, without its details.
+    /// Returns a line with the present time and without details.
     fn line(&self, day: i64, source: TimelineSource, who: String, what: String) -> TimelineEntry {
         let (at, dry_run) = (self.cloud().clock().now(), self.dry_run);
         TimelineEntry { dry_run, day, at, source, who, what, step: None, held: None, notices: Vec::new() }
     }
 
-    /// Tells of the keys that exist on day 0.
+    /// Writes a line for each key that exists on day 0.
     fn tell_of_keys(&self, tell: &mut dyn FnMut(TimelineEntry)) {
         for person in self.people.cast() {
             for held in self.keys_of(person) {
@@ -388,7 +388,7 @@ impl Rehearsal {
         self.failures.append(&mut failures);
     }
 
-    /// The line of a planned action; `None` if it appears as a mail or as the change of a key.
+    /// Returns the line of a planned action; `None` if it appears as a mail or as the change of a key.
     fn planned(&self, day: i64, planned: &Value) -> Option<TimelineEntry> {
         const SHOWN_AS_CHANGE: [ActionName; 2] = [ActionName::Disable, ActionName::Delete];
         let is = |name: ActionName| planned["action"] == name.as_str();

@@ -91,7 +91,7 @@ pub struct MailedNotice {
     pub kind: Phase,
     /// The key that the notice is about.
     pub key: String,
-    /// The key that the date is about, where that is another one: a rotation's notice names when the old key goes.
+    /// The old key, if the notice is about a rotation: the date is the day on which that key is disabled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old_key: Option<String>,
     /// The user's name.
@@ -100,13 +100,13 @@ pub struct MailedNotice {
     pub account: String,
     /// The day that the notice names; `null` if it names none.
     pub date: Option<NaiveDate>,
-    /// Whether that day is certain, and not the first possible one.
+    /// Whether the action happens on that day; `false` if it is only the first possible day.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exact: Option<bool>,
 }
 
 impl MailedNotice {
-    /// The notice as a line shows it.
+    /// Returns the notice as a line shows it.
     pub(super) fn of(notice: &Notice) -> Self {
         let date = notice.kind.date();
         let old_key = match &notice.kind {

@@ -52,7 +52,7 @@ impl AwsEvent {
         Ok(request.unwrap_or(SweepRequest::Ignore))
     }
 
-    /// Reads the event's name and its secret. Its other texts are of others, or say no more than the name.
+    /// Reads the event's name and its secret. Its other texts come from others, or repeat the name.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html>
     fn service_event(&self) -> Result<SweepRequest, Error> {
         let news = match self.text("eventName")? {
