@@ -57,7 +57,7 @@ fn on_aws_b3_a_schedule_in_time_is_switched_on_again() {
         stage.add_rotated_user("ci-bot").await;
         stage.live_days(30).await;
         let next = stage.secret("ci-bot").next_rotation;
-        stage.operator().cancel_rotate_secret().secret_id(stage.secret("ci-bot").arn).send().await.expect("cancelled");
+        stage.cancel_schedule("ci-bot").await;
         assert_eq!(done(&stage.live().await, "repair"), 1);
         let secret = stage.secret("ci-bot");
         assert!(secret.rotation_enabled && secret.next_rotation == next, "{:?} is not {next:?}", secret.next_rotation);

@@ -252,6 +252,12 @@ impl TestStack {
         SecretsClient::new(&self.cloud.sdk_config(PRIMARY_ACCOUNT, "operator"))
     }
 
+    /// Cancels the schedule of a user of the member account, as a person does.
+    pub(crate) async fn cancel_schedule(&self, user: &str) {
+        let request = self.operator().cancel_rotate_secret().secret_id(secret_name(MEMBER, user));
+        request.send().await.expect("cancelled");
+    }
+
     /// Tags the secret of a user of the member account.
     pub(crate) async fn tag_secret(&self, user: &str, name: &str, value: &str) {
         let tag = aws_sdk_secretsmanager::types::Tag::builder().key(name).value(value).build();

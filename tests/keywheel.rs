@@ -84,6 +84,7 @@ mod interruptions;
 mod least_privilege;
 mod life;
 mod mail;
+mod mail_limits;
 mod new_keys;
 mod new_secret;
 mod notices;

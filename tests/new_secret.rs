@@ -48,7 +48,7 @@ fn on_aws_b5_an_older_secret_is_not_waited_for() {
         stage.add_rotated_user("ci-bot").await;
         stage.live_days(1).await;
         let arn = stage.secret("ci-bot").arn;
-        stage.operator().cancel_rotate_secret().secret_id(&arn).send().await.expect("cancelled");
+        stage.cancel_schedule("ci-bot").await;
         stage.operator().delete_resource_policy().secret_id(&arn).send().await.expect("deleted");
         stage.cloud.forget_calls();
         let gone = Fault::on("secretsmanager", "PutResourcePolicy", refused("ResourceNotFoundException")).every();

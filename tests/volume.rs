@@ -1,4 +1,4 @@
-//! How many keys a run changes in one account, which come first, and how many mails tell of it.
+//! How many keys a run changes in one account, in which order, and how many mails report that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +12,15 @@ fn stage(settings: &[(&str, &str)]) -> TestStack {
     TestStack::through(Transport::Direct, Cloud::new(Clock::starting_at(start()), 1), settings)
 }
 
+/// A stage with this limit and this many overdue users, `user-0` with the oldest key first.
+fn stage_with_users(limit: &str, users: i64) -> TestStack {
+    let stage = stage(&[("CHANGES_PER_RUN", limit)]);
+    for n in 0..users {
+        stage.add_user(&format!("user-{n}"), &[200 - n]);
+    }
+    stage
+}
+
 /// How many changes of that kind an answer postpones.
 fn postponed(answer: &Value, action: &str) -> u64 {
     answer["postponed"][action].as_u64().unwrap_or_default()
@@ -22,9 +31,10 @@ fn volume(answer: &Value) -> Vec<(u64, u64)> {
     ["rotate", "disable", "delete"].map(|action| (done(answer, action), postponed(answer, action))).to_vec()
 }
 
-/// Whether a rotation of the user was started.
-fn is_rotated(stage: &TestStack, user: &str) -> bool {
-    stage.find_secret(user).is_some_and(|secret| secret.versions.len() > 1)
+/// The numbers of those users whose rotation was started.
+fn rotated(stage: &TestStack, users: i64) -> Vec<i64> {
+    let is_rotated = |n: &i64| stage.find_secret(&format!("user-{n}")).is_some_and(|secret| secret.versions.len() > 1);
+    (0..users).filter(is_rotated).collect()
 }
 
 /// A day of the state machine: the sweep, the rotations with their events, the digest. Returns the sweep's answer.
@@ -95,10 +105,7 @@ fn on_aws_b7_without_a_limit_all_are_changed_at_once() {
 #[test]
 fn on_aws_b7_changes_that_cannot_start_take_no_turn() {
     rehearse(async {
-        let stage = stage(&[("CHANGES_PER_RUN", "2")]);
-        for n in 0..6 {
-            stage.add_user(&format!("user-{n}"), &[200 - n]);
-        }
+        let stage = stage_with_users("2", 6);
         let refuse = |user: &str| {
             let fault = Fault::on("secretsmanager", "RotateSecret", refused("InvalidParameterException"));
             stage.cloud.faults().inject(fault.about(&secret_name(MEMBER, user)).every())
@@ -109,36 +116,28 @@ fn on_aws_b7_changes_that_cannot_start_take_no_turn() {
         assert_eq!(volume(&answer)[0], (2, 2), "{answer}");
         assert_eq!(answer["failures"].as_array().map(Vec::len), Some(2), "{answer}");
         stage.cloud.run_rotations().await;
-        let rotated: Vec<bool> = (0..6).map(|n| is_rotated(&stage, &format!("user-{n}"))).collect();
-        assert_eq!(rotated, [false, false, true, true, false, false]);
+        assert_eq!(rotated(&stage, 6), [2, 3]);
     });
 }
 
 #[test]
 fn on_aws_b7_a_change_that_may_have_started_takes_its_turn() {
     rehearse(async {
-        let stage = stage(&[("CHANGES_PER_RUN", "2")]);
-        for n in 0..6 {
-            stage.add_user(&format!("user-{n}"), &[200 - n]);
-        }
+        let stage = stage_with_users("2", 6);
         let lost = Fault::on("secretsmanager", "RotateSecret", FaultKind::LostAnswer).every();
         let fault = stage.cloud.faults().inject(lost);
         let answer = stage.sweep().await;
         fault.remove();
         assert_eq!(volume(&answer)[0], (0, 4), "{answer}");
         stage.cloud.run_rotations().await;
-        let rotated = (0..6).filter(|n| is_rotated(&stage, &format!("user-{n}"))).count();
-        assert_eq!(rotated, 2, "although no answer came");
+        assert_eq!(rotated(&stage, 6).len(), 2, "although no answer came");
     });
 }
 
 #[test]
 fn on_aws_b7_a_rotation_that_was_begun_takes_no_turn_again() {
     rehearse(async {
-        let stage = stage(&[("CHANGES_PER_RUN", "1")]);
-        for n in 0..3 {
-            stage.add_user(&format!("user-{n}"), &[200 - n]);
-        }
+        let stage = stage_with_users("1", 3);
         let deny = Fault::on("iam", "CreateAccessKey", FaultKind::AccessDenied).every();
         let fault = stage.cloud.faults().inject(deny);
         for day in 0..3 {
@@ -155,18 +154,14 @@ fn on_aws_b7_a_rotation_that_was_begun_takes_no_turn_again() {
 #[test]
 fn on_aws_b7_a_person_who_forces_a_rotation_waits_for_no_turn() {
     rehearse(async {
-        let stage = stage(&[("CHANGES_PER_RUN", "1")]);
-        for n in 0..4 {
-            stage.add_user(&format!("user-{n}"), &[200 - n]);
-        }
+        let stage = stage_with_users("1", 4);
         stage.live().await;
         // The youngest of those who wait.
         stage.rotate("user-3").await.expect("a rotation by hand");
         stage.pass_days(1).await;
         let answer = stage.live().await;
         assert_eq!(volume(&answer)[0], (1, 1), "{answer}");
-        let rotated: Vec<bool> = (0..4).map(|n| is_rotated(&stage, &format!("user-{n}"))).collect();
-        assert_eq!(rotated, [true, true, false, true]);
+        assert_eq!(rotated(&stage, 4), [0, 1, 3]);
     });
 }
 
@@ -174,9 +169,8 @@ fn on_aws_b7_a_person_who_forces_a_rotation_waits_for_no_turn() {
 fn on_aws_b7_a_postponed_rotation_is_announced_once() {
     rehearse(async {
         for is_deferred in [false, true] {
-            let stage = stage(&[("CHANGES_PER_RUN", "1")]);
+            let stage = stage_with_users("1", 3);
             for n in 0..3 {
-                stage.add_user(&format!("user-{n}"), &[200 - n]);
                 stage.cloud.tag_user(MEMBER, &format!("user-{n}"), "owner", &format!("owner-{n}@example.com"));
             }
             let mut answer = Value::Null;
@@ -198,7 +192,7 @@ fn on_aws_b7_a_postponed_rotation_is_announced_once() {
     });
 }
 
-/// The mails to an address, those that tell of rotations alone.
+/// The mails to an address that are about rotations.
 fn about_rotations(stage: &TestStack, to: &str) -> Vec<Mail> {
     let is_about = |mail: &Mail| mail.text.as_deref().unwrap_or_default().contains("is the new key");
     stage.cloud.mails().into_iter().filter(|mail| mail.to == [to] && is_about(mail)).collect()

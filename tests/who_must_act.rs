@@ -1,7 +1,7 @@
 //! The people who must act get a notice, even if an address gets no mail, a role is missing, or a user cannot read its
 //! secret.
 
-use keywheel::model::{Fault, FaultKind};
+use keywheel::model::{AccessKeyPair, Fault, FaultKind};
 use serde_json::{Value, json};
 
 use crate::harness::{MEMBER, TestStack, failures, rehearse};
@@ -44,6 +44,15 @@ fn fill_groups(stage: &TestStack, user: &str) {
     }
 }
 
+/// Adds a rotated user and takes it out of the readers' group. Returns its old key and that group.
+async fn add_rotated_user_outside_readers(stage: &TestStack) -> (AccessKeyPair, String) {
+    let (old, _) = stage.add_rotated_user("ci-bot").await;
+    let readers = stage.keywheel.settings().reader_group.clone().expect("a group");
+    stage.cloud.remove_from_group(MEMBER, &readers, "ci-bot");
+    stage.cloud.drain_mails();
+    (old, readers)
+}
+
 #[test]
 fn reported_c3_a_user_in_ten_groups_keeps_its_key() {
     rehearse(async {
@@ -68,11 +77,8 @@ fn reported_c3_a_user_in_ten_groups_keeps_its_key() {
 fn reported_c3_an_owner_learns_that_its_secret_is_unreadable() {
     rehearse(async {
         let stage = TestStack::new();
-        let (old, _) = stage.add_rotated_user("ci-bot").await;
-        let readers = stage.keywheel.settings().reader_group.clone().expect("a group");
-        stage.cloud.remove_from_group(MEMBER, &readers, "ci-bot");
+        let (old, readers) = add_rotated_user_outside_readers(&stage).await;
         fill_groups(&stage, "ci-bot");
-        stage.cloud.drain_mails();
         stage.live_days(13).await;
         assert_eq!(stage.status("ci-bot", &old), "Active", "the new key cannot be fetched");
         assert!(!stage.secret("ci-bot").rotation_enabled);
@@ -97,11 +103,8 @@ fn reported_c3_an_owner_learns_that_its_secret_is_unreadable() {
 fn reported_c3_who_cannot_join_the_readers_loses_no_key() {
     rehearse(async {
         let stage = TestStack::new();
-        let (old, _) = stage.add_rotated_user("ci-bot").await;
-        let readers = stage.keywheel.settings().reader_group.clone().expect("a group");
-        stage.cloud.remove_from_group(MEMBER, &readers, "ci-bot");
+        let (old, _) = add_rotated_user_outside_readers(&stage).await;
         stage.cloud.faults().inject(Fault::on("iam", "AddUserToGroup", FaultKind::AccessDenied).every());
-        stage.cloud.drain_mails();
         for _ in 0..14 {
             stage.pass_days(1).await;
             let answer = stage.live().await;

@@ -146,13 +146,13 @@ impl ReadObstacle {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::ManagedKey => {
-                "SECRETS_KMS_KEY_ID is not the ARN of a customer managed key, and from another account a secret can be \
-                 read under no other; set it to that ARN. Until then nothing of this user's is rotated, disabled or \
+                "SECRETS_KMS_KEY_ID is not the ARN of a customer managed key, and other accounts cannot read a secret \
+                 under any other key; set it to such an ARN. Until then no key of this user is rotated, disabled or \
                  deleted"
             }
             Self::NoRoomInGroups => {
                 "the user cannot read its secret: it is not in READER_GROUP, and it is in ten groups, as many as IAM \
-                 allows; take it out of one of them, and the next sweep adds it. Until then nothing of this user's is \
+                 allows; take it out of one of them, and the next sweep adds it. Until then no key of this user is \
                  rotated, disabled or deleted"
             }
         }

@@ -132,6 +132,34 @@ pub enum NoticeKind {
     SecretDeleted,
 }
 
+/// The dates of a notice, the next one first. A macro, because one list serves `&NoticeKind` and `&mut NoticeKind`.
+macro_rules! dates_of {
+    ($kind:expr) => {
+        match $kind {
+            Self::RotationAhead { at }
+            | Self::DisableAhead { at, .. }
+            | Self::DeleteAhead { at }
+            | Self::LastCall { at }
+            | Self::StillInUse { disable_at: at, .. }
+            | Self::Reactivated { disable_at: at }
+            | Self::Disabled { delete_at: at, .. }
+            | Self::Rotated { disable_at: Some(at), .. }
+            | Self::Retiring { disable_at: None, delete_at: at } => [Some(at), None],
+            Self::Retiring { disable_at: Some(at), delete_at } => [Some(at), Some(delete_at)],
+            Self::Rotated { disable_at: None, .. }
+            | Self::RotationDue { .. }
+            | Self::RotationUnfinished { .. }
+            | Self::RotationFailed { .. }
+            | Self::RotationAbandoned
+            | Self::RotationTestFailed { .. }
+            | Self::Forced
+            | Self::Deleted
+            | Self::ScheduleCancelled(_)
+            | Self::SecretDeleted => [None, None],
+        }
+    };
+}
+
 impl NoticeKind {
     /// The phase under which the notice is recorded.
     pub fn phase(&self) -> Phase {
@@ -159,25 +187,8 @@ impl NoticeKind {
 
     /// Returns the next date in the key's life; `None` if the notice names no date.
     pub fn date(&self) -> Option<NoticeDate> {
-        match self {
-            Self::RotationAhead { at }
-            | Self::DisableAhead { at, .. }
-            | Self::DeleteAhead { at }
-            | Self::LastCall { at } => Some(*at),
-            Self::StillInUse { disable_at, .. } | Self::Reactivated { disable_at } => Some(*disable_at),
-            Self::Disabled { delete_at, .. } => Some(*delete_at),
-            Self::Rotated { disable_at, .. } => *disable_at,
-            Self::Retiring { disable_at, delete_at } => Some(disable_at.unwrap_or(*delete_at)),
-            Self::RotationDue { .. }
-            | Self::RotationUnfinished { .. }
-            | Self::RotationFailed { .. }
-            | Self::RotationAbandoned
-            | Self::RotationTestFailed { .. }
-            | Self::Forced
-            | Self::Deleted
-            | Self::ScheduleCancelled(_)
-            | Self::SecretDeleted => None,
-        }
+        let [next, _] = dates_of!(self);
+        next.copied()
     }
 
     /// Changes every date of the notice to a first possible day. Something beyond this user's facts, such as the limit
@@ -196,31 +207,7 @@ impl NoticeKind {
     }
 
     fn change_dates(&mut self, change: impl Fn(NoticeDate) -> NoticeDate) {
-        match self {
-            Self::RotationAhead { at }
-            | Self::DisableAhead { at, .. }
-            | Self::DeleteAhead { at }
-            | Self::LastCall { at }
-            | Self::StillInUse { disable_at: at, .. }
-            | Self::Reactivated { disable_at: at }
-            | Self::Disabled { delete_at: at, .. }
-            | Self::Rotated { disable_at: Some(at), .. }
-            | Self::Retiring { disable_at: None, delete_at: at } => *at = change(*at),
-            Self::Retiring { disable_at: Some(at), delete_at } => {
-                *at = change(*at);
-                *delete_at = change(*delete_at);
-            }
-            Self::Rotated { disable_at: None, .. }
-            | Self::RotationDue { .. }
-            | Self::RotationUnfinished { .. }
-            | Self::RotationFailed { .. }
-            | Self::RotationAbandoned
-            | Self::RotationTestFailed { .. }
-            | Self::Forced
-            | Self::Deleted
-            | Self::ScheduleCancelled(_)
-            | Self::SecretDeleted => {}
-        }
+        dates_of!(self).into_iter().flatten().for_each(|date| *date = change(*date));
     }
 
     /// Whether the notice is repeated, because its trouble lasts until somebody acts.

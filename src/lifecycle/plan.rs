@@ -326,8 +326,8 @@ impl<'a> Planner<'a> {
     fn report_too_many_keys(&mut self) {
         let named: Vec<String> = self.facts.keys.iter().map(|key| key.named().to_string()).collect();
         let error = format!(
-            "the user has {} access keys, more than IAM allows: {}; none is rotated, disabled or deleted. Delete those \
-             that nothing uses, until two are left",
+            "the user has {} access keys, more than IAM allows: {}; none is rotated, disabled or deleted. Delete \
+             unused keys until two are left",
             named.len(),
             named.join(", ")
         );
@@ -374,8 +374,8 @@ impl<'a> Planner<'a> {
 
     /// Reports that readers get a key of a user who was deleted, and that no rotation can end that yet.
     fn report_dead_key(&mut self) {
-        let error = "the user was deleted and made again, and its secret still holds the key of the user before, which \
-                     does not exist any more; the user has two keys, so that no other can be made. Delete the key that is \
+        let error = "the user was deleted and made again, and its secret still holds a key of the deleted user, which \
+                     does not exist any more; the user has two keys, so no new key can be made. Delete the key that is \
                      not needed";
         self.problem(ActionName::Rotate, error.to_owned());
     }

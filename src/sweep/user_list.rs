@@ -45,8 +45,8 @@ impl UserList {
         Self(Mutex::new(LatestList { at, pages, at_most, users: None, read_alone: 0, has_failed: false }))
     }
 
-    /// The user, at most a minute old; `None` if the user does not exist any more. When many users are acted upon,
-    /// listing them again takes fewer calls than reading each.
+    /// Returns the user, at most a minute old; `None` if the user does not exist any more. When many users are acted
+    /// upon, listing them again takes fewer calls than reading each.
     ///
     /// # Errors
     /// The failure to read the user.
@@ -73,11 +73,9 @@ impl UserList {
         // Lists lag: a user who is missing in the list may exist.
         AccountUser::find(run, iam, name).await
     }
-}
 
-impl UserList {
-    /// The user with this unique id, whatever its name is today; `None` if no such user is listed. The account's users
-    /// are listed again, once for all secrets of the sweep.
+    /// Returns the user with this unique id, whatever its name is today; `None` if no such user is listed. The users of
+    /// the account are listed again, once for all secrets of the sweep.
     ///
     /// # Errors
     /// The failure to list the users: a user who cannot be found may exist.
@@ -89,10 +87,7 @@ impl UserList {
     ) -> Result<Option<AccountUser>, CallFailure> {
         let mut latest = self.0.lock().await;
         if latest.users.is_none() || latest.is_old(run.aws.now()) {
-            let at = run.aws.now();
-            let (users, pages) = list(run, iam, latest.at_most).await?;
-            let (pages, at_most) = (pages.count, pages.at_most);
-            *latest = LatestList { at, pages, at_most, users: Some(users), read_alone: 0, has_failed: false };
+            *latest = latest.renewed(run, iam).await?;
         }
         let mut users = latest.users.iter().flat_map(BTreeMap::values);
         Ok(users.find(|user| user.id == id).cloned())
@@ -110,31 +105,28 @@ impl LatestList {
     }
 
     async fn list_again(&mut self, run: &Run<'_>, iam: &dyn Iam) {
-        let at = run.aws.now();
-        match list(run, iam, self.at_most).await {
-            Ok((users, UserPages { count: pages, at_most, .. })) => {
-                *self = Self { at, pages, at_most, users: Some(users), read_alone: 0, has_failed: false }
-            }
+        match self.renewed(run, iam).await {
+            Ok(renewed) => *self = renewed,
             Err(failure) => {
                 warn!(account = %iam.account(), error = %failure, "users are read one by one");
                 self.has_failed = true;
             }
         }
     }
-}
 
-/// Lists the users, and returns the pages with their number and size.
-async fn list<'a>(
-    run: &Run<'_>,
-    iam: &'a dyn Iam,
-    at_most: usize,
-) -> Result<(BTreeMap<UserName, AccountUser>, UserPages<'a>), CallFailure> {
-    let (mut users, mut pages) = (BTreeMap::new(), UserPages::of(iam, at_most));
-    while let Some(page) = pages.next().await? {
-        for listed in page.users {
-            let user = AccountUser::of(run, listed);
-            users.insert(user.name().clone(), user);
+    /// Lists the users again. The pages are as large as those with which this list ended.
+    ///
+    /// # Errors
+    /// The failure to read a page.
+    async fn renewed(&self, run: &Run<'_>, iam: &dyn Iam) -> Result<Self, CallFailure> {
+        let (at, mut users, mut pages) = (run.aws.now(), BTreeMap::new(), UserPages::of(iam, self.at_most));
+        while let Some(page) = pages.next().await? {
+            for listed in page.users {
+                let user = AccountUser::of(run, listed);
+                users.insert(user.name().clone(), user);
+            }
         }
+        let UserPages { count: pages, at_most, .. } = pages;
+        Ok(Self { at, pages, at_most, users: Some(users), read_alone: 0, has_failed: false })
     }
-    Ok((users, pages))
 }

@@ -20,7 +20,7 @@ pub(super) fn pages() -> BTreeMap<String, String> {
 }
 
 /// The lines of a page that are not in a fenced block, each with its number from 1.
-fn prose(page: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn prose(page: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut is_fenced = false;
     page.lines().enumerate().filter_map(move |(at, line)| {
         let is_fence = line.trim_start().starts_with("```");

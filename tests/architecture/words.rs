@@ -1,5 +1,6 @@
 //! Widths and beginnings of comments, and lengths of test names.
 
+use super::pages::{pages, prose};
 use super::source::{self, Comment, Token, is_at};
 
 /// The widest line with a comment, in columns.
@@ -72,6 +73,25 @@ fn sentences_of_comments_begin_with_their_subject() {
     assert!(found.is_empty(), "{} sentences begin the wrong way round:\n{}", found.len(), found.join("\n"));
 }
 
+/// A line without what Markdown and a numbered list put before its first word.
+fn without_mark(line: &str) -> &str {
+    line.trim_start_matches(|it: char| it.is_ascii_digit() || " .-*>\"".contains(it))
+}
+
+#[test]
+fn sentences_of_pages_and_mails_begin_with_their_subject() {
+    let mails = source::files("src/notify/message/snapshots", &["snap"]).into_iter();
+    let mails = mails.filter(|path| path.ends_with(".txt.snap")).map(|path| (path.clone(), source::text(&path)));
+    let mut found = Vec::new();
+    for (path, text) in pages().into_iter().chain(mails) {
+        // A heading may be a question or name its subject.
+        let lines = prose(&text).filter(|(_, line)| !line.starts_with('#') && !line.ends_with(':'));
+        let inverted = lines.filter(|(_, line)| is_inverted(without_mark(line)));
+        found.extend(inverted.map(|(at, line)| format!("{path}:{at}: {line}")));
+    }
+    assert!(found.is_empty(), "{} sentences begin the wrong way round:\n{}", found.len(), found.join("\n"));
+}
+
 #[test]
 fn names_of_tests_have_up_to_60_characters() {
     let mut found = Vec::new();
@@ -101,6 +121,7 @@ fn an_inverted_sentence_is_found() {
     for text in ["That key", "Whatever", "What", "It is what", "e.g. that is", "Of course"] {
         assert!(!is_inverted(text), "{text}");
     }
+    assert!(is_inverted(without_mark("12. **What is left**")) && !is_inverted(without_mark("- `What`")));
 }
 
 #[test]

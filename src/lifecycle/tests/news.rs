@@ -79,8 +79,8 @@ fn on_aws_b8_more_than_two_keys_are_one_problem() {
     let keys = || [key(1, days(95)), key(2, days(50)).inactive(), key(3, days(1))];
     let expected = "problem rotate: the user has 3 access keys, more than IAM allows: \
                     1 (active, made 2026-08-19), 2 (inactive, made 2026-10-03), \
-                    3 (active, made 2026-11-21); none is rotated, disabled or deleted. Delete those \
-                    that nothing uses, until two are left";
+                    3 (active, made 2026-11-21); none is rotated, disabled or deleted. Delete \
+                    unused keys until two are left";
     assert_eq!(decide(&user(keys()).with(placeholder(1))), expected);
     let in_use = decide(&UserFacts { keys: keys().to_vec(), ..in_grace() });
     assert_eq!(in_use.matches("problem").count(), 1, "{in_use}");
