@@ -2,6 +2,7 @@
 
 mod boundaries;
 mod checks;
+mod departed_account;
 mod display;
 mod early_schedule;
 mod news;
