@@ -44,7 +44,7 @@ fn reported_c6_a_running_schedule_is_cancelled_and_dated() {
 }
 
 #[test]
-fn reported_c6_a_schedule_that_is_off_begins_its_grace_all_the_same() {
+fn reported_c6_a_schedule_that_is_off_begins_its_grace() {
     let off = PresentSecret { rotation_enabled: false, ..rotated(1, None, days(40)) };
     assert_eq!(line(&planned(&off, false, now())), "record that the account is closed or has left the organization");
     let told = planned(&off, true, now());
