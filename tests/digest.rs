@@ -324,12 +324,13 @@ fn a_digest_lists_addresses_or_reads_them_one_by_one() {
         // The accounts with notices, the accounts before them in the list, whether the list may be read, and the calls:
         // pages, and single accounts.
         for (held, before, is_listed, calls) in [
-            // The pages of the whole list, by which closed accounts are found, are the second number.
-            (45, 2, true, (6 + 6, 0)),
+            // The whole list, by which closed accounts are found, has the addresses.
+            (45, 2, true, (6, 0)),
+            // Both the whole list and the addresses are asked for.
             (45, 2, false, (1 + 1, 45)),
-            (3, 2, true, (2, 3)),
-            (8, 70, true, (2 + 4, 8)),
-            (20, 70, true, (5 + 5, 0)),
+            (3, 2, true, (2, 0)),
+            (8, 70, true, (4, 0)),
+            (20, 70, true, (5, 0)),
         ] {
             let stage = TestStack::new();
             // Every second page is empty.

@@ -81,6 +81,25 @@ fn on_aws_a3_it_is_told_although_the_rotation_fails_then() {
     });
 }
 
+/// The key was announced to be deleted, and the notice of its end is the forced one alone.
+#[test]
+fn on_aws_a3_a_disabled_key_deleted_by_force_is_told_of_once() {
+    rehearse(async {
+        let stage = TestStack::new();
+        let (old, _) = stage.add_rotated_user("ci-bot").await;
+        stage.live_days(12).await;
+        assert!(!stage.mails_with(&[&old.access_key_id, "was disabled and will be deleted on"]).is_empty());
+        stage.tag_secret("ci-bot", "keywheel:force", "true").await;
+        stage.rotate("ci-bot").await.expect("rotated");
+        stage.hand_over_events().await;
+        assert_eq!(told(&stage, &old.access_key_id), ["prod@example.com"]);
+        stage.live_days(3).await;
+        assert_eq!(told(&stage, &old.access_key_id).len(), 1);
+        let usual = stage.cloud.mails().into_iter().filter(|mail| mail.subject.contains("was deleted"));
+        assert_eq!(usual.count(), 0);
+    });
+}
+
 #[test]
 fn on_aws_a3_a_forced_rotation_that_removes_nothing_is_usual() {
     rehearse(async {

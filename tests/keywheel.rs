@@ -92,6 +92,7 @@ mod odd_data;
 mod one_rotation;
 mod orphans;
 mod people;
+mod postponed;
 mod provisioning;
 mod refusals;
 mod renamed_user;

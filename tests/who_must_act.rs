@@ -190,6 +190,7 @@ fn reported_c3_a_failure_without_mail_is_told_by_the_next_sweep() {
         let answer = stage.sweep().await;
         let mails = stage.mails_with(&["could not be rotated", "cannot use its role in account 111122223333"]);
         assert_eq!(mails.len(), 2, "{answer:#}");
+        assert_eq!(stage.mails_with(&["is not rotated yet"]), [], "one notice about one failure");
         stage.sweep().await;
         assert_eq!(stage.mails_with(&["could not be rotated"]).len(), 2, "once");
     });

@@ -13,7 +13,7 @@ use super::notice::NoticeKind;
 use super::notice_date::NoticeDate;
 use super::planner::Planner;
 use super::user_plan::Wait;
-use crate::calendar::due;
+use crate::calendar::{due, midnight};
 use crate::keys::{AccessKeyId, KeyStatus, KeyUse, LastUse};
 use crate::state::{Phase, State, was_enabled_since};
 
@@ -154,9 +154,11 @@ impl<'a> Outgoing<'a> {
         if let Some(obstacle) = self.obstacle(planner) {
             return planner.problem(ActionName::Disable, obstacle);
         }
-        if !planner.takes_turn(ActionName::Disable, self.key, disable_at) {
+        if !planner.takes_turn(ActionName::Disable, self.key, due(self.since, self.grace)) {
             planner.slot_free_at = Some(due(planner.now, planner.periods.recovery_grace));
-            return;
+            let at = NoticeDate::From(midnight(planner.now));
+            let kind = NoticeKind::DisableAhead { at, last_use: self.use_since_rotation() };
+            return planner.notify_of_wait(id, kind, &DISABLING);
         }
         planner.act(Action::Disable { key: id.clone() });
         let delete_at = due(planner.now, planner.periods.recovery_grace);
@@ -182,8 +184,8 @@ impl<'a> Outgoing<'a> {
 
     fn delete_in_time(&self, planner: &mut Planner<'_>, disabled_at: DateTime<Utc>) {
         let id = &self.key.id;
-        let delete_at = due(disabled_at, planner.periods.recovery_grace);
-        let delete_at = planner.announced(id, &DELETION).map_or(delete_at, |day| day.max(delete_at));
+        let grace_ends = due(disabled_at, planner.periods.recovery_grace);
+        let delete_at = planner.announced(id, &DELETION).map_or(grace_ends, |day| day.max(grace_ends));
         if planner.now < delete_at {
             planner.slot_free_at = Some(delete_at);
             planner.wait(ActionName::Delete, Some(id), Wait::RecoveryGrace, Some(delete_at));
@@ -192,9 +194,10 @@ impl<'a> Outgoing<'a> {
         if let Some(obstacle) = self.obstacle(planner) {
             return planner.problem(ActionName::Delete, obstacle);
         }
-        if !planner.takes_turn(ActionName::Delete, self.key, delete_at) {
+        if !planner.takes_turn(ActionName::Delete, self.key, grace_ends) {
             planner.slot_free_at = Some(planner.now);
-            return;
+            let kind = NoticeKind::DeleteAhead { at: NoticeDate::From(midnight(planner.now)) };
+            return planner.notify_of_wait(id, kind, &DELETION);
         }
         planner.act(Action::Delete { key: id.clone() });
         planner.notify_of(ActionName::Delete, id, NoticeKind::Deleted);

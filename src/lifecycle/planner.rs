@@ -65,6 +65,16 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Plans a notice that the limit of changes puts an action off. It is not needed if a notice of one of these phases
+    /// named a first possible day: its reader knows that the day may pass.
+    pub(super) fn notify_of_wait(&mut self, key: &AccessKeyId, kind: NoticeKind, phases: &[Phase]) {
+        let notified = self.facts.state().map(|state| &state.notified);
+        let mut named = phases.iter().filter_map(|phase| notified?.announced(key, *phase));
+        if named.all(|(_, is_exact)| is_exact) {
+            self.notify(key, kind);
+        }
+    }
+
     /// Plans a notice of an action of this plan, unless it was sent and is not due again. If the action is not carried
     /// out, the notice is not sent.
     pub(super) fn notify_of(&mut self, action: ActionName, key: &AccessKeyId, kind: NoticeKind) {

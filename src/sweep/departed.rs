@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::carry_out::on_secret;
-use super::inventory::{self, WholeList};
+use super::inventory::WholeList;
 use super::ledger::{FRESH_IN_A_SWEEP, Ledger};
 use super::notices::SweptAccount;
 use super::observe::present_secret;
@@ -31,20 +31,6 @@ use crate::lifecycle::{
 };
 use crate::notify::AccountContact;
 use crate::state::State;
-
-/// Lists the accounts and looks after the secrets of those that are closed or gone. Nothing is done unless the whole
-/// list is known.
-pub(super) async fn list_and_sweep(run: &Run<'_>, totals: &mut SweepTotals) -> Vec<SweptAccount> {
-    match inventory::all(run.aws, run.settings).await.map(|mut inventory| inventory.take_whole()) {
-        Ok(Some(whole)) => sweep(run, &whole, totals).await,
-        Ok(None) => Vec::new(),
-        Err(error) => {
-            // The state machine lists the accounts before, and reports if it cannot.
-            warn!(%error, "secrets of closed and gone accounts are left to the next run");
-            Vec::new()
-        }
-    }
-}
 
 /// Looks after the secrets of closed and gone accounts. Returns their outcomes with what is left to send and record.
 /// Safe to repeat.

@@ -55,7 +55,10 @@ pub(super) async fn send(run: &Run<'_>, after: Option<&AccountId>) -> Result<Rep
         }
     }
     let digest_after = keep_first(&mut marked, MAX_USERS);
-    let contacts = inventory::listed_contacts(run, &marked.keys().cloned().collect()).await;
+    // The last digest also looks after the secrets of closed and gone accounts, for which it needs the whole list.
+    let listed = if digest_after.is_none() { inventory::whole(run).await } else { None };
+    let active = listed.as_ref().map(|(active, _)| &active[..]);
+    let contacts = contacts(run, &marked.keys().cloned().collect(), active).await;
     let mut totals = SweepTotals::new(run.dry_run);
     let mut accounts = stream::iter(marked)
         .map(|(id, secrets)| {
@@ -74,12 +77,24 @@ pub(super) async fn send(run: &Run<'_>, after: Option<&AccountId>) -> Result<Rep
             Err(failure) => totals.add_failures([failure]),
         }
     }
-    if digest_after.is_none() {
-        observed.extend(departed::list_and_sweep(run, &mut totals).await);
+    if let Some((_, whole)) = &listed {
+        observed.extend(departed::sweep(run, whole, &mut totals).await);
     }
     let mut report = Report { digest_after, ..totals.into_report(run.now) };
     notices::send_and_record(run, &mut observed, Scope::Run, &mut report).await;
     Ok(report.finish())
+}
+
+/// Returns the names and addresses of the wanted accounts, as far as a list shows them. `active` are the active
+/// accounts of the whole list, if it was read.
+async fn contacts(
+    run: &Run<'_>,
+    wanted: &BTreeSet<AccountId>,
+    active: Option<&[AccountContact]>,
+) -> BTreeMap<AccountId, AccountContact> {
+    let Some(active) = active else { return inventory::listed_contacts(run, wanted).await };
+    let wanted = active.iter().filter(|account| wanted.contains(&account.id));
+    wanted.map(|account| (account.id.clone(), account.clone())).collect()
 }
 
 /// The digest of a dry run. A dry run may not mark secrets, so the notices are planned again.

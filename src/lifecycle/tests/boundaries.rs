@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::calendar::midnight;
+use crate::lifecycle::{ActionName, Allowance, GrantedTurns, NoticeDate, NoticeKind, Wait, plan_within};
 
 /// The time since the last second of the day that many days of the calendar ago. A fact of one second later dates from
 /// the next day.
@@ -199,4 +200,82 @@ fn on_aws_a2_a_rotation_that_loses_its_slot_is_told_at_once() {
         user([key(1, days(85)).used(days(1)), key(2, days(2))]).with(retiring)
     };
     assert_eq!(decide(&facts(secret(5))), "notify 1: will be rotated from 2026-12-10 on", "though it is far ahead");
+}
+
+/// A key that a run disables is deleted a grace after that, and a run may be missed.
+#[test]
+fn on_aws_a2_a_second_key_is_deleted_from_its_first_day_on() {
+    let retiring = |second: KeyFacts| {
+        let facts = user([key(1, days(75)).used(days(1)), second]).with(rotated(1, None, days(75)));
+        let planned = plan(&facts, &periods(), now()).notices.into_iter().map(|notice| notice.kind);
+        planned.filter(|kind| kind.phase() == Phase::Retiring).collect::<Vec<_>>()
+    };
+    let in_days = |count: i64| midnight(now()) + days(count);
+    let (on, from) = (|count| NoticeDate::On(in_days(count)), |count| NoticeDate::From(in_days(count)));
+    let active = NoticeKind::Retiring { disable_at: Some(on(10)), delete_at: from(20) };
+    assert_eq!(retiring(key(2, days(40))), [active]);
+    let inactive = NoticeKind::Retiring { disable_at: None, delete_at: on(10) };
+    assert_eq!(retiring(key(2, days(40)).inactive()), [inactive]);
+}
+
+/// A notice that named the first possible day stays true while the limit puts the change off.
+#[test]
+fn on_aws_b7_a_change_put_off_is_announced_unless_it_was() {
+    let allowance = Allowance { turns: GrantedTurns::NONE, is_limited: true };
+    let told = |facts: &UserFacts| {
+        let planned = plan_within(facts, &periods(), now(), allowance);
+        assert_eq!(planned.waiting.iter().filter(|waiting| waiting.wait == Wait::Turn).count(), 1, "{planned}");
+        by_number(&planned.notices.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "))
+    };
+    let keys = [key(1, days(130)).used(days(30)), key(2, days(40)).used(days(1))];
+    let secret = || rotated(2, Some(1), days(40)).sent(2, &[Phase::Rotated]);
+    let named = |phase, in_days: i64, is_exact| {
+        let day = midnight(now()) + days(in_days);
+        secret()
+            .state(|state| state.notified.record_dated(&id(1), phase, std::collections::BTreeSet::new(), day, is_exact))
+    };
+    let disabling = "1: will be disabled from 2026-11-22 on";
+    for (secret, is_told) in [
+        (secret(), true),
+        (named(Phase::DisableAhead, -1, true), true),
+        (named(Phase::DisableAhead, 0, true), false),
+        (named(Phase::DisableAhead, -9, false), false),
+        (named(Phase::Reactivated, -9, false), false),
+    ] {
+        assert_eq!(told(&user(keys.clone()).with(secret)), if is_told { disabling } else { "" });
+    }
+    let [old, new] = keys;
+    let deletion = "1: will be deleted from 2026-11-22 on";
+    for (secret, is_told) in [
+        (secret().sent(1, &[Phase::Disabled]), true),
+        (named(Phase::LastCall, -1, true), true),
+        (named(Phase::DeleteAhead, 0, true), false),
+        (named(Phase::Disabled, -9, false), false),
+    ] {
+        let facts = user([old.clone().inactive(), new.clone()]).with(secret.disabled(days(20)));
+        assert_eq!(told(&facts), if is_told { deletion } else { "" });
+    }
+}
+
+/// If the schedule were set while the rotation waits, Secrets Manager might rotate the overdue key at once.
+#[test]
+fn on_aws_b7_an_overdue_keys_schedule_waits_with_its_rotation() {
+    let facts = user([key(1, days(95))]).with(placeholder(1).drift(Drift::Schedule));
+    for (turns, actions) in [(GrantedTurns::ALL, 1), (GrantedTurns::NONE, 0)] {
+        let planned = plan_within(&facts, &periods(), now(), Allowance { turns, is_limited: true });
+        assert_eq!(planned.actions.len(), actions, "{planned}");
+    }
+}
+
+/// A rotation that a person ordered by force, or that began before, waits for no turn.
+#[test]
+fn on_aws_b7_ordered_and_begun_rotations_wait_for_no_turn() {
+    let allowance = Allowance { turns: GrantedTurns::NONE, is_limited: true };
+    let due = |secret: PresentSecret| plan_within(&user([key(1, days(90))]).with(secret), &periods(), now(), allowance);
+    let forced = placeholder(1).state(|state| state.force = true);
+    for (secret, is_rotated) in [(placeholder(1), false), (forced, true), (placeholder(1).unfinished(2), true)] {
+        let planned = due(secret);
+        assert_eq!(planned.actions.iter().any(|action| action.name() == ActionName::Rotate), is_rotated, "{planned}");
+        assert_eq!(planned.waiting.iter().any(|waiting| waiting.wait == Wait::Turn), !is_rotated, "{planned}");
+    }
 }
