@@ -39,9 +39,12 @@ pub enum Action {
     Adopt {
         /// The version that readers get; `None` if the secret has no value yet.
         version: Option<VersionId>,
-        /// The newest active key.
+        /// The newest active key that no unfinished rotation has announced.
         key: AccessKeyId,
     },
+    /// Set the tag `keywheel:managed`, which is missing although the other tags describe the current version: a person
+    /// removed it. An adoption would forget that the key in that version was tested.
+    RestoreMark,
     /// Record the facts about the current version, which the tags do not describe.
     RestoreFacts(RestoredFacts),
     /// Remove the intent of a rotation that is finished and recorded.
@@ -131,7 +134,8 @@ impl Action {
             Self::Provision { .. } => ActionName::Provision,
             Self::Restore => ActionName::Restore,
             Self::Adopt { .. } => ActionName::Adopt,
-            Self::RestoreFacts(_)
+            Self::RestoreMark
+            | Self::RestoreFacts(_)
             | Self::DropIntent
             | Self::Repair(_)
             | Self::AbandonRotation { .. }
@@ -161,6 +165,7 @@ impl fmt::Display for Action {
             }
             Self::Restore => f.write_str("restore the secret, which is scheduled for deletion"),
             Self::Adopt { key, .. } => write!(f, "adopt the secret that is there, with {key} as its key"),
+            Self::RestoreMark => f.write_str("set keywheel:managed again, since the other tags are of this version"),
             Self::RestoreFacts(facts) => match &facts.current_key {
                 Some(key) => write!(f, "record that version {} holds {key}", facts.version),
                 None => write!(f, "record that version {} is not keywheel's", facts.version),

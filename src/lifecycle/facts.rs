@@ -52,6 +52,14 @@ impl UserFacts {
         self.keys.iter().rfind(|key| key.is_active())
     }
 
+    /// The key that an adopted secret is taken to hold: the newest active key, because the predecessor puts each new key
+    /// into the secret. A key that an unfinished rotation has announced is in no secret yet.
+    pub(super) fn key_to_adopt(&self) -> Option<&KeyFacts> {
+        let announced = self.announced_candidates();
+        let newest = self.keys.iter().rfind(|key| key.is_active() && !announced.contains(&&key.id));
+        newest.or_else(|| self.newest_active_key())
+    }
+
     /// The facts in the tags of a secret of keywheel's. The tags of any other secret prove nothing.
     pub(super) fn state(&self) -> Option<&State> {
         self.secret.present().map(|secret| &secret.state).filter(|state| state.managed)
@@ -90,9 +98,11 @@ impl UserFacts {
     }
 
     /// The keys that a rotation may have announced and not finished with. The clock of this host does not matter: IAM
-    /// dates both the keys and the intent.
+    /// dates both the keys and the intent. A person may have removed the tag `keywheel:managed`; the intent counts all the
+    /// same.
     pub(super) fn announced_candidates(&self) -> Vec<&AccessKeyId> {
-        let (Some(state), Some(secret)) = (self.state(), self.secret.present()) else { return Vec::new() };
+        let Some(secret) = self.secret.present() else { return Vec::new() };
+        let state = &secret.state;
         let Some(intent) = state.unsettled_intent(secret.current_version.as_ref()) else { return Vec::new() };
         let known: Vec<&AccessKeyId> = state.current_key.iter().chain(&state.previous_key).collect();
         intent.candidates(self.keys_with_dates(), &known)
@@ -100,8 +110,9 @@ impl UserFacts {
 
     /// Whether the version that the intent names is still the pending one.
     pub(super) fn is_rotation_under_way(&self) -> bool {
-        let announced = self.state().and_then(|state| state.intent.as_ref()).map(|intent| &intent.version);
-        announced.is_some() && announced == self.secret.present().and_then(|secret| secret.unfinished_version.as_ref())
+        let Some(secret) = self.secret.present() else { return false };
+        let announced = secret.state.intent.as_ref().map(|intent| &intent.version);
+        announced.is_some() && announced == secret.unfinished_version.as_ref()
     }
 
     /// Whether the user was deleted and made again, so that the secret holds a key of the user before. The policy's

@@ -169,6 +169,11 @@ impl<'a> Planner<'a> {
             return;
         }
         match &secret.current_version {
+            // A person removed the tag `keywheel:managed` alone: the others describe this very version.
+            Some(_) if !secret.state.managed && secret.facts_are_fresh() => {
+                self.act(Action::RestoreMark);
+                return self.wait(ActionName::Rotate, None, Wait::Tags, None);
+            }
             version if !secret.state.managed => self.adopt(version.clone()),
             // The tags describe a version that is not there any more, so they prove nothing.
             None if secret.state.version.is_some() => {
@@ -254,7 +259,7 @@ impl<'a> Planner<'a> {
     /// Adopts a secret that the predecessor made. It proves only whose secret it is; its value, if it has one, was
     /// never tested. The key is rotated when it is due.
     fn adopt(&mut self, version: Option<VersionId>) {
-        let Some(key) = self.facts.newest_active_key().map(|key| key.id.clone()) else { return };
+        let Some(key) = self.facts.key_to_adopt().map(|key| key.id.clone()) else { return };
         self.act(Action::Adopt { version, key });
     }
 

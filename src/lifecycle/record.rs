@@ -40,6 +40,7 @@ impl Action {
         matches!(
             self,
             Self::Adopt { .. }
+                | Self::RestoreMark
                 | Self::RestoreFacts(_)
                 | Self::DropIntent
                 | Self::Retire { .. }
@@ -97,6 +98,7 @@ impl Action {
                     .set_or_remove(tag::VERSION, version.as_ref())
                     .set(tag::CURRENT_KEY, key.as_str())
             }
+            Self::RestoreMark => change.set(tag::MANAGED, "1"),
             Self::RestoreFacts(RestoredFacts { version, current_key, created, previous_key }) => {
                 let change = match current_key {
                     // The `force` order and an earlier failure were of the rotation that made this key.

@@ -81,6 +81,7 @@ impl<'a> ActionTarget<'a> {
             Action::RecordDeparture
             | Action::ForgetDeparture
             | Action::Adopt { .. }
+            | Action::RestoreMark
             | Action::RestoreFacts(_)
             | Action::DropIntent
             | Action::Retire { .. }

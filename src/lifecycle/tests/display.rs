@@ -14,6 +14,7 @@ fn actions() -> Vec<Action> {
         Action::Provision { key: key.clone(), created, then_rotate: false },
         Action::Restore,
         Action::Adopt { version: Some(version(1)), key: key.clone() },
+        Action::RestoreMark,
         Action::RestoreFacts(restored(Some(id(2)))),
         Action::RestoreFacts(restored(None)),
         Action::DropIntent,
@@ -114,6 +115,7 @@ fn a_plan_prints_all_of_its_parts() {
       provision a secret for AKIA0000000000000001, made 2026-08-19
       restore the secret, which is scheduled for deletion
       adopt the secret that is there, with AKIA0000000000000001 as its key
+      set keywheel:managed again, since the other tags are of this version
       record that version 00000000000000000000000000000002 holds AKIA0000000000000002
       record that version 00000000000000000000000000000002 is not keywheel's
       remove the intent of a rotation that is finished

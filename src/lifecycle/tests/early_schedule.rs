@@ -84,7 +84,7 @@ fn on_aws_b3_a_running_schedule_rotates_no_young_key() {
 
 #[test]
 fn on_aws_b3_an_adopted_secret_rotates_no_young_key() {
-    let adopted = placeholder(1).state(|state| state.managed = false);
+    let adopted = placeholder(1).state(|state| (state.managed, state.version) = (false, None));
     let decided = with_next(adopted, [key(2, days(2))], 10);
     assert_eq!(
         decided,

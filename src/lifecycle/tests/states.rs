@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::lifecycle::{Action, CancelReason, RestoredFacts};
-use crate::state::{Notified, tag};
+use crate::state::{Notified, TagChange, tag};
 
 fn pair() -> [KeyFacts; 2] {
     [key(1, days(150)).used(days(1)), key(2, days(60)).used(days(1))]
@@ -169,7 +169,8 @@ fn reported_c1_a_secret_without_a_value_is_rotated_when_due() {
 
 #[test]
 fn an_adopted_secrets_old_tags_prove_nothing() {
-    let secret = rotated(1, None, days(50)).state(|state| state.managed = false).retiring(2, days(40));
+    let of_another_version = |state: &mut State| (state.managed, state.version) = (false, Some(version(9)));
+    let secret = rotated(1, None, days(50)).state(of_another_version).retiring(2, days(40));
     let keys = [key(1, days(100)).used(days(1)), key(2, days(10)).used(days(1))];
     let plan = plan(&user(keys).with(secret), &periods(), now());
     assert_eq!(plan.actions[0], Action::Adopt { version: Some(version(1)), key: id(2) });
@@ -177,6 +178,27 @@ fn an_adopted_secrets_old_tags_prove_nothing() {
     assert_eq!(plan.actions.len(), 2);
     let change = plan.actions[0].tag_change(now(), &Notified::default());
     assert!(change.remove.contains(&tag::ROTATED_AT), "the adopted key was not tested");
+}
+
+#[test]
+fn a_removed_mark_is_set_again_and_the_facts_stay() {
+    let secret = rotated(1, None, days(50)).state(|state| state.managed = false);
+    // The newer key is a person's, or the key of a rotation that has not put its value.
+    for secret in [secret.clone(), secret.intent(9, TimeDelta::minutes(1))] {
+        let keys = [key(1, days(85)).used(days(1)), key(2, TimeDelta::minutes(1))];
+        let plan = plan(&user(keys).with(secret), &periods(), now());
+        assert_eq!(plan.actions, [Action::RestoreMark]);
+        let change = plan.actions[0].tag_change(now(), &Notified::default());
+        assert_eq!(change, TagChange::default().set(tag::MANAGED, "1"));
+    }
+}
+
+#[test]
+fn a_key_that_a_rotation_left_behind_is_not_adopted() {
+    let secret = placeholder(1).state(|state| (state.managed, state.version) = (false, None));
+    let keys = [key(1, days(50)).used(days(1)), key(2, TimeDelta::minutes(1))];
+    let plan = plan(&user(keys).with(secret.intent(9, TimeDelta::minutes(1))), &periods(), now());
+    assert_eq!(plan.actions, [Action::Adopt { version: Some(version(1)), key: id(1) }]);
 }
 
 #[test]

@@ -93,11 +93,12 @@ fn pass(search: &mut Search, mut best: Story, size: usize) -> (Story, bool) {
     (best, helped)
 }
 
-/// The story without the entries after the violation.
+/// The story up to the first entry after the violation. A rotation runs while the clock passes to that entry, so the
+/// violation would not happen without it.
 fn until(story: &Story, found: &FoundViolation) -> Story {
     let mut story = story.clone();
-    // Rotations that an act started may run for an hour after it.
-    story.entries.retain(|entry| entry.at <= found.at);
+    let before = story.entries.partition_point(|entry| entry.at <= found.at);
+    story.entries.truncate(before + 1);
     story
 }
 

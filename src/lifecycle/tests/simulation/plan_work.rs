@@ -41,6 +41,7 @@ impl Simulation {
             Action::RestoreFacts(restored) => self.present().facts_lost |= restored.current_key.is_none(),
             Action::RemoveReplicas { .. }
             | Action::Adopt { .. }
+            | Action::RestoreMark
             | Action::Retire { .. }
             | Action::StopRetiring { .. }
             | Action::RecordDisabled { .. }
