@@ -30,6 +30,9 @@ pub(super) const DISABLING: [Phase; 3] = [Phase::Reactivated, Phase::Retiring, P
 /// The phases whose notices name the day of a deletion. `Retiring` does so for an inactive second key.
 const DELETION: [Phase; 4] = [Phase::Retiring, Phase::Disabled, Phase::DeleteAhead, Phase::LastCall];
 
+/// The phases of the warnings before a deletion.
+const WARNINGS: [Phase; 2] = [Phase::DeleteAhead, Phase::LastCall];
+
 /// A key that has to go.
 pub(super) struct Outgoing<'a> {
     pub(super) key: &'a KeyFacts,
@@ -197,7 +200,7 @@ impl<'a> Outgoing<'a> {
         if !planner.takes_turn(ActionName::Delete, self.key, grace_ends) {
             planner.slot_free_at = Some(planner.now);
             let kind = NoticeKind::DeleteAhead { at: NoticeDate::From(midnight(planner.now)) };
-            return planner.notify_of_wait(id, kind, &DELETION);
+            return planner.notify_of_wait(id, kind, &WARNINGS);
         }
         planner.act(Action::Delete { key: id.clone() });
         planner.notify_of(ActionName::Delete, id, NoticeKind::Deleted);
@@ -243,7 +246,7 @@ impl<'a> Outgoing<'a> {
         // A second key that was inactive all along was never disabled: its first notice had the date of the deletion.
         if matches!(self.origin, Origin::SecondKey) && self.disabled_at == Some(self.since) {
             self.repeat_announcement(planner, None, self.since);
-        } else if planner.announced(&self.key.id, &[Phase::DeleteAhead, Phase::LastCall]).is_none() {
+        } else if planner.announced(&self.key.id, &WARNINGS).is_none() {
             // A later warning has the date, also if it moved.
             planner.notify(&self.key.id, NoticeKind::Disabled { delete_at: date, last_use });
         }

@@ -1,7 +1,7 @@
 //! The events that a plan waits for, and their times.
 
 use super::*;
-use crate::lifecycle::ReadObstacle;
+use crate::lifecycle::{Allowance, GrantedTurns, ReadObstacle, plan_within};
 
 /// The waits of a plan, keys by their number.
 fn waits(facts: &UserFacts) -> String {
@@ -20,6 +20,32 @@ fn a_key_in_its_grace_waits_for_the_end_of_it() {
     let secret = rotated(2, Some(1), days(14)).disabled(days(4)).sent(2, &[Phase::Rotated]);
     let disabled = user([key(1, days(104)).inactive(), key(2, days(14))]).with(secret);
     assert_eq!(waits(&disabled), "delete 1 waits until 2026-11-28 for the recovery grace to end");
+}
+
+/// The notices of a plan in which no change has its turn, keys by their number.
+fn notices_out_of_turn(facts: &UserFacts) -> String {
+    let allowance = Allowance { turns: GrantedTurns::NONE, is_limited: true };
+    let plan = plan_within(facts, &periods(), now(), allowance);
+    assert_eq!(plan.actions, []);
+    by_number(&plan.notices.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "))
+}
+
+#[test]
+fn on_aws_b7_a_postponed_disabling_is_warned_of_once() {
+    let due = rotated(2, Some(1), days(12)).sent(2, &[Phase::Rotated]);
+    let keys = [key(1, days(102)), key(2, days(12))];
+    let facts = |secret: &PresentSecret| user(keys.clone()).with(secret.clone());
+    assert_eq!(notices_out_of_turn(&facts(&due)), "1: will be disabled from 2026-11-22 on");
+    assert_eq!(notices_out_of_turn(&facts(&due.clone().sent(1, &[Phase::DisableAhead]))), "");
+}
+
+#[test]
+fn on_aws_b7_a_postponed_deletion_is_warned_of_once() {
+    let due = rotated(2, Some(1), days(22)).disabled(days(12)).sent(2, &[Phase::Rotated]);
+    let keys = [key(1, days(112)).inactive(), key(2, days(22))];
+    let facts = |secret: &PresentSecret, told: &[Phase]| user(keys.clone()).with(secret.clone().sent(1, told));
+    assert_eq!(notices_out_of_turn(&facts(&due, &[Phase::Disabled])), "1: will be deleted from 2026-11-22 on");
+    assert_eq!(notices_out_of_turn(&facts(&due, &[Phase::Disabled, Phase::DeleteAhead])), "");
 }
 
 #[test]
