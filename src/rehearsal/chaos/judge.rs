@@ -306,7 +306,12 @@ impl Judge {
         self.check(Rule::TwoKeys, who, at, another, || format!("{} beside no active key", what()));
         let disabled = self.disabled.get(&event.key).map(|it| it.since);
         let shortest = self.deciding(at).map(|it| it.periods.recovery_grace).min().unwrap_or_default();
-        let recovered = disabled.is_some_and(|since| self.is_over(since, shortest, at));
+        // Once a person has removed a tag, keywheel knows only the disabling that the tags record. A key that a person
+        // enabled and disabled again meanwhile looks as if it had been disabled all the time.
+        let is_tampered =
+            self.tampered.get(who).is_some_and(|tampered| disabled.is_none_or(|since| *tampered >= since));
+        let known = if is_tampered { scene.disabled_at.or(disabled) } else { disabled };
+        let recovered = known.is_some_and(|since| self.is_over(since, shortest, at));
         let kept = scene.announced.is_none_or(|day| at + self.skew >= day);
         self.check(Rule::Recovery, who, at, (recovered && kept) || scene.is_orphan || scene.forced, || {
             let (days, announced) = (shortest.num_days(), scene.announced);
