@@ -70,5 +70,6 @@ pub use view::{KeyView, SecretView, UserView, VersionView};
 pub(crate) use answer::Reply;
 pub(crate) use clock::delta;
 pub(crate) use secret::{CURRENT, Plain, Secret, SecretLocation, Version};
+pub(crate) use state::AwsAccount;
 pub(crate) use state::{IamUser, Observer, World};
 pub(crate) use xml::Xml;

@@ -20,7 +20,7 @@ use crate::{process, rotation, sweep};
 
 /// The account of the stack, unless a test chooses another.
 pub const PRIMARY_ACCOUNT: &str = "999988887777";
-const KMS_KEY: &str = "arn:aws:kms:us-east-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000001";
+pub(super) const KMS_KEY: &str = "arn:aws:kms:us-east-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000001";
 const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:999988887777:function:keywheel-rotation";
 /// The template gives the sweeper Lambda's longest time.
 const SWEEP_LIMIT: TimeDelta = TimeDelta::minutes(15);

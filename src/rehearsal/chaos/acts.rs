@@ -8,7 +8,7 @@ use fastrand::Rng;
 
 use super::cast::ShardAccount;
 use super::trouble;
-use crate::model::{Fault, Switches};
+use crate::model::{Fault, KmsKeyState, Switches};
 use crate::rehearsal::deployment::{Clocks, PRIMARY_ACCOUNT};
 
 /// A number that selects one of a user's keys, modulo their count.
@@ -36,6 +36,7 @@ pub(super) enum Act {
     JoinExempt,
     LeaveExempt,
     DeleteUser,
+    RenameUser,
     MakeUserAgain,
     TagOwner(&'static str),
     LeaveReaders,
@@ -67,6 +68,13 @@ pub(super) enum Act {
     Reopen {
         account: String,
     },
+    LeaveOrganization {
+        account: String,
+    },
+    JoinOrganization {
+        account: String,
+    },
+    SetKmsKey(KmsKeyState),
     DeleteGroup {
         account: String,
         readers: bool,
@@ -131,6 +139,7 @@ impl Act {
             Self::JoinExempt => "user made exempt",
             Self::LeaveExempt => "user exempt no more",
             Self::DeleteUser => "user deleted",
+            Self::RenameUser => "user renamed",
             Self::MakeUserAgain => "user made again",
             Self::TagOwner(_) => "owner tag changed",
             Self::LeaveReaders => "reader taken out of the group",
@@ -153,6 +162,10 @@ impl Act {
             Self::RestoreRoles { .. } => "member roles restored",
             Self::Suspend { .. } => "account suspended",
             Self::Reopen { .. } => "account reopened",
+            Self::LeaveOrganization { .. } => "account left the organization",
+            Self::JoinOrganization { .. } => "account joined again",
+            Self::SetKmsKey(KmsKeyState::Enabled) => "KMS key repaired",
+            Self::SetKmsKey(_) => "KMS key out of use",
             Self::DeleteGroup { .. } => "group deleted",
             Self::MakeGroups { .. } => "groups made again",
             Self::Behave(_) => "AWS behaves differently",
@@ -194,6 +207,8 @@ impl fmt::Display for Act {
             Self::RestoreRoles { account }
             | Self::Suspend { account }
             | Self::Reopen { account }
+            | Self::LeaveOrganization { account }
+            | Self::JoinOrganization { account }
             | Self::MakeGroups { account } => write!(f, ": {account}"),
             Self::Fault { fault, lasts } => {
                 let Fault { service, operation, account, about, nth, kind } = fault;
@@ -206,6 +221,7 @@ impl fmt::Display for Act {
                 write!(f, ": sweeper {sweeper} s, rotation function {rotation} s")
             }
             Self::Deploy(settings) => settings.iter().try_for_each(|(name, value)| write!(f, " {name}={value}")),
+            Self::SetKmsKey(state) => write!(f, ": {state:?}"),
             Self::Behave(switches) => write!(f, ": {switches:?}"),
             _ => Ok(()),
         }
@@ -236,7 +252,7 @@ fn which(rng: &mut Rng) -> Which {
     rng.usize(..1000)
 }
 
-const OF_USER: [Frequency; 26] = [
+const OF_USER: [Frequency; 27] = [
     (400, |_| Act::MakeKey),
     (400, |rng| Act::DisableKey(which(rng))),
     (500, |rng| Act::EnableKey(which(rng))),
@@ -265,6 +281,7 @@ const OF_USER: [Frequency; 26] = [
     (300, |_| Act::RestoreSecret),
     (100, |_| Act::RemovePending),
     (100, |rng| if rng.bool() { Act::SpoilPolicy } else { Act::SpoilSchedule }),
+    (40, |_| Act::RenameUser),
 ];
 
 fn drawn(rng: &mut Rng, point: u32) -> Option<Act> {
@@ -305,6 +322,11 @@ pub(super) fn of_shard(rng: &mut Rng, accounts: &[ShardAccount], tell: &mut dyn 
     for _ in 0..2 {
         now_and_then(rng, 120, &mut |rng| trouble::fault(rng, accounts));
     }
+    now_and_then(rng, 3, &mut |rng| {
+        let states = [KmsKeyState::Disabled, KmsKeyState::PendingDeletion, KmsKeyState::Denied];
+        Act::SetKmsKey(states[rng.usize(..states.len())])
+    });
+    now_and_then(rng, 200, &mut |_| Act::SetKmsKey(KmsKeyState::Enabled));
     for ShardAccount { id } in accounts {
         let account = || id.clone();
         now_and_then(rng, 3, &mut |rng| Act::DeleteGroup { account: account(), readers: rng.bool() });
@@ -314,6 +336,8 @@ pub(super) fn of_shard(rng: &mut Rng, accounts: &[ShardAccount], tell: &mut dyn 
             now_and_then(rng, 80, &mut |_| Act::RestoreRoles { account: account() });
             now_and_then(rng, 2, &mut |_| Act::Suspend { account: account() });
             now_and_then(rng, 60, &mut |_| Act::Reopen { account: account() });
+            now_and_then(rng, 2, &mut |_| Act::LeaveOrganization { account: account() });
+            now_and_then(rng, 60, &mut |_| Act::JoinOrganization { account: account() });
         }
     }
 }
@@ -350,6 +374,13 @@ pub(super) fn deploy(rng: &mut Rng) -> Act {
     }
     if rng.u32(..5) == 0 {
         set("RESOURCE_OWNER_TAG", "");
+    }
+    // The model's SES and its policy of tags follow these two.
+    if rng.u32(..3) == 0 {
+        set("SES_REGION", "eu-central-1");
+    }
+    if rng.u32(..3) == 0 {
+        set("SECRET_TAGS", "team=platform");
     }
     Act::Deploy(settings)
 }

@@ -24,7 +24,7 @@ const LATENESS: TimeDelta = TimeDelta::days(5);
 pub(super) fn follow_advice(life: &mut Life) -> bool {
     let failures = life.failures.clone();
     let mut done = false;
-    for person in life.people.clone() {
+    for person in life.people.iter().cloned().chain(former(life)).collect::<Vec<_>>() {
         let of_user = |failure: &&Value| failure["account"] == person.account && failure["user"] == person.name;
         let mut errors: Vec<String> = failures
             .iter()
@@ -45,6 +45,21 @@ pub(super) fn follow_advice(life: &mut Life) -> bool {
         }
     }
     done
+}
+
+/// The renamed users under their former names, as far as the last report names them.
+fn former(life: &Life) -> Vec<Person> {
+    let named = |failure: &Value| Some((failure["account"].as_str()?.to_owned(), failure["user"].as_str()?.to_owned()));
+    let is_of_today = |who: &Who| life.people.iter().any(|person| (&person.account, &person.name) == (&who.0, &who.1));
+    let names: BTreeSet<Who> = life.failures.iter().filter_map(named).filter(|who| !is_of_today(who)).collect();
+    let mut former = Vec::new();
+    for (account, name) in names {
+        former.extend(life.people.first().cloned().map(|mut person| {
+            (person.account, person.name) = (account, name);
+            person
+        }));
+    }
+    former
 }
 
 /// Applies the remedy that an error names, as a person would. It recognizes a remedy by its wording, so that a new

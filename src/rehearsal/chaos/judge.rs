@@ -134,6 +134,17 @@ impl Judge {
         self.tampered.insert(who, now);
     }
 
+    /// Records that a person renamed the user. The facts are in the tags of the old name's secret.
+    pub(super) fn rename(&mut self, who: Who, new: &Who, now: DateTime<Utc>) {
+        for disabled in self.disabled.values_mut().filter(|disabled| disabled.who == who) {
+            disabled.who = new.clone();
+        }
+        for name in [who, new.clone()] {
+            self.tamper(name.clone(), now);
+            self.touch(name, now);
+        }
+    }
+
     /// Records that a person changed the user's keys, groups or secret.
     pub(super) fn touch(&mut self, who: Who, now: DateTime<Utc>) {
         self.touched.insert(who, now);

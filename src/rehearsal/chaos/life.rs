@@ -23,8 +23,8 @@ use super::sweeping::{self, Ended};
 use super::trace::Trace;
 use super::{Counts, FoundViolation, calm};
 use crate::error::Error;
-use crate::model::{AccountStatus, Clock, Cloud, Fault, FaultHandle, FaultKind, Observer, Switches};
-use crate::rehearsal::deployment::{Clocks, Deployment, PRIMARY_ACCOUNT};
+use crate::model::{AccountStatus, Clock, Cloud, Fault, FaultHandle, FaultKind, KmsKeyState, Observer, Switches};
+use crate::rehearsal::deployment::{Clocks, Deployment, KMS_KEY, PRIMARY_ACCOUNT};
 
 /// The shortest time between two checks of the native schedule.
 const SCHEDULE_PACE: TimeDelta = TimeDelta::hours(1);
@@ -221,6 +221,9 @@ impl Life {
     }
 
     fn act_on(&mut self, number: usize, act: &Act) -> bool {
+        if matches!(act, Act::RenameUser) {
+            return self.rename(number);
+        }
         let person = &self.people[number];
         let who = (person.account.clone(), person.name.clone());
         // Recorded before the act, because the judge sees the changes while they happen.
@@ -273,9 +276,11 @@ impl Life {
         (self.is_calm, self.is_down, self.clocks) = (true, false, Clocks::default());
         self.behave(&Switches { rotation_attempts: 2, ..Switches::default() });
         self.cloud.switch(|switches| switches.mail_down = false);
+        self.cloud.set_kms_key_state(KMS_KEY, KmsKeyState::Enabled);
         self.deploy(&acts::calm_settings());
         for ShardAccount { id } in self.accounts.clone() {
             self.cloud.set_account_state(&id, AccountStatus::Active);
+            self.cloud.set_membership(&id, true);
             self.make_groups(&id);
             if id != PRIMARY_ACCOUNT {
                 self.keywheel.prepare_roles(&id);
@@ -398,7 +403,7 @@ impl Life {
         for name in marked.difference(&self.given_up).filter(|_| by_keywheel) {
             let person = self.people.iter().find(|person| person.secret() == *name);
             let Some(person) = person else { continue };
-            let is_open = self.cloud.world().accounts[&person.account].state == AccountStatus::Active;
+            let is_open = sweeping::is_open(&self.cloud.world().accounts[&person.account]);
             let there = is_open && self.cloud.user(&person.account, &person.name).is_some();
             let who = (person.account.clone(), person.name.clone());
             let mut judge = self.judge();

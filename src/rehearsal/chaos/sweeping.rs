@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::cast::ShardAccount;
 use super::judge::Who;
 use crate::lifecycle::ActionName;
-use crate::model::{AccountStatus, Cloud, SecretView, UserView};
+use crate::model::{AccountStatus, AwsAccount, Cloud, SecretView, UserView};
 use crate::rehearsal::deployment::{Deployment, PRIMARY_ACCOUNT};
 use crate::sweep::Stage;
 
@@ -64,18 +64,17 @@ fn whose(entry: &Value) -> Who {
 
 /// The first entry in which two plans differ.
 pub(super) fn first_difference(planned: &Value, done: &Value) -> Option<(Who, String)> {
-    // Only a dry run lists what waits.
-    let planned: Vec<&Value> =
-        planned.as_array()?.iter().filter(|entry| entry["action"] != ActionName::Wait.as_str()).collect();
-    let done: Vec<&Value> = done.as_array()?.iter().collect();
+    // Only a dry run lists what waits, and both are dry runs if the settings say so.
+    let steps = |plan: &'_ Value| -> Option<Vec<Value>> {
+        let is_step = |entry: &&Value| entry["action"] != ActionName::Wait.as_str();
+        Some(plan.as_array()?.iter().filter(is_step).cloned().collect())
+    };
+    let (planned, done) = (steps(planned)?, steps(done)?);
     let longest = planned.len().max(done.len());
     let place = (0..longest).find(|n| planned.get(*n) != done.get(*n))?;
-    let entry = planned.get(place).or(done.get(place)).copied()?;
+    let entry = planned.get(place).or(done.get(place))?;
     let show = |entry: Option<&Value>| entry.map_or_else(|| "nothing".to_owned(), Value::to_string);
-    Some((
-        whose(entry),
-        format!("planned {}, done {}", show(planned.get(place).copied()), show(done.get(place).copied())),
-    ))
+    Some((whose(entry), format!("planned {}, done {}", show(planned.get(place)), show(done.get(place)))))
 }
 
 /// The users with a failure in the report.
@@ -118,9 +117,14 @@ pub(super) fn reached_accounts(cloud: &Cloud, keywheel: &Deployment, accounts: &
     let is_reached = |id: &str| {
         let account = &world.accounts[id];
         let has_role = id == PRIMARY_ACCOUNT || account.roles.contains_key(&keywheel.settings().member_role);
-        account.state == AccountStatus::Active && has_role
+        is_open(account) && has_role
     };
     accounts.iter().map(|account| account.id.clone()).filter(|id| is_reached(id)).collect()
+}
+
+/// Whether the account is active and in the organization.
+pub(super) fn is_open(account: &AwsAccount) -> bool {
+    account.state == AccountStatus::Active && account.is_member
 }
 
 /// The names of the secrets that are marked for deletion.

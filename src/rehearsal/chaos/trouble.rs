@@ -117,6 +117,7 @@ pub(super) fn behaviour(rng: &mut Rng) -> Switches {
     let chance = key_propagation.as_secs();
     Switches {
         key_propagation,
+        key_propagation_elsewhere: Duration::from_secs(chance % 25),
         list_secrets_lag,
         list_access_keys_lag,
         pending_read_lag,

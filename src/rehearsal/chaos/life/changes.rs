@@ -3,11 +3,15 @@
 use chrono::TimeDelta;
 
 use super::super::acts::Act;
+use super::super::cast::Person;
 use super::super::judge::FailingRead;
 use super::{Life, TemporaryFault};
 use crate::model::{AccountStatus, Fault, FaultKind, Occurrence, Switches, delta};
 use crate::rehearsal::chaos;
-use crate::rehearsal::deployment::Clocks;
+use crate::rehearsal::deployment::{Clocks, KMS_KEY};
+
+/// The end of a renamed user's name.
+const RENAMED: &str = "-renamed";
 
 impl Life {
     pub(super) fn change_account(&mut self, act: &Act) -> bool {
@@ -30,6 +34,17 @@ impl Life {
                 let was_closed = cloud.world().accounts[account].state != AccountStatus::Active;
                 cloud.set_account_state(account, AccountStatus::Active);
                 return was_closed;
+            }
+            Act::LeaveOrganization { account } => cloud.set_membership(account, false),
+            Act::JoinOrganization { account } => {
+                let was_gone = !cloud.world().accounts[account].is_member;
+                cloud.set_membership(account, true);
+                return was_gone;
+            }
+            Act::SetKmsKey(state) => {
+                let before = cloud.world().kms_keys.get(KMS_KEY).copied();
+                cloud.set_kms_key_state(KMS_KEY, *state);
+                return before != Some(*state);
             }
             Act::DeleteGroup { account, readers: true } => match &settings.reader_group {
                 Some(group) => cloud.delete_group(account, group),
@@ -69,11 +84,26 @@ impl Life {
 
     pub(super) fn behave(&self, wanted: &Switches) {
         self.cloud.switch(|switches| {
-            let (counts_only, mail_down) = (switches.counts_only, switches.mail_down);
-            *switches = Switches { counts_only, mail_down, ..wanted.clone() };
+            // These follow the settings and other acts.
+            let Switches { counts_only, mail_down, mail_region, demanded_secret_tags, .. } = switches.clone();
+            *switches = Switches { counts_only, mail_down, mail_region, demanded_secret_tags, ..wanted.clone() };
         });
         let mut judge = self.judge();
         judge.lag = judge.lag.max(delta(wanted.list_access_keys_lag));
+    }
+
+    /// Gives a user another name, or its first name back.
+    pub(super) fn rename(&mut self, number: usize) -> bool {
+        let Person { account, name, .. } = self.people[number].clone();
+        if self.cloud.user(&account, &name).is_none() {
+            return false;
+        }
+        let new = name.strip_suffix(RENAMED).map_or_else(|| format!("{name}{RENAMED}"), str::to_owned);
+        let now = self.now();
+        self.judge().rename((account.clone(), name.clone()), &(account.clone(), new.clone()), now);
+        self.cloud.rename_user(&account, &name, &new);
+        self.people[number].name = new;
+        true
     }
 
     pub(super) fn touch_all(&self) {
@@ -108,6 +138,12 @@ impl Life {
         let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let keywheel = chaos::deploy(&self.cloud, &settings).expect("the settings of a story are right");
         self.keywheel = keywheel.with_clocks(self.clocks);
+        let of = |name: &str| settings.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
+        let demanded = of("SECRET_TAGS").into_iter().filter_map(|tag| Some(tag.split_once('=')?.0.to_owned()));
+        self.cloud.switch(|switches| {
+            switches.mail_region = of("SES_REGION");
+            switches.demanded_secret_tags = demanded.collect();
+        });
         let now = self.now();
         self.judge().deployed(self.keywheel.settings(), now);
     }
