@@ -8,6 +8,7 @@ mod estate;
 mod judge;
 mod notices;
 mod proof;
+mod rules;
 mod template;
 
 use std::collections::BTreeSet;
