@@ -93,6 +93,7 @@ mod orphans;
 mod people;
 mod provisioning;
 mod refusals;
+mod removal;
 mod renamed_user;
 mod rotation_contract;
 mod rotation_failures;
