@@ -43,7 +43,7 @@ pub(super) struct Estate {
     members: RefCell<BTreeMap<String, Rc<Member>>>,
     /// Policies of the organization, attached to the stack's account.
     organization: Vec<Bound>,
-    /// What people of the stack's account may do, by the ARN of the role or user.
+    /// Policies of people in the stack's account, by the ARN of their role or user.
     people: BTreeMap<String, Document>,
 }
 
