@@ -79,6 +79,7 @@ mod exemption;
 mod fault_matrix;
 mod faults;
 mod forced;
+mod foreign_secrets;
 mod harness;
 mod interruptions;
 mod least_privilege;

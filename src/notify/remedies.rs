@@ -99,6 +99,13 @@ fn for_cause(commands: &Commands<'_>, failed: &FailedStep) -> Vec<Instruction> {
             ),
             again(commands, "Then rotate again."),
         ],
+        Cause::ForeignKmsKey | Cause::ForeignPolicy => vec![
+            Instruction::say(
+                "No new key is made, because others might read it. The next run of keywheel repairs the secret. The team \
+                 that runs keywheel finds out who changed it, in the trail of the account that holds the secrets.",
+            ),
+            again(commands, "After the repair, rotate again, or wait: Secrets Manager tries again by itself."),
+        ],
         Cause::WrongIdentity | Cause::AwsCallFailed => vec![
             Instruction::say(
                 "The team that runs keywheel finds the error and its remedy in the log of the rotation function. Forward \
