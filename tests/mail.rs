@@ -1,7 +1,7 @@
 //! Notices by mail: each is sent once and complete, without secrets, and in spite of failures of the mail service.
 
 use keywheel::model::{Clock, Cloud, Fault, FaultKind, KeyView, Switches};
-use keywheel::rehearsal::Transport;
+use keywheel::rehearsal::{PRIMARY_ACCOUNT, Transport};
 use serde_json::json;
 
 use crate::harness::{MEMBER, OTHER, TestStack, done, failures, refused, rehearse, start};
@@ -242,7 +242,8 @@ fn an_event_changes_no_key_and_no_schedule() {
         stage.pass_days(10).await;
         let detail = json!({"name": stage.secret("ci-bot").name, "labelUpdated": "AWSCURRENT", "versionId": "x"});
         let before = stage.snapshot();
-        let event = json!({"detail-type": "Secret Label Updated", "detail": detail});
+        let event = json!({"detail-type": "Secret Label Updated", "source": "aws.secretsmanager",
+            "account": PRIMARY_ACCOUNT, "region": "us-east-1", "detail": detail});
         stage.keywheel.sweep(event).await.expect("an answer");
         assert_eq!(stage.snapshot(), before);
         assert_eq!(stage.status("ci-bot", &old), "Active", "although it is due to be disabled");
