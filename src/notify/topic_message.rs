@@ -9,10 +9,11 @@ use super::addressed::Addressed;
 use super::guidance::guidance;
 use super::instruction::Instruction;
 use super::mode::Mode;
-use super::phrases::{account_label, one_line};
+use super::phrases::{account_label, account_name, one_line};
 use super::template::Templates;
 use super::tone::Tone;
 use super::words::{coming, headline, last_use, why};
+use super::unlinked::shown_user;
 use crate::aws::TopicMessage;
 use crate::keys::{AccessKeyId, AccountId, KeyUse, UserName};
 use crate::lifecycle::{Notice, NoticeDate, NoticeKind};
@@ -98,7 +99,7 @@ impl<'a> TopicNotice<'a> {
             dry_run: mode == Mode::DryRun,
             phase: kind.phase(),
             severity: Tone::of(kind).name(),
-            account: TopicAccount { id: &item.account.id, name: one_line(&item.account.name, MAX_NAME_LENGTH) },
+            account: TopicAccount { id: &item.account.id, name: account_name(item.account) },
             user: &user.name,
             key,
             created: created.map(format_time),
@@ -113,7 +114,7 @@ impl<'a> TopicNotice<'a> {
             secret_arn: secret_arn.as_deref(),
             headline: format!(
                 "Access key {key} of the IAM user {} in {} {}.",
-                user.name,
+                shown_user(&user.name),
                 account_label(item.account),
                 headline(kind, mode)
             ),
