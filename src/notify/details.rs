@@ -89,7 +89,7 @@ impl NoticeDetails {
             why: why(item.notice, mode, &terms.periods),
             last_use: last_use(kind).map(used).unwrap_or_default(),
             secret_arn: secret_arn.as_deref().map(|arn| one_line(arn, usize::MAX)).unwrap_or_default(),
-            steps: guidance(item.notice, mode, &terms.periods, &terms.exemption_group),
+            steps: guidance(item.notice, mode, &terms.periods, &terms.exemption_group, frame.addressee(item.account)),
             label: tone.label(mode),
             tone: tone.name(),
             color: tone.color(),

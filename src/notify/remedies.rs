@@ -147,6 +147,7 @@ mod tests {
     use super::*;
     use crate::notify::Mode;
     use crate::notify::fixtures::{notice, now, settings};
+    use crate::notify::frame::Addressee;
     use crate::state::Step;
     use crate::testing::version;
 
@@ -158,8 +159,13 @@ mod tests {
     fn on_aws_b1_each_cause_has_remedies() {
         let settings = settings(&[]);
         let notice = notice(crate::lifecycle::NoticeKind::RotationAbandoned);
-        let commands =
-            Commands { notice: &notice, mode: Mode::Enforced, periods: &settings.periods, exemption_group: "exempt" };
+        let commands = Commands {
+            notice: &notice,
+            mode: Mode::Enforced,
+            periods: &settings.periods,
+            exemption_group: "exempt",
+            addressee: Addressee::Account,
+        };
         let of = |cause| remedies(&commands, Some(&failed(cause)));
         let distinct: BTreeSet<String> = Cause::ALL
             .into_iter()

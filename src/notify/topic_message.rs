@@ -6,14 +6,15 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::addressed::Addressed;
+use super::frame::Addressee;
 use super::guidance::guidance;
 use super::instruction::Instruction;
 use super::mode::Mode;
 use super::phrases::{account_label, account_name, one_line};
 use super::template::Templates;
 use super::tone::Tone;
-use super::words::{coming, headline, last_use, why};
 use super::unlinked::shown_user;
+use super::words::{coming, headline, last_use, why};
 use crate::aws::TopicMessage;
 use crate::keys::{AccessKeyId, AccountId, KeyUse, UserName};
 use crate::lifecycle::{Notice, NoticeDate, NoticeKind};
@@ -91,7 +92,7 @@ impl<'a> TopicNotice<'a> {
     fn new(templates: &Templates, mode: Mode, now: DateTime<Utc>, item: &Addressed<'a>) -> Self {
         let Notice { user, key, created, kind, secret_arn, owner: _, tells_of: _ } = item.notice;
         let terms = templates.terms();
-        let instructions = guidance(item.notice, mode, &terms.periods, &terms.exemption_group);
+        let instructions = guidance(item.notice, mode, &terms.periods, &terms.exemption_group, Addressee::Account);
         Self {
             schema: SCHEMA,
             id: id(mode, now, item.notice),
