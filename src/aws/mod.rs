@@ -29,7 +29,9 @@ pub use failure::{CallFailure, FailureKind};
 pub(crate) use iam::has_group;
 pub use iam::{AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey, UnreadableUser};
 pub(crate) use mail::masked;
-pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount, SuppressedAddress, SuppressedPage};
+pub use mail::{
+    Attachment, MailIdentity, Mailer, OutgoingMail, SendQuota, SendingAccount, SuppressedAddress, SuppressedPage,
+};
 pub(crate) use organizations::cannot_list_accounts;
 pub use organizations::{AccountPage, AccountState, ListedAccount, Organizations};
 pub(crate) use pages::PageTokens;

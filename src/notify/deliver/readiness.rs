@@ -59,7 +59,10 @@ impl RemainingQuota {
 
 /// Whether SES has verified the sender.
 enum SenderStatus {
-    Verified,
+    /// And whether its mail passes DMARC; `None` if that is not known.
+    Verified {
+        is_aligned: Option<bool>,
+    },
     NotVerified,
     Unknown(CallFailure),
 }
@@ -125,7 +128,9 @@ impl Readiness {
             Err(failure) => unknown.push(failure),
         }
         match status {
-            SenderStatus::Verified => {}
+            SenderStatus::Verified { is_aligned } => {
+                readiness.reports.extend((is_aligned == Some(false)).then(|| not_aligned(sender, region)));
+            }
             SenderStatus::NotVerified => {
                 readiness.obstacle = Some(format!(
                     "SENDER_EMAIL is not verified in SES in this account in Region {region}, and neither is its domain; \
@@ -139,18 +144,41 @@ impl Readiness {
     }
 }
 
-/// Reads whether the address, its domain or a domain above is verified. A verified domain covers all domains below it.
+/// Reads whether the address, its domain or a domain above is verified, and whether one of them aligns its mail. A
+/// verified domain covers all domains below it. Reading ends with what is verified and aligned, usually the domain.
 /// <https://docs.aws.amazon.com/ses/latest/dg/creating-identities.html>
 async fn sender_status(aws: &SweeperAws, sender: &EmailAddress) -> SenderStatus {
-    let mut unknown = None;
+    let (mut is_verified, mut is_alignment_unknown, mut unknown) = (false, false, None);
     for identity in identities(sender.as_str()) {
-        match aws.mailer().is_verified(&identity).await {
-            Ok(true) => return SenderStatus::Verified,
-            Ok(false) => {}
-            Err(failure) => unknown = unknown.or(Some(failure)),
+        // The sweeper may read no domain above, such as `co.uk`, unless SES_DOMAIN names it.
+        let is_above = !identity.contains('@') && !identity.eq_ignore_ascii_case(sender.domain());
+        match aws.mailer().identity(&identity).await {
+            Ok(Some(found)) if found.is_verified => {
+                is_verified = true;
+                is_alignment_unknown |= found.is_aligned.is_none();
+                if found.is_aligned == Some(true) {
+                    return SenderStatus::Verified { is_aligned: Some(true) };
+                }
+            }
+            Ok(_) => {}
+            Err(failure) => {
+                is_alignment_unknown |= !(is_above && failure.kind() == FailureKind::Denied);
+                unknown = unknown.or(Some(failure));
+            }
         }
     }
-    unknown.map_or(SenderStatus::NotVerified, SenderStatus::Unknown)
+}
+
+/// Receivers that follow DMARC drop such mail if the domain's policy says so. SES signs it for amazonses.com alone, and
+/// that domain is its envelope's, too.
+/// <https://docs.aws.amazon.com/ses/latest/dg/send-email-authentication-dmarc.html>
+fn not_aligned(sender: &EmailAddress, region: &str) -> String {
+    let domain = sender.domain();
+    format!(
+        "nothing aligns the mail of SENDER_EMAIL with its domain {domain}, so DMARC fails and receivers may drop it: in \
+         Region {region} SES neither signs for that domain (DKIM) nor uses a MAIL FROM domain of it; set up Easy DKIM \
+         for the domain"
+    )
 }
 
 /// Returns the identities of SES that can verify an address: the address, its domain and the domains above. SES ignores
@@ -166,6 +194,14 @@ fn identities(address: &str) -> Vec<String> {
     identities
 }
 
+        if is_verified && is_alignment_unknown {
+            break;
+        }
+    }
+    match unknown {
+        _ if is_verified => SenderStatus::Verified { is_aligned: (!is_alignment_unknown).then_some(false) },
+        Some(failure) => SenderStatus::Unknown(failure),
+        None => SenderStatus::NotVerified,
 /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html>
 fn obstacle(account: &SendingAccount, region: &str) -> Option<String> {
     if account.enforcement.as_deref() == Some("SHUTDOWN") {
