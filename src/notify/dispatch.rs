@@ -131,7 +131,9 @@ impl<'a> Dispatch<'a> {
         for (envelope, _) in self.envelopes.iter().zip(was_sent).filter(|(_, was_sent)| **was_sent) {
             // A notice that a message only counts stays due: the next run's message describes it.
             for item in envelope.items.iter().take(MAX_ROWS) {
-                self.states[item.position].reached.extend(&item.audiences);
+                // Nobody knows whose address an unconfirmed one is, so the account counts as not having the notice.
+                let is_known = |it: &&Audience| **it != Audience::Account || item.addressed.account.is_confirmed;
+                self.states[item.position].reached.extend(item.audiences.iter().filter(is_known));
             }
         }
         self.states.into_iter().map(DeliveryState::result).collect()
