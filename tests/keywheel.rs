@@ -87,6 +87,7 @@ mod life;
 mod mail;
 mod new_keys;
 mod new_secret;
+mod nobody_gains;
 mod notices;
 mod odd_data;
 mod one_rotation;

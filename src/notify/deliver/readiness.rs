@@ -15,6 +15,10 @@ use crate::notify::suppressed::Suppressed;
 /// <https://docs.aws.amazon.com/ses/latest/dg/request-production-access.html>
 const CAUTIOUS_SPACING: Duration = Duration::from_secs(1);
 
+/// The smallest share of an account's owners, in messages: a tenth of the quota in SES's sandbox.
+/// <https://docs.aws.amazon.com/ses/latest/dg/request-production-access.html>
+const SMALLEST_SHARE: usize = 20;
+
 /// Whether messages can be sent, and how fast.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Readiness {
@@ -44,6 +48,19 @@ impl RemainingQuota {
                 (1..=messages).take_while(fits).count()
             }
             _ => messages,
+        }
+    }
+
+    /// Returns how many messages the owners of one account may get in a run: a tenth of the day's quota. Each account
+    /// is swept by an invocation of its own, which does not know how many accounts share the quota.
+    pub(super) fn share_of_owners(self) -> usize {
+        match self.0 {
+            Some(SendQuota { per_24_hours, .. }) if per_24_hours >= 0.0 => {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
+                let tenth = (per_24_hours / 10.0) as usize;
+                tenth.max(SMALLEST_SHARE)
+            }
+            _ => usize::MAX,
         }
     }
 
@@ -166,6 +183,14 @@ async fn sender_status(aws: &SweeperAws, sender: &EmailAddress) -> SenderStatus 
                 unknown = unknown.or(Some(failure));
             }
         }
+        if is_verified && is_alignment_unknown {
+            break;
+        }
+    }
+    match unknown {
+        _ if is_verified => SenderStatus::Verified { is_aligned: (!is_alignment_unknown).then_some(false) },
+        Some(failure) => SenderStatus::Unknown(failure),
+        None => SenderStatus::NotVerified,
     }
 }
 
@@ -194,14 +219,6 @@ fn identities(address: &str) -> Vec<String> {
     identities
 }
 
-        if is_verified && is_alignment_unknown {
-            break;
-        }
-    }
-    match unknown {
-        _ if is_verified => SenderStatus::Verified { is_aligned: (!is_alignment_unknown).then_some(false) },
-        Some(failure) => SenderStatus::Unknown(failure),
-        None => SenderStatus::NotVerified,
 /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html>
 fn obstacle(account: &SendingAccount, region: &str) -> Option<String> {
     if account.enforcement.as_deref() == Some("SHUTDOWN") {
@@ -280,6 +297,20 @@ mod tests {
             (quota(200.0, 0.0), 0, 0),
         ] {
             assert_eq!(room.allows(messages), fit, "{room:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_gains_5_owners_of_an_account_share_a_tenth() {
+        for (room, share) in [
+            (quota(50_000.0, 49_999.0), 5_000),
+            (quota(200.0, 0.0), 20),
+            (quota(4.0, 0.0), 20),
+            (quota(f64::INFINITY, 0.0), usize::MAX),
+            (quota(-1.0, 0.0), usize::MAX),
+            (RemainingQuota(None), usize::MAX),
+        ] {
+            assert_eq!(room.share_of_owners(), share, "{room:?}");
         }
     }
 
