@@ -1,4 +1,4 @@
-//! The rules that bring AWS's events to the sweeper: which events they let through.
+//! The rules that bring AWS's events to the sweeper, with the events that they let through; and the functions' code.
 
 use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use serde_json::{Value, json};
@@ -94,6 +94,16 @@ fn nobody_gains_6_changes_by_others_reach_the_sweeper() {
     for role in ["SweeperExecutionRole", "RotationExecutionRole"] {
         let issuer = json!(estate.execution_role(role));
         assert_eq!(with("/detail/userIdentity/sessionContext/sessionIssuer/arn", issuer), [""; 0], "{role}");
+    }
+}
+
+#[test]
+fn nobody_gains_8_both_functions_take_signed_code_if_asked() {
+    let arn = "arn:aws:lambda:us-east-1:999988887777:code-signing-config:csc-0123456789abcdef0";
+    for (given, wanted) in [(arn, json!(arn)), ("", Value::Null)] {
+        let functions = Estate::with(&[("CodeSigningConfigArn", given)]).resources("AWS::Serverless::Function");
+        let configured: Vec<&Value> = functions.iter().map(|(_, it)| &it["CodeSigningConfigArn"]).collect();
+        assert_eq!(configured, [&wanted, &wanted]);
     }
 }
 
