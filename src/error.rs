@@ -91,6 +91,36 @@ pub enum Error {
         /// The reason, without any part of the value.
         why: String,
     },
+    /// The secret lacks keywheel's tag.
+    #[error(
+        "secret {0} lacks the tag keywheel:managed, so no key is made for it; the sweeper adopts the secret of a user that is \
+         to be rotated: run it, then rotate again"
+    )]
+    NotManaged(String),
+    /// The secret is encrypted with another KMS key than that of the settings.
+    #[error(
+        "secret {secret} is encrypted with {found} and not with {wanted} (SECRETS_KMS_KEY_ID), so no key is made: others may \
+         use that KMS key; find out who changed it, and run the sweeper, which changes it back; then rotate again"
+    )]
+    ForeignKmsKey {
+        /// The secret's ARN.
+        secret: String,
+        /// The KMS key of the secret.
+        found: String,
+        /// `SECRETS_KMS_KEY_ID`.
+        wanted: String,
+    },
+    /// The secret's resource policy is missing, or not keywheel's.
+    #[error(
+        "the resource policy of secret {secret} is not the one that lets {user} read it, and nobody else, so no key is made; \
+         find out who changed the policy, and run the sweeper, which puts it back; then rotate again"
+    )]
+    ForeignPolicy {
+        /// The secret's ARN.
+        secret: String,
+        /// The user of the secret.
+        user: UserRef,
+    },
     /// The user was deleted from IAM.
     #[error("{0} does not exist; the sweeper schedules the secret for deletion")]
     UserGone(UserRef),
@@ -218,6 +248,9 @@ names! {
     NoPendingValue => "NoPendingValue",
     NoCurrentValue => "NoCurrentValue",
     ForeignValue => "ForeignValue",
+    NotManaged => "NotManaged",
+    ForeignKmsKey => "ForeignKmsKey",
+    ForeignPolicy => "ForeignPolicy",
     UserGone => "UserGone",
     UserExempt => "UserExempt",
     NoActiveKey => "NoActiveKey",

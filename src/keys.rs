@@ -149,6 +149,13 @@ name_type!(
     }
 );
 
+impl EmailAddress {
+    /// Returns the part after the `@`, in the spelling of the address.
+    pub fn domain(&self) -> &str {
+        self.as_str().rsplit('@').next().unwrap_or_default()
+    }
+}
+
 /// The secret half of an access key: never printed, wiped from memory on drop.
 ///
 /// It has no `Display` and no `Serialize`. Only the code that stores a key and the code that tests it call

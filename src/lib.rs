@@ -35,7 +35,7 @@
 //! | [`aws`] | clients, sessions and typed calls; knows no policy | no | `keys`, `redact` |
 //! | [`error`] | the errors that end an invocation | no | `aws`, `keys`, `settings` |
 //! | [`metrics`] | counts of both functions → lines of their logs | yes | |
-//! | [`rotation`] | the rotation function | its events and slots | `aws`, `calendar`, `error`, `keys`, `metrics`, `redact`, `settings`, `state`, `value` |
+//! | [`rotation`] | the rotation function | its events and slots | `aws`, `calendar`, `error`, `keys`, `metrics`, `provision`, `redact`, `settings`, `state`, `value` |
 //! | [`provision`] | one user's secret, its policy and its schedule | policy and drift | `aws`, `keys`, `lifecycle`, `settings`, `state`, `value` |
 //! | [`notify`] | notices → messages, and their sending | all but sending | `aws`, `keys`, `lifecycle`, `settings`, `state` |
 //! | [`sweep`] | the sweeper | its events and report | `aws`, `calendar`, `error`, `keys`, `lifecycle`, `metrics`, `notify`, `provision`, `redact`, `settings`, `state` |

@@ -6,7 +6,7 @@
 //! | metric | unit | function | what it counts |
 //! |---|---|---|---|
 //! | `AccountsSwept`, `AccountsSkipped` | Count | sweeper | accounts of a run |
-//! | `UsersSeen` | Count | sweeper | users of a run |
+//! | `UsersSeen`, `ExemptUsers` | Count | sweeper | users of a run, and those of them who are exempt |
 //! | `UserFailures` | Count | sweeper | failures of a run, but for those of mails |
 //! | `SecretsProvisioned`, `RotationsStarted`, `KeysDisabled`, `KeysDeleted`, `Warnings` | Count | sweeper | actions of a run |
 //! | `ChangesPostponed` | Count | sweeper | due changes of keys that a run left to the next, because of `CHANGES_PER_RUN` |
@@ -32,6 +32,8 @@ pub struct SweepCounts {
     pub skipped: usize,
     /// Users of the swept accounts.
     pub users: usize,
+    /// Those of them who are exempt: nobody rotates their keys.
+    pub exempt: usize,
     /// Failures, but for those of mails.
     pub failures: usize,
     /// Secrets that were made.
@@ -69,6 +71,7 @@ fn sweep_line(counts: &SweepCounts, now: DateTime<Utc>) -> Value {
         ("AccountsSwept", "Count", json!(counts.accounts)),
         ("AccountsSkipped", "Count", json!(counts.skipped)),
         ("UsersSeen", "Count", json!(counts.users)),
+        ("ExemptUsers", "Count", json!(counts.exempt)),
         ("UserFailures", "Count", json!(counts.failures)),
         ("SecretsProvisioned", "Count", json!(counts.provisioned)),
         ("RotationsStarted", "Count", json!(counts.rotations)),
@@ -129,6 +132,7 @@ mod tests {
             "AccountsSwept",
             "AccountsSkipped",
             "UsersSeen",
+            "ExemptUsers",
             "UserFailures",
             "SecretsProvisioned",
             "RotationsStarted",

@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::aws::{Access, Aws, SweeperAws, production_config};
+use crate::aws::{Access, Aws, EndpointOverride, Lookup, SweeperAws, endpoint_overrides, production_config};
 use crate::error::Error;
 use crate::metrics;
 use crate::settings::{Function, InvalidSettings, Settings};
@@ -72,12 +72,24 @@ pub fn log_failure(error: &Error) {
     tracing::error!(name = error.name(), %error, "the invocation fails");
 }
 
-/// Reads the settings from the environment.
+/// Reads the settings of a function from its environment, and logs each endpoint that stands there in place of AWS's
+/// own: calls and secrets go to it.
 ///
 /// # Errors
-/// [`InvalidSettings`] with every mistake at once.
+/// [`InvalidSettings`] with every mistake at once. An endpoint without TLS is one.
 pub fn settings(function: Function) -> Result<Settings, InvalidSettings> {
-    Settings::read(function, environment)
+    settings_of(function, environment)
+}
+
+fn settings_of(function: Function, lookup: Lookup) -> Result<Settings, InvalidSettings> {
+    const ALLOWED: &str = "an https:// URL without a user, or an http:// URL of this machine (127.0.0.1, localhost)";
+    let overrides = endpoint_overrides(lookup);
+    let wrong = overrides.iter().filter(|it| !it.is_protected()).map(|it| (it.variable, it.url.clone()));
+    let settings = InvalidSettings::add_to(Settings::read(function, lookup), wrong, ALLOWED)?;
+    for EndpointOverride { variable, url } in &overrides {
+        tracing::warn!(variable, url, "calls to AWS go to the endpoint of this variable, not to AWS's own");
+    }
+    Ok(settings)
 }
 
 /// Reads the settings from the environment. `samples` supplies the variables that are not set there.
@@ -167,6 +179,38 @@ mod tests {
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&line["span"]["step"], &line["span"]["user"]), (&"createSecret".into(), &"ci-bot".into()));
+    }
+
+    /// Reads the settings with this endpoint. Returns the log, or the refusal.
+    fn with_endpoint(lookup: Lookup) -> Result<String, String> {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let read = tracing::subscriber::with_default(log(production_levels(), move || writer.clone()), || {
+            settings_of(Function::Rotation, lookup)
+        });
+        read.map_err(|error| error.to_string())?;
+        Ok(String::from_utf8(lines.0.lock().unwrap().clone()).unwrap())
+    }
+
+    #[test]
+    fn nobody_gains_10_an_endpoint_is_logged_and_needs_tls() {
+        let logged = with_endpoint(|variable| match variable {
+            "PRIMARY_ACCOUNT_ID" => Some("999988887777".to_owned()),
+            "AWS_ENDPOINT_URL_STS" => Some("https://sts.example.com".to_owned()),
+            _ => None,
+        });
+        let line: serde_json::Value = serde_json::from_str(&logged.unwrap()).unwrap();
+        assert_eq!((&line["level"], &line["variable"]), (&"WARN".into(), &"AWS_ENDPOINT_URL_STS".into()));
+        assert_eq!(line["url"], "https://sts.example.com");
+        let refused = with_endpoint(|variable| match variable {
+            "AWS_ENDPOINT_URL" => Some("http://10.0.0.1".to_owned()),
+            _ => None,
+        });
+        let refused = refused.unwrap_err();
+        assert!(refused.contains("PRIMARY_ACCOUNT_ID is not set"), "{refused}");
+        assert!(refused.contains("AWS_ENDPOINT_URL is `http://10.0.0.1`; allowed: an https:// URL"), "{refused}");
+        let none = with_endpoint(|variable| (variable == "PRIMARY_ACCOUNT_ID").then(|| "999988887777".to_owned()));
+        assert_eq!(none.as_deref(), Ok(""));
     }
 
     #[test]

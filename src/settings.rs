@@ -5,6 +5,7 @@
 
 mod format;
 mod notices;
+mod owners;
 mod reader;
 mod tags;
 
@@ -16,6 +17,7 @@ use chrono::TimeDelta;
 use crate::keys::{AccountId, EmailAddress, is_kms_key_arn};
 use format::{is_domain, is_function_arn, is_kms_key, is_organization_id, is_role_arn, is_tag_key};
 pub use notices::NoticeSettings;
+pub use owners::OwnerDomains;
 pub use reader::InvalidSettings;
 use reader::SettingsReader;
 pub use tags::MAX_SECRET_TAGS;
@@ -39,7 +41,7 @@ const ACCOUNTS_AT_ONCE: RangeInclusive<i64> = 1..=256;
 const USERS_AT_ONCE: RangeInclusive<i64> = 1..=64;
 
 /// The names of all variables that [`Settings::read`] reads. A test holds the list to the code.
-pub const VARIABLES: [&str; 33] = [
+pub const VARIABLES: [&str; 34] = [
     "DRY_RUN_FLAG",
     "PRIMARY_ACCOUNT_ID",
     "AWS_ORG_ID",
@@ -61,6 +63,7 @@ pub const VARIABLES: [&str; 33] = [
     "SECRETS_KMS_KEY_ID",
     "SECRET_TAGS",
     "RESOURCE_OWNER_TAG",
+    "OWNER_DOMAINS",
     "READER_GROUP",
     "MAX_CONCURRENCY",
     "MAX_CONCURRENT_USERS",
@@ -141,6 +144,8 @@ pub struct Settings {
     pub secret_tags: BTreeMap<String, String>,
     /// `RESOURCE_OWNER_TAG`: name of the tag on a user that holds the address of its owner.
     pub owner_tag: Option<String>,
+    /// `OWNER_DOMAINS`: the domains that an owner's address may be in. By default that of the sender.
+    pub owner_domains: OwnerDomains,
     /// `READER_GROUP`: the group through which users of member accounts may read their own secrets.
     pub reader_group: Option<String>,
     /// `MAX_CONCURRENCY`: accounts that are swept at the same time, 1–256.
@@ -194,8 +199,9 @@ impl Settings {
             // Without a valid account there is a mistake, and `finish` drops these settings.
             primary_account: primary_account.unwrap_or_else(nowhere),
             organization_id,
-            sender,
+            owner_domains: read.owner_domains(sender.as_ref()),
             notices: NoticeSettings::read(&mut read, recipient.as_ref()),
+            sender,
             recipient,
             periods: read.periods(),
             changes_per_run: usize::try_from(read.number("CHANGES_PER_RUN", 25, CHANGES)).unwrap_or(25),
@@ -365,7 +371,7 @@ impl SettingsReader<'_> {
     fn check_sender_domain(&mut self, sender: Option<&EmailAddress>) {
         let Some(domain) = self.text("SES_DOMAIN", is_domain, "a domain name, such as example.com") else { return };
         let Some(sender) = sender else { return };
-        let sender_domain = sender.as_str().rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
+        let sender_domain = sender.domain().to_ascii_lowercase();
         let domain = domain.to_ascii_lowercase();
         if sender_domain != domain && !sender_domain.ends_with(&format!(".{domain}")) {
             self.mistake("SENDER_EMAIL", sender.as_str(), format!("an address in SES_DOMAIN, which is {domain}"));

@@ -4,6 +4,7 @@
 
 mod examples;
 mod imports;
+mod installs;
 mod names;
 mod pages;
 mod source;

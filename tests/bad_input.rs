@@ -134,7 +134,10 @@ fn upstream_defect_39_events_of_no_sweep_are_refused() {
             (json!({"inventory": {"limit": "all"}}), "inventory.limit must be a number"),
             (json!({"ForceRotate": "ci-bot"}), "ForceRotate"),
             (json!({"detail-type": "EC2 Instance State-change Notification", "detail": {}}), "EC2"),
-            (json!({"detail-type": "Secret Label Updated", "detail": {}}), "detail.name"),
+            (
+                json!({"detail-type": "Secret Label Updated", "source": "aws.secretsmanager", "detail": {}}),
+                "detail.name",
+            ),
         ] {
             let error = stage.keywheel.sweep(event.clone()).await.expect_err("refused");
             assert_eq!(error.name(), "InvalidEvent", "{event}");
@@ -151,7 +154,10 @@ fn events_about_the_secrets_of_others_are_left_alone() {
         let (stage, _) = managed().await;
         stage.cloud.forget_calls();
         let detail = json!({"name": "prod/database", "labelUpdated": "AWSCURRENT", "versionId": TOKEN});
-        let answer = stage.keywheel.sweep(json!({"detail-type": "Secret Label Updated", "detail": detail})).await;
+        let answer = stage
+            .keywheel
+            .sweep(json!({"detail-type": "Secret Label Updated", "source": "aws.secretsmanager", "detail": detail}))
+            .await;
         assert_eq!(answer.expect("ignored")["users"], 0);
         assert_eq!(stage.cloud.call_count(), 0);
     });

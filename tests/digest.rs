@@ -1,6 +1,7 @@
 //! The digest of the notices that sweeps of single accounts deferred: across accounts, in parts, in a dry run.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use keywheel::model::{AccountStatus, Fault, FaultKind};
@@ -374,6 +375,8 @@ fn a_digest_reports_in_time_that_organizations_did_not_answer() {
             let event = json!({"account": account, "email": "sweep@example.com", "notices": "later"});
             stage.keywheel.sweep(event).await.expect("the sweep answers");
         }
+        // The session of the sweeps is over.
+        stage.cloud.clock().advance(Duration::from_hours(2)).await;
         let silence = Fault::on("sts", "AssumeRole", FaultKind::Hang).about(&role).every();
         let silence = stage.cloud.faults().inject(silence);
         let began = stage.now();

@@ -1,6 +1,7 @@
 //! Notices by mail: each is sent once and complete, without secrets, even if the mail service fails.
 
 use keywheel::model::{Fault, FaultKind, KeyView};
+use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use serde_json::json;
 
 use crate::harness::{MEMBER, OTHER, TestStack, done, failures, refused, rehearse};
@@ -136,12 +137,11 @@ fn upstream_defect_43_the_subject_names_the_event() {
 fn upstream_defect_53_names_are_escaped_only_in_html() {
     rehearse(async {
         let stage = TestStack::new();
-        stage.add_member(OTHER, "other");
         let name = "<script>alert('x')</script> & sons";
-        stage.cloud.set_account_state(OTHER, keywheel::model::AccountStatus::Active);
+        stage.cloud.add_account(OTHER, name, Some("o@example.com"));
+        stage.keywheel.prepare_member(OTHER);
         stage.add_user_in(OTHER, "ci-bot", &[85]);
-        let event = json!({"account": OTHER, "name": name, "email": "o@example.com"});
-        stage.keywheel.sweep(event).await.expect("an answer");
+        stage.keywheel.sweep(json!({"account": OTHER})).await.expect("an answer");
         let mail = stage.cloud.mails().remove(0);
         let (html, text) = (mail.html.expect("html"), mail.text.expect("text"));
         assert!(!html.contains("<script>") && html.contains("&lt;script&gt;"), "{html}");
@@ -241,7 +241,8 @@ fn an_event_changes_no_key_and_no_schedule() {
         stage.pass_days(10).await;
         let detail = json!({"name": stage.secret("ci-bot").name, "labelUpdated": "AWSCURRENT", "versionId": "x"});
         let before = stage.snapshot();
-        let event = json!({"detail-type": "Secret Label Updated", "detail": detail});
+        let event = json!({"detail-type": "Secret Label Updated", "source": "aws.secretsmanager",
+            "account": PRIMARY_ACCOUNT, "region": "us-east-1", "detail": detail});
         stage.keywheel.sweep(event).await.expect("an answer");
         assert_eq!(stage.snapshot(), before);
         assert_eq!(stage.status("ci-bot", &old), "Active", "although it is due to be disabled");

@@ -12,10 +12,10 @@ use crate::harness::{MEMBER, TestStack, rehearse, secret_name, start};
 use crate::one_rotation::{Rotation, STEPS};
 
 /// The most calls of a rotation whose key works at once, each step in its own process and the user in a member account.
-const CALLS_OF_A_ROTATION: usize = 25;
+const CALLS_OF_A_ROTATION: usize = 29;
 
 #[test]
-fn a_rotation_makes_25_calls_if_each_step_starts_a_process() {
+fn a_rotation_makes_29_calls_if_each_step_starts_a_process() {
     rehearse(async {
         let rotation = Rotation::first("ci-bot").await;
         let mut calls = Vec::new();
@@ -23,10 +23,10 @@ fn a_rotation_makes_25_calls_if_each_step_starts_a_process() {
             calls.push(rotation.steps(&[step]).await);
         }
         insta::assert_snapshot!(calls.iter().map(|calls| calls.join(" ")).collect::<Vec<_>>().join("\n"), @r"
-        DescribeSecret GetSecretValue AssumeRole ListGroupsForUser ListAccessKeys GetSecretValue TagResource CreateAccessKey PutSecretValue
+        DescribeSecret GetSecretValue AssumeRole ListGroupsForUser ListAccessKeys GetResourcePolicy GetSecretValue TagResource CreateAccessKey PutSecretValue
         DescribeSecret GetSecretValue GetSecretValue AssumeRole ListAccessKeys
         DescribeSecret GetSecretValue GetCallerIdentity GetCallerIdentity GetCallerIdentity
-        DescribeSecret GetSecretValue AssumeRole ListAccessKeys UpdateSecretVersionStage TagResource
+        DescribeSecret GetSecretValue GetCallerIdentity GetCallerIdentity GetCallerIdentity AssumeRole ListAccessKeys UpdateSecretVersionStage TagResource
         ");
         assert_eq!(calls.iter().map(Vec::len).sum::<usize>(), CALLS_OF_A_ROTATION);
     });
@@ -34,7 +34,7 @@ fn a_rotation_makes_25_calls_if_each_step_starts_a_process() {
 
 /// A process keeps its sessions in member accounts, so only its first step assumes the role.
 #[test]
-fn a_rotation_within_one_process_makes_23_calls_each_time() {
+fn a_rotation_within_one_process_makes_27_calls_each_time() {
     rehearse(async {
         let stage = TestStack::new();
         stage.cloud.switch(|aws| aws.key_propagation = Duration::ZERO);
@@ -241,5 +241,30 @@ fn a_forced_rotation_spares_the_key_in_the_value() {
         rotation.steps(&["createSecret"]).await;
         assert_eq!(rotation.stage.status("ci-bot", &old), "gone");
         assert!(rotation.stage.user("ci-bot").key(&new).is_some_and(keywheel::model::KeyView::is_active));
+    });
+}
+
+/// An event that nobody but Secrets Manager should send calls the last step at once.
+#[test]
+fn nobody_gains_12_finish_alone_makes_no_untested_key_current() {
+    rehearse(async {
+        for forges_record in [false, true] {
+            let rotation = Rotation::first("ci-bot").await;
+            let stage = &rotation.stage;
+            stage.cloud.switch(|aws| aws.key_propagation = Duration::from_hours(1));
+            rotation.steps(&["createSecret"]).await;
+            if forges_record {
+                stage.tag_secret("ci-bot", "keywheel:version", &rotation.version).await;
+            }
+            rotation.expect_refusal("finishSecret", "did not work 3 times in a row").await;
+            let current = stage.secret("ci-bot").json("AWSCURRENT").expect("a value");
+            assert_eq!(current["Status"], "AwaitingFirstRotation", "{forges_record}");
+            assert_eq!(stage.tag("ci-bot", "rotated-at"), None, "{forges_record}");
+            stage.cloud.clock().advance(Duration::from_hours(1)).await;
+            let calls = rotation.steps(&["finishSecret"]).await;
+            assert_eq!(stage.current_key("ci-bot"), rotation.new_key(), "{forges_record}: {calls:?}");
+            let again = rotation.steps(&["finishSecret"]).await;
+            assert!(!again.iter().any(|call| call == "GetCallerIdentity"), "{again:?}: the label has moved");
+        }
     });
 }

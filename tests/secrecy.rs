@@ -245,7 +245,8 @@ fn on_aws_b1_no_text_of_an_event_reaches_mail_or_topic() {
         for event in ["RotationFailed", "TestRotationFailed", "RotationAbandoned"] {
             let detail = json!({"eventName": event, "errorMessage": message, "errorCode": message,
                 "additionalEventData": {"SecretId": stage.secret("ci-bot").arn}});
-            let event = json!({"detail-type": "AWS Service Event via CloudTrail", "detail": detail});
+            let event = json!({"detail-type": "AWS Service Event via CloudTrail", "source": "aws.secretsmanager",
+                "account": PRIMARY_ACCOUNT, "region": "us-east-1", "detail": detail});
             leaks.scan_debug("answer", &stage.keywheel.sweep(event).await);
         }
         let told = format!("{:?} {:?}", stage.cloud.mails(), stage.cloud.topic_messages(&topic));

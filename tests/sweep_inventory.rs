@@ -166,7 +166,7 @@ fn one_account_is_swept_alone_and_its_contact_is_found() {
         assert_eq!(to, ["prod@example.com"]);
         let given = json!({"account": OTHER, "name": "n", "email": "given@example.com"});
         stage.keywheel.sweep(given).await.expect("an answer");
-        assert_eq!(stage.cloud.mails().last().map(|mail| mail.to.clone()), Some(vec!["given@example.com".to_owned()]));
+        assert_eq!(stage.cloud.mails().last().map(|mail| mail.to.clone()), Some(vec!["other@example.com".to_owned()]));
     });
 }
 

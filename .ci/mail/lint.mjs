@@ -1,5 +1,5 @@
 // Lints mails: HTML and its accessibility (html-validate), support by mail programs (caniemail), size, and that they load
-// nothing. Then plants an error of each kind into a mail, which has to be found.
+// nothing and hold no text of which a mail program makes a link. Then plants an error of each kind into a mail, which has to be found.
 //
 // usage: node lint.mjs FOLDER...
 import { readdirSync, readFileSync } from "node:fs";
@@ -46,6 +46,16 @@ const MAY_BE_MISSING = new Set([
   "role attribute", // Windows Mail has been withdrawn
 ]);
 
+// The addresses and files that keywheel itself names.
+const OWN = /^(owner|keys)@example\.com$|^keywheel-notices-[0-9-]+\.csv$/;
+
+// The words outside of commands of which mail programs make links: addresses and host names.
+function links(html) {
+  const body = html.replace(/<head>.*?<\/head>/s, " ").replace(/<pre\b.*?<\/pre>/gs, " ").replace(/<[^>]*>/g, " ");
+  const words = body.split(/[\s()]+/).map((word) => word.replace(/[,.]+$/, ""));
+  return words.filter((word) => /:\/\/|www\.|[\w.-]@[\p{L}\p{N}]|[\p{L}\p{N}-]\.\p{L}{2,}/u.test(word) && !OWN.test(word));
+}
+
 async function problems(html) {
   const found = [];
   const report = await validator.validateString(html);
@@ -63,6 +73,8 @@ async function problems(html) {
   }
   const loaded = html.match(/\ssrc=|\sbackground=|<(link|img|script|iframe|object|form|base)\b|url\(|@import|@font-face/i);
   if (loaded) found.push(`loads or runs something: ${loaded[0].trim()}`);
+  const linked = links(html);
+  if (linked.length) found.push(`mail programs make links of ${linked.join(", ")}`);
   const bytes = Buffer.byteLength(html);
   if (bytes >= MOST_BYTES) found.push(`${bytes} bytes, and ${MOST_BYTES} are too many`);
   for (const wanted of ['<html lang="en">', "<title>", "<h1", "prefers-color-scheme: dark", 'role="presentation"']) {
@@ -79,6 +91,8 @@ const PLANTED = {
   "a font from elsewhere": [(html) => html.replace("</style>", "@import url(a.css);</style>"), "loads"],
   "a layout that Outlook does not know": [(html) => html.replace("<h1 ", '<h1 data-x="" ').replace("margin:0; font-size:24px", "display:grid; font-size:24px"), "caniemail: display:grid"],
   "a mail that Gmail cuts": [(html) => html.replace("</h1>", `${"x".repeat(MOST_BYTES)}</h1>`), "too many"],
+  "a user named like a host": [(html) => html.replace("</h1>", " of pay.example.com</h1>"), "make links of pay.example.com"],
+  "an account named like a page": [(html) => html.replace("</h1>", " in https://x</h1>"), "make links of https://x"],
   "no language": [(html) => html.replace(' lang="en"', ""), "lacks <html lang"],
 };
 

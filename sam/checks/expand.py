@@ -32,6 +32,7 @@ PARAMETERS = {
     "SesDomain": "example.com",
     "SesRegion": "eu-central-1",
     "SesConfigurationSet": "keywheel",
+    "MailRecipients": "*@example.com",
     "NoticeTopicArn": f"arn:aws:sns:{REGION}:999988887777:notices",
     "NoticeTopicKmsKeyArn": f"arn:aws:kms:{REGION}:999988887777:key/0a1b2c3d-0000-4000-8000-000000000001",
     "OrgListRoleArn": "arn:aws:iam::111122223333:role/list-accounts",

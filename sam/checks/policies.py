@@ -31,7 +31,8 @@ def own_findings(statement):
     """Rules of this project for one statement."""
     allows = statement.get("Effect") == "Allow"
     for key in ("NotAction", "NotResource", "NotPrincipal"):
-        if key in statement:
+        # A denial of everything except one resource is the stricter one.
+        if key in statement and (allows or key != "NotResource"):
             yield f"{key}: name what is meant"
     if allows and any("*" in action for action in as_list(statement.get("Action"))):
         yield "an action with a wildcard"

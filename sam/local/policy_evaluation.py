@@ -172,7 +172,9 @@ def _tell_what_is_asked() -> None:
             asked = json.loads(body or b"{}")
             _, secret = secretsmanager._resolve(asked.get("SecretId"))
             keys = {
+                "secretsmanager:AddReplicaRegions": [it["Region"] for it in asked.get("AddReplicaRegions", [])] or None,
                 "secretsmanager:BlockPublicPolicy": json.dumps(asked.get("BlockPublicPolicy")),
+                "secretsmanager:KmsKeyArn": asked.get("KmsKeyId"),
                 "secretsmanager:RecoveryWindowInDays": json.dumps(asked.get("RecoveryWindowInDays")),
                 "secretsmanager:RotationLambdaARN": asked.get("RotationLambdaARN"),
                 "secretsmanager:resource/AllowRotationLambdaArn": (secret or {}).get("RotationLambdaARN"),

@@ -78,8 +78,10 @@ def test_the_secrets_stand_with_key_schedule_and_policy(
             assert secret["RotationRules"] == {"AutomaticallyAfterDays": 90}
             assert secret["KmsKeyId"] == deployment.kms_key
             policy = store.get_resource_policy(SecretId=secret["ARN"])["ResourcePolicy"]
-            [statement] = json.loads(policy)["Statement"]
+            statement, *denials = json.loads(policy)["Statement"]
             assert statement["Principal"] == {"AWS": f"arn:aws:iam::{account.id}:user/robots/{user}"}
+            # Users with such names share the permission for the KMS key.
+            assert [it["Effect"] for it in denials] == (["Deny"] if "," in user else [])
             is_due = user in ("ci-bot", "home-bot")
             stages = list(secret["VersionIdsToStages"].values())
             assert (["AWSPENDING"] in stages) == is_due, "a rotation is started where a key is older than the period"

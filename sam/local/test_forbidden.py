@@ -1,5 +1,6 @@
 """Makes each forbidden call with real credentials; a policy must refuse it."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from deployment import Deployment
-from organization import Client, Organization, assume, secret_name
+from organization import PRIMARY_ACCOUNT, Client, Organization, assume, secret_name
 from peer import Peer
 from phases import Rotations, Sweep
 
@@ -44,6 +45,57 @@ def in_member(peer: Peer, sweeper: Client, organization: Organization) -> Client
     """Returns clients that sign as the sweeper's role in a member account."""
     session = assume(sweeper("sts"), f"arn:aws:iam::{organization.members[0].id}:role/{MEMBER_ROLE}")
     return lambda service: peer.client(service, session)
+
+
+@pytest.fixture(scope="session")
+def open_key(organization: Organization) -> str:
+    """Makes a key that everybody in the account may use through Secrets Manager, as the key that AWS manages for it."""
+    statement = {
+        "Sid": "ThroughSecretsManager",
+        "Effect": "Allow",
+        "Principal": {"AWS": "*"},
+        "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant"],
+        "Resource": "*",
+        "Condition": {"StringEquals": {"kms:CallerAccount": PRIMARY_ACCOUNT}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    return organization.primary.client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"]
+
+
+def test_the_rotation_function_puts_no_value_under_another_key(
+    rotation: Client, deployment: Deployment, organization: Organization, open_key: str
+) -> None:
+    """A secret with a victim's name and keywheel's function, made by somebody who may write secrets."""
+    attacker = organization.primary.role_that_may_everything("writer-of-secrets")("secretsmanager")
+    name = secret_name(organization.members[0], "victim")
+    secret = attacker.create_secret(Name=name, KmsKeyId=open_key, SecretString="{}")["ARN"]
+    function = organization.primary.client("lambda").get_function(FunctionName=deployment.function("rotation"))
+    attacker.rotate_secret(
+        SecretId=secret,
+        RotationLambdaARN=function["Configuration"]["FunctionArn"],
+        RotationRules={"AutomaticallyAfterDays": 90},
+        RotateImmediately=False,
+    )
+    # It may read what another key encrypted, so that such a secret can be rotated, and writes nothing there.
+    assert rotation("secretsmanager").get_secret_value(SecretId=secret)["SecretString"] == "{}"
+    assert "KMS" in refused(rotation("secretsmanager").put_secret_value, SecretId=secret, SecretString="{}")
+    assert attacker.put_secret_value(SecretId=secret, SecretString="{}")["ARN"]
+    attacker.delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
+
+
+def test_the_sweeper_takes_no_detour_to_a_value(
+    sweeper: Client, deployment: Deployment, organization: Organization, rotated: Rotations, open_key: str
+) -> None:
+    store, secret = sweeper("secretsmanager"), rotated.member.arn
+    assert store.update_secret(SecretId=secret, KmsKeyId=deployment.kms_key)["ARN"] == secret
+    refused(store.update_secret, SecretId=secret, KmsKeyId=open_key)
+    refused(store.update_secret, SecretId=secret, SecretString="{}")
+    refused(store.replicate_secret_to_regions, SecretId=secret, AddReplicaRegions=[{"Region": "eu-west-1"}])
+    new = {"Name": secret_name(organization.members[0], "nobody"), "SecretString": "{}"}
+    refused(store.create_secret, **new)
+    refused(store.create_secret, **new, KmsKeyId=open_key)
+    replicas = [{"Region": "eu-west-1"}]
+    refused(store.create_secret, **new, KmsKeyId=deployment.kms_key, AddReplicaRegions=replicas)
 
 
 def test_the_sweeper_reads_no_value(sweeper: Client, rotated: Rotations) -> None:

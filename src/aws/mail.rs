@@ -59,6 +59,34 @@ pub struct SendingAccount {
     pub suppressed_reasons: Option<Vec<String>>,
 }
 
+/// An address or a domain that SES knows as an identity of the account.
+/// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetEmailIdentity.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MailIdentity {
+    /// Whether it is verified and may send.
+    pub is_verified: bool,
+    /// Whether its mail passes DMARC: SES signs it by DKIM for that domain, or its MAIL FROM domain is below that
+    /// domain. `None` if SES does not know or does not say.
+    pub is_aligned: Option<bool>,
+}
+
+impl MailIdentity {
+    /// Returns an identity with the status of its DKIM, whether DKIM signs, and the status of its MAIL FROM domain; an
+    /// absent status has no domain.
+    pub(crate) fn of(is_verified: bool, dkim: Option<(&str, bool)>, mail_from: Option<&str>) -> Self {
+        const CERTAIN: [&str; 4] = ["SUCCESS", "FAILED", "PENDING", "NOT_STARTED"];
+        let is_certain = |status: &str| CERTAIN.contains(&status);
+        let is_aligned = match (dkim, mail_from) {
+            (Some(("SUCCESS", true)), _) | (_, Some("SUCCESS")) => Some(true),
+            (Some((status, signs)), from) if (is_certain(status) || !signs) && from.is_none_or(is_certain) => {
+                Some(false)
+            }
+            _ => None,
+        };
+        Self { is_verified, is_aligned }
+    }
+}
+
 /// An address on the suppression list of the account and Region. SES accepts mail to it and delivers none.
 /// <https://docs.aws.amazon.com/ses/latest/dg/sending-email-suppression-list.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,13 +134,13 @@ pub trait Mailer: fmt::Debug + Send + Sync {
     /// Any failure; the state is unknown then.
     async fn account(&self) -> Result<SendingAccount, CallFailure>;
 
-    /// Returns whether an address or a domain is a verified identity that may send. An address that is no identity may
-    /// still send if its domain or a parent domain is one. Safe to repeat.
+    /// Returns the identity of an address or a domain; `None` if it is none. An address that is no identity may still
+    /// send if its domain or a parent domain is one. Safe to repeat.
     /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetEmailIdentity.html>
     ///
     /// # Errors
-    /// Any failure except "no such identity", which returns `false`.
-    async fn is_verified(&self, identity: &str) -> Result<bool, CallFailure>;
+    /// Any failure except "no such identity".
+    async fn identity(&self, identity: &str) -> Result<Option<MailIdentity>, CallFailure>;
 
     /// Returns one page of the suppression list, from its start or from where the page before ended. Safe to repeat.
     /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_ListSuppressedDestinations.html>
@@ -136,5 +164,31 @@ pub(crate) fn masked_identity(identity: &str) -> String {
     match identity.rsplit_once('@') {
         Some((_, domain)) => format!("the sender's address at {domain}"),
         None => format!("the domain {identity}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// <https://docs.aws.amazon.com/ses/latest/dg/send-email-authentication-dmarc.html>
+    #[test]
+    fn nobody_gains_14_dkim_or_mail_from_aligns() {
+        for (dkim, mail_from, is_aligned) in [
+            (Some(("SUCCESS", true)), None, Some(true)),
+            (Some(("SUCCESS", true)), Some("FAILED"), Some(true)),
+            (Some(("SUCCESS", false)), None, Some(false)),
+            (Some(("NOT_STARTED", false)), Some("SUCCESS"), Some(true)),
+            (Some(("PENDING", true)), Some("PENDING"), Some(false)),
+            (Some(("FAILED", true)), None, Some(false)),
+            (Some(("TEMPORARY_FAILURE", true)), None, None),
+            (Some(("NOT_STARTED", false)), Some("TEMPORARY_FAILURE"), None),
+            (None, None, None),
+            (None, Some("FAILED"), None),
+            (None, Some("SUCCESS"), Some(true)),
+            (Some(("SOMETHING_NEW", true)), None, None),
+        ] {
+            assert_eq!(MailIdentity::of(true, dkim, mail_from).is_aligned, is_aligned, "{dkim:?} {mail_from:?}");
+        }
     }
 }

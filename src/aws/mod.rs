@@ -29,11 +29,13 @@ pub use failure::{CallFailure, FailureKind};
 pub(crate) use iam::has_group;
 pub use iam::{AccountDetails, DatedReport, Iam, ListedKey, ListedUser, NewKey, UnreadableUser};
 pub(crate) use mail::masked;
-pub use mail::{Attachment, Mailer, OutgoingMail, SendQuota, SendingAccount, SuppressedAddress, SuppressedPage};
+pub use mail::{
+    Attachment, MailIdentity, Mailer, OutgoingMail, SendQuota, SendingAccount, SuppressedAddress, SuppressedPage,
+};
 pub(crate) use organizations::cannot_list_accounts;
 pub use organizations::{AccountPage, AccountState, ListedAccount, Organizations};
 pub(crate) use pages::PageTokens;
-pub use sdk::{ATTEMPTS, Lookup, production_config};
+pub use sdk::{ATTEMPTS, EndpointOverride, Lookup, endpoint_overrides, production_config};
 pub(crate) use secrets::{CURRENT, PENDING, PREVIOUS, is_binary_value, is_kms_refusal, is_rotation_unfinished};
 pub use secrets::{NewSecret, RotationSchedule, SecretDescription, SecretPage, SecretStore};
 pub use services::{CallerIdentity, RoleSession, Services, SweeperServices};

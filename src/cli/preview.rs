@@ -111,6 +111,7 @@ fn of_organization(n: usize, notice: Notice) -> (AccountContact, Notice) {
         name: name.to_owned(),
         email: None,
         malformed_email: None,
+        is_confirmed: true,
     };
     let mut user = notice.user;
     user.account = account.id.clone();

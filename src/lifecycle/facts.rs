@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::named_key::NamedKey;
 use crate::keys::{AccessKeyId, KeyStatus, LastUse, UserArn, UserRef, VersionId};
-use crate::state::{State, WHOLE_SECOND};
+use crate::state::{FailureCause, State, WHOLE_SECOND};
 
 /// Limits the time after a rotation in which **a plan** waits for the new key to be listed. Afterwards, a key that IAM
 /// does not list counts as deleted.
@@ -274,6 +274,11 @@ impl PresentSecret {
         let state = Some(&self.state).filter(|state| state.managed && self.facts_are_fresh())?;
         let current = state.current_key.as_ref().filter(|current| state.previous_key.as_ref() != Some(*current))?;
         Some((current, state.rotated_at?))
+    }
+
+    /// Whether the last rotation failed because the resource policy was not keywheel's.
+    pub fn policy_was_refused(&self) -> bool {
+        self.state.failed.as_ref().is_some_and(|failed| failed.cause == FailureCause::ForeignPolicy)
     }
 
     /// Whether the key with this id and creation date is the tested key.

@@ -169,7 +169,9 @@ fn may_have_second_key_in_the_way(keys: &[KeyFacts], periods: &Periods, now: Dat
 fn policy_is_known(listed: &Listed<'_>, keys: &[KeyFacts]) -> bool {
     let is_rotated = listed.exemption != Exemption::Exempt && keys.iter().any(KeyFacts::is_active);
     match &listed.secret {
-        SecretFacts::Present(secret) if is_rotated => is_reader(secret, listed.id, listed.arn),
+        SecretFacts::Present(secret) if is_rotated => {
+            is_reader(secret, listed.id, listed.arn) && !secret.policy_was_refused()
+        }
         _ => true,
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! `dispatch` has a second entrance without the SDK and the wire, for runs over thousands of users and days.
 //!
-//! The world changes in three ways only: by calls, by people (`world`, `operator`), and by the rotations that Secrets
+//! The world changes in three ways only: by calls, by people (`world`, `kms_access`, `operator`), and by the rotations that Secrets
 //! Manager runs by itself (`rotation`).
 //!
 //! The model uses the SDK's types and none of keywheel's code: it is what keywheel is judged by.
@@ -27,6 +27,8 @@ mod function;
 mod history;
 mod iam;
 pub(crate) mod ids;
+mod kms;
+mod kms_access;
 mod mail;
 mod operator;
 mod organizations;
@@ -58,8 +60,8 @@ pub use cloud::{AccessKeyPair, Cloud, Stopped};
 pub use faults::{Fault, FaultHandle, FaultKind, Faults, Occurrence, Unreadable};
 pub use function::RotationFunction;
 pub use history::{KeyChange, KeyEvent};
+pub use kms::KmsKeyState;
 pub use mail::{Mail, MailAttachment};
-pub use secret::KmsKeyState;
 pub use serve::serve;
 pub use state::{AccountStatus, RecordedUse};
 pub use switches::Switches;

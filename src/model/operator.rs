@@ -9,7 +9,8 @@ use super::request::Input;
 use super::secretsmanager;
 use super::signature::{Caller, CallerKind};
 
-const ROLE: &str = "operator";
+/// The name of the role of a person with all rights: the policy of every KMS key admits it.
+pub(crate) const OPERATOR: &str = "operator";
 
 impl Cloud {
     /// Carries out an operation of Secrets Manager in `account`.
@@ -20,9 +21,9 @@ impl Cloud {
         let mut world = self.world();
         let caller = Caller {
             account: account.to_owned(),
-            arn: format!("arn:{}:sts::{account}:assumed-role/{ROLE}/person", world.partition),
-            user_id: format!("AROAOPERATOROPERATOR:{ROLE}"),
-            kind: CallerKind::Role { name: ROLE.to_owned() },
+            arn: format!("arn:{}:sts::{account}:assumed-role/{OPERATOR}/person", world.partition),
+            user_id: format!("AROAOPERATOROPERATOR:{OPERATOR}"),
+            kind: CallerKind::Role { name: OPERATOR.to_owned() },
         };
         let (now, region) = (self.clock().now(), world.region.clone());
         let resource = "*".to_owned();

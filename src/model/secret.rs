@@ -24,26 +24,13 @@ impl fmt::Debug for Plain {
     }
 }
 
-/// The state of a KMS key, as far as Secrets Manager's callers notice it.
-/// <https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KmsKeyState {
-    /// The key can be used.
-    Enabled,
-    /// Somebody disabled it.
-    Disabled,
-    /// Somebody scheduled it for deletion.
-    PendingDeletion,
-    /// It does not exist any more, or its policy allows no caller. KMS answers both in the same way.
-    Denied,
-}
-
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
     pub(crate) id: String,
     pub(crate) value: Option<Plain>,
     pub(crate) stages: BTreeSet<String>,
-    /// ARNs of the KMS keys. Each decrypts the value; empty for the key that Secrets Manager makes itself.
+    /// The KMS keys, each of which decrypts the value: ARNs, and the name of the key that Secrets Manager makes itself.
+    /// Empty without a value.
     pub(crate) kms_keys: BTreeSet<String>,
     pub(crate) created: DateTime<Utc>,
     /// When the value was put, which may be later than the registration.

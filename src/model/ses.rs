@@ -88,10 +88,20 @@ fn get_identity(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
         return Err(ServiceError::new(404, "NotFoundException", format!("Email identity {identity} does not exist.")));
     }
     let kind = if identity.contains('@') { "EMAIL_ADDRESS" } else { "DOMAIN" };
+    let switches = &exchange.world.switches;
+    let dkim = switches.dkim_status.filter(|_| kind == "DOMAIN");
+    let mut mail_from = json!({ "BehaviorOnMxFailure": "USE_DEFAULT_VALUE" });
+    if let Some(status) = switches.mail_from_status {
+        let domain = identity.rsplit('@').next().unwrap_or_default();
+        mail_from["MailFromDomain"] = json!(format!("bounce.{domain}"));
+        mail_from["MailFromDomainStatus"] = json!(status);
+    }
     Ok(Reply::Json(json!({
         "IdentityType": kind,
         "VerifiedForSendingStatus": true,
         "VerificationStatus": "SUCCESS",
+        "DkimAttributes": { "SigningEnabled": dkim.is_some(), "Status": dkim.unwrap_or("NOT_STARTED") },
+        "MailFromAttributes": mail_from,
     })))
 }
 

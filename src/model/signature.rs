@@ -33,6 +33,14 @@ impl Caller {
     pub(crate) fn is_role(&self) -> bool {
         matches!(self.kind, CallerKind::Role { .. })
     }
+
+    /// The ARN of the user or the role, which policies name.
+    pub(crate) fn identity(&self, world: &World) -> String {
+        match &self.kind {
+            CallerKind::Role { name } => world.role_arn(&self.account, name),
+            CallerKind::User { .. } => self.arn.clone(),
+        }
+    }
 }
 
 /// The proof that a caller has the key that it names.

@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 use super::calls::Call;
 use super::history::{KeyChange, KeyEvent, rotation_under_way};
 use super::ids;
+use super::kms::KmsKey;
 use super::mail::Outbox;
 use super::queue::{RotationJob, RotationQueue};
-use super::secret::{KmsKeyState, Secret};
+use super::secret::Secret;
 use super::switches::Switches;
 use super::topic::Topic;
 
@@ -121,6 +122,8 @@ pub(crate) struct Role {
     pub(crate) name: String,
     pub(crate) id: String,
     pub(crate) trusts: Vec<String>,
+    /// The only KMS keys under which it may encrypt, by a denial in its own policy; `None` without one.
+    pub(crate) encrypts_only_under: Option<BTreeSet<String>>,
 }
 
 #[derive(Clone, Debug)]
@@ -201,7 +204,7 @@ pub(crate) struct World {
     /// The account and the user name of each long-term key, by key id.
     pub(crate) key_owners: HashMap<String, (String, String)>,
     /// By ARN.
-    pub(crate) kms_keys: BTreeMap<String, KmsKeyState>,
+    pub(crate) kms_keys: BTreeMap<String, KmsKey>,
     /// Scheduled deletions: time, account and name.
     pub(crate) deletions: BTreeSet<(DateTime<Utc>, String, String)>,
     pub(crate) switches: Switches,

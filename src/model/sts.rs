@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use super::ids;
 use super::request::Input;
 use super::service::Service;
-use super::signature::{Caller, CallerKind};
+use super::signature::Caller;
 use super::state::{Role, Session, World};
 use super::xml::Xml;
 
@@ -132,10 +132,7 @@ fn trusted_role(world: &World, caller: &Caller, arn: &str) -> Option<(String, St
 
 fn trusts(world: &World, role: &Role, caller: &Caller) -> bool {
     let account = &caller.account;
-    let identity = match &caller.kind {
-        CallerKind::Role { name } => world.role_arn(account, name),
-        CallerKind::User { .. } => caller.arn.clone(),
-    };
+    let identity = caller.identity(world);
     let root = format!("arn:{}:iam::{account}:root", world.partition);
     let mut trusted = role.trusts.iter();
     trusted.any(|it| *it == identity || *it == root || it == account || *it == caller.arn)

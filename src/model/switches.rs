@@ -86,6 +86,12 @@ pub struct Switches {
     pub mail_region: Option<String>,
     /// SES answers every call with status 500.
     pub mail_down: bool,
+    /// The status of DKIM of the domains that are identities; `None`: it was never set up, and SES signs nothing.
+    /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_DkimAttributes.html>
+    pub dkim_status: Option<&'static str>,
+    /// The status of the custom MAIL FROM domain of the identities; `None`: they have none.
+    /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_MailFromAttributes.html>
+    pub mail_from_status: Option<&'static str>,
     /// Messages per second that SES accepts; `None`: no limit.
     pub mails_per_second: Option<u32>,
     /// The account's `EnforcementStatus`: `HEALTHY`, `PROBATION` or `SHUTDOWN`. With `SHUTDOWN` SES sends nothing.
@@ -146,6 +152,8 @@ impl Default for Switches {
             mail_paused: false,
             mail_region: None,
             mail_down: false,
+            dkim_status: Some("SUCCESS"),
+            mail_from_status: None,
             mails_per_second: None,
             mail_enforcement: "HEALTHY",
             mails_per_day: None,

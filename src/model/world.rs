@@ -10,7 +10,7 @@ use super::clock::delta;
 use super::cloud::{AccessKeyPair, Cloud};
 use super::history::KeyChange;
 use super::ids;
-use super::secret::{KmsKeyState, Plain};
+use super::secret::Plain;
 use super::secretsmanager::plant;
 use super::state::{AccessKey, AccountStatus, AwsAccount, Group, IamUser, Organization, RecordedUse, Role, World};
 
@@ -180,6 +180,7 @@ impl Cloud {
             name: name.to_owned(),
             id: ids::unique_id(&mut world.rng, "AROA"),
             trusts: trusts.iter().map(|it| (*it).to_owned()).collect(),
+            encrypts_only_under: None,
         };
         let roles = &mut world.expect_account(account).roles;
         roles.insert(name.to_owned(), role);
@@ -375,22 +376,6 @@ impl Cloud {
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_enable-regions.html>
     pub fn switch_region_off(&self, account: &str, region: &str) {
         self.world().expect_account(account).regions_off.insert(region.to_owned());
-    }
-
-    /// Adds a KMS key, which secrets may then name.
-    pub fn add_kms_key(&self, arn: &str) {
-        self.world().kms_keys.insert(arn.to_owned(), KmsKeyState::Enabled);
-    }
-
-    /// Changes the state of a KMS key.
-    ///
-    /// # Panics
-    /// If that key was never added.
-    pub fn set_kms_key_state(&self, arn: &str, state: KmsKeyState) {
-        match self.world().kms_keys.get_mut(arn) {
-            Some(key) => *key = state,
-            None => panic!("the script names KMS key {arn}, which it never added"),
-        }
     }
 
     /// Adds a secret with one current version, as a predecessor leaves it. Returns its ARN.

@@ -15,12 +15,15 @@ pub struct AccountContact {
     pub email: Option<EmailAddress>,
     /// The text that the organization has as the account's address, if that is not a valid address.
     pub malformed_email: Option<String>,
+    /// Whether `email` is what the organization says. An address that only the caller of the sweeper knows gets mail,
+    /// and no notice counts as sent to the account for that.
+    pub is_confirmed: bool,
 }
 
 impl AccountContact {
     /// Returns an account with its id alone, because nothing else is known.
     pub fn without_address(id: &AccountId) -> Self {
-        Self { id: id.clone(), name: String::new(), email: None, malformed_email: None }
+        Self { id: id.clone(), name: String::new(), email: None, malformed_email: None, is_confirmed: true }
     }
 }
 

@@ -20,6 +20,10 @@ pub(super) fn cause(failed: Option<&FailedStep>, keys: &[NamedKey], account: &Ac
         FailureCause::NoPendingValue => "The new version of the secret has no value yet.",
         FailureCause::NoCurrentValue => "The secret had no value at all, so its placeholder was put first.",
         FailureCause::ForeignValue => "The secret holds a value that is not a key of this user.",
+        FailureCause::ForeignKmsKey => "Somebody encrypted the secret with another KMS key than keywheel's.",
+        FailureCause::ForeignPolicy => {
+            "The secret's resource policy is not keywheel's, so others might read the secret."
+        }
         FailureCause::UserGone => "The user no longer exists.",
         FailureCause::UserExempt => "The user is in the exemption group.",
         FailureCause::NoActiveKey => "The user has no active access key, so no new key is made.",

@@ -4,6 +4,7 @@
 //! key ids and the names of groups and secrets are checked where they enter the program; the rest of an ARN is checked
 //! here.
 
+use super::frame::Addressee;
 use super::instruction::Instruction;
 use super::mode::Mode;
 use crate::keys::{AccessKeyId, KeyUse, SecretArn, is_arn_word};
@@ -16,12 +17,21 @@ use crate::settings::Periods;
 const REPLACE_EVERYWHERE: &str = "Replace the key also in the profile that fetches it, and restart the programs: a running one keeps the key that \
      it has.";
 
+/// The texts around the command that fetches a key. A terminal keeps what it prints, and so do recordings and logs of
+/// it. `umask` makes the file readable for one person, and `set -C` refuses a file that exists already and may be
+/// readable for others.
+pub(super) const INTO_FILE_BEGIN: &str = "(umask 077; set -C; ";
+pub(super) const INTO_FILE_END: &str = " > new-access-key)";
+const INTO_FILE: &str = "The command prints nothing: it writes the key into the new file new-access-key, which only you can read. \
+                         Delete the file afterwards.";
+
 /// Builds the commands for one notice.
 pub(super) struct Commands<'a> {
     pub(super) notice: &'a Notice,
     pub(super) mode: Mode,
     pub(super) periods: &'a Periods,
     pub(super) exemption_group: &'a str,
+    pub(super) addressee: Addressee,
 }
 
 impl Commands<'_> {
@@ -45,8 +55,12 @@ impl Commands<'_> {
 
     pub(super) fn fetch(&self, text: &str) -> Instruction {
         let command = self.secret_command("get-secret-value", " --query SecretString --output text");
-        let place = if command.is_empty() { " The key is in the user's secret in Secrets Manager." } else { "" };
-        let text = format!("{text}{place} {REPLACE_EVERYWHERE}");
+        let (command, place) = if command.is_empty() {
+            (command, "The key is in the user's secret in Secrets Manager.")
+        } else {
+            (format!("{INTO_FILE_BEGIN}{command}{INTO_FILE_END}"), INTO_FILE)
+        };
+        let text = format!("{text} {place} {REPLACE_EVERYWHERE}");
         Instruction {
             snippet: self.secret().map(|(arn, region)| snippet(arn, region)).unwrap_or_default(),
             ..Instruction::run(text, command)
@@ -63,7 +77,15 @@ impl Commands<'_> {
         Instruction::run(format!("{text} An administrator {} can run the command.", self.place()), command)
     }
 
+    /// An exemption has no end, so only the account reads the command.
     pub(super) fn exempt(&self, text: &str) -> Instruction {
+        if self.addressee == Addressee::Owner {
+            return Instruction::say(format!(
+                "{text} Ask the contact of account {} for that.",
+                self.notice.user.account
+            ))
+            .undoing();
+        }
         let (group, user) = (self.exemption_group, &self.notice.user.name);
         Instruction::run(
             format!("{text} An administrator adds the user to the group {group} {}.", self.place()),

@@ -16,6 +16,7 @@ use super::phrases::{account_label, counted, cut, day, grouped, one_line};
 use super::subject::subject;
 use super::text_table;
 use super::tone::Tone;
+use super::unlinked::shown_user;
 use super::words::headline;
 use crate::lifecycle::Notice;
 
@@ -135,7 +136,7 @@ fn count(number: usize) -> String {
 
 fn title(mode: Mode, ordered: &[&Addressed<'_>]) -> String {
     match ordered {
-        [item] => format!("Access key of {} {}", item.notice.user.name, headline(&item.notice.kind, mode)),
+        [item] => format!("Access key of {} {}", shown_user(&item.notice.user.name), headline(&item.notice.kind, mode)),
         items => format!("{} about access keys", counted(items.len(), "notice")),
     }
 }
@@ -146,12 +147,13 @@ fn lead(mode: Mode, items: &[&Addressed<'_>]) -> String {
     if let [item] = items {
         let Notice { user, key, kind, .. } = item.notice;
         let account = account_label(item.account);
-        return format!("Access key {key} of the IAM user {} in {account} {}.", user.name, headline(kind, mode));
+        let user = shown_user(&user.name);
+        return format!("Access key {key} of the IAM user {user} in {account} {}.", headline(kind, mode));
     }
     let users: BTreeSet<_> = items.iter().map(|item| &item.notice.user).collect();
     let accounts: BTreeSet<_> = items.iter().map(|item| &item.account.id).collect();
     let whose = match users.first() {
-        Some(user) if users.len() == 1 => format!("the IAM user {}", user.name),
+        Some(user) if users.len() == 1 => format!("the IAM user {}", shown_user(&user.name)),
         _ => counted(users.len(), "IAM user"),
     };
     let place = match items.first() {

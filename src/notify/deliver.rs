@@ -1,9 +1,10 @@
 //! Sends the messages of a run. It never fails as a whole: a message that cannot be sent is reported, and the next run
 //! sends it.
 //!
-//! `readiness` reads from SES what it allows, `suppression` where it delivers nothing, `pace` keeps to that rate and to
-//! the function's time, and `refusal` finds the remedy for a refused message.
+//! `readiness` reads from SES what it allows, `suppression` where it delivers nothing, `order` shares the quota among
+//! accounts, `pace` keeps to the rate and to the function's time, and `refusal` finds the remedy for a refused message.
 
+mod order;
 mod pace;
 mod readiness;
 mod refusal;
@@ -32,6 +33,7 @@ use super::template::Templates;
 use crate::aws::{Attachment, CallFailure, FailureKind, OutgoingMail, SweeperAws};
 use crate::keys::EmailAddress;
 use crate::settings::Settings;
+use order::HeldBack;
 use pace::Pace;
 use readiness::{Readiness, RemainingQuota};
 use refusal::{MailRefusal, without_address};
@@ -42,7 +44,7 @@ const CONCURRENT_MESSAGES: usize = 8;
 /// The waiting times before further attempts at a message that SES throttled. Another process may be sending, too.
 const WAITS_WHEN_THROTTLED: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// Sends the notices of a run: at most two messages per recipient, the most urgent first. Recorded notices are left
+/// Sends the notices of a run: at most two messages per recipient, to accounts before owners. Recorded notices are left
 /// out, so repeating is safe after [`super::Delivered::record`] for every notice of the result.
 ///
 /// The number of messages keeps to SES's limits per second and per day. No message is started without time to record
@@ -61,11 +63,13 @@ pub async fn deliver(
     if readiness.suppressed != Suppressed::default() {
         dispatch = Dispatch::of(options, addressed, &readiness.suppressed);
     }
-    dispatch.envelopes.sort_by_key(Envelope::urgency);
+    let held = order::sort(&mut dispatch.envelopes, readiness.quota.share_of_owners());
     // Mail and topic do not wait for each other, nor fail with each other.
-    let (sent, published) =
-        join(send_due(aws, options, templates, &dispatch, readiness), publish_due(aws, options, templates, &dispatch))
-            .await;
+    let (sent, published) = join(
+        send_due(aws, options, templates, &dispatch, readiness, &held),
+        publish_due(aws, options, templates, &dispatch),
+    )
+    .await;
     let mut failures = sent.failures;
     // Problems with addresses matter only if there is mail.
     if options.settings.sender.is_some() {
@@ -129,6 +133,7 @@ async fn send_due(
     templates: &Templates,
     dispatch: &Dispatch<'_>,
     readiness: Readiness,
+    held: &HeldBack,
 ) -> SentMessages {
     let DeliveryOptions { mode, scope: _, deadline, settings, defers: _, now: _ } = *options;
     let Some(sender) = settings.sender.as_ref() else {
@@ -136,7 +141,7 @@ async fn send_due(
         let failures = Some(dispatch.due_by_mail()).filter(|due| *due > 0).map(unset);
         return SentMessages { failures: failures.into_iter().collect(), ..SentMessages::default() };
     };
-    let messages = dispatch.envelopes.len();
+    let messages = dispatch.envelopes.len() - held.messages();
     let mut failures: Vec<MailFailure> = readiness.reports.iter().cloned().map(general).collect();
     let pace = Pace::new(aws, readiness.spacing, deadline, settings.max_concurrency);
     let halted = readiness.obstacle.map(OnceLock::from).unwrap_or_default();
@@ -148,6 +153,7 @@ async fn send_due(
     let results: Vec<MessageResult> = stream::iter(sending).buffered(CONCURRENT_MESSAGES).collect().await;
     let was_sent = results.iter().map(|result| matches!(result, MessageResult::Sent)).collect();
     failures.extend(unsent(messages, results, mailing.halted.get(), &readiness.quota));
+    failures.extend(held.failures());
     SentMessages { was_sent, failures }
 }
 

@@ -8,8 +8,9 @@ use super::frame::Frame;
 use super::guidance::guidance;
 use super::instruction::Instruction;
 use super::mode::Mode;
-use super::phrases::{account_label, day, days_from, one_line};
+use super::phrases::{account_label, account_name, day, days_from, one_line};
 use super::tone::Tone;
+use super::unlinked::shown_user;
 use super::words::{briefly, coming, headline, last_use, used, when, why};
 use crate::lifecycle::{Notice, NoticeKind};
 
@@ -55,7 +56,7 @@ impl NoticeSummary {
         let (tone, coming) = (Tone::of(kind), coming(kind));
         Self {
             key: key.to_string(),
-            user: user.name.to_string(),
+            user: shown_user(&user.name),
             account: account_label(item.account),
             what: capitalized(briefly(kind, mode)),
             when: when(kind).unwrap_or_default(),
@@ -72,12 +73,11 @@ impl NoticeDetails {
         let Frame { terms, mode, now, .. } = *frame;
         let Notice { user, key, created, kind, owner: _, secret_arn, tells_of: _ } = item.notice;
         let (tone, coming) = (Tone::of(kind), coming(kind));
-        let label = account_label(item.account);
         Self {
-            account_name: label.strip_suffix(&format!(" ({})", item.account.id)).unwrap_or_default().to_owned(),
-            account: label,
+            account_name: account_name(item.account),
+            account: account_label(item.account),
             account_id: item.account.id.to_string(),
-            user: user.name.to_string(),
+            user: shown_user(&user.name),
             key: key.to_string(),
             key_label: if matches!(kind, NoticeKind::Rotated { .. }) { "New access key" } else { "Access key" },
             created: created
@@ -89,7 +89,7 @@ impl NoticeDetails {
             why: why(item.notice, mode, &terms.periods),
             last_use: last_use(kind).map(used).unwrap_or_default(),
             secret_arn: secret_arn.as_deref().map(|arn| one_line(arn, usize::MAX)).unwrap_or_default(),
-            steps: guidance(item.notice, mode, &terms.periods, &terms.exemption_group),
+            steps: guidance(item.notice, mode, &terms.periods, &terms.exemption_group, frame.addressee(item.account)),
             label: tone.label(mode),
             tone: tone.name(),
             color: tone.color(),

@@ -4,6 +4,7 @@
 //! alone, and a digest of the rest. A dry run sends only the digest, because nothing happened that is urgent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 
@@ -13,7 +14,7 @@ use super::delivery::{DeliveryOptions, MailFailure};
 use super::message::{MAX_ROWS, sort};
 use super::mode::Mode;
 use super::phrases::{counted, one_line};
-use super::recipients::{Recipients, mailbox};
+use super::recipients::{MAX_OWNERS, Recipients, mailbox};
 use super::suppressed::Suppressed;
 use super::tone::{Urgency, urgency};
 use crate::aws::masked;
@@ -131,7 +132,9 @@ impl<'a> Dispatch<'a> {
         for (envelope, _) in self.envelopes.iter().zip(was_sent).filter(|(_, was_sent)| **was_sent) {
             // A notice that a message only counts stays due: the next run's message describes it.
             for item in envelope.items.iter().take(MAX_ROWS) {
-                self.states[item.position].reached.extend(&item.audiences);
+                // Nobody knows whose address an unconfirmed one is, so the account counts as not having the notice.
+                let is_known = |it: &&Audience| **it != Audience::Account || item.addressed.account.is_confirmed;
+                self.states[item.position].reached.extend(item.audiences.iter().filter(is_known));
             }
         }
         self.states.into_iter().map(DeliveryState::result).collect()
@@ -158,6 +161,13 @@ impl<'a> Envelope<'a> {
     /// Returns the urgency of its most urgent notice, which is the first.
     pub(super) fn urgency(&self) -> Option<Urgency> {
         self.items.first().map(|entry| urgency(entry.addressed.notice))
+    }
+
+    /// Returns the accounts of the users that the message is about, if all of it is for owners.
+    pub(super) fn accounts_of_owner(&self) -> Option<BTreeSet<&'a AccountId>> {
+        let is_for_owner = |item: &EnvelopeItem<'_>| item.audiences.iter().all(|it| *it == Audience::Owner);
+        let accounts = || self.items.iter().map(|item| &item.addressed.account.id).collect();
+        self.items.iter().all(is_for_owner).then(accounts)
     }
 
     /// Returns a failure to send the message. It names the account and the user if all notices are about the same one.
@@ -265,10 +275,37 @@ impl SuppressedProblem {
 #[derive(Default)]
 struct AddressProblems {
     malformed_accounts: BTreeMap<AccountId, String>,
-    malformed: BTreeSet<(AccountId, UserName, String)>,
+    owners: BTreeSet<(AccountId, UserName, OwnerProblem)>,
     unreachable: BTreeMap<AccountId, usize>,
     /// By mailbox.
     suppressed: BTreeMap<String, SuppressedProblem>,
+}
+
+/// Why an owner tag, or an address in it, gets nobody mail.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum OwnerProblem {
+    Malformed(String),
+    Outside(String),
+    TooMany,
+}
+
+impl fmt::Display for OwnerProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(part) => {
+                write!(f, "holds `{part}`, which is not an e-mail address; separate addresses by spaces")
+            }
+            Self::Outside(address) => write!(
+                f,
+                "names {address}, who gets no mail, because that domain is not in OWNER_DOMAINS; correct the tag, or \
+                 add the domain to the setting"
+            ),
+            Self::TooMany => write!(
+                f,
+                "has more than {MAX_OWNERS} addresses, and only the first {MAX_OWNERS} get mail; name a mailing list"
+            ),
+        }
+    }
 }
 
 /// An address to which SES delivers nothing, and the first notice for it.
@@ -281,7 +318,7 @@ struct SuppressedProblem {
 }
 
 impl AddressProblems {
-    /// A malformed tag is reported as long as there is a notice about its user, sent or not.
+    /// A problem of a tag is reported as long as there is a notice about its user, sent or not.
     fn add(&mut self, item: &Addressed<'_>, recipients: &Recipients, state: &DeliveryState) {
         if !state.is_for_this_mode {
             return;
@@ -292,8 +329,15 @@ impl AddressProblems {
             self.malformed_accounts.insert(item.account.id.clone(), excerpt);
         }
         for part in &recipients.malformed {
-            let excerpt = excerpt(part);
-            self.malformed.insert((user.account.clone(), user.name.clone(), excerpt));
+            let problem = OwnerProblem::Malformed(excerpt(part));
+            self.owners.insert((user.account.clone(), user.name.clone(), problem));
+        }
+        for address in &recipients.outside {
+            let problem = OwnerProblem::Outside(masked(address));
+            self.owners.insert((user.account.clone(), user.name.clone(), problem));
+        }
+        if recipients.has_too_many {
+            self.owners.insert((user.account.clone(), user.name.clone(), OwnerProblem::TooMany));
         }
         if state.is_due() && state.audiences.is_empty() {
             *self.unreachable.entry(user.account.clone()).or_default() += 1;
@@ -318,11 +362,8 @@ impl AddressProblems {
     }
 
     fn into_failures(self) -> Vec<MailFailure> {
-        let malformed = self.malformed.into_iter().map(|(account, user, part)| MailFailure {
-            error: format!(
-                "the owner tag of user `{user}` in account {account} holds `{part}`, which is not an e-mail address; \
-                 separate addresses by spaces"
-            ),
+        let owners = self.owners.into_iter().map(|(account, user, problem)| MailFailure {
+            error: format!("the owner tag of user `{user}` in account {account} {problem}"),
             account: Some(account),
             user: Some(user),
         });
@@ -344,7 +385,7 @@ impl AddressProblems {
             user: None,
         });
         let suppressed = self.suppressed.into_values().map(SuppressedProblem::into_failure);
-        malformed_accounts.chain(malformed).chain(unreachable).chain(suppressed).collect()
+        malformed_accounts.chain(owners).chain(unreachable).chain(suppressed).collect()
     }
 }
 

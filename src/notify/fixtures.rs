@@ -13,7 +13,13 @@ pub(super) fn email(text: &str) -> EmailAddress {
 }
 
 pub(super) fn contact(name: &str, address: Option<&str>) -> AccountContact {
-    AccountContact { id: account(), name: name.to_owned(), email: address.map(email), malformed_email: None }
+    AccountContact {
+        id: account(),
+        name: name.to_owned(),
+        email: address.map(email),
+        malformed_email: None,
+        is_confirmed: true,
+    }
 }
 
 pub(super) fn rotation_ahead() -> NoticeKind {

@@ -1,6 +1,7 @@
 //! The remedy that each notice offers its reader, and how to undo it. Pure.
 
 use super::commands::{Commands, last_used};
+use super::frame::Addressee;
 use super::instruction::Instruction;
 use super::mode::Mode;
 use super::phrases::{counted, day};
@@ -10,8 +11,14 @@ use crate::lifecycle::{CancelReason, Notice, NoticeDate, NoticeKind, ReadObstacl
 use crate::settings::Periods;
 
 /// Returns the instructions for one notice, then those that stop or undo it. There is at least one of each.
-pub(super) fn guidance(notice: &Notice, mode: Mode, periods: &Periods, exemption_group: &str) -> Vec<Instruction> {
-    let commands = Commands { notice, mode, periods, exemption_group };
+pub(super) fn guidance(
+    notice: &Notice,
+    mode: Mode,
+    periods: &Periods,
+    exemption_group: &str,
+    addressee: Addressee,
+) -> Vec<Instruction> {
+    let commands = Commands { notice, mode, periods, exemption_group, addressee };
     let mut instructions = commands.instructions();
     for undo in [false, true] {
         for (place, step) in instructions.iter_mut().filter(|step| step.undo == undo).enumerate() {
@@ -258,11 +265,12 @@ fn nothing_to_undo() -> Instruction {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::notify::commands::{INTO_FILE_BEGIN, INTO_FILE_END};
     use crate::notify::fixtures::{key, kinds, notice, settings};
     use crate::notify::samples;
 
     fn instructions_for(notice: &Notice, mode: Mode) -> Vec<Instruction> {
-        guidance(notice, mode, &settings(&[]).periods, "exempt")
+        guidance(notice, mode, &settings(&[]).periods, "exempt", Addressee::Account)
     }
 
     fn fetching(secret_arn: Option<&str>) -> Instruction {
@@ -279,7 +287,8 @@ mod tests {
         assert_eq!(
             step.command,
             format!(
-                "aws secretsmanager get-secret-value --secret-id {arn} --region cn-north-1 --query SecretString --output text"
+                "(umask 077; set -C; aws secretsmanager get-secret-value --secret-id {arn} --region cn-north-1 --query \
+                 SecretString --output text > new-access-key)"
             )
         );
         assert!(step.snippet.contains("region_name=\"cn-north-1\"") && step.snippet.contains(&format!("\"{arn}\"")));
@@ -333,7 +342,10 @@ mod tests {
             let kinds = kinds().into_iter().map(|(_, kind)| kind);
             for kind in kinds.chain([in_use]) {
                 for step in instructions_for(&notice(kind), Mode::Enforced) {
-                    assert!(step.command.chars().all(is_plain), "{}", step.command);
+                    let fetched = step.command.strip_prefix(INTO_FILE_BEGIN);
+                    let command =
+                        fetched.and_then(|command| command.strip_suffix(INTO_FILE_END)).unwrap_or(&step.command);
+                    assert!(command.chars().all(is_plain), "{}", step.command);
                     assert!(step.snippet.chars().all(|c| is_plain(c) || "\n\"()[]".contains(c)), "{}", step.snippet);
                 }
             }
@@ -365,5 +377,17 @@ mod tests {
         let commands: Vec<String> =
             instructions_for(&notice(kind), Mode::Enforced).into_iter().map(|step| step.command).collect();
         assert!(commands.contains(&format!("aws iam get-access-key-last-used --access-key-id {}", key(2))));
+    }
+
+    #[test]
+    fn nobody_gains_15_no_command_prints_a_secret() {
+        for (name, kind) in kinds() {
+            for mode in [Mode::Enforced, Mode::DryRun] {
+                for step in instructions_for(&notice(kind.clone()), mode) {
+                    let prints = step.command.contains("get-secret-value") && !step.command.ends_with(INTO_FILE_END);
+                    assert!(!prints && !step.command.contains("create-access-key"), "{name}: {}", step.command);
+                }
+            }
+        }
     }
 }

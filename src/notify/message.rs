@@ -95,4 +95,6 @@ pub(super) fn sort<'a, T>(items: &mut [T], addressed: impl Fn(&T) -> &'a Address
 }
 
 #[cfg(test)]
+mod links;
+#[cfg(test)]
 mod tests;

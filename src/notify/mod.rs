@@ -35,6 +35,7 @@ mod template_tags;
 mod text_table;
 mod tone;
 mod topic_message;
+mod unlinked;
 #[cfg(feature = "rehearsal")]
 pub mod witness;
 mod words;

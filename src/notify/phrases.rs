@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::addressed::AccountContact;
+use super::unlinked::unlinked;
 
 /// Returns text that people chose as one line of at most `longest` characters, without line breaks, control
 /// characters, invisible characters and characters that turn the direction of reading.
@@ -73,10 +74,16 @@ pub(super) fn days_left(now: DateTime<Utc>, at: DateTime<Utc>) -> i64 {
 
 /// Returns `prod (111122223333)`, or only the id of an account without a name.
 pub(super) fn account_label(account: &AccountContact) -> String {
-    match one_line(&account.name, MAX_ACCOUNT_NAME_LENGTH) {
-        name if name.is_empty() || name == account.id.as_str() => account.id.to_string(),
+    match account_name(account) {
+        name if name.is_empty() => account.id.to_string(),
         name => format!("{name} ({})", account.id),
     }
+}
+
+/// Returns an account's name for a message; empty if it has none, or only its id.
+pub(super) fn account_name(account: &AccountContact) -> String {
+    let name = one_line(&account.name, MAX_ACCOUNT_NAME_LENGTH);
+    if name == account.id.as_str() { String::new() } else { unlinked(&name) }
 }
 
 /// The longest name of an account, in characters: a limit of AWS Organizations.

@@ -4,20 +4,27 @@
 use super::addressed::AccountContact;
 use super::delivered::Audience;
 use crate::keys::EmailAddress;
-use crate::settings::Settings;
+use crate::settings::{OwnerDomains, Settings};
 
 /// The mail addresses of one notice's audiences. An audience without an address does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Recipients {
     /// The account's contact, or the recipient of the settings in its place.
     pub(super) account: Option<EmailAddress>,
-    /// The owners, each once.
+    /// The owners, each once, at most [`MAX_OWNERS`].
     pub(super) owners: Vec<EmailAddress>,
     /// The recipient of the settings, if it gets a copy of everything.
     pub(super) copy: Option<EmailAddress>,
     /// The parts of the owner tag that are not addresses.
     pub(super) malformed: Vec<String>,
+    /// The addresses of the owner tag that are in no domain of `OWNER_DOMAINS`. They get no mail.
+    pub(super) outside: Vec<EmailAddress>,
+    /// Whether the owner tag has more addresses than a user may have owners. The others get no mail.
+    pub(super) has_too_many: bool,
 }
+
+/// The most owners of one user. A tag has room for many addresses, and each would get every notice of its user.
+pub(super) const MAX_OWNERS: usize = 3;
 
 /// Characters between addresses, besides white space. IAM refuses them in tags today. An address that a person copies
 /// from a mail comes with them, as in `Jo <jo@example.com>`, and an address itself never has one.
@@ -45,29 +52,37 @@ impl Recipients {
             owners: Vec::new(),
             copy: recipient.filter(|_| settings.notices.recipient_in_copy).cloned(),
             malformed: Vec::new(),
+            outside: Vec::new(),
+            has_too_many: false,
         };
         let is_between_words = |c: char| c.is_whitespace() || SEPARATORS.contains(c);
         for word in owner_tag.unwrap_or_default().split(is_between_words) {
-            recipients.read_owner(word, &JOINTS);
+            recipients.read_owner(word, &settings.owner_domains, &JOINTS);
         }
         recipients
     }
 
     /// Adds the addresses in one word. The characters that may join two addresses are legal in one, so they separate
     /// only if the word is not an address.
-    fn read_owner(&mut self, word: &str, joints: &[&[char]]) {
+    fn read_owner(&mut self, word: &str, domains: &OwnerDomains, joints: &[&[char]]) {
         let word = without_scheme(word).trim_end_matches('.');
         match (word.parse(), joints) {
             _ if word.is_empty() => {}
-            (Ok(address), _) => self.add_owner(address),
-            (Err(_), [joint, weaker @ ..]) => word.split(*joint).for_each(|part| self.read_owner(part, weaker)),
+            (Ok(address), _) => self.add_owner(address, domains),
+            (Err(_), [joint, weaker @ ..]) => {
+                word.split(*joint).for_each(|part| self.read_owner(part, domains, weaker));
+            }
             (Err(_), []) => self.malformed.push(word.to_owned()),
         }
     }
 
-    fn add_owner(&mut self, address: EmailAddress) {
-        if !self.owners.iter().any(|known| mailbox(known) == mailbox(&address)) {
-            self.owners.push(address);
+    fn add_owner(&mut self, address: EmailAddress, domains: &OwnerDomains) {
+        let is_known = self.owners.iter().any(|known| mailbox(known) == mailbox(&address));
+        match (domains.admits(&address), is_known) {
+            (false, _) => self.outside.push(address),
+            (true, true) => {}
+            (true, false) if self.owners.len() == MAX_OWNERS => self.has_too_many = true,
+            (true, false) => self.owners.push(address),
         }
     }
 
@@ -101,7 +116,8 @@ mod tests {
     use crate::notify::fixtures::{contact, email, settings};
 
     fn owners(tag: &str) -> (Vec<String>, Vec<String>) {
-        let recipients = Recipients::of(&contact("prod", None), Some(tag), &settings(&[]));
+        let any = settings(&[("OWNER_DOMAINS", "*")]);
+        let recipients = Recipients::of(&contact("prod", None), Some(tag), &any);
         (recipients.owners.iter().map(ToString::to_string).collect(), recipients.malformed)
     }
 
@@ -133,7 +149,7 @@ mod tests {
             ("a@x.org:b@x.org", &["a@x.org", "b@x.org"], &[]),
             ("a@x.org+b@x.org", &["a@x.org", "b@x.org"], &[]),
             ("a+keys@x.org/b+keys@x.org", &["a+keys@x.org", "b+keys@x.org"], &[]),
-            ("a@x.org\u{a0}b@x.org\u{3000}c@x.org\nd@x.org", &["a@x.org", "b@x.org", "c@x.org", "d@x.org"], &[]),
+            ("a@x.org\u{a0}b@x.org\u{3000}c@x.org\na@x.org", &["a@x.org", "b@x.org", "c@x.org"], &[]),
             ("<a@x.org>,<b@x.org>", &["a@x.org", "b@x.org"], &[]),
             ("\"Jo\" <a@x.org>", &["a@x.org"], &["Jo"]),
             ("mailto:a@x.org MailTo:b@x.org", &["a@x.org", "b@x.org"], &[]),

@@ -102,6 +102,13 @@ fn for_cause(commands: &Commands<'_>, failed: &FailedStep) -> Vec<Instruction> {
             ),
             again(commands, "Then rotate again."),
         ],
+        Cause::ForeignKmsKey | Cause::ForeignPolicy => vec![
+            Instruction::say(
+                "No new key is made, because others might read it. The next run of keywheel repairs the secret. The team \
+                 that runs keywheel finds out who changed it, in the trail of the account that holds the secrets.",
+            ),
+            again(commands, "After the repair, rotate again, or wait: Secrets Manager tries again by itself."),
+        ],
         Cause::WrongIdentity | Cause::AwsCallFailed => vec![
             Instruction::say(
                 "The team that runs keywheel finds the error and its remedy in the log of the rotation function. Forward \
@@ -143,6 +150,7 @@ mod tests {
     use super::*;
     use crate::notify::Mode;
     use crate::notify::fixtures::{notice, now, settings};
+    use crate::notify::frame::Addressee;
     use crate::state::Step;
     use crate::testing::version;
 
@@ -154,8 +162,13 @@ mod tests {
     fn on_aws_b1_each_cause_has_remedies() {
         let settings = settings(&[]);
         let notice = notice(crate::lifecycle::NoticeKind::RotationAbandoned);
-        let commands =
-            Commands { notice: &notice, mode: Mode::Enforced, periods: &settings.periods, exemption_group: "exempt" };
+        let commands = Commands {
+            notice: &notice,
+            mode: Mode::Enforced,
+            periods: &settings.periods,
+            exemption_group: "exempt",
+            addressee: Addressee::Account,
+        };
         let of = |cause| remedies(&commands, Some(&failed(cause)));
         let distinct: BTreeSet<String> = Cause::ALL
             .into_iter()

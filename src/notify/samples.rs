@@ -19,6 +19,7 @@ pub(crate) fn account() -> AccountContact {
         name: "prod".to_owned(),
         email: None,
         malformed_email: None,
+        is_confirmed: true,
     }
 }
 

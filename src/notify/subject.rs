@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::addressed::{AccountContact, Addressed};
 use super::mode::Mode;
 use super::phrases::{counted, cut, day, grouped, one_line};
+use super::unlinked::unlinked;
 use super::words::headline;
 use crate::lifecycle::{NoticeDate, NoticeKind};
 
@@ -23,7 +24,8 @@ pub(super) fn subject(mode: Mode, items: &[&Addressed<'_>]) -> String {
         [item] => of_one(mode, item, MAX_SUBJECT_LENGTH - prefix.len()),
         items => of_several(mode, items, MAX_SUBJECT_LENGTH - prefix.len()),
     };
-    format!("{prefix}{text}")
+    // The names in it may be those of hosts.
+    format!("{prefix}{}", unlinked(&text))
 }
 
 fn of_one(mode: Mode, item: &Addressed<'_>, longest: usize) -> String {

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::addressed::Addressed;
 use super::mode::Mode;
 use super::phrases::{cut, days_left};
+use super::unlinked::{seen, unlinked};
 use super::words::{briefly, coming, when};
 
 /// The widths of the table's columns, in characters: 104 with the spaces between. Longer cells are cut, but never a key
@@ -13,7 +14,7 @@ const WIDTHS: [usize; 6] = [20, 16, 12, 27, 15, 4];
 const HEADINGS: [&str; 6] = ["Access key", "IAM user", "Account", "What happens", "Date (UTC)", "Days"];
 
 /// Returns a table of at most 104 characters a line, or an empty text without notices. It is ASCII except for the
-/// ellipsis of a cut cell, so any fixed-width font aligns it.
+/// ellipsis of a cut cell and the invisible characters in a name, so any fixed-width font aligns it.
 pub(super) fn aligned(mode: Mode, now: DateTime<Utc>, items: &[&Addressed<'_>]) -> String {
     let cells: Vec<[String; 6]> = items.iter().map(|item| cells(mode, now, item)).collect();
     if cells.is_empty() {
@@ -26,9 +27,10 @@ pub(super) fn aligned(mode: Mode, now: DateTime<Utc>, items: &[&Addressed<'_>]) 
     let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
     let line = |cells: &[String; 6]| {
         let padded = |(column, cell): (usize, &String)| {
-            let (cell, width) = (cut(cell, widths[column]), widths[column]);
+            let cell = unlinked(&cut(cell, widths[column]));
+            let fill = " ".repeat(widths[column].saturating_sub(seen(&cell)));
             // Numbers are aligned to the right.
-            if column == HEADINGS.len() - 1 { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+            if column == HEADINGS.len() - 1 { format!("{fill}{cell}") } else { format!("{cell}{fill}") }
         };
         let rest: Vec<String> = cells.iter().enumerate().skip(1).map(padded).collect();
         let (key, width, rest) = (&cells[0], widths[0], rest.join("  "));

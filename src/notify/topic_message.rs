@@ -6,12 +6,14 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::addressed::Addressed;
+use super::frame::Addressee;
 use super::guidance::guidance;
 use super::instruction::Instruction;
 use super::mode::Mode;
-use super::phrases::{account_label, one_line};
+use super::phrases::{account_label, account_name, one_line};
 use super::template::Templates;
 use super::tone::Tone;
+use super::unlinked::shown_user;
 use super::words::{coming, headline, last_use, why};
 use crate::aws::TopicMessage;
 use crate::keys::{AccessKeyId, AccountId, KeyUse, UserName};
@@ -90,7 +92,7 @@ impl<'a> TopicNotice<'a> {
     fn new(templates: &Templates, mode: Mode, now: DateTime<Utc>, item: &Addressed<'a>) -> Self {
         let Notice { user, key, created, kind, secret_arn, owner: _, tells_of: _ } = item.notice;
         let terms = templates.terms();
-        let instructions = guidance(item.notice, mode, &terms.periods, &terms.exemption_group);
+        let instructions = guidance(item.notice, mode, &terms.periods, &terms.exemption_group, Addressee::Account);
         Self {
             schema: SCHEMA,
             id: id(mode, now, item.notice),
@@ -98,7 +100,7 @@ impl<'a> TopicNotice<'a> {
             dry_run: mode == Mode::DryRun,
             phase: kind.phase(),
             severity: Tone::of(kind).name(),
-            account: TopicAccount { id: &item.account.id, name: one_line(&item.account.name, MAX_NAME_LENGTH) },
+            account: TopicAccount { id: &item.account.id, name: account_name(item.account) },
             user: &user.name,
             key,
             created: created.map(format_time),
@@ -113,7 +115,7 @@ impl<'a> TopicNotice<'a> {
             secret_arn: secret_arn.as_deref(),
             headline: format!(
                 "Access key {key} of the IAM user {} in {} {}.",
-                user.name,
+                shown_user(&user.name),
                 account_label(item.account),
                 headline(kind, mode)
             ),

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::cause::cause;
 use super::mode::Mode;
 use super::phrases::{counted, day, one_line};
+use super::unlinked::unlinked;
 use crate::keys::KeyUse;
 use crate::lifecycle::{CancelReason, Notice, NoticeDate, NoticeKind, ReadObstacle};
 use crate::settings::Periods;
@@ -260,10 +261,14 @@ fn why_cancelled(reason: CancelReason, periods: &Periods) -> String {
     }
 }
 
+/// The longest name of a service or a Region that a message repeats, in characters. AWS's are shorter.
+const MAX_WORD_LENGTH: usize = 60;
+
 /// Returns the service, the Region and the time of a key's use.
 pub(super) fn used(last_use: &KeyUse) -> String {
     let KeyUse { time, service, region } = last_use;
-    format!("{} in {}, on {}", one_line(service, 60), one_line(region, 60), format_time(*time))
+    let shown = |text: &str| unlinked(&one_line(text, MAX_WORD_LENGTH));
+    format!("{} in {}, on {}", shown(service), shown(region), format_time(*time))
 }
 
 #[cfg(test)]

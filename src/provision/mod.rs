@@ -21,6 +21,7 @@ use crate::settings::Settings;
 use crate::state::{KeyDates, Reader, TagChange, tag};
 use crate::value::KeyIdentity;
 
+pub(crate) use drift::kms_key_differs;
 pub use drift::{Reach, drift};
 
 /// The wanted configuration of every secret.

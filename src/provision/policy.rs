@@ -9,17 +9,35 @@ use crate::keys::UserArn;
 /// Both the principal and the condition are needed. AWS saves a user ARN in a principal as the user's unique id, which
 /// does not admit a later user of the same name. The condition keeps the name that the principal was meant to have.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html>
+///
+/// If the user's name has a comma, all other users are also denied, because no policy of the KMS key can tell such
+/// names apart.
 pub fn for_user(arn: &UserArn) -> Value {
+    let mut statements = vec![json!({
+        "Sid": "KeywheelOwnerReads",
+        "Effect": "Allow",
+        "Principal": {"AWS": arn.as_str()},
+        "Action": ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"],
+        "Resource": "*",
+        "Condition": {"ArnEquals": {"aws:PrincipalArn": arn.as_str()}}
+    })];
+    if arn.user().name.as_str().contains(',') {
+        statements.push(deny_other_users(arn));
+    }
+    json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+/// Only users have `aws:username`, so this denies no role: neither the functions nor an administrator's role. It is
+/// about the value alone, so it keeps nobody from changing or deleting the secret.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-username>
+fn deny_other_users(arn: &UserArn) -> Value {
     json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Sid": "KeywheelOwnerReads",
-            "Effect": "Allow",
-            "Principal": {"AWS": arn.as_str()},
-            "Action": ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"],
-            "Resource": "*",
-            "Condition": {"ArnEquals": {"aws:PrincipalArn": arn.as_str()}}
-        }]
+        "Sid": "KeywheelNoOtherUserReads",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "secretsmanager:GetSecretValue",
+        "Resource": "*",
+        "Condition": {"ArnNotEquals": {"aws:PrincipalArn": arn.as_str()}, "Null": {"aws:username": "false"}}
     })
 }
 
@@ -36,10 +54,17 @@ pub fn is_for_user(policy: &str, arn: &UserArn) -> bool {
     policy == wanted
 }
 
-/// Brings equal policies into the same form: a list of one becomes its item, and lists of texts are sorted.
+/// Brings equal policies into the same form: a list of one becomes its item, lists of texts are sorted, and everybody
+/// as an account's principal is everybody.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-anonymous>
 fn normalize(value: &mut Value) {
     match value {
-        Value::Object(members) => members.values_mut().for_each(normalize),
+        Value::Object(members) => {
+            members.values_mut().for_each(normalize);
+            if members.len() == 1 && members.get("AWS").is_some_and(|it| it == "*") {
+                *value = json!("*");
+            }
+        }
         Value::Array(items) => {
             // A list in a list is never legal, so it equals nothing.
             let nested = items.iter().any(Value::is_array);
@@ -78,6 +103,18 @@ mod tests {
     }
 
     #[test]
+    fn only_a_name_with_a_comma_needs_the_denial() {
+        assert_eq!(for_user(&arn())["Statement"].as_array().unwrap().len(), 1);
+        let comma: UserArn = "arn:aws:iam::111122223333:user/ci/build,cache".parse().unwrap();
+        let policy = for_user(&comma);
+        assert_eq!(policy["Statement"][1]["Effect"], "Deny");
+        assert!(is_for_user(&policy.to_string(), &comma));
+        let mut without = policy.clone();
+        without["Statement"].as_array_mut().unwrap().pop();
+        assert!(!is_for_user(&without.to_string(), &comma), "the former policy is drift");
+    }
+
+    #[test]
     fn upstream_defect_32_any_other_policy_is_drift() {
         let policy = for_user(&arn()).to_string();
         for other in [
@@ -111,7 +148,10 @@ mod tests {
         if choices[4] {
             statement["Action"].as_array_mut().unwrap().reverse();
         }
-        if choices[5] {
+        let statements = policy["Statement"].as_array_mut().unwrap();
+        if let [_, denial] = &mut statements[..] {
+            denial["Principal"] = if choices[6] { json!({"AWS": "*"}) } else { json!("*") };
+        } else if choices[5] {
             policy["Statement"] = policy["Statement"][0].take();
         }
         if choices[6] { serde_json::to_string_pretty(&policy).unwrap() } else { policy.to_string() }

@@ -91,7 +91,23 @@ impl Deployment {
             cloud.set_organization_id(organization);
         }
         cloud.add_kms_key(settings.kms_key.as_deref().unwrap_or(KMS_KEY));
-        Ok(Self::connected(transport, cloud, settings, Arc::new(templates), Clocks::default()))
+        let deployed = Self::connected(transport, cloud, settings, Arc::new(templates), Clocks::default());
+        deployed.guard_kms_key();
+        Ok(deployed)
+    }
+
+    /// Gives the KMS key and the execution roles the policies of the template: the key serves these roles and users,
+    /// and the roles encrypt under no other key.
+    fn guard_kms_key(&self) {
+        let Settings { kms_key: Some(key), primary_account, execution_role, .. } = &*self.settings else { return };
+        let arn = |account: &str, resource: &str| format!("arn:*:iam::{account}:{resource}");
+        let (account, roles) =
+            (primary_account.as_str(), [execution_role.clone(), self.settings.rotation_execution_role()]);
+        let admitted: Vec<String> = roles.iter().map(|role| arn(account, &format!("role/{role}"))).collect();
+        self.cloud.admit_to_kms_key(key, &[admitted, vec![arn("*", "user/*")]].concat());
+        for role in &roles {
+            self.cloud.deny_other_kms_keys(account, role, Some(&[key]));
+        }
     }
 
     fn connected(

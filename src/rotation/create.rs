@@ -1,13 +1,14 @@
 //! createSecret: create the new key and put it into the pending version.
 //!
-//! The order keeps keys from being lost: announce, create, put. If one of the three fails, `orphan` cleans up at once
-//! where it can. Otherwise the next attempt finds either the value or the orphan.
+//! A secret that is not keywheel's gets no key. The order keeps keys from being lost: announce, create, put. If one of
+//! the three fails, `orphan` cleans up at once where it can. Otherwise the next attempt finds either the value or the
+//! orphan.
 
 use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::{Job, OF_ANOTHER_KEY, orphan, room, user_gone};
+use super::{Job, OF_ANOTHER_KEY, orphan, ownership, room, user_gone};
 use crate::aws::{FailureKind, Iam, NewKey, Tries, has_group, until};
 use crate::error::Error;
 use crate::keys::{AccessKeyId, UserArn};
@@ -27,9 +28,14 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
         info!("the pending version has its value already");
         return Ok(());
     }
+    if let Some(refusal) = ownership::refusal(job.settings, &job.description) {
+        return Err(refusal);
+    }
     let iam = job.iam().await?;
     let arn = user_to_rotate(job, &*iam).await?;
-    let kept = room::make(job, &*iam, &arn).await?;
+    let listed = room::list(job, &*iam).await?;
+    ownership::check_policy(job, &arn).await?;
+    let kept = room::make(job, &*iam, &arn, listed).await?;
     let intent = announce(job, &*iam, kept.first()).await?;
     let sent = iam.now();
     let key = match iam.create_access_key(&job.user().name, CREATE_KEY_WITHIN).await {

@@ -43,6 +43,8 @@ fn cause_of(error: &Error) -> Option<FailureCause> {
         Error::NoPendingValue { .. } => FailureCause::NoPendingValue,
         Error::NoCurrentValue(_) => FailureCause::NoCurrentValue,
         Error::ForeignValue { .. } => FailureCause::ForeignValue,
+        Error::ForeignKmsKey { .. } => FailureCause::ForeignKmsKey,
+        Error::ForeignPolicy { .. } => FailureCause::ForeignPolicy,
         Error::UserGone(_) => FailureCause::UserGone,
         Error::UserExempt { .. } => FailureCause::UserExempt,
         Error::NoActiveKey(_) => FailureCause::NoActiveKey,
@@ -52,8 +54,10 @@ fn cause_of(error: &Error) -> Option<FailureCause> {
         Error::PendingKeyUnusable { .. } => FailureCause::PendingKeyUnusable,
         Error::WrongIdentity { .. } => FailureCause::WrongIdentity,
         Error::KeyNotUsableYet { .. } => FailureCause::KeyNotUsableYet,
-        // A dry run changes no tag. The others end the invocation before its secret is known or its version checked.
+        // A dry run changes no tag, and a secret that is not keywheel's gets none. The others end the invocation before
+        // its secret is known or its version checked.
         Error::DryRun(_)
+        | Error::NotManaged(_)
         | Error::InvalidEvent(_)
         | Error::InvalidSettings(_)
         | Error::TooManyAccounts { .. }

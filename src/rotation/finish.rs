@@ -1,11 +1,12 @@
-//! finishSecret: make the pending version current, and record the facts that the later phases count from.
+//! finishSecret: make the pending version current once its key has worked, and record the facts that the later phases
+//! count from.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use tracing::{error, info};
 
-use super::{Job, current, user_gone};
+use super::{Job, current, test, user_gone};
 use crate::aws::{CURRENT, ListedKey, PREVIOUS};
 use crate::error::Error;
 use crate::keys::AccessKeyId;
@@ -45,9 +46,12 @@ async fn finish_key(job: &Job<'_>, pending: &StoredValue, is_recorded: bool) -> 
         record(job, new_key, None).await;
         return Ok(());
     }
+    let StoredValue::Key(key) = pending else { return Err(job.not_written_by_us()) };
+    // The step before may not have run, and no record of it would prove that it has: whoever may tag could write one.
+    test::prove(job, key).await?;
     check_replaced_value(job).await?;
     let keys = keys(job).await?;
-    make_current(job, new_key, keys).await
+    make_current(job, &key.identity, keys).await
 }
 
 /// Fails if the current value is another user's.
@@ -62,11 +66,11 @@ async fn check_replaced_value(job: &Job<'_>) -> Result<(), Error> {
 }
 
 /// Moves AWSCURRENT to the new version, which ends the rotation, and records that.
-async fn make_current(job: &Job<'_>, new_key: Option<&KeyIdentity>, keys: Vec<ListedKey>) -> Result<(), Error> {
+async fn make_current(job: &Job<'_>, new_key: &KeyIdentity, keys: Vec<ListedKey>) -> Result<(), Error> {
     let (version, current) = (&job.event.version, job.description.version_at(CURRENT));
     job.aws.secrets().move_current(job.secret(), current.as_ref(), version).await?;
-    info!(%version, key = new_key.map(|key| key.id.as_str()), "the new access key is current");
-    record(job, new_key, Some(keys)).await;
+    info!(%version, key = %new_key.id, "the new access key is current");
+    record(job, Some(new_key), Some(keys)).await;
     Ok(())
 }
 

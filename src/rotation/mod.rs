@@ -1,9 +1,10 @@
 //! The rotation function: Secrets Manager's contract, step by step.
 //!
 //! [`event`] reads the event. This file makes the checks before every step. `create`, `set`, `test` and `finish` are
-//! the steps. `current` reads the value that readers get, and `first_value` puts one where there is none. `room` frees
-//! a slot for the new key; `slots` decides which key may give way (pure). `orphan` cleans up after a key that did not
-//! get into the secret. `failure` leaves the cause of a failed step on the secret.
+//! the steps. `ownership` refuses a secret that is not keywheel's. `current` reads the value that readers get, and
+//! `first_value` puts one where there is none. `room` frees a slot for the new key; `slots` decides which key may give
+//! way (pure). `orphan` cleans up after a key that did not get into the secret. `failure` leaves the cause of a failed
+//! step on the secret.
 //!
 //! A step reads what it needs and keeps nothing, because the next step may run in another process. Every step can be
 //! repeated safely, fails with an error that names the remedy, and logs no secret.
@@ -15,6 +16,7 @@ mod failure;
 mod finish;
 mod first_value;
 mod orphan;
+mod ownership;
 mod room;
 mod set;
 mod slots;
@@ -82,7 +84,7 @@ async fn carry_out(
 const OF_ANOTHER_KEY: [&str; 5] = [tag::ROTATED_AT, tag::PREVIOUS_KEY, tag::DISABLED_AT, tag::RETIRING, tag::KEY_DATES];
 
 /// Limits the reads of the secret before a step. The service may have registered the version, or enabled the schedule,
-/// so recently that a read does not show it.
+/// so recently that a read does not show it; and the sweeper may have adopted or repaired the secret.
 const DESCRIPTIONS: Tries = Tries { count: 3, wait: Duration::from_secs(2) };
 
 /// Limits the reads of the tags for the intent of a version that has its value.
@@ -114,7 +116,7 @@ impl<'a> Job<'a> {
             let primary = aws.primary_account().to_string();
             return Err(Error::ForeignStore { arn: secret.to_owned(), primary });
         }
-        let description = Self::settled_description(aws, event).await?;
+        let description = Self::settled_description(aws, settings, event).await?;
         if !description.rotation_enabled {
             return Err(Error::RotationDisabled(secret.to_owned()));
         }
@@ -145,11 +147,20 @@ impl<'a> Job<'a> {
         Ok(Self { aws, settings, event, deadline, description, state })
     }
 
-    /// Returns the secret, read until the service's own last write is visible or the tries are used up.
-    async fn settled_description(aws: &Aws, event: &RotationEvent) -> Result<SecretDescription, Error> {
+    /// Returns the secret, read until the last writes of the service and of the sweeper are visible or the tries are
+    /// used up.
+    async fn settled_description(
+        aws: &Aws,
+        settings: &Settings,
+        event: &RotationEvent,
+    ) -> Result<SecretDescription, Error> {
         let secret = event.secret.as_str();
-        let is_settled =
-            |found: &SecretDescription| found.rotation_enabled && found.stages.contains_key(event.version.as_str());
+        let is_ours = |found: &SecretDescription| {
+            event.step != Step::CreateSecret || ownership::refusal(settings, found).is_none()
+        };
+        let is_settled = |found: &SecretDescription| {
+            found.rotation_enabled && found.stages.contains_key(event.version.as_str()) && is_ours(found)
+        };
         let described =
             until(aws, DESCRIPTIONS, || aws.secrets().describe(secret), |found| found.as_ref().is_some_and(is_settled));
         described.await?.ok_or_else(|| Error::SecretGone(secret.to_owned()))

@@ -21,14 +21,28 @@ use crate::value::StoredValue;
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency>
 const UNLISTED_KEY_STOPS_FOR: TimeDelta = TimeDelta::minutes(10);
 
-/// Frees a slot where that loses nothing, and returns the keys that the user keeps. The new key will replace the first.
+/// Returns the user's keys.
+///
+/// # Errors
+/// [`Error::UserGone`].
+pub(super) async fn list(job: &Job<'_>, iam: &dyn Iam) -> Result<Vec<ListedKey>, Error> {
+    let user = job.user();
+    iam.access_keys(&user.name).await.map_err(|failure| user_gone(user, failure))
+}
+
+/// Frees a slot where that loses nothing, and returns the keys that the user keeps, out of those `listed`. The new key
+/// will replace the first.
 ///
 /// # Errors
 /// [`Error::NoActiveKey`], [`Error::NoFreeSlot`], [`Error::CurrentKeyNotListed`] and [`Error::NoCurrentValue`]. No key
 /// is removed then.
-pub(super) async fn make(job: &Job<'_>, iam: &dyn Iam, arn: &UserArn) -> Result<Vec<AccessKeyId>, Error> {
+pub(super) async fn make(
+    job: &Job<'_>,
+    iam: &dyn Iam,
+    arn: &UserArn,
+    listed: Vec<ListedKey>,
+) -> Result<Vec<AccessKeyId>, Error> {
     let user = job.user();
-    let listed = iam.access_keys(&user.name).await.map_err(|failure| user_gone(user, failure))?;
     let mut keys: Vec<SlotKey> =
         listed.into_iter().map(|listed| SlotKey { listed, last_use: LastUse::NotAsked }).collect();
     let current = current::read(job).await?;

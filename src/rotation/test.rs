@@ -65,8 +65,8 @@ pub(super) async fn run(job: &Job<'_>) -> Result<(), Error> {
     }
 }
 
-/// Fails unless the key works and belongs to the user.
-async fn prove(job: &Job<'_>, key: &StoredKey) -> Result<(), Error> {
+/// Fails unless the key works and belongs to the user. finishSecret calls it too, right before the key becomes current.
+pub(super) async fn prove(job: &Job<'_>, key: &StoredKey) -> Result<(), Error> {
     Trial::new(job, key).run().await
 }
 

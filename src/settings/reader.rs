@@ -28,6 +28,27 @@ impl InvalidSettings {
     }
 }
 
+impl InvalidSettings {
+    /// Returns `read` with further mistakes: wrong values of variables that are no settings, and what is allowed.
+    pub(crate) fn add_to<T>(
+        read: Result<T, Self>,
+        wrong: impl IntoIterator<Item = (&'static str, String)>,
+        allowed: &str,
+    ) -> Result<T, Self> {
+        let wrong = wrong.into_iter().map(|(variable, value)| Mistake {
+            variable,
+            value: redact::secret_like(&value),
+            allowed: allowed.to_owned(),
+        });
+        let (read, mut mistakes) = match read {
+            Ok(read) => (Some(read), Vec::new()),
+            Err(Self { mistakes }) => (None, mistakes),
+        };
+        mistakes.extend(wrong);
+        read.filter(|_| mistakes.is_empty()).ok_or(Self { mistakes })
+    }
+}
+
 impl fmt::Display for InvalidSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} wrong setting(s):", self.mistakes.len())?;

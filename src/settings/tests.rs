@@ -73,6 +73,12 @@ fn each_setting_out_of_range_is_refused_by_name() {
         ("SENDER_EMAIL", "no address"),
         ("RECIPIENT_EMAIL", "a@b"),
         ("SES_DOMAIN", "no domain"),
+        ("OWNER_DOMAINS", "example"),
+        ("OWNER_DOMAINS", "* example.com"),
+        ("OWNER_DOMAINS", "*.example.com"),
+        ("OWNER_DOMAINS", "example.com m\u{fc}nchen.de"),
+        ("OWNER_DOMAINS", "jo@example.com"),
+        ("OWNER_DOMAINS", ","),
         ("REPLY_TO_EMAIL", "nobody"),
         ("RECIPIENT_EMAIL_IN_COPY", "true"),
         ("RECIPIENT_EMAIL_IN_COPY", "often"),
@@ -304,4 +310,34 @@ proptest! {
         let related = ["ROTATION_PERIOD", "PENDING_ACTION_WARN_PERIOD", "ROTATION_FUNCTION_ARN"];
         prop_assert!(error.variables().all(|variable| variable == name || related.contains(&variable)), "{}", error);
     }
+}
+
+#[test]
+fn nobody_gains_5_owners_are_in_the_listed_domains() {
+    let sender = ("SENDER_EMAIL", "keys@Mail.Example.com");
+    for (given, admitted, refused) in [
+        ("", &["jo@mail.example.COM"][..], &["jo@example.com", "jo@x.mail.example.com", "jo@evil.example"][..]),
+        (
+            "example.com",
+            &["jo@EXAMPLE.com"],
+            &["jo@mail.example.com", "jo@example.com.evil.example", "jo@xexample.com"],
+        ),
+        (
+            " a.example , B.example xn--mnchen-3ya.de",
+            &["jo@a.example", "jo@b.EXAMPLE", "jo@XN--mnchen-3ya.de"],
+            &["jo@c.example"],
+        ),
+        ("*", &["jo@evil.example"], &[]),
+    ] {
+        let domains = sweeper(&[sender, ("OWNER_DOMAINS", given)]).unwrap().owner_domains;
+        let admits = |address: &str| domains.admits(&address.parse().unwrap());
+        for address in admitted {
+            assert!(admits(address), "{given}: {address}");
+        }
+        for address in refused {
+            assert!(!admits(address), "{given}: {address}");
+        }
+    }
+    let nobody = sweeper(&[]).unwrap().owner_domains;
+    assert!(!nobody.admits(&"jo@example.com".parse().unwrap()), "without a sender there is no mail");
 }

@@ -1,8 +1,8 @@
 //! The cause of a rotation's last failed step. Pure.
 //!
 //! Secrets Manager's event about a failed rotation names the step and nothing else, so the rotation function leaves the
-//! cause on the secret. The cause is information for people: no action depends on it, and if the tag cannot be read, it
-//! counts as absent.
+//! cause on the secret. The cause is information for people, and no change depends on it: a sweep reads the resource
+//! policy that a rotation refused. If the tag cannot be read, it counts as absent.
 
 use std::fmt;
 
@@ -56,6 +56,10 @@ pub enum FailureCause {
     NoCurrentValue,
     /// A value of the secret is unreadable or of another user.
     ForeignValue,
+    /// The secret is encrypted with another KMS key than the stack's.
+    ForeignKmsKey,
+    /// The secret's resource policy is not keywheel's.
+    ForeignPolicy,
     /// The user was deleted from IAM.
     UserGone,
     /// The user is in the exemption group.
@@ -92,10 +96,12 @@ pub enum FailureCause {
 
 impl FailureCause {
     /// Every cause.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::NoPendingValue,
         Self::NoCurrentValue,
         Self::ForeignValue,
+        Self::ForeignKmsKey,
+        Self::ForeignPolicy,
         Self::UserGone,
         Self::UserExempt,
         Self::NoActiveKey,
@@ -120,6 +126,8 @@ impl FailureCause {
             Self::NoPendingValue => "NoPendingValue",
             Self::NoCurrentValue => "NoCurrentValue",
             Self::ForeignValue => "ForeignValue",
+            Self::ForeignKmsKey => "ForeignKmsKey",
+            Self::ForeignPolicy => "ForeignPolicy",
             Self::UserGone => "UserGone",
             Self::UserExempt => "UserExempt",
             Self::NoActiveKey => "NoActiveKey",

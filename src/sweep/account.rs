@@ -27,7 +27,7 @@ use super::user_pages::{LARGEST_PAGE, UserPages};
 use super::{gone, user};
 use crate::aws::{CallFailure, DatedReport, Iam, PageTokens, SecretDescription, UnreadableUser, has_group};
 use crate::keys::{AccountId, UserName};
-use crate::lifecycle::{self, Listed, ReadObstacle, SecretFacts, Sighting};
+use crate::lifecycle::{self, Exemption, Listed, ReadObstacle, SecretFacts, Sighting};
 
 /// In accounts with more users than this the credential report is read. Observing fewer users takes no more calls, and
 /// their facts are not hours old.
@@ -75,6 +75,7 @@ pub(super) async fn sweep(
     unfinished: &mut Vec<UserOutcome>,
 ) -> Result<(), CallFailure> {
     let mut lists = AccountLists::read(run, id, totals).await?;
+    totals.report.exempt += lists.users.values().filter(|user| user.exemption == Exemption::Exempt).count();
     totals.add_failures(lists.missing_groups(run, id));
     let has_readers = run.wanted.reader_group.as_ref().is_some_and(|group| has_group(&lists.groups, group));
     let iam = Arc::clone(&lists.iam);

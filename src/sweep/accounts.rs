@@ -37,7 +37,7 @@ pub(super) async fn sweep_inventory(run: &Run<'_>, inventory: Inventory, whole: 
     sweep(run, accounts.collect(), whole, totals).await
 }
 
-/// Sweeps one account. Organizations is asked for its address unless the caller knows it.
+/// Sweeps one account. Organizations has its name and address; those of the caller stand in for them.
 pub(super) async fn sweep_one(
     run: &Run<'_>,
     id: AccountId,
@@ -45,19 +45,35 @@ pub(super) async fn sweep_one(
     email: Option<EmailAddress>,
 ) -> Report {
     let mut totals = SweepTotals::new(run.dry_run);
-    let known = match email {
-        Some(email) => Ok(AccountContact {
-            name: name.unwrap_or_default(),
-            email: Some(email),
-            ..AccountContact::without_address(&id)
-        }),
-        None => inventory::contact(run.aws, run.settings, &id)
-            .await
-            .map(|known| AccountContact { name: name.unwrap_or(known.name), ..known }),
-    };
-    let contact =
-        known.map_err(|failure| totals.add_failures([Failure::of_account(&id, Stage::Inventory, &failure)])).ok();
+    let known = inventory::contact(run.aws, run.settings, &id).await;
+    if let Err(failure) = &known {
+        totals.add_failures([Failure::of_account(&id, Stage::Inventory, failure)]);
+    }
+    let contact = contact_of(&id, known.ok(), name.unwrap_or_default(), email);
     sweep(run, vec![(id, contact)], None, totals).await
+}
+
+/// Returns the contact of an account: what Organizations knows, if anything, or else what the caller says.
+fn contact_of(
+    id: &AccountId,
+    known: Option<AccountContact>,
+    name: String,
+    email: Option<EmailAddress>,
+) -> Option<AccountContact> {
+    let has_address = |known: &AccountContact| known.email.is_some() || known.malformed_email.is_some();
+    let is_known = known.as_ref().is_some_and(has_address);
+    let mut contact = match email.filter(|_| !is_known) {
+        Some(email) => AccountContact {
+            email: Some(email),
+            is_confirmed: false,
+            ..known.unwrap_or_else(|| AccountContact::without_address(id))
+        },
+        None => known?,
+    };
+    if contact.name.is_empty() {
+        contact.name = name;
+    }
+    Some(contact)
 }
 
 /// An account has no contact if its address could not be read.

@@ -157,7 +157,7 @@ pub(super) async fn one_page(
     let accounts: Vec<Value> = inventory
         .accounts
         .iter()
-        .map(|AccountContact { id, name, email, malformed_email: _ }| json!({"account": id, "name": name, "email": email}))
+        .map(|AccountContact { id, name, email, malformed_email: _, is_confirmed: _ }| json!({"account": id, "name": name, "email": email}))
         .collect();
     Ok(
         json!({"accounts": accounts, "next_token": next_token, "skipped": inventory.skipped, "failures": inventory.failures}),
@@ -222,7 +222,7 @@ pub(super) async fn listed_contacts(
 
 fn contact_of(account: ListedAccount) -> AccountContact {
     let ListedAccount { id, name, email, malformed_email, state: _, organization: _ } = account;
-    AccountContact { id, name, email, malformed_email }
+    AccountContact { id, name, email, malformed_email, is_confirmed: true }
 }
 
 /// The answer to a request for a page.

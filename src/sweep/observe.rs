@@ -161,7 +161,7 @@ impl AccountContext<'_> {
     }
 
     /// Reads the policy if the tags do not say for whom it is, if somebody changed the secret, and if a rotation is
-    /// near: with a wrong policy the owner could not fetch the new key.
+    /// near or has refused it: a rotation makes no key for a secret with a wrong policy.
     async fn policy_fits(
         &self,
         user: &AccountUser,
@@ -177,7 +177,8 @@ impl AccountContext<'_> {
         let tested = keys.iter().find(is_reference).filter(|key| key.is_active());
         let reference = tested.or_else(|| keys.iter().find(|key| key.is_active()));
         let is_near = reference.is_none_or(|key| self.run.now >= due(key.created, periods.rotation) - periods.warn);
-        if !is_near && secret.drift.is_empty() && is_reader(secret, &user.id, &user.arn) {
+        if !is_near && !secret.policy_was_refused() && secret.drift.is_empty() && is_reader(secret, &user.id, &user.arn)
+        {
             return Ok(true);
         }
         policy_fits(self.run, &secret.arn, &user.arn).await

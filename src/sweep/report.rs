@@ -26,6 +26,9 @@ pub struct Report {
     pub accounts: usize,
     /// Users that were observed, or that the lists proved to be quiet.
     pub users: usize,
+    /// Users in the exemption group, whose keys nobody rotates.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub exempt: usize,
     /// Users that the time did not reach. The next run reaches them sooner, because nothing is due for the others.
     #[serde(skip_serializing_if = "is_zero")]
     pub left: usize,
@@ -190,10 +193,21 @@ impl Report {
 
     /// Adds the report of other accounts.
     pub(super) fn merge(&mut self, other: Self) {
-        let Self { accounts, users, left, actions, postponed, mails, oldest_active_key_days: _, dry_run: _, .. } =
-            other;
+        let Self {
+            accounts,
+            users,
+            exempt,
+            left,
+            actions,
+            postponed,
+            mails,
+            oldest_active_key_days: _,
+            dry_run: _,
+            ..
+        } = other;
         self.accounts += accounts;
         self.users += users;
+        self.exempt += exempt;
         self.left += left;
         self.mails += mails;
         for (action, count) in actions {
@@ -231,6 +245,7 @@ impl Report {
             accounts: self.accounts,
             skipped: self.skipped.len() + self.skipped_omitted,
             users: self.users,
+            exempt: self.exempt,
             failures: self.failures.len() + self.failures_omitted - mails_failed,
             provisioned: count(ActionName::Provision),
             rotations: count(ActionName::Rotate),

@@ -8,6 +8,7 @@ use keywheel::rehearsal::PRIMARY_ACCOUNT;
 use serde_json::Value;
 
 use super::judge::{Asker, Document, Grant, Question, Resource, judge, texts};
+use super::keys;
 use super::template::{Place, Template, scalar};
 
 pub(super) const ORGANIZATION: &str = "o-keywheel0001";
@@ -40,6 +41,18 @@ pub(super) struct Estate {
     roles: Vec<Role>,
     key: Document,
     members: RefCell<BTreeMap<String, Rc<Member>>>,
+    /// Policies of the organization, attached to the stack's account.
+    organization: Vec<Bound>,
+    /// Policies of people in the stack's account, by the ARN of their role or user.
+    people: BTreeMap<String, Document>,
+}
+
+/// A policy of the organization.
+enum Bound {
+    /// A service control policy binds the account's principals.
+    Principals(Document),
+    /// A resource control policy binds everybody's calls on the account's resources.
+    Resources(Document),
 }
 
 /// The resources of the member template in an account.
@@ -62,7 +75,35 @@ impl Estate {
         let keys = main.resources("AWS::KMS::Key");
         let [(name, key)] = &keys[..] else { panic!("one KMS key is expected") };
         let key = Document::new(format!("{name}/policy"), key["KeyPolicy"].clone());
-        Self { roles: roles(&main), main, key, members: RefCell::default() }
+        let roles = roles(&main);
+        Self { main, roles, key, members: RefCell::default(), organization: Vec::new(), people: BTreeMap::new() }
+    }
+
+    /// The same estate, bound by a policy of `sam/policies/`.
+    pub(super) fn under(mut self, file: &str) -> Self {
+        let document = Document::new(file, keys::organization_policy(file));
+        let is_about_resources = document.statements().all(|it| !it["Principal"].is_null());
+        self.organization.push(if is_about_resources {
+            Bound::Resources(document)
+        } else {
+            Bound::Principals(document)
+        });
+        self
+    }
+
+    /// The same estate with a person, who is a role or user of the stack's account and has this policy.
+    pub(super) fn with_person(mut self, arn: &str, policy: Value) -> Self {
+        self.people.insert(arn.to_owned(), Document::new(arn, policy));
+        self
+    }
+
+    /// The same estate without the statements of this `Sid`.
+    pub(super) fn without(mut self, sid: &str) -> Self {
+        for role in &mut self.roles {
+            role.identity = role.identity.drain(..).map(|it| it.without(sid)).collect();
+        }
+        self.key = self.key.without(sid);
+        self
     }
 
     /// Returns all policies.
@@ -84,16 +125,17 @@ impl Estate {
 
     /// Evaluates the policies of the caller and of the resource; `secret_policy` is a secret's own policy.
     pub(super) fn judge(&self, question: &Question, secret_policy: Option<&Value>) -> Result<BTreeSet<Grant>, String> {
-        let identity = self.identity(&question.asker);
+        let identity: Vec<_> = self.identity(&question.asker).into_iter().chain(self.bounds(question)).collect();
         let secret = secret_policy.map(|policy| Document::new("the secret's policy", policy.clone()));
         match (question.action.as_str(), &secret) {
             ("sts:AssumeRole", _) => {
                 let role = self.role(&question.resource).ok_or_else(|| format!("no role {}", question.resource))?;
                 judge(question, &identity, Resource::Strict(&role.trust))
             }
-            (action, _) if action.starts_with("kms:") && question.resource == KMS_KEY => {
-                judge(question, &identity, Resource::Strict(&self.key))
-            }
+            (action, _) if action.starts_with("kms:") => match keys::policy(&question.resource, &self.key) {
+                Some(policy) => judge(question, &identity, Resource::Strict(&policy)),
+                None => judge(question, &identity, Resource::WithoutPolicy),
+            },
             ("sns:Publish", _) => self.judge_topic(question, &identity),
             (_, Some(policy)) => judge(question, &identity, Resource::Open(policy)),
             (_, None) => judge(question, &identity, Resource::WithoutPolicy),
@@ -122,7 +164,19 @@ impl Estate {
         judge(question, &[Document::new("given", identity.clone())], Resource::Strict(&role.trust))
     }
 
+    /// Returns the organization's policies that bind a call. They only deny, so they count like the caller's own.
+    fn bounds(&self, question: &Question) -> Vec<Document> {
+        let binds = |bound: &Bound| match bound {
+            Bound::Principals(it) => (question.asker.account == PRIMARY_ACCOUNT).then(|| it.clone()),
+            Bound::Resources(it) => (question.resource_account() == PRIMARY_ACCOUNT).then(|| it.clone()),
+        };
+        self.organization.iter().filter_map(binds).collect()
+    }
+
     fn identity(&self, asker: &Asker) -> Vec<Document> {
+        if let Some(person) = self.people.get(&asker.arn) {
+            return vec![person.clone()];
+        }
         if asker.arn.contains(":user/") {
             // Users of the stack's account have no reader group, because the resource policy is sufficient there.
             let is_member = asker.account != PRIMARY_ACCOUNT;
@@ -145,6 +199,11 @@ impl Estate {
             Rc::new(Member { roles: roles(&template), reader: reader_policy(&template) })
         };
         members.entry(account.to_owned()).or_insert_with(make).clone()
+    }
+
+    /// Returns the main template's resources of a type, with their properties.
+    pub(super) fn resources(&self, kind: &str) -> Vec<(String, Value)> {
+        self.main.resources(kind)
     }
 
     /// Returns the ARN of a role, by its name in the main template.

@@ -7,30 +7,39 @@
 use std::collections::BTreeSet;
 
 use iam_rs::{
-    Arn, Context, EvaluationOptions, IAMEffect, IAMPolicy, IAMRequest, PolicyEvaluator, Principal, PrincipalId,
-    interpolate_variables,
+    Arn, Context, ContextValue, EvaluationOptions, IAMEffect, IAMPolicy, IAMRequest, PolicyEvaluator, Principal,
+    PrincipalId, interpolate_variables,
 };
 use serde_json::Value;
 
 /// The condition keys that a question has values for. A policy with another key stops the test.
-const ANSWERED_KEYS: [&str; 16] = [
+const ANSWERED_KEYS: [&str; 22] = [
     "aws:PrincipalAccount",
     "aws:PrincipalArn",
+    "aws:PrincipalIsAWSService",
     "aws:PrincipalOrgID",
     "aws:ResourceOrgID",
     "aws:SecureTransport",
+    "aws:TagKeys",
     "aws:username",
+    "kms:CallerAccount",
     "kms:EncryptionContext:SecretARN",
     "kms:EncryptionContext:aws:sns:topicArn",
     "kms:ViaService",
     "lambda:SourceFunctionArn",
+    "secretsmanager:AddReplicaRegions",
     "secretsmanager:BlockPublicPolicy",
+    "secretsmanager:KmsKeyArn",
     "secretsmanager:RecoveryWindowInDays",
     "secretsmanager:RotationLambdaARN",
     "secretsmanager:VersionStage",
     "secretsmanager:resource/AllowRotationLambdaArn",
     "ses:FromAddress",
+    "ses:Recipients",
 ];
+
+/// The condition keys with a list of values. A question separates them by spaces.
+const LISTS: [&str; 3] = ["aws:TagKeys", "secretsmanager:AddReplicaRegions", "ses:Recipients"];
 
 /// The caller: a role (for a session, its role) or a user.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,12 +93,19 @@ impl Question {
             .with_string("aws:PrincipalAccount", &asker.account)
             .with_string("aws:PrincipalOrgID", &asker.organization)
             .with_string("aws:ResourceOrgID", &self.resource_organization)
+            .with_string("kms:CallerAccount", &asker.account)
+            .with_boolean("aws:PrincipalIsAWSService", false)
             .with_boolean("aws:SecureTransport", true);
         if let Some(user) = asker.user() {
             context = context.with_string("aws:username", user);
         }
         for (key, value) in &self.context {
             assert!(ANSWERED_KEYS.contains(key), "{key} is not among the keys that are answered");
+            if LISTS.contains(key) {
+                let values = value.split(' ').map(str::to_owned).collect();
+                context.insert((*key).to_owned(), ContextValue::StringList(values));
+                continue;
+            }
             context = match value.as_str() {
                 "true" | "false" => context.with_boolean(*key, value == "true"),
                 text => context.with_string(*key, text),
@@ -99,7 +115,7 @@ impl Question {
     }
 
     /// Returns the account of the resource. A list belongs to the caller's own account.
-    fn resource_account(&self) -> &str {
+    pub(super) fn resource_account(&self) -> &str {
         self.resource.split(':').nth(4).unwrap_or(&self.asker.account)
     }
 
@@ -145,6 +161,12 @@ impl Document {
             }
         }
         document
+    }
+
+    /// Returns the document without the statement of this `Sid`.
+    pub(super) fn without(mut self, sid: &str) -> Self {
+        self.policy["Statement"].as_array_mut().expect("a list of statements").retain(|it| it["Sid"] != sid);
+        self
     }
 
     pub(super) fn trust(name: impl Into<String>, policy: Value) -> Self {

@@ -83,6 +83,23 @@ fn on_aws_b8_mail_may_come_from_the_named_region_only() {
 }
 
 #[test]
+fn nobody_gains_5_recipients_of_mail_can_be_limited() {
+    let domain = ses("identity/example.com");
+    let to = |recipients: &'static str| [("ses:FromAddress", SENDER), ("ses:Recipients", recipients)];
+    let limited = FunctionEstate::sweeper(&[("MailRecipients", "*@example.com,aws+*@accounts.example")]);
+    for action in ["ses:SendEmail", "ses:SendRawEmail"] {
+        for recipients in ["ci@example.com", "aws+prod@accounts.example", "ci@example.com ops@example.com"] {
+            assert!(limited.may(action, &domain, &to(recipients)), "{action} {recipients}");
+        }
+        for recipients in ["x@elsewhere.example", "ci@example.com x@elsewhere.example", "x@accounts.example"] {
+            assert!(!limited.may(action, &domain, &to(recipients)), "{action} {recipients}");
+        }
+        assert!(!limited.may(action, &domain, &[("ses:FromAddress", SENDER)]), "recipients that are unknown");
+    }
+    assert!(FunctionEstate::sweeper(&[]).may("ses:SendEmail", &domain, &to("x@elsewhere.example")), "the default");
+}
+
+#[test]
 fn the_sweeper_reads_of_ses_only_what_decides_about_its_mail() {
     let sweeper = FunctionEstate::sweeper(&[]);
     for read in ["ses:GetAccount", "ses:ListSuppressedDestinations"] {

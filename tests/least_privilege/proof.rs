@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::estate::{Estate, FUNCTION, KMS_KEY, ORGANIZATION, REGION, SENDER};
 use super::judge::{Asker, Grant, Question};
+use super::keys::ORGANIZATION_POLICIES;
 use crate::harness::{MEMBER, TestStack, rehearse};
 
 /// The decisions on all calls, made once for all tests that use them.
@@ -26,44 +27,50 @@ pub(super) struct Proof {
     pub(super) judged: usize,
     /// The denied calls, with the reasons.
     pub(super) refused: Vec<String>,
+    /// The same under the policies that `sam/policies/` has for the organization.
+    pub(super) refused_by_organization: Vec<String>,
     /// Every statement, with an action that it allowed.
     pub(super) used: BTreeSet<(Grant, String)>,
 }
 
 impl Proof {
     fn make() -> Self {
-        let (mut proof, estate) = (Self::default(), Estate::new());
+        let mut proof = Self::default();
+        let bound = || ORGANIZATION_POLICIES.into_iter().fold(Estate::new(), Estate::under);
+        let estates = &[Estate::new(), bound()];
         rehearse(async {
             let script = ScenarioOptions { days: DAYS, ..ScenarioOptions::default() };
             let (cloud, _) = scenario::run(&script, &mut |_| ()).await.expect("the rehearsal runs");
-            proof.judge_all(&estate, &cloud);
-            proof.judge_all(&estate, &repairs().await.cloud);
-            proof.judge_all(&estate, &orphans().await.cloud);
-            proof.judge_all(&estate, &interrupted().await.cloud);
-            proof.judge_all(&estate, &reported().await.cloud);
-            proof.judge_all(&estate, &held().await.cloud);
-            proof.judge_all(&estate, &withdrawn().await.cloud);
+            proof.judge_all(estates, &cloud);
+            proof.judge_all(estates, &repairs().await.cloud);
+            proof.judge_all(estates, &orphans().await.cloud);
+            proof.judge_all(estates, &interrupted().await.cloud);
+            proof.judge_all(estates, &reported().await.cloud);
+            proof.judge_all(estates, &held().await.cloud);
+            proof.judge_all(estates, &withdrawn().await.cloud);
         });
         proof
     }
 
-    fn judge_all(&mut self, estate: &Estate, cloud: &Cloud) {
+    fn judge_all(&mut self, estates: &[Estate; 2], cloud: &Cloud) {
         let secrets: BTreeMap<String, SecretView> =
             cloud.secrets().into_iter().map(|it| (it.arn.clone(), it)).collect();
         let mut seen = BTreeSet::new();
         for call in cloud.calls().iter().filter(|call| is_to_be_judged(cloud, call)) {
             let action = format!("{}:{}", call.service, call.operation);
             if seen.insert((call.caller_arn.clone(), action, call.resource.clone())) {
-                self.judge_call(estate, call, secrets.get(&call.resource));
+                self.judge_call(estates, call, secrets.get(&call.resource));
             }
         }
         self.judged += seen.len();
     }
 
-    fn judge_call(&mut self, estate: &Estate, call: &Call, secret: Option<&SecretView>) {
+    fn judge_call(&mut self, [estate, bound]: &[Estate; 2], call: &Call, secret: Option<&SecretView>) {
         let policy = secret.and_then(|it| it.policy.as_ref());
         for question in questions(call, secret) {
-            match estate.judge(&question, policy.filter(|_| question.action.starts_with("secretsmanager:"))) {
+            let policy = policy.filter(|_| question.action.starts_with("secretsmanager:"));
+            self.refused_by_organization.extend(bound.judge(&question, policy).err());
+            match estate.judge(&question, policy) {
                 Ok(grants) => self.used.extend(grants.into_iter().map(|grant| (grant, question.action.clone()))),
                 Err(why) => self.refused.push(why),
             }
@@ -106,6 +113,10 @@ fn questions(call: &Call, secret: Option<&SecretView>) -> Vec<Question> {
     };
     let own = |context| ask(&action, &in_this_organization(&call.resource), context);
     let mut questions = match action.as_str() {
+        // The template names the key of all secrets, and these calls name it.
+        "secretsmanager:CreateSecret" | "secretsmanager:UpdateSecret" => {
+            vec![own(vec![("secretsmanager:KmsKeyArn", KMS_KEY.to_owned())])]
+        }
         // The log does not show these parameters; keywheel always blocks public policies.
         "secretsmanager:PutResourcePolicy" => vec![own(vec![("secretsmanager:BlockPublicPolicy", "true".to_owned())])],
         // The log does not show this parameter; keywheel always requests 30 days, as `people` tests.
@@ -152,11 +163,12 @@ pub(super) fn through_secrets_manager(secret: &str) -> Vec<(&'static str, String
 /// Other rights that Secrets Manager requires of its caller, as each operation's page says under "Required
 /// permissions".
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Operations.html>
-fn done_for_the_caller(action: &str) -> &'static [&'static str] {
+pub(super) fn done_for_the_caller(action: &str) -> &'static [&'static str] {
     match action {
         "secretsmanager:CreateSecret" | "secretsmanager:PutSecretValue" => &["kms:GenerateDataKey", "kms:Decrypt"],
         "secretsmanager:GetSecretValue" => &["kms:Decrypt"],
         "secretsmanager:RotateSecret" => &["lambda:InvokeFunction"],
+        "secretsmanager:ReplicateSecretToRegions" => &["kms:GenerateDataKey", "kms:Encrypt"],
         // Without kms:Encrypt, existing versions stay encrypted with the former key.
         "secretsmanager:UpdateSecret" => &["kms:GenerateDataKey", "kms:Encrypt", "kms:Decrypt"],
         _ => &[],

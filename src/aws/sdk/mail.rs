@@ -12,7 +12,9 @@ use aws_smithy_types::error::operation::BuildError;
 use super::failure::OrFailure;
 use super::whole::WholeAnswer;
 use crate::aws::failure::CallFailure;
-use crate::aws::mail::{Attachment, Mailer, OutgoingMail, SUPPRESSED_PAGE_SIZE, SendQuota, SendingAccount};
+use crate::aws::mail::{
+    Attachment, MailIdentity, Mailer, OutgoingMail, SUPPRESSED_PAGE_SIZE, SendQuota, SendingAccount,
+};
 use crate::aws::mail::{SuppressedAddress, SuppressedPage, masked, masked_identity};
 
 #[derive(Debug, Clone)]
@@ -96,15 +98,23 @@ impl Mailer for SdkMailer {
         })
     }
 
-    async fn is_verified(&self, identity: &str) -> Result<bool, CallFailure> {
+    async fn identity(&self, identity: &str) -> Result<Option<MailIdentity>, CallFailure> {
         let request = self.client.get_email_identity().email_identity(identity);
         match request.send().await.or_failure("ses:GetEmailIdentity", masked_identity(identity)) {
             // The SDK reads a missing flag as `false`. Every genuine response has the identity's type.
             Ok(answer) if answer.identity_type.is_none() => {
                 Err(CallFailure::incomplete("ses:GetEmailIdentity", masked_identity(identity), "identity"))
             }
-            Ok(answer) => Ok(answer.verified_for_sending_status),
-            Err(failure) if failure.is_not_found() => Ok(false),
+            Ok(answer) => {
+                let dkim = answer.dkim_attributes.as_ref();
+                let dkim = dkim.and_then(|dkim| Some((dkim.status.as_ref()?.as_str(), dkim.signing_enabled)));
+                // Without a MAIL FROM domain of the identity, SES uses its own.
+                let mail_from = answer.mail_from_attributes.as_ref();
+                let mail_from = mail_from.filter(|from| !from.mail_from_domain.is_empty());
+                let mail_from = mail_from.map(|from| from.mail_from_domain_status.as_str());
+                Ok(Some(MailIdentity::of(answer.verified_for_sending_status, dkim, mail_from)))
+            }
+            Err(failure) if failure.is_not_found() => Ok(None),
             Err(failure) => Err(failure),
         }
     }

@@ -17,6 +17,7 @@
 //! They are freed when the call ends, and the SDK wipes its credentials itself. No other program can read a function's
 //! memory, which ends with its execution environment.
 
+mod endpoints;
 mod failure;
 mod iam;
 mod mail;
@@ -31,6 +32,7 @@ mod time;
 mod topic;
 mod whole;
 
-pub use production::{Lookup, production_config};
+pub use endpoints::{EndpointOverride, Lookup, endpoint_overrides};
+pub use production::production_config;
 pub use retry::ATTEMPTS;
 pub(super) use services::SdkServices;

@@ -1,6 +1,5 @@
 //! The SDK configuration of a Lambda function.
 
-use std::fmt;
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -16,12 +15,9 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::{HttpClient as _, SharedHttpClient, http_client_fn};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
+use super::endpoints::{Endpoints, Lookup, flag};
 use super::retry;
-
-/// Returns the value of an environment variable; `None` if it is not set.
-pub type Lookup = fn(&str) -> Option<String>;
 
 /// Returns the SDK configuration of a Lambda function. Endpoints, Region and credentials are read from AWS's
 /// environment variables. Retries and timeouts are set here:
@@ -54,40 +50,6 @@ pub fn production_config(lookup: Lookup) -> SdkConfig {
     config.build()
 }
 
-fn flag(lookup: Lookup, variable: &str) -> Option<bool> {
-    let value = lookup(variable)?;
-    match value.to_ascii_lowercase().as_str() {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => {
-            // The SDK ignores such a value, too.
-            tracing::warn!(variable, value, "environment variable is neither true nor false, so it is ignored");
-            None
-        }
-    }
-}
-
-/// Reads `AWS_ENDPOINT_URL_<SERVICE>` and `AWS_ENDPOINT_URL` for the clients.
-/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
-struct Endpoints(Lookup);
-
-impl fmt::Debug for Endpoints {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Endpoints")
-    }
-}
-
-impl LoadServiceConfig for Endpoints {
-    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        let Self(lookup) = self;
-        if flag(*lookup, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == Some(true) {
-            return None;
-        }
-        let service = key.service_id().to_ascii_uppercase().replace(' ', "_");
-        lookup(&format!("{}_{service}", key.env())).or_else(|| lookup(key.env()))
-    }
-}
-
 /// Returns one HTTP client for all SDK clients, otherwise like the SDK's default. By default each SDK client would have
 /// a pool of connections and a TLS configuration of its own. It would also load all certificates of the system when it
 /// is made, for a TLS configuration that is never used. This client loads them at the first call.
@@ -106,34 +68,6 @@ pub(super) fn http_client() -> SharedHttpClient {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn endpoint(lookup: Lookup, service: &str) -> Option<String> {
-        let config = production_config(lookup);
-        let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
-        config.service_config().expect("set").load_config(key.build().expect("complete"))
-    }
-
-    #[test]
-    fn the_endpoint_of_a_service_precedes_the_general_one() {
-        let lookup: Lookup = |variable| match variable {
-            "AWS_ENDPOINT_URL_SECRETS_MANAGER" => Some("http://secrets".to_owned()),
-            "AWS_ENDPOINT_URL" => Some("http://all".to_owned()),
-            _ => None,
-        };
-        assert_eq!(endpoint(lookup, "Secrets Manager").as_deref(), Some("http://secrets"));
-        assert_eq!(endpoint(lookup, "STS").as_deref(), Some("http://all"));
-        assert_eq!(endpoint(|_| None, "STS"), None);
-    }
-
-    #[test]
-    fn configured_endpoints_can_be_ignored() {
-        let lookup: Lookup = |variable| match variable {
-            "AWS_ENDPOINT_URL" | "AWS_ENDPOINT_URL_STS" => Some("http://all".to_owned()),
-            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS" => Some("true".to_owned()),
-            _ => None,
-        };
-        assert_eq!(endpoint(lookup, "STS"), None);
-    }
 
     #[test]
     fn region_and_endpoint_flags_are_read_from_the_environment() {

@@ -1,24 +1,30 @@
-//! The KMS keys of secrets: under which keys a version is encrypted, and what is refused once they cannot be used.
+//! The KMS keys of secrets: under which keys a version is encrypted, and what is refused to a caller who cannot use
+//! them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
 
 use crate::model::answer::ServiceError;
-use crate::model::secret::{CURRENT, KmsKeyState, PENDING, PREVIOUS, Secret, Version};
+use crate::model::kms::{DEFAULT_KEY, KmsKeyState, KmsUse};
+use crate::model::secret::{CURRENT, PENDING, PREVIOUS, Secret, SecretLocation, Version};
+use crate::model::signature::Caller;
 use crate::model::state::World;
 
-/// The key that Secrets Manager makes itself; it cannot serve other accounts.
-pub(super) const DEFAULT_KEY: &str = "alias/aws/secretsmanager";
-
-/// The ARN of the key that a secret names; `None` for the key that Secrets Manager makes itself.
-pub(super) fn key_of(world: &World, secret: &Secret) -> Option<String> {
-    let id = secret.kms_key_id.as_deref().filter(|id| *id != DEFAULT_KEY)?;
-    world.kms_keys.keys().find(|arn| *arn == id || arn.rsplit('/').next() == Some(id)).cloned()
+/// The key that a secret names: the ARN of a key, or the name of the key that Secrets Manager makes itself.
+pub(super) fn key_of(world: &World, secret: &Secret) -> String {
+    let named = secret
+        .kms_key_id
+        .as_deref()
+        .and_then(|id| world.kms_keys.keys().find(|arn| *arn == id || arn.rsplit('/').next() == Some(id)).cloned());
+    named.unwrap_or_else(|| DEFAULT_KEY.to_owned())
 }
 
-/// Fails unless a value can be encrypted under the key. A key that the model does not know is the default key.
-pub(super) fn check_encrypt(world: &World, key: Option<&str>) -> Result<(), ServiceError> {
-    match state(world, key) {
-        KmsKeyState::Enabled => Ok(()),
+/// Fails unless the caller can encrypt a value of the secret. Returns the key.
+pub(super) fn check_encrypt(world: &World, caller: &Caller, secret: &Secret) -> Result<String, ServiceError> {
+    let key = key_of(world, secret);
+    match world.kms_key_for(caller, &secret.account, &key, KmsUse::Encrypt) {
+        KmsKeyState::Enabled => Ok(key),
         KmsKeyState::Denied => Err(denied()),
         KmsKeyState::Disabled | KmsKeyState::PendingDeletion => Err(ServiceError::new(
             400,
@@ -29,11 +35,17 @@ pub(super) fn check_encrypt(world: &World, key: Option<&str>) -> Result<(), Serv
     }
 }
 
-/// Fails unless one of the version's keys can decrypt its value.
+/// Fails unless the caller can decrypt the version with one of its keys.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>
-pub(super) fn check_decrypt(world: &World, version: &Version) -> Result<(), ServiceError> {
-    let states: Vec<KmsKeyState> = version.kms_keys.iter().map(|key| state(world, Some(key))).collect();
-    if states.is_empty() || states.contains(&KmsKeyState::Enabled) {
+pub(super) fn check_decrypt(
+    world: &World,
+    caller: &Caller,
+    secret: &Secret,
+    version: &Version,
+) -> Result<(), ServiceError> {
+    let found = |key: &String| world.kms_key_for(caller, &secret.account, key, KmsUse::Decrypt);
+    let states: Vec<KmsKeyState> = version.kms_keys.iter().map(found).collect();
+    if states.contains(&KmsKeyState::Enabled) {
         return Ok(());
     }
     if states.contains(&KmsKeyState::Denied) {
@@ -43,29 +55,27 @@ pub(super) fn check_decrypt(world: &World, version: &Version) -> Result<(), Serv
     Err(ServiceError::new(400, "DecryptionFailure", message))
 }
 
-/// Encrypts the labelled versions under one more key. A version that cannot be decrypted stays as it is, and the call
-/// succeeds all the same.
+/// Encrypts the labelled versions under the secret's key as well; they stay readable under the keys before. A version
+/// that the caller cannot decrypt, or not encrypt under the new key, stays as it is, and the call succeeds all the
+/// same.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/manage_update-encryption-key.html>
-pub(super) fn encrypt_again(secret: &mut Secret, key: Option<&str>, keys: &BTreeMap<String, KmsKeyState>) {
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecret.html>
+pub(super) fn encrypt_again(world: &mut World, caller: &Caller, location: &SecretLocation, now: DateTime<Utc>) {
+    let Some(secret) = world.secret_at(location) else { return };
+    let Ok(key) = check_encrypt(world, caller, secret) else { return };
     let is_labelled = |version: &Version| [CURRENT, PENDING, PREVIOUS].iter().any(|it| version.stages.contains(*it));
-    let works = |key: &String| keys.get(key).is_none_or(|state| *state == KmsKeyState::Enabled);
-    for version in secret.versions.iter_mut().filter(|version| is_labelled(version)) {
-        match key {
-            // The default key decrypts what it could read.
-            None if version.kms_keys.iter().any(works) => version.kms_keys.clear(),
-            Some(key) if version.kms_keys.iter().any(works) => drop(version.kms_keys.insert(key.to_owned())),
-            _ => {}
-        }
+    let readable = secret.versions.iter().filter(|version| is_labelled(version));
+    let readable = readable.filter(|version| check_decrypt(world, caller, secret, version).is_ok());
+    let readable: Vec<String> = readable.map(|version| version.id.clone()).collect();
+    let Some(secret) = world.change_secret(location, now) else { return };
+    for version in secret.versions.iter_mut().filter(|version| readable.contains(&version.id)) {
+        version.kms_keys.insert(key.clone());
     }
 }
 
 /// The keys of a new version of a secret with this key.
-pub(super) fn keys_of_new_version(key: Option<String>) -> BTreeSet<String> {
-    key.into_iter().collect()
-}
-
-fn state(world: &World, key: Option<&str>) -> KmsKeyState {
-    key.and_then(|key| world.kms_keys.get(key)).copied().unwrap_or(KmsKeyState::Enabled)
+pub(super) fn keys_of_new_version(key: String) -> BTreeSet<String> {
+    BTreeSet::from([key])
 }
 
 fn denied() -> ServiceError {

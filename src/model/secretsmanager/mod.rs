@@ -21,9 +21,11 @@ use super::request::Input;
 use super::signature::CallerKind;
 use super::state::World;
 use crate::model::exchange::Exchange;
+use crate::model::kms::DEFAULT_KEY;
 use crate::model::secret::{CURRENT, Plain, RotationStatus, Secret, SecretLocation, Version};
 use crate::model::service::Service;
 
+pub(crate) use reading::glob;
 pub(crate) use rotate::start_rotation;
 
 impl World {
@@ -133,6 +135,7 @@ pub(crate) fn plant(world: &mut World, account: &str, name: &str, value: Plain, 
     let mut version = Version::new(&id, Some(value), created);
     version.stages.insert(CURRENT.to_owned());
     version.was_current = true;
+    version.kms_keys = encryption::keys_of_new_version(DEFAULT_KEY.to_owned());
     let mut secret = world.blank_secret(account, name, created);
     secret.versions.push(version);
     let arn = secret.arn.clone();

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::encryption::DEFAULT_KEY;
 use super::policy::{conditions, principals, statements, texts};
 use crate::model::answer::ServiceError;
 use crate::model::exchange::Exchange;
+use crate::model::kms::DEFAULT_KEY;
 use crate::model::secret::{Secret, SecretLocation};
 use crate::model::signature::{Caller, CallerKind};
 use crate::model::state::World;
@@ -128,7 +128,7 @@ fn holds((operator, key, values): (&str, &str, Vec<&str>), caller: &Caller) -> O
 }
 
 /// Matches `*` and `?` as policies do.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t, mut star) = (0, 0, None);
     while t < text.len() {

@@ -3,12 +3,13 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::encryption::{self, DEFAULT_KEY};
+use super::encryption;
 use super::versions;
 use super::{NO_SECRET, identified, identity, invalid_request, locate, locate_alive, not_found, seconds, tags};
 use crate::model::answer::{Reply, ServiceError, ServiceResult};
 use crate::model::clock;
 use crate::model::exchange::Exchange;
+use crate::model::kms::DEFAULT_KEY;
 use crate::model::request::Input;
 use crate::model::rules::Rules;
 use crate::model::secret::{CURRENT, Secret, SecretLocation, Version};
@@ -36,8 +37,7 @@ pub(super) fn create(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResul
     }
     secret.description = input.text("Description")?.map(ToOwned::to_owned);
     secret.kms_key_id = kms_key(exchange.world, input)?;
-    let key = encryption::key_of(exchange.world, &secret);
-    encryption::check_encrypt(exchange.world, key.as_deref())?;
+    let key = encryption::check_encrypt(exchange.world, exchange.caller, &secret)?;
     let version = value.map(|value| {
         let mut version = Version::new(&token, Some(value), exchange.now);
         version.kms_keys = encryption::keys_of_new_version(key);
@@ -169,24 +169,12 @@ pub(super) fn update(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResul
         }
     }
     if kms_key_id.is_some() {
-        change_key(exchange.world, &location, kms_key_id, now);
+        if let Some(secret) = exchange.world.change_secret(&location, now) {
+            secret.kms_key_id = kms_key_id;
+        }
+        encryption::encrypt_again(exchange.world, exchange.caller, &location, now);
     }
     identified(exchange.world, &location, None)
-}
-
-fn change_key(
-    world: &mut World,
-    location: &SecretLocation,
-    kms_key_id: Option<String>,
-    now: chrono::DateTime<chrono::Utc>,
-) {
-    let keys = world.kms_keys.clone();
-    let Some(secret) = world.change_secret(location, now) else { return };
-    secret.kms_key_id = kms_key_id;
-    let key = world.secret_at(location).and_then(|secret| encryption::key_of(world, secret));
-    if let Some(secret) = world.change_secret(location, now) {
-        encryption::encrypt_again(secret, key.as_deref(), &keys);
-    }
 }
 
 pub(super) fn delete(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {

@@ -30,7 +30,7 @@ pub(super) fn get(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
     let version = pick(secret, id, stage)?;
     let fresh = version.stages.contains(PENDING) && version.put_at + lag > now;
     let value = version.value.as_ref().filter(|_| !fresh).ok_or_else(|| no_value(id, stage))?;
-    encryption::check_decrypt(exchange.world, version)?;
+    encryption::check_decrypt(exchange.world, exchange.caller, secret, version)?;
     let mut answer = identity(secret);
     match value {
         Plain::Text(text) => answer["SecretString"] = json!(text),
@@ -124,8 +124,8 @@ pub(super) fn put(exchange: &mut Exchange<'_>, input: &Input) -> ServiceResult {
         Some(Some(_)) => return Err(used(secret, &token)),
         Some(None) | None => {
             check_room(secret, exchange.now)?;
-            encryption::check_encrypt(exchange.world, encryption::key_of(exchange.world, secret).as_deref())?;
-            store(exchange.world, &location, &token, value, &stages, exchange.now);
+            let key = encryption::check_encrypt(exchange.world, exchange.caller, secret)?;
+            store(exchange.world, &location, &token, (value, key), &stages, exchange.now);
         }
     }
     put_answer(exchange.world, &location, &token)
@@ -187,11 +187,10 @@ fn store(
     world: &mut World,
     location: &SecretLocation,
     token: &str,
-    value: Plain,
+    (value, key): (Plain, String),
     stages: &BTreeSet<String>,
     now: DateTime<Utc>,
 ) {
-    let key = world.secret_at(location).and_then(|secret| encryption::key_of(world, secret));
     let kms_keys = encryption::keys_of_new_version(key);
     let Some(secret) = world.change_secret(location, now) else { return };
     secret.changed = now;

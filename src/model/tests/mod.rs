@@ -3,6 +3,7 @@
 mod access;
 mod faults;
 mod iam;
+mod kms;
 mod mail_and_accounts;
 mod rotation;
 mod secrets;

@@ -15,6 +15,10 @@ use crate::notify::suppressed::Suppressed;
 /// <https://docs.aws.amazon.com/ses/latest/dg/request-production-access.html>
 const CAUTIOUS_SPACING: Duration = Duration::from_secs(1);
 
+/// The smallest share of an account's owners, in messages: a tenth of the quota in SES's sandbox.
+/// <https://docs.aws.amazon.com/ses/latest/dg/request-production-access.html>
+const SMALLEST_SHARE: usize = 20;
+
 /// Whether messages can be sent, and how fast.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Readiness {
@@ -47,6 +51,19 @@ impl RemainingQuota {
         }
     }
 
+    /// Returns how many messages the owners of one account may get in a run: a tenth of the day's quota. Each account
+    /// is swept by an invocation of its own, which does not know how many accounts share the quota.
+    pub(super) fn share_of_owners(self) -> usize {
+        match self.0 {
+            Some(SendQuota { per_24_hours, .. }) if per_24_hours >= 0.0 => {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
+                let tenth = (per_24_hours / 10.0) as usize;
+                tenth.max(SMALLEST_SHARE)
+            }
+            _ => usize::MAX,
+        }
+    }
+
     /// Returns why the others are not sent.
     pub(super) fn exceeded(self) -> String {
         let quota = self.0.map(|quota| quota.per_24_hours).unwrap_or_default();
@@ -59,7 +76,10 @@ impl RemainingQuota {
 
 /// Whether SES has verified the sender.
 enum SenderStatus {
-    Verified,
+    /// And whether its mail passes DMARC; `None` if that is not known.
+    Verified {
+        is_aligned: Option<bool>,
+    },
     NotVerified,
     Unknown(CallFailure),
 }
@@ -125,7 +145,9 @@ impl Readiness {
             Err(failure) => unknown.push(failure),
         }
         match status {
-            SenderStatus::Verified => {}
+            SenderStatus::Verified { is_aligned } => {
+                readiness.reports.extend((is_aligned == Some(false)).then(|| not_aligned(sender, region)));
+            }
             SenderStatus::NotVerified => {
                 readiness.obstacle = Some(format!(
                     "SENDER_EMAIL is not verified in SES in this account in Region {region}, and neither is its domain; \
@@ -139,18 +161,49 @@ impl Readiness {
     }
 }
 
-/// Reads whether the address, its domain or a domain above is verified. A verified domain covers all domains below it.
+/// Reads whether the address, its domain or a domain above is verified, and whether one of them aligns its mail. A
+/// verified domain covers all domains below it. Reading ends with what is verified and aligned, usually the domain.
 /// <https://docs.aws.amazon.com/ses/latest/dg/creating-identities.html>
 async fn sender_status(aws: &SweeperAws, sender: &EmailAddress) -> SenderStatus {
-    let mut unknown = None;
+    let (mut is_verified, mut is_alignment_unknown, mut unknown) = (false, false, None);
     for identity in identities(sender.as_str()) {
-        match aws.mailer().is_verified(&identity).await {
-            Ok(true) => return SenderStatus::Verified,
-            Ok(false) => {}
-            Err(failure) => unknown = unknown.or(Some(failure)),
+        // The sweeper may read no domain above, such as `co.uk`, unless SES_DOMAIN names it.
+        let is_above = !identity.contains('@') && !identity.eq_ignore_ascii_case(sender.domain());
+        match aws.mailer().identity(&identity).await {
+            Ok(Some(found)) if found.is_verified => {
+                is_verified = true;
+                is_alignment_unknown |= found.is_aligned.is_none();
+                if found.is_aligned == Some(true) {
+                    return SenderStatus::Verified { is_aligned: Some(true) };
+                }
+            }
+            Ok(_) => {}
+            Err(failure) => {
+                is_alignment_unknown |= !(is_above && failure.kind() == FailureKind::Denied);
+                unknown = unknown.or(Some(failure));
+            }
+        }
+        if is_verified && is_alignment_unknown {
+            break;
         }
     }
-    unknown.map_or(SenderStatus::NotVerified, SenderStatus::Unknown)
+    match unknown {
+        _ if is_verified => SenderStatus::Verified { is_aligned: (!is_alignment_unknown).then_some(false) },
+        Some(failure) => SenderStatus::Unknown(failure),
+        None => SenderStatus::NotVerified,
+    }
+}
+
+/// Receivers that follow DMARC drop such mail if the domain's policy says so. SES signs it for amazonses.com alone, and
+/// that domain is its envelope's, too.
+/// <https://docs.aws.amazon.com/ses/latest/dg/send-email-authentication-dmarc.html>
+fn not_aligned(sender: &EmailAddress, region: &str) -> String {
+    let domain = sender.domain();
+    format!(
+        "nothing aligns the mail of SENDER_EMAIL with its domain {domain}, so DMARC fails and receivers may drop it: in \
+         Region {region} SES neither signs for that domain (DKIM) nor uses a MAIL FROM domain of it; set up Easy DKIM \
+         for the domain"
+    )
 }
 
 /// Returns the identities of SES that can verify an address: the address, its domain and the domains above. SES ignores
@@ -244,6 +297,20 @@ mod tests {
             (quota(200.0, 0.0), 0, 0),
         ] {
             assert_eq!(room.allows(messages), fit, "{room:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_gains_5_owners_of_an_account_share_a_tenth() {
+        for (room, share) in [
+            (quota(50_000.0, 49_999.0), 5_000),
+            (quota(200.0, 0.0), 20),
+            (quota(4.0, 0.0), 20),
+            (quota(f64::INFINITY, 0.0), usize::MAX),
+            (quota(-1.0, 0.0), usize::MAX),
+            (RemainingQuota(None), usize::MAX),
+        ] {
+            assert_eq!(room.share_of_owners(), share, "{room:?}");
         }
     }
 

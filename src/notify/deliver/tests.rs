@@ -1,5 +1,7 @@
 //! Sending, through the SDK to a simulated SES.
 
+mod gains;
+
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -99,6 +101,10 @@ impl MailFixture {
         let notified = Notified::default();
         let addressed: Vec<Addressed<'_>> =
             notices.iter().map(|notice| Addressed { notice, account, notified: &notified }).collect();
+        self.deliver_to(settings, mode, &addressed).await
+    }
+
+    async fn deliver_to(&self, settings: &Settings, mode: Mode, addressed: &[Addressed<'_>]) -> Delivery {
         let templates = templates();
         let options = DeliveryOptions {
             mode,
@@ -110,7 +116,7 @@ impl MailFixture {
         };
         // Boxed as `Send`, which executors with several threads require.
         let delivery: Pin<Box<dyn Future<Output = Delivery> + Send + '_>> =
-            Box::pin(deliver(&self.aws, &options, &templates, &addressed));
+            Box::pin(deliver(&self.aws, &options, &templates, addressed));
         delivery.await
     }
 
@@ -156,7 +162,9 @@ async fn each_recipient_gets_one_message() {
     assert_eq!(accepted[20].0, "prod@example.com");
     assert_eq!(accepted[20].1, "keywheel: 20 access keys will be rotated on 2026-11-29 (prod)");
     assert_eq!(accepted[3].1, "Access key of u3 (prod, 111122223333) will be rotated on 2026-11-29");
-    let sent = &fixture.ses.accepted.lock().unwrap()[0];
+    let accepted = fixture.ses.accepted.lock().unwrap().clone();
+    assert_eq!(accepted[0]["Destination"]["ToAddresses"], json!(["prod@example.com"]), "the account comes first");
+    let sent = &accepted[1];
     assert_eq!(sent["FromEmailAddress"], "keys@example.com");
     let body = &sent["Content"]["Simple"]["Body"];
     assert!(body["Html"]["Data"].as_str().unwrap().starts_with("<!doctype html>"));
@@ -242,8 +250,7 @@ async fn a_general_obstacle_stops_all_with_one_failure() {
 async fn messages_sent_before_an_obstacle_count() {
     let fixture = MailFixture::new(|_, attempt| (attempt > 0).then_some(("SendingPausedException", "paused")));
     let delivery = fixture.deliver(Mode::Enforced, &of_many_owners(3)).await;
-    let expected = [Delivered::ToSome(vec![Audience::Owner]), Delivered::ToNobody, Delivered::ToNobody];
-    assert_eq!((delivery.delivered.as_slice(), delivery.mails), (&expected[..], 1));
+    assert_eq!((delivery.delivered, delivery.mails), (vec![Delivered::ToSome(vec![Audience::Account]); 3], 1));
     assert!(delivery.failures[0].error.starts_with("3 messages not sent"), "{:?}", delivery.failures);
 }
 
@@ -440,19 +447,19 @@ async fn any_verified_domain_above_is_enough() {
 #[tokio::test]
 async fn the_quota_goes_to_the_most_urgent() {
     let fixture = MailFixture::with_account(|account| {
-        account["SendQuota"] = json!({"Max24HourSend": 200.0, "MaxSendRate": 1000.0, "SentLast24Hours": 198.0});
+        account["SendQuota"] = json!({"Max24HourSend": 200.0, "MaxSendRate": 1000.0, "SentLast24Hours": 197.0});
     });
     let mut notices = of_many_owners(10);
     notices[7].kind = NoticeKind::RotationFailed { failed: None, keys: Vec::new() };
     notices[8].kind = NoticeKind::Deleted;
     let delivery = fixture.deliver(Mode::Enforced, &notices).await;
-    assert_eq!(delivery.mails, 2);
+    assert_eq!(delivery.mails, 3);
     let to: Vec<String> = fixture.accepted().into_iter().map(|(to, _)| to).collect();
-    assert_eq!(to, ["owner07@example.com", "prod@example.com"], "the account also gets the failed rotation");
+    assert_eq!(to, ["owner07@example.com", "prod@example.com", "prod@example.com"], "both messages to the account");
     let [failure] = &delivery.failures[..] else { panic!("{:?}", delivery.failures) };
-    assert!(failure.error.starts_with("10 messages not sent: SES takes 200 messages in 24 hours"), "{failure:?}");
+    assert!(failure.error.starts_with("9 messages not sent: SES takes 200 messages in 24 hours"), "{failure:?}");
     assert_eq!(delivery.delivered[7], Delivered::ToAll);
-    assert_eq!(delivery.delivered[8], Delivered::ToNobody, "the next run sends it");
+    assert_eq!(delivery.delivered[8], Delivered::ToSome(vec![Audience::Account]), "the next run sends it to the owner");
 }
 
 #[tokio::test]
@@ -473,10 +480,10 @@ async fn no_message_is_started_without_time_to_record_it() {
     // The last message and the last record need 35 s, and 40 more records another second.
     fixture.time = TimeDelta::seconds(40);
     let delivery = fixture.deliver(Mode::Enforced, &of_many_owners(40)).await;
-    assert_eq!(delivery.mails, 5);
+    assert_eq!(delivery.mails, 4);
     let [failure] = &delivery.failures[..] else { panic!("{:?}", delivery.failures) };
-    assert!(failure.error.starts_with("36 messages not sent: the function's time is nearly over"), "{failure:?}");
-    assert_eq!(delivery.delivered.iter().filter(|one| **one != Delivered::ToNobody).count(), 5);
+    assert!(failure.error.starts_with("37 messages not sent: the function's time is nearly over"), "{failure:?}");
+    assert_eq!(delivery.delivered.iter().filter(|one| **one == Delivered::ToAll).count(), 3);
 
     fixture.time = TimeDelta::seconds(20);
     let before = fixture.ses.attempts.load(Ordering::SeqCst);

@@ -248,3 +248,28 @@ fn an_unknown_value_leaves_no_gap() {
     let text = message_in(Mode::Enforced, &contact("", None), &[notice]).text;
     assert!(!text.contains("Created") && text.contains("Account: 111122223333\n"), "{text}");
 }
+
+#[test]
+fn nobody_gains_15_only_the_account_reads_how_to_exempt() {
+    let account = contact("prod", Some("prod@example.com"));
+    let (notified, command) = (Notified::default(), "add-user-to-group");
+    for (name, kind) in kinds() {
+        let notice = notice(kind);
+        let item = Addressed { notice: &notice, account: &account, notified: &notified };
+        let to = |to: &str| {
+            let items = [&item; 30];
+            let message = compose(&templates(), Mode::Enforced, now(), &email(to), &items).unwrap();
+            format!("{}{}{}", message.html, message.text, message.attachment.unwrap().csv)
+        };
+        let (of_owner, of_account) = (to("owner@example.com"), to("Prod@example.com"));
+        assert!(!of_owner.contains(command), "{name}");
+        assert_eq!(of_account.contains("exempt the user"), of_owner.contains("exempt the user"), "{name}");
+        assert_eq!(of_account.contains(command), of_account.contains("adds the user to the group"), "{name}");
+    }
+    let copied = settings(&[("RECIPIENT_EMAIL", "team@example.com")]);
+    let templates = Templates::load(&copied, |_| None).unwrap();
+    let notice = notice(rotation_ahead());
+    let item = Addressed { notice: &notice, account: &account, notified: &notified };
+    let message = compose(&templates, Mode::Enforced, now(), &email("team@example.com"), &[&item]).unwrap();
+    assert!(message.text.contains(command), "RECIPIENT_EMAIL stands in for accounts");
+}

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::Actor;
 use crate::aws::{
-    Attachment, CallFailure, Mailer, OutgoingMail, SUPPRESSED_PAGE_SIZE, SendQuota, SendingAccount, SuppressedAddress,
-    SuppressedPage, masked, masked_identity,
+    Attachment, CallFailure, MailIdentity, Mailer, OutgoingMail, SUPPRESSED_PAGE_SIZE, SendQuota, SendingAccount,
+    SuppressedAddress, SuppressedPage, masked, masked_identity,
 };
 
 #[derive(Debug)]
@@ -63,11 +63,17 @@ impl Mailer for DirectMailer {
         })
     }
 
-    async fn is_verified(&self, identity: &str) -> Result<bool, CallFailure> {
+    async fn identity(&self, identity: &str) -> Result<Option<MailIdentity>, CallFailure> {
         let input = json!({ "EmailIdentity": identity });
         match self.0.ask("ses:GetEmailIdentity", masked_identity(identity), input).await {
-            Ok(answer) => Ok(answer.json()["VerifiedForSendingStatus"] == true),
-            Err(failure) if failure.is_not_found() => Ok(false),
+            Ok(answer) => {
+                let answer = answer.json();
+                let (dkim, from) = (&answer["DkimAttributes"], &answer["MailFromAttributes"]);
+                let status = dkim["Status"].as_str().map(|status| (status, dkim["SigningEnabled"] == true));
+                let mail_from = from["MailFromDomain"].as_str().and(from["MailFromDomainStatus"].as_str());
+                Ok(Some(MailIdentity::of(answer["VerifiedForSendingStatus"] == true, status, mail_from)))
+            }
+            Err(failure) if failure.is_not_found() => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -100,7 +106,7 @@ fn attachment(file: &Attachment) -> Value {
 #[cfg(test)]
 mod tests {
     use super::super::DirectServices;
-    use crate::aws::{Access, Attachment, OutgoingMail, SweeperAws, SweeperServices as _};
+    use crate::aws::{Access, Attachment, MailIdentity, OutgoingMail, SweeperAws, SweeperServices as _};
     use crate::model::{Clock, Cloud, Mail};
 
     const ACCOUNT: &str = "999988887777";
@@ -158,9 +164,19 @@ mod tests {
         let accounts = (sdk.mailer().account().await.expect("told"), direct.mailer().account().await.expect("told"));
         assert_eq!(accounts.0, accounts.1);
         assert_eq!((accounts.0.quota.per_24_hours, accounts.0.quota.sent_in_24_hours), (7.0, 1.0));
-        for (identity, is_verified) in [("example.com", true), ("keys+x@example.com", false), ("other.com", false)] {
+        let found = MailIdentity { is_verified: true, is_aligned: Some(true) };
+        for (identity, is) in [("example.com", Some(found)), ("keys+x@example.com", None), ("other.com", None)] {
             for mailer in [sdk.mailer(), direct.mailer()] {
-                assert_eq!(mailer.is_verified(identity).await.expect("told"), is_verified, "{identity}");
+                assert_eq!(mailer.identity(identity).await.expect("told"), is, "{identity}");
+            }
+        }
+        for (dkim, from, is_aligned) in
+            [(None, None, false), (None, Some("SUCCESS"), true), (None, Some("PENDING"), false)]
+        {
+            for (cloud, mailer) in [(&by_sdk, sdk.mailer()), (&directly, direct.mailer())] {
+                cloud.switch(|aws| (aws.dkim_status, aws.mail_from_status) = (dkim, from));
+                let identity = mailer.identity("example.com").await.expect("told").expect("there");
+                assert_eq!(identity.is_aligned, Some(is_aligned), "{from:?}");
             }
         }
         for (from, address, next) in [(None, "a@else.org", Some("1")), (Some("1"), "b@else.org", None)] {

@@ -49,9 +49,9 @@ pub enum SweepRequest {
 /// The accounts and Regions that an event of AWS names. EventBridge can forward events of other accounts and Regions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EventOrigin {
-    /// The account that sent the event, its recipient, and the account of its secret, as far as they are named.
+    /// The account that sent the event, and its recipient and the account of its secret, as far as they are named.
     pub accounts: BTreeSet<String>,
-    /// The Regions of the event, as far as they are named.
+    /// The Regions of the event and of its secret.
     pub regions: BTreeSet<String>,
 }
 

@@ -73,11 +73,8 @@ fn upstream_defect_39_malformed_events_are_refused_in_words() {
         (json!({"account": "111122223333", "notices": null}), "notices must be"),
         (json!({"dry_run": "yes"}), "dry_run must be"),
         (json!({"detail-type": "EC2 Instance State-change Notification"}), "EC2"),
-        (json!({"detail-type": "Secret Label Updated", "detail": {}}), "detail.name"),
-        (
-            json!({"detail-type": "AWS Service Event via CloudTrail", "detail": {"eventName": "RotationFailed"}}),
-            "SecretId",
-        ),
+        (json!({"detail-type": "Secret Label Updated", "source": "aws.secretsmanager", "detail": {}}), "detail.name"),
+        (failed_rotation(|event| event["detail"]["additionalEventData"] = Value::Null), "SecretId"),
     ] {
         let error = read(event).unwrap_err();
         assert!(error.contains(named), "{named}: {error}");
@@ -88,20 +85,24 @@ fn upstream_defect_39_malformed_events_are_refused_in_words() {
 fn events_of_secrets_are_read_and_others_are_ignored() {
     let label = |name: &str, label: &str| {
         json!({"detail-type": "Secret Label Updated", "source": "aws.secretsmanager",
-            "detail": {"name": name, "labelUpdated": label, "versionId": "a1b2c3d4-5678-90ab-cdef-EXAMPLE11111"}})
+            "account": "999988887777", "region": "us-east-1", "detail": {"name": name, "labelUpdated": label, "versionId": "a1b2c3d4-5678-90ab-cdef-EXAMPLE11111"}})
     };
     let ours = "Account_111122223333_User_bot_AccessKey";
     let secret: SecretName = ours.parse().unwrap();
     assert_eq!(
         request(label(ours, "AWSCURRENT")),
-        SweepRequest::Notify { secret: secret.clone(), news: News::LabelMoved, origin: EventOrigin::default() }
+        SweepRequest::Notify {
+            secret: secret.clone(),
+            news: News::LabelMoved,
+            origin: EventOrigin {
+                accounts: ["999988887777".to_owned()].into(),
+                regions: ["us-east-1".to_owned()].into()
+            }
+        }
     );
     assert_eq!(request(label(ours, "my-label")), SweepRequest::Ignore);
     assert_eq!(request(label("prod/database", "AWSCURRENT")), SweepRequest::Ignore);
-    let failed = |event: &str| {
-        json!({"detail-type": "AWS Service Event via CloudTrail", "detail": {"eventName": event, "additionalEventData": {
-            "SecretId": format!("arn:aws:secretsmanager:us-east-1:999988887777:secret:{ours}-a1b2c3")}}})
-    };
+    let failed = |name: &str| failed_rotation(|event| event["detail"]["eventName"] = json!(name));
     for (event, told) in [
         ("RotationFailed", News::RotationFailed),
         ("RotationAbandoned", News::RotationAbandoned),
@@ -118,8 +119,8 @@ fn on_aws_b1_an_event_is_of_the_account_and_region_it_names() {
     let event = |account: &str, recipient: &str, of: &str, region: &str| {
         let arn =
             format!("arn:aws:secretsmanager:us-east-1:{of}:secret:Account_111122223333_User_bot_AccessKey-a1b2c3");
-        json!({"detail-type": "AWS Service Event via CloudTrail", "account": account, "region": region,
-            "detail": {"eventName": "RotationFailed", "recipientAccountId": recipient, "errorMessage": "words of others",
+        json!({"detail-type": "AWS Service Event via CloudTrail", "source": "aws.secretsmanager",
+            "account": account, "region": region, "detail": {"eventName": "RotationFailed", "recipientAccountId": recipient, "errorMessage": "words of others",
                 "additionalEventData": {"SecretId": arn}}})
     };
     let (ours, other): (AccountId, AccountId) = ("999988887777".parse().unwrap(), "444455556666".parse().unwrap());
@@ -135,6 +136,70 @@ fn on_aws_b1_an_event_is_of_the_account_and_region_it_names() {
         let SweepRequest::Notify { origin, .. } = read else { panic!("{read:?}") };
         assert_eq!(origin.is(&ours, "us-east-1"), is_ours, "{origin:?}");
     }
+}
+
+/// An event of a failed rotation as Secrets Manager and EventBridge send it, after a change.
+fn failed_rotation(change: impl Fn(&mut Value)) -> Value {
+    let mut event = json!({
+        "source": "aws.secretsmanager", "detail-type": "AWS Service Event via CloudTrail",
+        "account": "999988887777", "region": "us-east-1",
+        "detail": {"eventSource": "secretsmanager.amazonaws.com", "eventName": "RotationFailed",
+            "recipientAccountId": "999988887777", "awsRegion": "us-east-1", "errorMessage": "see https://evil.example.com",
+            "additionalEventData": {"SecretId": ARN}}});
+    change(&mut event);
+    event
+}
+
+const ARN: &str = "arn:aws:secretsmanager:us-east-1:999988887777:secret:Account_111122223333_User_bot_AccessKey-a1b2c3";
+
+/// Whether the event is about a secret of the store.
+fn is_of_store(event: Value) -> bool {
+    let SweepRequest::Notify { origin, .. } = request(event) else { return false };
+    origin.is(&"999988887777".parse().unwrap(), "us-east-1")
+}
+
+#[test]
+fn nobody_gains_3_every_field_of_an_event_is_the_stores() {
+    assert!(is_of_store(failed_rotation(|_| ())));
+    let foreign_arn = json!(ARN.replace("999988887777", "444455556666"));
+    for (path, value) in [
+        ("/account", json!("444455556666")),
+        ("/region", json!("eu-west-1")),
+        ("/detail/recipientAccountId", json!("444455556666")),
+        ("/detail/awsRegion", json!("eu-west-1")),
+        ("/detail/additionalEventData/SecretId", foreign_arn),
+        ("/detail/additionalEventData/SecretId", json!(ARN.replace("us-east-1", "eu-west-1"))),
+    ] {
+        let event = failed_rotation(|event| *event.pointer_mut(path).unwrap() = value.clone());
+        assert!(!is_of_store(event), "{path} is {value}");
+    }
+    let moved = |resources: Value| {
+        json!({"source": "aws.secretsmanager", "detail-type": "Secret Label Updated", "account": "999988887777",
+            "region": "us-east-1", "resources": resources,
+            "detail": {"name": "Account_111122223333_User_bot_AccessKey", "labelUpdated": "AWSCURRENT", "versionId": "x"}})
+    };
+    assert!(is_of_store(moved(json!([ARN]))) && is_of_store(moved(json!([]))));
+    assert!(!is_of_store(moved(json!([ARN.replace("999988887777", "444455556666")]))));
+    assert!(!is_of_store(moved(json!([ARN.replace("_bot_", "_other_")]))), "the ARN of another secret");
+}
+
+#[test]
+fn nobody_gains_3_an_event_without_its_origin_is_refused() {
+    for (path, value, named) in [
+        ("/source", json!("my.own"), "source is `my.own`; it must be `aws.secretsmanager`"),
+        ("/source", Value::Null, "source is ``"),
+        ("/account", Value::Null, "account must be text"),
+        ("/region", Value::Null, "region must be text"),
+        ("/detail-type", json!("RotationFailed"), "detail-type is `RotationFailed`"),
+    ] {
+        let event = failed_rotation(|event| *event.pointer_mut(path).unwrap() = value.clone());
+        let error = read(event).unwrap_err();
+        assert!(error.contains(named), "{path}: {error}");
+    }
+    let scheduled = |source: &str| json!({"source": source, "detail-type": "Scheduled Event", "detail": {}});
+    assert_eq!(request(scheduled("aws.events")), SweepRequest::All);
+    assert_eq!(request(scheduled("aws.scheduler")), SweepRequest::All);
+    assert!(read(scheduled("my.own")).unwrap_err().contains("source is `my.own`"));
 }
 
 /// A field that is missing or has any value.
@@ -241,6 +306,9 @@ proptest! {
         kind in any_field(), detail in any_field(), dry_run in prop::option::of(any::<bool>()),
     ) {
         let mut event = event_of(&[("detail-type", kind), ("detail", detail), ("dry_run", dry_run.map(Value::from))]);
+        event["source"] = json!("aws.secretsmanager");
+        event["account"] = json!("999988887777");
+        event["region"] = json!("us-east-1");
         if event.get("detail-type").is_none() {
             event["detail-type"] = json!("Secret Label Updated");
         }

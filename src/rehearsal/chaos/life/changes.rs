@@ -42,7 +42,7 @@ impl Life {
                 return was_gone;
             }
             Act::SetKmsKey(state) => {
-                let before = cloud.world().kms_keys.get(KMS_KEY).copied();
+                let before = cloud.world().kms_keys.get(KMS_KEY).map(|key| key.state);
                 cloud.set_kms_key_state(KMS_KEY, *state);
                 return before != Some(*state);
             }
