@@ -60,6 +60,18 @@ impl UserFacts {
         newest.or_else(|| self.newest_active_key())
     }
 
+    /// Returns the facts as they are once the tag `keywheel:managed` is set again; `None` unless a person removed that tag
+    /// alone: the other tags describe the current version.
+    pub(super) fn with_mark(&self) -> Option<Self> {
+        let secret = self.secret.present()?;
+        let state = &secret.state;
+        if state.managed || !state.malformed.is_empty() || !secret.facts_are_fresh() {
+            return None;
+        }
+        let secret = PresentSecret { state: State { managed: true, ..state.clone() }, ..secret.clone() };
+        Some(Self { secret: SecretFacts::Present(secret), ..self.clone() })
+    }
+
     /// The facts in the tags of a secret of keywheel's. The tags of any other secret prove nothing.
     pub(super) fn state(&self) -> Option<&State> {
         self.secret.present().map(|secret| &secret.state).filter(|state| state.managed)

@@ -80,7 +80,11 @@ pub fn plan(facts: &UserFacts, periods: &Periods, now: DateTime<Utc>) -> UserPla
 /// Returns the plan for one user if only the changes of that allowance have their turn. A change that has to wait for
 /// its turn is in [`UserPlan::waiting`], and everything else is planned as without a limit.
 pub fn plan_within(facts: &UserFacts, periods: &Periods, now: DateTime<Utc>, allowance: Allowance) -> UserPlan {
-    let mut planner = Planner::new(facts, periods, now, allowance);
+    let marked = facts.with_mark();
+    let mut planner = Planner::new(marked.as_ref().unwrap_or(facts), periods, now, allowance);
+    if marked.is_some() {
+        planner.act(Action::RestoreMark);
+    }
     planner.decide();
     planner.plan
 }
@@ -169,11 +173,6 @@ impl<'a> Planner<'a> {
             return;
         }
         match &secret.current_version {
-            // A person removed the tag `keywheel:managed` alone: the others describe this very version.
-            Some(_) if !secret.state.managed && secret.facts_are_fresh() => {
-                self.act(Action::RestoreMark);
-                return self.wait(ActionName::Rotate, None, Wait::Tags, None);
-            }
             version if !secret.state.managed => self.adopt(version.clone()),
             // The tags describe a version that is not there any more, so they prove nothing.
             None if secret.state.version.is_some() => {

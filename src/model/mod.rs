@@ -10,8 +10,8 @@
 //!
 //! `dispatch` has a second entrance without the SDK and the wire, for runs over thousands of users and days.
 //!
-//! The world changes in three ways only: by calls, by people (`world`, `kms_access`, `operator`), and by the rotations that Secrets
-//! Manager runs by itself (`rotation`).
+//! The world changes in three ways only: by calls, by people (`world`, `kms_access`, `operator`), and by the rotations
+//! that Secrets Manager runs by itself (`rotation`).
 //!
 //! The model uses the SDK's types and none of keywheel's code: it is what keywheel is judged by.
 

@@ -21,3 +21,9 @@ def test_wrong_settings_stop_the_start_and_every_one_of_them_is_named(stack: Sta
 
 def test_a_sweeper_without_the_function_arn_does_not_start(stack: Stack) -> None:
     assert "ROTATION_FUNCTION_ARN" in stack.start("sweeper", ROTATION_FUNCTION_ARN="").start_failure()
+
+
+@pytest.mark.parametrize("executable", ["rotation", "sweeper"])
+def test_an_endpoint_without_tls_stops_the_start(stack: Stack, executable: str) -> None:
+    said = stack.start(executable, AWS_ENDPOINT_URL_STS="http://sts.example.com").start_failure()
+    assert "AWS_ENDPOINT_URL_STS" in said and "http://sts.example.com" in said, said

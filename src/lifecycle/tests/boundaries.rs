@@ -250,7 +250,9 @@ fn on_aws_b7_a_change_put_off_is_announced_unless_it_was() {
         (secret().sent(1, &[Phase::Disabled]), true),
         (named(Phase::LastCall, -1, true), true),
         (named(Phase::DeleteAhead, 0, true), false),
-        (named(Phase::Disabled, -9, false), false),
+        (named(Phase::DeleteAhead, -9, false), false),
+        // Not a warning: it was sent a whole grace ago.
+        (named(Phase::Disabled, -9, false), true),
     ] {
         let facts = user([old.clone().inactive(), new.clone()]).with(secret.disabled(days(20)));
         assert_eq!(told(&facts), if is_told { deletion } else { "" });

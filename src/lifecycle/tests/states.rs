@@ -31,7 +31,7 @@ fn each_cancelled_schedule_of_an_exempt_user_has_a_notice() {
 
 #[test]
 fn another_tools_secret_of_an_exempt_user_is_not_touched() {
-    let foreign = placeholder(1).state(|state| state.managed = false);
+    let foreign = placeholder(1).state(|state| (state.managed, state.version) = (false, None));
     assert_eq!(decide(&user([key(1, days(200))]).with(foreign).exempt(Exemption::Exempt)), "");
 }
 
@@ -187,7 +187,10 @@ fn a_removed_mark_is_set_again_and_the_facts_stay() {
     for secret in [secret.clone(), secret.intent(9, TimeDelta::minutes(1))] {
         let keys = [key(1, days(85)).used(days(1)), key(2, TimeDelta::minutes(1))];
         let plan = plan(&user(keys).with(secret), &periods(), now());
-        assert_eq!(plan.actions, [Action::RestoreMark]);
+        assert_eq!(plan.actions[0], Action::RestoreMark);
+        let others = plan.actions[1..].iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        assert!(!others.contains(id(1).as_str()) && !others.contains("adopt"), "{others}");
+        assert_eq!(plan.notices[0].key, id(1), "its owner hears of the rotation");
         let change = plan.actions[0].tag_change(now(), &Notified::default());
         assert_eq!(change, TagChange::default().set(tag::MANAGED, "1"));
     }

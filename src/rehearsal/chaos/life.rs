@@ -380,6 +380,7 @@ impl Life {
         let now = self.now();
         let mut failed = sweeping::failed_users(answer);
         failed.extend(sweeping::left_alone(&self.cloud, &self.keywheel));
+        failed.extend(sweeping::restored(answer));
         let reached = sweeping::reached_accounts(&self.cloud, &self.keywheel, &self.accounts);
         let users: usize = reached.iter().map(|account| glance::user_count(&self.cloud, account)).sum();
         let swept = answer["users"].as_u64().unwrap_or_default();
@@ -406,8 +407,10 @@ impl Life {
             let is_open = sweeping::is_open(&self.cloud.world().accounts[&person.account]);
             let there = is_open && self.cloud.user(&person.account, &person.name).is_some();
             let who = (person.account.clone(), person.name.clone());
+            // In a storm, this check may be an hour later than the call.
+            let called = sweeping::marked_at(&self.cloud, name).unwrap_or(now).min(now);
             let mut judge = self.judge();
-            let excused = judge.was_touched(&who, now);
+            let excused = judge.was_touched(&who, called);
             judge.check(Rule::SecretKept, &who, now, !there || excused, || format!("{name} is marked for deletion"));
         }
         self.given_up = marked;

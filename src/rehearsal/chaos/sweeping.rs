@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::cast::ShardAccount;
@@ -15,6 +15,9 @@ use crate::sweep::Stage;
 
 /// The template gives the sweeper Lambda's longest time.
 const LIMIT: Duration = Duration::from_mins(15);
+
+/// The time for which keywheel leaves a secret restorable.
+const RECOVERY_WINDOW: TimeDelta = TimeDelta::days(30);
 
 /// An invocation that has ended.
 pub(super) struct Ended {
@@ -81,6 +84,19 @@ pub(super) fn first_difference(planned: &Value, done: &Value) -> Option<(Who, St
 pub(super) fn failed_users(answer: &Value) -> BTreeSet<Who> {
     let failures = answer["failures"].as_array().into_iter().flatten();
     failures.filter(|failure| failure["user"].is_string()).map(whose).collect()
+}
+
+/// When keywheel marked a secret for deletion.
+pub(super) fn marked_at(cloud: &Cloud, name: &str) -> Option<DateTime<Utc>> {
+    let world = cloud.world();
+    let secret = world.accounts[PRIMARY_ACCOUNT].secrets.values().find(|secret| secret.name == name)?;
+    Some(secret.deletion_date? - RECOVERY_WINDOW)
+}
+
+/// The users whose secrets the sweep restored: it knew nothing else of them.
+pub(super) fn restored(answer: &Value) -> Vec<Who> {
+    let planned = answer["plan"].as_array().into_iter().flatten();
+    planned.filter(|entry| entry["action"] == ActionName::Restore.as_str()).map(whose).collect()
 }
 
 /// The users for whom the sweep could not record a disabling in the tags.
