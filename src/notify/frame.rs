@@ -55,11 +55,8 @@ impl Frame<'_> {
         let is_recipient = |address: &Option<EmailAddress>| {
             address.as_ref().is_some_and(|address| mailbox(address) == mailbox(self.recipient))
         };
-        if is_recipient(&account.email) || is_recipient(&self.terms.stand_in) {
-            Addressee::Account
-        } else {
-            Addressee::Owner
-        }
+        let is_account = account.is_confirmed && is_recipient(&account.email);
+        if is_account || is_recipient(&self.terms.stand_in) { Addressee::Account } else { Addressee::Owner }
     }
 }
 

@@ -1,6 +1,7 @@
 //! No name that somebody chose becomes a link in a mail program.
 
 use proptest::prelude::*;
+use serde_json::Value;
 
 use super::*;
 use crate::keys::UserRef;
@@ -8,6 +9,7 @@ use crate::lifecycle::Notice;
 use crate::notify::AccountContact;
 use crate::notify::details::NoticeDetails;
 use crate::notify::fixtures::{account, contact, email, kinds, notice, now, templates};
+use crate::notify::topic_message::topic_message;
 use crate::state::Notified;
 
 /// Addresses and files that keywheel itself names.
@@ -83,6 +85,14 @@ fn check(account: &AccountContact, mode: Mode, notices: &[Notice]) -> Result<(),
     let text = commands.fold(text, |text, command| text.replace(&command, " "));
     for part in [&subject, &seen(&html), &text] {
         prop_assert_eq!(links(part), Vec::<String>::new(), "{}", part);
+    }
+    for item in items {
+        let published: Value = serde_json::from_str(&topic_message(&templates, mode, now(), item).body).unwrap();
+        let steps = published["what_to_do"].as_array().unwrap().iter().map(|step| &step["text"]);
+        let words = [&published["headline"], &published["reason"], &published["account"]["name"]];
+        for text in words.into_iter().chain(steps).filter_map(Value::as_str) {
+            prop_assert_eq!(links(text), Vec::<String>::new(), "{}", text);
+        }
     }
     Ok(())
 }
