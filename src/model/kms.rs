@@ -30,6 +30,6 @@ pub(crate) struct KmsKey {
 pub(crate) enum KmsUse {
     /// Decrypt.
     Decrypt,
-    /// Encrypt and GenerateDataKey.
+    /// Encrypt and `GenerateDataKey`.
     Encrypt,
 }
