@@ -1,5 +1,5 @@
 //! A secret that is not keywheel's gets no key: attacks by a person who may write secrets in the store's account (AWS's
-//! managed policy SecretsManagerReadWrite) and may use no KMS key except the one that Secrets Manager makes itself.
+//! managed policy `SecretsManagerReadWrite`) and may use no KMS key except the one that Secrets Manager makes itself.
 //!
 //! Each test leaves one wall standing and opens the others.
 

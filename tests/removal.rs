@@ -40,7 +40,7 @@ struct Removal {
 }
 
 impl Removal {
-    /// The stack is there, and the StackSet has its roles in the member account.
+    /// The stack is there, and the stack set has its roles in the member account.
     fn new(test: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
         let _ = fs::remove_dir_all(&folder);
@@ -67,6 +67,7 @@ impl Removal {
     }
 
     /// Runs the script. Returns whether it ended well, and its words.
+    #[expect(clippy::disallowed_methods, reason = "the script finds its tools on the path")]
     fn run(&self, arguments: &[&str]) -> (bool, String) {
         let path = format!("{}:{}", self.folder.display(), std::env::var("PATH").expect("a PATH"));
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("sam/remove");

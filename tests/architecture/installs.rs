@@ -34,6 +34,7 @@ fn scripts() -> Vec<String> {
 
 /// Commands of a script that take something that is not pinned.
 fn loose(path: &str, script: &str) -> Vec<String> {
+    let is_python = std::path::Path::new(path).extension().is_some_and(|end| end == "py");
     let joined = script.replace("\\\n", " ");
     let commands = joined.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     let is_loose = |line: &&str| {
@@ -42,7 +43,7 @@ fn loose(path: &str, script: &str) -> Vec<String> {
             RESOLVING.iter().any(|it| line.contains(&format!("cargo {it} ")) || line.ends_with(&format!("cargo {it}")));
         let other = ["npm install", "npx ", "cargo install"].iter().any(|it| line.contains(it));
         let hashed = path == INSTALLER && line.contains("--require-hashes") && line.contains("--only-binary :all:");
-        (installs && !hashed) || other || (resolves && !path.ends_with(".py") && !line.contains("--locked"))
+        (installs && !hashed) || other || (resolves && !is_python && !line.contains("--locked"))
     };
     commands.filter(is_loose).map(|line| format!("{path}: {line}")).collect()
 }

@@ -14,7 +14,7 @@ use crate::harness::{MEMBER, secret_name};
 const KMS_WALL: &str = "EncryptWithNoOtherKey";
 const KEY_WALL: &str = "NeverUnderAnotherKey";
 const REPLICA_WALL: &str = "NeverReplicate";
-/// A role whose own policy is AWS's SecretsManagerReadWrite: all of Secrets Manager, nothing of KMS.
+/// A role whose own policy is AWS's `SecretsManagerReadWrite`: all of Secrets Manager, nothing of KMS.
 const TEAM: &str = "arn:aws:iam::999988887777:role/application-team";
 
 pub(super) fn secret(account: &str, user: &str) -> String {
