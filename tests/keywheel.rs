@@ -89,6 +89,7 @@ mod new_keys;
 mod new_secret;
 mod notices;
 mod odd_data;
+mod older_values;
 mod one_rotation;
 mod orphans;
 mod people;
