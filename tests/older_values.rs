@@ -18,7 +18,7 @@ async fn with_one_key(settings: &[(&str, &str)]) -> (TestStack, String) {
     }
     let (_, first) = stage.add_rotated_user("ci-bot").await;
     stage.live_days(25).await;
-    assert_eq!(keys(&stage), [first.clone()]);
+    assert_eq!(keys(&stage), [first.as_str()]);
     (stage, first)
 }
 

@@ -25,7 +25,9 @@ async fn live_a_day(stage: &TestStack, way: Way) {
     let denied = Fault::on("iam", "GetAccountAuthorizationDetails", FaultKind::AccessDenied).every();
     let denied = (way == Way::DigestWithoutList).then(|| stage.cloud.faults().inject(denied));
     assert_eq!(failures(&stage.digest().await), "[]");
-    denied.into_iter().for_each(|denied| denied.remove());
+    if let Some(denied) = denied {
+        denied.remove();
+    }
 }
 
 #[test]

@@ -86,7 +86,7 @@ impl Life {
         self.cloud.switch(|switches| {
             // These follow the settings and other acts.
             let Switches { counts_only, mail_down, mail_region, demanded_secret_tags, .. } = switches.clone();
-            *switches = Switches { counts_only, mail_down, mail_region, demanded_secret_tags, ..wanted.clone() };
+            *switches = Switches { counts_only, mail_region, mail_down, demanded_secret_tags, ..wanted.clone() };
         });
         let mut judge = self.judge();
         judge.lag = judge.lag.max(delta(wanted.list_access_keys_lag));
