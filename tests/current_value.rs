@@ -1,6 +1,8 @@
 //! The old value is not needed to make a key: a secret whose value nobody can decrypt is rotated, and so is a secret
 //! without any value.
 
+use std::time::Duration;
+
 use aws_sdk_secretsmanager::primitives::Blob;
 use chrono::TimeDelta;
 use keywheel::model::{Fault, FaultKind, KmsKeyState};
@@ -164,5 +166,46 @@ fn reported_c1_an_announced_key_in_an_unreadable_value_stays() {
         let keys: Vec<String> = stage.user("ci-bot").keys.into_iter().map(|key| key.id).collect();
         assert_eq!(keys, [old.access_key_id, made]);
         assert!(stage.now() > crate::harness::start() + TimeDelta::days(2));
+    });
+}
+
+/// The tags of before show no announcement, so finishSecret asks whether the new value is a copy of the current one.
+#[test]
+fn reported_c1_tags_that_lag_beside_an_unreadable_value() {
+    rehearse(async {
+        for lag in [33, 40] {
+            let stage = with_adopted(90).await;
+            stage.cloud.set_kms_key_state(FORMER, KmsKeyState::Disabled);
+            stage.sweep_well().await;
+            stage.cloud.switch(|aws| {
+                aws.rotation_attempts = 1;
+                aws.describe_tags_lag = Duration::from_secs(lag);
+            });
+            stage.cloud.run_rotations().await;
+            assert_eq!(stage.secret("ci-bot").last_rotation, Some(Ok(())), "{lag}");
+            expect_one_rotation(&stage, &format!("{lag}"));
+            assert_eq!(stage.tag("ci-bot", "intent"), None, "{lag}");
+        }
+    });
+}
+
+/// A list from before the last rotation makes the replaced key look like the current one. The value cannot correct
+/// that, but its tags can.
+#[test]
+fn reported_c1_a_list_that_lags_beside_an_unreadable_value() {
+    rehearse(async {
+        let stage = TestStack::with(&[("SECRETS_KMS_KEY_ID", FORMER)]);
+        let (old, new) = stage.add_rotated_user("ci-bot").await;
+        stage.cloud.set_kms_key_state(FORMER, KmsKeyState::Disabled);
+        let before = stage.secret("ci-bot").tags;
+        stage.cloud.switch(|aws| {
+            aws.rotation_attempts = 1;
+            aws.list_access_keys_lag = Duration::from_mins(5);
+        });
+        let why = stage.rotate("ci-bot").await.expect_err("refused");
+        assert_eq!(stage.tag("ci-bot", "current-key"), Some(new.clone()), "{why}");
+        assert_eq!(stage.tag("ci-bot", "previous-key"), Some(old.access_key_id), "{why}");
+        assert_eq!(stage.secret("ci-bot").tags.get("keywheel:rotated-at"), before.get("keywheel:rotated-at"), "{why}");
+        assert!(why.contains(&format!("access key {new} in the secret is a few minutes old")), "{why}");
     });
 }

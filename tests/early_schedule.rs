@@ -2,9 +2,10 @@
 //! the day that was announced.
 
 use chrono::TimeDelta;
+use keywheel::model::{Fault, FaultKind};
 use serde_json::json;
 
-use crate::harness::{MEMBER, TestStack, done, rehearse};
+use crate::harness::{MEMBER, TestStack, done, failures, rehearse};
 
 /// A user whose key was rotated on day 0, who was exempt from day 23, and who made a key on day 80 in place of it.
 /// Returns that key. The exemption is over.
@@ -47,6 +48,26 @@ fn on_aws_b3_a_young_key_is_not_rotated_by_an_old_schedule() {
         stage.live_days(21).await;
         let keys = stage.user("ci-bot").keys;
         assert!(keys.len() == 1 && keys[0].id != young, "led out like any other: {keys:?}");
+    });
+}
+
+/// Without the tag, the next sweep would take the schedule for one that a person cancelled, and switch it on.
+#[test]
+fn on_aws_b3_without_its_tag_no_schedule_is_left_off() {
+    rehearse(async {
+        let stage = TestStack::new();
+        let young = young_key_under_an_old_schedule(&stage).await;
+        let denied = Fault::on("secretsmanager", "TagResource", FaultKind::AccessDenied).about("schedule-off").every();
+        let denied = stage.cloud.faults().inject(denied);
+        let answer = stage.sweep().await;
+        assert!(denied.fired() > 0 && failures(&answer).contains("TagResource"), "{answer}");
+        assert!(stage.secret("ci-bot").rotation_enabled, "not cancelled before the tag is there");
+        denied.remove();
+        // Secrets Manager first ends its test of the schedule.
+        stage.cloud.run_rotations().await;
+        stage.live_days(1).await;
+        assert!(!stage.secret("ci-bot").rotation_enabled);
+        assert_eq!(stage.tag("ci-bot", "schedule-off"), Some(young));
     });
 }
 

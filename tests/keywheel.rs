@@ -91,6 +91,7 @@ mod new_secret;
 mod nobody_gains;
 mod notices;
 mod odd_data;
+mod older_values;
 mod one_rotation;
 mod orphans;
 mod people;

@@ -6,18 +6,23 @@ use chrono::{DateTime, TimeDelta, Utc};
 use keywheel::model::{Clock, Cloud, Fault, FaultKind};
 use keywheel::rehearsal::Transport;
 
-use crate::harness::{MEMBER, TestStack, rehearse, start};
+use crate::harness::{MEMBER, TestStack, refused, rehearse, start};
 use crate::one_rotation::Rotation;
 
 const OPT_IN: &str = "eu-south-1";
 
-/// A stage in an opt-in Region, which the member account has not enabled.
-fn in_opt_in_region(transport: Transport) -> TestStack {
+/// A stage in an opt-in Region, which all accounts have enabled.
+fn in_enabled_region(transport: Transport) -> TestStack {
     let cloud = Cloud::new(Clock::starting_at(start()), 1).with_region(OPT_IN);
     let function = "arn:aws:lambda:eu-south-1:999988887777:function:keywheel-rotation";
     let key = "arn:aws:kms:eu-south-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000001";
     let settings = [("ROTATION_FUNCTION_ARN", function), ("SECRETS_KMS_KEY_ID", key)];
-    let stage = TestStack::through(transport, cloud, &settings);
+    TestStack::through(transport, cloud, &settings)
+}
+
+/// The same, and the member account has not enabled the Region.
+fn in_opt_in_region(transport: Transport) -> TestStack {
+    let stage = in_enabled_region(transport);
     stage.cloud.switch_region_off(MEMBER, OPT_IN);
     stage
 }
@@ -65,6 +70,23 @@ fn on_aws_b2_an_error_names_the_endpoint_that_was_asked() {
         rotation.stage.cloud.faults().inject(denied);
         let why = rotation.step("testSecret").await.expect_err("a VPC endpoint's policy");
         assert!(why.contains("by STS of us-east-1, 0 successful"), "{why}");
+    });
+}
+
+/// A Region that refuses the call for another reason than an unknown key may know the key.
+#[test]
+fn on_aws_b2_the_home_region_is_asked_for_unknown_keys_alone() {
+    rehearse(async {
+        let stage = in_enabled_region(Transport::Sdk);
+        stage.cloud.switch(|aws| (aws.key_propagation, aws.key_propagation_elsewhere) = Default::default());
+        stage.add_user("ci-bot", &[90]);
+        stage.sweep_well().await;
+        let rotation = Rotation::of(stage, "ci-bot");
+        rotation.steps(&["createSecret", "setSecret"]).await;
+        let denied = Fault::on("sts", "GetCallerIdentity", refused("AccessDenied")).every();
+        rotation.stage.cloud.faults().inject(denied);
+        let why = rotation.step("testSecret").await.expect_err("a VPC endpoint's policy");
+        assert!(why.contains("by STS of eu-south-1, 0 successful"), "{why}");
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keywheel::model::Fault;
+use keywheel::model::{Fault, FaultKind};
 
 use crate::harness::{TestStack, failures, refused, rehearse};
 
@@ -37,6 +37,30 @@ fn on_aws_b5_a_secret_that_never_shows_is_reported() {
         stage.pass_days(1).await;
         stage.live().await;
         assert!(stage.secret("ci-bot").policy.is_some(), "repaired as drift");
+    });
+}
+
+/// One part of Secrets Manager may find the secret before another does. A sweep that takes more than a minute reads the
+/// tags again before it records what it sent.
+#[test]
+fn on_aws_b5_a_late_read_of_a_new_secret_loses_no_record() {
+    rehearse(async {
+        for operation in ["DescribeSecret", "TagResource"] {
+            let mut stage = TestStack::new();
+            // The SDK would try slow calls again.
+            stage.leave_the_sdk();
+            stage.add_user("ci-bot", &[85]);
+            for slow in ["CreateSecret", "PutResourcePolicy", "RotateSecret", "SendEmail"] {
+                stage.cloud.faults().inject(Fault::on("*", slow, FaultKind::Latency(Duration::from_secs(18))));
+            }
+            let late = Fault::on("secretsmanager", operation, refused("ResourceNotFoundException"));
+            let late = stage.cloud.faults().inject(late);
+            stage.sweep_well().await;
+            let mails = stage.cloud.mails().len();
+            assert_eq!((late.fired(), mails > 0), (1, true), "{operation}");
+            stage.sweep_well().await;
+            assert_eq!(stage.cloud.mails().len(), mails, "what was sent is recorded: {operation}");
+        }
     });
 }
 

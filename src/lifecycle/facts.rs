@@ -52,8 +52,8 @@ impl UserFacts {
         self.keys.iter().rfind(|key| key.is_active())
     }
 
-    /// The key that an adopted secret is taken to hold: the newest active key, because the predecessor puts each new key
-    /// into the secret. A key that an unfinished rotation has announced is in no secret yet.
+    /// The key that an adopted secret is taken to hold: the newest active key, because the predecessor puts each new
+    /// key into the secret. A key that an unfinished rotation has announced is in no secret yet.
     pub(super) fn key_to_adopt(&self) -> Option<&KeyFacts> {
         let announced = self.announced_candidates();
         let newest = self.keys.iter().rfind(|key| key.is_active() && !announced.contains(&&key.id));
@@ -110,8 +110,8 @@ impl UserFacts {
     }
 
     /// The keys that a rotation may have announced and not finished with. The clock of this host does not matter: IAM
-    /// dates both the keys and the intent. A person may have removed the tag `keywheel:managed`; the intent counts all the
-    /// same.
+    /// dates both the keys and the intent. A person may have removed the tag `keywheel:managed`; the intent counts all
+    /// the same.
     pub(super) fn announced_candidates(&self) -> Vec<&AccessKeyId> {
         let Some(secret) = self.secret.present() else { return Vec::new() };
         let state = &secret.state;
