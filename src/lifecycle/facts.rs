@@ -60,8 +60,8 @@ impl UserFacts {
         newest.or_else(|| self.newest_active_key())
     }
 
-    /// Returns the facts as they are once the tag `keywheel:managed` is set again; `None` unless a person removed that tag
-    /// alone: the other tags describe the current version.
+    /// Returns the facts as they are once the tag `keywheel:managed` is set again; `None` unless a person removed that
+    /// tag alone: the other tags describe the current version.
     pub(super) fn with_mark(&self) -> Option<Self> {
         let secret = self.secret.present()?;
         let state = &secret.state;
