@@ -11,7 +11,6 @@ mod nobody_gains;
 mod notices;
 mod organization;
 mod proof;
-mod rules;
 mod template;
 
 use std::collections::BTreeSet;

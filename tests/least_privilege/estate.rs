@@ -201,11 +201,6 @@ impl Estate {
         members.entry(account.to_owned()).or_insert_with(make).clone()
     }
 
-    /// Returns the main template's resources of a type, with their properties.
-    pub(super) fn resources(&self, kind: &str) -> Vec<(String, Value)> {
-        self.main.resources(kind)
-    }
-
     /// Returns the ARN of a role, by its name in the main template.
     pub(super) fn execution_role(&self, name: &str) -> &str {
         let prefix = format!("{name}/");
