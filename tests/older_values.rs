@@ -6,6 +6,8 @@ use serde_json::json;
 
 use crate::harness::{TestStack, refused, rehearse};
 
+/// The setting of a stage.
+const STACKS: &str = "arn:aws:kms:us-east-1:999988887777:key/7f1c2d3e-0000-4000-8000-000000000001";
 const FORMER: &str = "arn:aws:kms:us-east-1:999988887777:key/00000000-0000-4000-8000-00000000000f";
 const LATER: &str = "arn:aws:kms:us-east-1:999988887777:key/00000000-0000-4000-8000-000000000001";
 
@@ -72,7 +74,8 @@ fn reported_c1_an_announced_key_in_an_older_value_stays() {
             encrypt_under(&stage, FORMER).await;
             put_by_hand(&stage, &made, label).await;
             stage.cloud.set_kms_key_state(FORMER, KmsKeyState::Disabled);
-            encrypt_under(&stage, "alias/aws/secretsmanager").await;
+            // A rotation refuses a secret under any other key.
+            encrypt_under(&stage, STACKS).await;
             if label == "AWSCURRENT" {
                 put_by_hand(&stage, &first, label).await;
             }
