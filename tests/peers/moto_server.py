@@ -149,14 +149,15 @@ def refuse_a_second_value_for_one_token() -> None:
 
 
 def verify_every_identity() -> None:
-    """AWS verifies an identity once its owner has shown to have it. moto sends from any that was made, and calls none of
-    them verified.
+    """AWS verifies an identity once its owner has shown to have it, and signs for it if it is a domain with Easy DKIM. moto
+    sends from any that was made, and calls none of them verified or signed for.
     """
     make = EmailIdentity.__init__
 
     def corrected(self: EmailIdentity, *arguments: Any, **named: Any) -> None:
         make(self, *arguments, **named)
         self.verified_for_sending_status = True
+        self.dkim_attributes |= {"SigningEnabled": True, "Status": "SUCCESS"}
 
     EmailIdentity.__init__ = corrected
 
