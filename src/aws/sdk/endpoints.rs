@@ -57,7 +57,7 @@ fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// Returns the endpoints that the environment sets, and that [`Endpoints`] therefore uses.
+/// Returns the endpoints that the environment sets, and that the clients therefore use.
 pub fn endpoint_overrides(lookup: Lookup) -> Vec<EndpointOverride> {
     let set = |variable: &'static str| Some(EndpointOverride { variable, url: value(lookup, variable)? });
     VARIABLES.into_iter().filter_map(set).collect()
